@@ -1,0 +1,1 @@
+"""acsync: every contact and deal of one ActiveCampaign account, in Postgres, whole or not at all."""

@@ -1,1 +1,1 @@
-"""acsync: every contact and deal of one ActiveCampaign account, in Postgres, whole or not at all."""
+"""acsync: every contact and deal of an ActiveCampaign account in Postgres, whole or not at all."""

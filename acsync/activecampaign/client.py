@@ -1,0 +1,198 @@
+"""Ask ActiveCampaign for one page, and give that page or a typed error, never less."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeAlias
+
+import httpx
+import tenacity
+
+from acsync.activecampaign.budget import CallBudget
+from acsync.datasets import Record
+from acsync.errors import CallFailed, CallRefused
+
+Params: TypeAlias = Mapping[str, str | int]
+
+ATTEMPTS = 4
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 60.0
+DEFAULT_PAUSE_SECONDS = 1.0
+READ_TIMEOUT_SECONDS = 60.0
+"""A page of 100 contacts with their values can be slow to build on the server."""
+
+MOST_CONNECTIONS = 32
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer: its rows, the arrays sideloaded beside them by key, and `meta.total`."""
+
+    rows: list[Record]
+    sideloads: dict[str, list[Record]]
+    total: int | None
+
+
+class _Trouble(Exception):
+    """An answer that another attempt may mend; `lasting` when it then means a refusal."""
+
+    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
+
+
+class Client:
+    """Calls to one account, in pace; safe to share between threads.
+
+    Seconds-long trouble is retried here three times; redirects are never followed, since
+    they would carry the key to another host.
+    """
+
+    def __init__(
+        self,
+        account_url: str,
+        api_key: str,
+        budget: CallBudget,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.budget = budget
+        self._http = httpx.Client(
+            base_url=account_url,
+            headers={"Api-Token": api_key, "Accept": "application/json"},
+            timeout=httpx.Timeout(10, read=read_timeout_seconds, pool=120),
+            limits=httpx.Limits(max_connections=MOST_CONNECTIONS, keepalive_expiry=60),
+            follow_redirects=False,
+            transport=transport,
+        )
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Trouble),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential_jitter(
+                multiplier=FIRST_WAIT_SECONDS, max=10, jitter=0.5
+            ),
+            before_sleep=self._note_retry,
+            reraise=True,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get_page(self, path: str, params: Params) -> Page:
+        """Fetch the collection `path`, whose rows stand under the same key.
+
+        Raises CallFailed after the last retry and CallRefused for what no retry can mend;
+        both name the call. Source: https://developers.activecampaign.com/reference/pagination
+        """
+        call = f"GET {self._http.base_url.path}{path}?{httpx.QueryParams(params)}"
+        try:
+            return self._retrying.copy()(self._attempt, path, params)
+        except _Trouble as trouble:
+            if trouble.lasting:
+                raise CallRefused(
+                    f"ActiveCampaign answered {call} with {trouble}, {ATTEMPTS} times. Check "
+                    "AC_API_KEY, and that its user may see every list and pipeline."
+                ) from None
+            raise CallFailed(
+                f"ActiveCampaign gave no usable answer to {call}: {trouble}, after {ATTEMPTS} "
+                "attempts. It is tried again by the next sync."
+            ) from None
+
+    def _note_retry(self, state: tenacity.RetryCallState) -> None:
+        self.budget.count_retry()
+        outcome = state.outcome
+        logger.debug("call tried again: %s", outcome.exception() if outcome else "")
+
+    def _attempt(self, path: str, params: Params) -> Page:
+        self.budget.wait_turn()
+        try:
+            response = self._http.get(path, params=dict(params))
+        except httpx.RequestError as error:
+            raise _Trouble(f"{type(error).__name__} ({error})") from None
+        if response.status_code == httpx.codes.OK:
+            return read_page(response.content, path)
+        raise self._refusal(response)
+
+    def _refusal(self, response: httpx.Response) -> Exception:
+        status = response.status_code
+        if status == 429:
+            self.budget.refuse(min(retry_after_seconds(response), LONGEST_PAUSE_SECONDS))
+            asked = response.headers.get("Retry-After", "no time")
+            return _Trouble(f"status 429, too many calls (Retry-After: {asked[:40]})")
+        if status == 403:
+            return _Trouble(f"status 403{_detail(response)}", lasting=True)
+        if status >= 500 or status == 408:
+            return _Trouble(f"status {status}")
+        call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
+        if response.is_redirect:
+            return CallRefused(
+                f"ActiveCampaign answered {call} with a redirect, which would carry the key to "
+                "another address. Set AC_API_URL to the URL under Settings, Developer."
+            )
+        return CallRefused(
+            f"ActiveCampaign refused {call} with status {status}{_detail(response)}. Check "
+            "AC_API_URL, AC_API_KEY and the plan of the account."
+        )
+
+
+def _detail(response: httpx.Response) -> str:
+    """Give what the API says about a refusal; a 403 may have no body and no content type."""
+    text = " ".join(response.text.split())[:200]
+    return f" ({text})" if text else ""
+
+
+def retry_after_seconds(response: httpx.Response) -> float:
+    """Read `Retry-After` as seconds or as an HTTP date; 1 s where it is absent or unreadable."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return DEFAULT_PAUSE_SECONDS
+    return max(seconds, 0.0)
+
+
+def read_page(content: bytes, key: str) -> Page:
+    """Parse one answer without losing a digit; anything but a whole page is trouble."""
+    if not content.strip():
+        raise _Trouble("an empty answer with status 200")
+    try:
+        body = parse_json(content)
+    except ValueError:
+        raise _Trouble("an answer that is no whole JSON, with status 200") from None
+    rows = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _Trouble(f"an answer without {key}, with status 200")
+    sideloads = {
+        name: value for name, value in body.items() if name != key and isinstance(value, list)
+    }
+    return Page(rows, sideloads, read_total(body.get("meta")))
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON so that every number can be written again as it was."""
+    return json.loads(content, parse_float=Decimal, parse_int=_parse_int, parse_constant=str)
+
+
+def _parse_int(text: str) -> int | Decimal:
+    """Keep what 64 bits cannot hold as a decimal, which orjson's `default` can write."""
+    return int(text) if len(text) <= 19 else Decimal(text)
+
+
+def read_total(meta: object) -> int | None:
+    """Read `meta.total`: a string on /contacts, a number on /deals, absent elsewhere."""
+    total = meta.get("total") if isinstance(meta, dict) else None
+    if total is None:
+        return None
+    text = str(total).strip()
+    if not text.isascii() or not text.isdigit():
+        raise _Trouble(f"a total that is no count ({text[:40]!r})")
+    return int(text)

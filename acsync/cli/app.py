@@ -1,0 +1,149 @@
+"""The commands, their options, and their exit status."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+from acsync.cli.durations import parse_duration
+from acsync.cli.status import show_status
+from acsync.errors import AcsyncError, LeaseHeld, SettingsError
+from acsync.settings import read_database_settings, read_settings
+from acsync.store.database import open_database, require_current_schema
+from acsync.store.log import read_last_success, read_status
+
+FAILED, USAGE, ALREADY_RUNNING = 1, 2, 3
+
+app = typer.Typer(
+    name="acsync",
+    help="Every contact and deal of an ActiveCampaign account, in Postgres, whole or not at all.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+"""Where results go; errors go to standard error."""
+
+
+@app.command()
+def demo(
+    contacts: Annotated[int, typer.Option(min=0, help="Contacts in the account.")] = 2_500,
+    deals: Annotated[int, typer.Option(min=0, help="Deals in the account.")] = 1_200,
+    rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,
+) -> None:
+    """Copy a simulated account into an embedded Postgres, and show how to query it."""
+    from acsync.cli.demo import run_demo  # noqa: PLC0415  # Prefect takes seconds to import
+
+    run_demo(console, contacts, deals, rate)
+
+
+@app.command()
+def sync(
+    only: Annotated[
+        str | None,
+        typer.Option(help="One dataset alone.", click_type=click.Choice(["contacts", "deals"])),
+    ] = None,
+    accept_shrink: Annotated[
+        bool, typer.Option("--accept-shrink", help="Publish even if many records are gone.")
+    ] = False,
+) -> None:
+    """Make one sync now."""
+    settings = read_settings()
+    from acsync.cli.sync import run_sync  # noqa: PLC0415  # Prefect takes seconds to import
+
+    run_sync(console, settings.database, only, accept_shrink)  # type: ignore[arg-type]  # a choice
+
+
+@app.command()
+def migrate(
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL instead of running it.")
+    ] = False,
+) -> None:
+    """Bring the schema up to date."""
+    import migrations  # noqa: PLC0415  # Alembic is only needed here
+
+    settings = read_database_settings()
+    if sql:
+        sys.stdout.write(migrations.sql(settings.schema))
+        return
+    database = open_database(settings)
+    before, after = migrations.upgrade(database)
+    database.close()
+    done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
+    console.print(f"Schema {settings.schema} {done} revision {after}.", highlight=False)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="The status endpoint's payload.")] = False,
+    max_age: Annotated[
+        str | None, typer.Option(help="Fail when the last success is older: 30m, 2h, 900s.")
+    ] = None,
+) -> None:
+    """Show the last syncs and what is published."""
+    limit = parse_duration(max_age) if max_age else None
+    database = open_database(read_database_settings())
+    require_current_schema(database)
+    payload = read_status(database)
+    last_success = read_last_success(database)
+    database.close()
+    if as_json:
+        sys.stdout.write(json.dumps(payload, indent=2) + "\n")
+    else:
+        show_status(console, payload)
+    if limit is None:
+        return
+    if last_success is None or datetime.now(UTC) - last_success > limit:
+        since = f"on {last_success:%Y-%m-%d at %H:%M:%S %Z}" if last_success else "never"
+        raise AcsyncError(
+            f"The last complete sync ended {since}, longer than {max_age} ago. See the reasons "
+            "with: acsync status"
+        )
+
+
+@app.command()
+def simulate(  # noqa: PLR0913, PLR0917  # an option each
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
+    contacts: Annotated[int, typer.Option(min=0)] = 2_500,
+    deals: Annotated[int, typer.Option(min=0)] = 1_200,
+    rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds a call takes.")] = 0.1,
+    seed: int = 1,
+    fault: Annotated[list[str] | None, typer.Option(help="Break it on purpose.")] = None,
+) -> None:
+    """Serve the simulated account alone, until Ctrl-C."""
+    from acsync.cli.simulate import run_simulator  # noqa: PLC0415  # only this command serves
+    from acsync.simulator.account import AccountOptions  # noqa: PLC0415
+
+    options = AccountOptions(
+        contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=latency, seed=seed
+    )
+    run_simulator(console, port, options, fault or [])
+
+
+def main() -> None:
+    """Run a command; every foreseeable problem is one paragraph on standard error."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except AcsyncError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(exit_status(error))
+
+
+def exit_status(error: AcsyncError) -> int:
+    """Give the exit status of the contract."""
+    if isinstance(error, SettingsError):
+        return USAGE
+    return ALREADY_RUNNING if isinstance(error, LeaseHeld) else FAILED

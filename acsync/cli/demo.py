@@ -1,0 +1,89 @@
+"""Run the main job on an invented account, so that a newcomer sees it work before any set-up."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+import migrations
+from acsync.cli.sync import run_sync
+from acsync.cli.verify import compare
+from acsync.errors import SyncFailed
+from acsync.settings import DatabaseSettings, read_database_settings
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.server import serve
+from acsync.store.database import Database, open_database
+from acsync.store.embedded import psql_command
+from acsync.store.snapshot import read_sample
+
+LATENCY_SECONDS = 0.1
+OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "LIMIT_PER_PAGE")
+
+QUERIES = """\
+select contact_id, email, first_name, custom_fields from ac_contacts limit 5;
+select pipeline, status, count(*), sum(value) from ac_deals group by 1, 2 order by 1, 2;
+select data_type, change, count(*) from ac_changes group by 1, 2;
+select * from ac_latest_sync;
+"""
+
+
+def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
+    """Simulate, copy, verify, show; raises SyncFailed where the copy is not the account."""
+    data_dir = read_database_settings().data_dir / "demo"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    account = Account(
+        AccountOptions(
+            contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=LATENCY_SECONDS
+        )
+    )
+    with serve(account) as url:
+        _set_environment(url, account.options.api_key, rate, data_dir)
+        settings = read_database_settings()
+        console.print(f"A simulated account at {url}: {contacts:,} contacts, {deals:,} deals.")
+        database = open_database(settings)
+        migrations.upgrade(database)
+        run_sync(console, settings, accept_shrink=True)
+        _verify(console, database, account)
+    _show(console, database, settings)
+    database.close()
+
+
+def _set_environment(url: str, api_key: str, rate: float, data_dir: Path) -> None:
+    """Point the flow, which reads its settings itself, at the demo alone."""
+    for name in OVERRIDDEN:
+        os.environ.pop(name, None)
+    os.environ.update(
+        AC_API_URL=url,
+        AC_API_KEY=api_key,
+        AC_RATE_LIMIT=f"{rate:g}",
+        ACSYNC_DATA_DIR=str(data_dir),
+    )
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ.setdefault("PREFECT_HOME", str(data_dir / "prefect"))
+
+
+def _verify(console: Console, database: Database, account: Account) -> None:
+    for name, comparison in compare(database, account).items():
+        if not comparison.exact:
+            raise SyncFailed(f"The copied {name} differ from the account: {comparison}.")
+        console.print(
+            f"{name}: all {comparison.records:,} records verified against the account, key by key",
+            highlight=False,
+        )
+
+
+def _show(console: Console, database: Database, settings: DatabaseSettings) -> None:
+    for title, record in read_sample(database):
+        console.rule(title)
+        console.print(Syntax(record, "json", word_wrap=True, background_color="default"))
+    console.rule("query it")
+    console.print("The database stays. Open it with", highlight=False)
+    print_plain(console, psql_command(settings.data_dir))
+    console.print("and paste", highlight=False)
+    print_plain(console, QUERIES)
+
+
+def print_plain(console: Console, text: str) -> None:
+    """Print what people paste: no wrapping, no colours, no markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

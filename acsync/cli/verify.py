@@ -1,0 +1,45 @@
+"""Compare what is published with what a simulated account really holds, record by record."""
+
+from dataclasses import dataclass
+
+from acsync.datasets import DATASETS, DatasetName
+from acsync.simulator.account import Account
+from acsync.store.database import Database
+from acsync.store.staging import published_ids, published_records
+
+BATCH = 1_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How one dataset compares with the truth; `differing` names up to ten ids."""
+
+    records: int
+    missing: int
+    invented: int
+    differing: tuple[int, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Tell whether the copy is the account."""
+        return not (self.missing or self.invented or self.differing)
+
+
+def compare(database: Database, account: Account) -> dict[DatasetName, Comparison]:
+    """Compare both datasets; the truth is the simulator's own, made without acsync.enrich."""
+    return {name: _compare_dataset(database, account, name) for name in DATASETS}
+
+
+def _compare_dataset(database: Database, account: Account, name: DatasetName) -> Comparison:
+    truth, published = account.ids(name), published_ids(database, name)
+    differing: list[int] = []
+    for start in range(0, len(published), BATCH):
+        ids = published[start : start + BATCH]
+        records = published_records(database, name, ids)
+        differing += [number for number in ids if records[number] != account.expected(name, number)]
+    return Comparison(
+        len(published),
+        len(set(truth) - set(published)),
+        len(set(published) - set(truth)) + len(published) - len(set(published)),
+        tuple(differing[:10]),
+    )

@@ -1,0 +1,135 @@
+"""Resolve custom field values to names: a value knows only the id of its field."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from acsync.datasets import Record
+
+MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
+
+DEAL_VALUE_COLUMNS = (
+    "fieldValue",  # the one column of the camelCase form
+    "custom_field_text_value",
+    "custom_field_date_value",
+    "custom_field_datetime_value",
+    "custom_field_number_value",
+    "custom_field_currency_value",
+    "custom_field_text_blob",
+)
+COLUMN_OF_TYPE = {
+    "date": "custom_field_date_value",
+    "datetime": "custom_field_datetime_value",
+    "number": "custom_field_number_value",
+    "currency": "custom_field_currency_value",
+    "textarea": "custom_field_text_blob",
+}
+"""Where `include=dealCustomFieldData` puts a value, as seven code bases read it; other types
+are text. What is not where its type says stands in the first filled column."""
+
+
+def pick(row: Record, *names: str) -> Any:
+    """Give the first of the keys that is there and not null; both spellings are in use."""
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:
+    """Give `key`, with the field's id behind it as often as it takes to be free."""
+    while taken(key):
+        key = f"{key}_{field_id}"
+    return key
+
+
+def catalogue_fields(
+    definitions: Sequence[Record], key: str, label: str, kind: str
+) -> pd.DataFrame:
+    """Make a frame of `field_id, key, label, kind`, keys unique, in the order of the ids.
+
+    The order makes a key the same at every sync, whatever order the API lists fields in.
+    """
+    rows: list[tuple[str, str, object, object]] = []
+    taken: set[str] = set()
+    for definition in sorted(definitions, key=lambda row: int(row["id"])):
+        field_id = str(definition["id"])
+        name = free_key(
+            str(definition.get(key) or f"field_{field_id}"), field_id, taken.__contains__
+        )
+        taken.add(name)
+        rows.append((field_id, name, definition.get(label), definition.get(kind)))
+    return pd.DataFrame(rows, columns=["field_id", "key", "label", "kind"], dtype=object)
+
+
+def contact_values(rows: Iterable[Record]) -> pd.DataFrame:
+    """Make a frame of `record_id, field_id, value` from `fieldValues`."""
+    return _values_frame(
+        (pick(row, "contact", "owner"), pick(row, "field"), row.get("value")) for row in rows
+    )
+
+
+def deal_values(rows: Sequence[Record], catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Make a frame of `record_id, field_id, value` from `dealCustomFieldData`.
+
+    Its rows come with typed columns in snake_case, or with one `fieldValue` in camelCase.
+    """
+    frame = _values_frame(
+        (
+            pick(row, "deal_id", "dealId", "deal"),
+            pick(
+                row,
+                "custom_field_id",
+                "customFieldId",
+                "dealCustomFieldMetum",
+                "dealCustomFieldMetumId",
+            ),
+            [row.get(column) for column in DEAL_VALUE_COLUMNS],
+        )
+        for row in rows
+    )
+    columns = frame["field_id"].map(catalogue.set_index("field_id")["kind"].map(COLUMN_OF_TYPE))
+    frame["value"] = [
+        _typed_value(cells, column) for cells, column in zip(frame["value"], columns, strict=True)
+    ]
+    return frame
+
+
+def _typed_value(cells: list[Any], column: Any) -> Any:
+    row = dict(zip(DEAL_VALUE_COLUMNS, cells, strict=True))
+    preferred = (column,) if isinstance(column, str) else ()
+    return pick(row, *preferred, *DEAL_VALUE_COLUMNS)
+
+
+def _values_frame(rows: Iterable[tuple[Any, Any, Any]]) -> pd.DataFrame:
+    cells = [(str(record), str(field), value) for record, field, value in rows]
+    return pd.DataFrame(cells, columns=["record_id", "field_id", "value"], dtype=object)
+
+
+def join_fields(
+    values: pd.DataFrame, catalogue: pd.DataFrame, label_name: str
+) -> dict[str, dict[str, Record]]:
+    """Give the `customFields` of each record id; a field nobody defined is kept by its id."""
+    joined = values.merge(catalogue, on="field_id", how="left", indicator="defined")
+    fields: dict[str, dict[str, Record]] = {}
+    for row in joined.itertuples(index=False):
+        defined = row.defined == "both"
+        entry: Record = {
+            "value": row.value,
+            "fieldId": row.field_id,
+            label_name: row.label if defined else None,
+            "fieldType": row.kind if defined else None,
+        }
+        if entry["fieldType"] in MULTIPLE_CHOICE:
+            entry["values"] = split_choices(row.value)
+        own = fields.setdefault(str(row.record_id), {})
+        key = str(row.key) if defined else f"field_{row.field_id}"
+        own[free_key(key, str(row.field_id), own.__contains__)] = entry
+    return fields
+
+
+def split_choices(value: Any) -> list[Any]:
+    """Split `||one||two||`; some fields come as a list, some as a plain string."""
+    if isinstance(value, list):
+        return value
+    if value is None or value == "":
+        return []
+    return [choice for choice in str(value).split("||") if choice]

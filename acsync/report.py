@@ -1,0 +1,77 @@
+"""Tell people what a sync did: a Markdown report, and the lines of a terminal."""
+
+from collections.abc import Iterator
+
+from acsync.datasets import DatasetName
+from acsync.outcome import DatasetOutcome, SyncOutcome
+
+
+def report_markdown(outcome: SyncOutcome) -> str:
+    """Write the report that Prefect keeps as an artifact."""
+    title = "complete" if outcome.success else "not complete"
+    rows = [_markdown_row(name, dataset) for name, dataset in outcome.datasets.items()]
+    reasons = [
+        f"**{name} not published.** {_escape(dataset.error or '')}"
+        for name, dataset in outcome.datasets.items()
+        if not dataset.success
+    ]
+    return "\n\n".join(
+        [
+            f"# {outcome.sync_id}: {title}",
+            "\n".join(
+                [
+                    "| dataset | records | added | updated | deleted | masked | seconds |",
+                    "|---|--:|--:|--:|--:|--:|--:|",
+                    *rows,
+                ]
+            ),
+            *reasons,
+            calls_line(outcome),
+        ]
+    )
+
+
+def report_lines(outcome: SyncOutcome) -> Iterator[str]:
+    """Say the same in a line a dataset."""
+    for name, dataset in outcome.datasets.items():
+        changes = dataset.changes
+        if changes is None:
+            yield f"{name}: not published. {dataset.error}"
+        else:
+            masked = f", {changes.masked:,} masked" if changes.masked else ""
+            yield (
+                f"{name}: {changes.records:,} records{masked}; {changes.added:,} added, "
+                f"{changes.updated:,} updated, {changes.deleted:,} deleted"
+            )
+    yield calls_line(outcome)
+
+
+def calls_line(outcome: SyncOutcome) -> str:
+    """Say what the sync cost, and how much of the account's rate limit it used."""
+    seconds = outcome.duration_ms / 1000
+    calls = outcome.calls
+    share = calls.calls / (outcome.rate_limit * seconds) if seconds else 0.0
+    cleaned = f"; {outcome.cleaned:,} characters removed" if outcome.cleaned else ""
+    return (
+        f"{calls.calls:,} calls in {seconds:,.1f} s, {share:.0%} of the rate limit of "
+        f"{outcome.rate_limit:g}/s; {calls.retries:,} retries, {calls.rate_limited:,} refused "
+        f"as too many{cleaned}"
+    )
+
+
+def _markdown_row(name: DatasetName, dataset: DatasetOutcome) -> str:
+    changes = dataset.changes
+    cells = (
+        [changes.records, changes.added, changes.updated, changes.deleted, changes.masked]
+        if changes
+        else ["not published", "", "", "", ""]
+    )
+    shown = [f"{cell:,}" if isinstance(cell, int) else cell for cell in cells]
+    return f"| {name} | {' | '.join(shown)} | {dataset.duration_ms / 1000:,.1f} |"
+
+
+def _escape(text: str) -> str:
+    """Keep what the API sent from becoming Markdown or HTML."""
+    for letter in "\\`*_{}[]<>#|":
+        text = text.replace(letter, f"\\{letter}" if letter not in "<>" else "")
+    return text

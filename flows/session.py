@@ -1,0 +1,144 @@
+"""Wire one sync together: settings, budget, client, database and lease, in one place.
+
+Tasks find the session of their flow run in a context variable, since Prefect would try to
+hash and store what it is handed as a parameter.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from acsync.activecampaign.budget import CallBudget
+from acsync.activecampaign.client import Client
+from acsync.activecampaign.paging import Walk
+from acsync.datasets import DATASETS, DatasetName, ListingName, Record
+from acsync.enrich import Enricher
+from acsync.errors import AcsyncError
+from acsync.outcome import Calls, DatasetOutcome, SyncOutcome
+from acsync.settings import Settings
+from acsync.store.database import Database, open_database, require_current_schema
+from acsync.store.lease import Lease, Sync, keep_lease, start_sync
+from acsync.store.log import finish_log
+
+logger = logging.getLogger(__name__)
+
+_current: ContextVar["SyncSession"] = ContextVar("sync_session")
+
+
+@dataclass
+class SyncSession:
+    """What the tasks of one sync share; `failures` holds why a dataset will not be published."""
+
+    settings: Settings
+    database: Database
+    client: Client
+    sync: Sync
+    lease: Lease
+    datasets: tuple[DatasetName, ...]
+    accept_shrink: bool
+    started: float = field(default_factory=time.monotonic)
+    listings: dict[ListingName, list[Record]] = field(default_factory=dict)
+    failures: dict[DatasetName, str] = field(default_factory=dict)
+    outcomes: dict[DatasetName, DatasetOutcome] = field(default_factory=dict)
+    cleaned: int = 0
+    finished: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def walk(self, name: DatasetName) -> Walk:
+        """Give the reader of a dataset."""
+        return Walk(self.client, DATASETS[name], self.settings.page_size)
+
+    def enricher(self, name: DatasetName) -> Enricher:
+        """Give what explains a dataset; all its listings must have been read."""
+        return Enricher(name, self.listings)
+
+    @property
+    def healthy(self) -> tuple[DatasetName, ...]:
+        """Name the datasets that nothing has gone wrong with."""
+        return tuple(name for name in self.datasets if name not in self.failures)
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the sync began."""
+        return round((time.monotonic() - self.started) * 1000)
+
+    def add_cleaned(self, characters: int) -> None:
+        """Count characters that Postgres cannot hold; called by many threads."""
+        with self._lock:
+            self.cleaned += characters
+
+    def outcome(self) -> SyncOutcome:
+        """Sum up the sync for the report."""
+        return SyncOutcome(
+            self.sync.sync_id,
+            self.settings.account_host,
+            self.sync.started_at,
+            self.elapsed_ms,
+            self.settings.rate_limit,
+            self.calls,
+            self.cleaned,
+            self.outcomes,
+        )
+
+    @property
+    def calls(self) -> Calls:
+        """Count the calls so far."""
+        counts = self.client.budget.counts
+        return Calls(counts.calls, counts.retries, counts.rate_limited)
+
+
+def current_session() -> SyncSession:
+    """Give the session of the flow run this task belongs to."""
+    return _current.get()
+
+
+@contextmanager
+def open_session(
+    settings: Settings,
+    datasets: tuple[DatasetName, ...],
+    accept_shrink: bool,
+    holder: str,
+    flow_run_id: str | None,
+) -> Iterator[SyncSession]:
+    """Take the lease and open everything; whatever happens, leave no open log row behind.
+
+    Raises LeaseHeld where another sync is running, and SchemaOutdated.
+    """
+    database = open_database(settings.database)
+    client = Client(settings.account_url, settings.api_key, CallBudget(settings.rate_limit))
+    try:
+        require_current_schema(database)
+        sync = start_sync(database, holder, flow_run_id)
+        with keep_lease(database, sync) as lease:
+            session = SyncSession(settings, database, client, sync, lease, datasets, accept_shrink)
+            token = _current.set(session)
+            try:
+                yield session
+            except BaseException as error:
+                _close_log(session, error)
+                raise
+            finally:
+                _current.reset(token)
+    finally:
+        client.close()
+        database.close()
+
+
+def _close_log(session: SyncSession, error: BaseException) -> None:
+    """Finish the log row of a sync that was ended; failing to must not hide why."""
+    if session.finished:
+        return
+    reason = str(error) or f"The sync was ended by {type(error).__name__}. Start it again."
+    outcomes = {
+        name: DatasetOutcome(session.elapsed_ms, error=session.failures.get(name, reason))
+        for name in session.datasets
+    }
+    try:
+        with session.database.begin() as connection:
+            finish_log(connection, session.sync, outcomes, session.calls)
+    except AcsyncError as problem:
+        logger.warning("the log row of %s stays open: %s", session.sync.sync_id, problem)

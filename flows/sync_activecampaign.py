@@ -1,0 +1,179 @@
+"""The sync, as a table of contents: metadata, plan, copy, close, publish, tell."""
+
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from acsync.activecampaign.paging import read_listing
+from acsync.activecampaign.slices import Plan, Slice, interleave
+from acsync.datasets import DATASETS, LISTINGS, DatasetName, ListingName
+from acsync.errors import (
+    AcsyncError,
+    CallFailed,
+    Incomplete,
+    LeaseHeld,
+    StoreError,
+    SyncFailed,
+)
+from acsync.report import report_lines
+from acsync.settings import read_settings
+from flows.copying import SliceCounts, close_dataset, copy_slice, plan_dataset
+from flows.publishing import publish_datasets
+from flows.session import SyncSession, current_session, open_session
+from flows.telling import Progress, publish_report
+
+WORKERS = 16
+"""Slices read at the same time: enough to hold ten calls a second at more than a second a call."""
+
+TURNED_AWAY = "TurnedAway"
+"""The name of a completed run that found another sync holding the lease."""
+
+
+class _KnownTimeouts(logging.Filter):
+    """Drop the warning that a thread cannot be interrupted, given once for each slice.
+
+    Every call inside a slice has timeouts of its own, so the task's is met between two calls.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "running in a worker thread" not in record.msg
+
+
+logging.getLogger("prefect.task_runs").addFilter(_KnownTimeouts())
+
+
+def _may_mend(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Try again only what time can mend."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
+
+
+RETRIES: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": [5, 30],
+    "retry_jitter_factor": 0.2,
+    "retry_condition_fn": _may_mend,
+    "timeout_seconds": 600,
+}
+
+
+@task(task_run_name="read {name}", **RETRIES)
+def read_metadata(name: ListingName) -> int:
+    """Read one small collection whole; gives how many rows it has."""
+    session = current_session()
+    rows = read_listing(session.client, LISTINGS[name], session.settings.page_size)
+    session.listings[name] = rows
+    return len(rows)
+
+
+@task(task_run_name="plan {name}", **RETRIES)
+def plan(name: DatasetName) -> Plan:
+    """Find out how much there is and cut it into slices."""
+    return plan_dataset(current_session(), name)
+
+
+@task(task_run_name="{wanted.title}", **RETRIES)
+def copy(wanted: Slice) -> SliceCounts:
+    """Copy one slice into staging."""
+    return copy_slice(current_session(), wanted)
+
+
+@task(task_run_name="close {walked.dataset}", **RETRIES)
+def close(walked: Plan) -> int:
+    """Close the seams of a walk and let the gate judge it; gives how many records it read."""
+    return close_dataset(current_session(), walked).records
+
+
+@task(task_run_name="publish", cache_policy=NO_CACHE)
+def publish() -> None:
+    """Publish what passed the gate, in one transaction with the log row."""
+    publish_datasets(current_session())
+
+
+@flow(
+    name="sync-activecampaign",
+    description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
+    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]
+)
+def sync_activecampaign(only: DatasetName | None = None, accept_shrink: bool = False) -> State[Any]:
+    """Make one complete copy; fails where a dataset could not be published.
+
+    Foreseeable failures become the message of the final state, without a traceback.
+    """
+    datasets: tuple[DatasetName, ...] = (only,) if only else tuple(DATASETS)
+    holder = f"flow run {flow_run.name} on {socket.gethostname()}"
+    try:
+        with open_session(read_settings(), datasets, accept_shrink, holder, flow_run.id) as session:
+            copy_everything(session)
+            return tell(session)
+    except LeaseHeld as held:
+        return Completed(name=TURNED_AWAY, message=str(held))
+    except AcsyncError as error:
+        return Failed(message=str(error), data=error)
+
+
+def copy_everything(session: SyncSession) -> None:
+    """Run the steps; a dataset that fails in one of them leaves the other alone."""
+    needed = dict.fromkeys(need for name in session.datasets for need in DATASETS[name].needs)
+    listings = {name: read_metadata.submit(name) for name in needed}
+    for name in session.datasets:
+        note_failures(session, name, [listings[need] for need in DATASETS[name].needs])
+
+    plans = {name: plan.submit(name) for name in session.healthy}
+    for name, planned in plans.items():
+        note_failures(session, name, [planned])
+    ready = [plans[name].result() for name in session.healthy]
+
+    copy_slices(session, ready)
+    closes = {
+        walked.dataset: close.submit(walked)
+        for walked in ready
+        if walked.dataset in session.healthy
+    }
+    for name, closing in closes.items():
+        note_failures(session, name, [closing])
+
+    publish()
+
+
+def copy_slices(session: SyncSession, plans: Sequence[Plan]) -> None:
+    """Copy the slices of all datasets side by side, so that they end together."""
+    slices = interleave(plans)
+    copies = dict(zip(copy.map(slices), slices, strict=True))
+    progress = Progress(plans)
+    for future in as_completed(list(copies)):
+        note_failures(session, copies[future].dataset, [future])
+        progress.advance(copies[future].dataset)
+
+
+def note_failures(
+    session: SyncSession, name: DatasetName, futures: Sequence[PrefectFuture[Any]]
+) -> None:
+    """Wait for tasks, and keep why the first of them failed as the dataset's failure."""
+    for future in futures:
+        future.wait()
+        if not future.state.is_completed():
+            error = future.state.result(raise_on_failure=False)
+            session.failures.setdefault(name, str(error) or future.state.message or "unknown")
+
+
+def tell(session: SyncSession) -> State[Any]:
+    """Report, and fail the flow run where a dataset failed, so that alerts fire."""
+    outcome = session.outcome()
+    publish_report(outcome)
+    lines = list(report_lines(outcome))
+    for line in lines:
+        get_run_logger().info(line)
+    if outcome.success:
+        return Completed(message=" ".join(lines), data=outcome)
+    return Failed(message=" ".join(lines), data=SyncFailed(" ".join(lines)))

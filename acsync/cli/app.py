@@ -5,12 +5,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
 from acsync.cli.durations import parse_duration
 from acsync.cli.status import show_status
+from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError
 from acsync.settings import read_database_settings, read_settings
 from acsync.store.database import open_database, require_current_schema
@@ -43,10 +43,7 @@ def demo(
 
 @app.command()
 def sync(
-    only: Annotated[
-        str | None,
-        typer.Option(help="One dataset alone.", click_type=click.Choice(["contacts", "deals"])),
-    ] = None,
+    only: Annotated[DatasetName | None, typer.Option(help="One dataset alone.")] = None,
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Publish even if many records are gone.")
     ] = False,
@@ -55,7 +52,7 @@ def sync(
     settings = read_settings()
     from acsync.cli.sync import run_sync  # noqa: PLC0415  # Prefect takes seconds to import
 
-    run_sync(console, settings.database, only, accept_shrink)  # type: ignore[arg-type]  # a choice
+    run_sync(console, settings.database, only, accept_shrink)
 
 
 @app.command()
@@ -129,14 +126,7 @@ def simulate(  # noqa: PLR0913, PLR0917  # an option each
 def main() -> None:
     """Run a command; every foreseeable problem is one paragraph on standard error."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(USAGE)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+        app()
     except AcsyncError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(exit_status(error))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import click
+import typer
 from rich.console import Console
 
 from acsync.simulator.account import Account, AccountOptions
@@ -17,7 +17,7 @@ def run_simulator(
     account = Account(options)
     for name in faults:
         if name not in FAULTS:
-            raise click.BadParameter(f"no fault is called {name!r}; there are: {', '.join(FAULTS)}")
+            raise typer.BadParameter(f"no fault is called {name!r}; there are: {', '.join(FAULTS)}")
         account.faults.add(FAULTS[name]())
     console.print(
         f"A simulated account at http://127.0.0.1:{port}, key {options.api_key}. Ctrl-C ends it.",

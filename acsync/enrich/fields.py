@@ -87,9 +87,11 @@ def deal_values(rows: Sequence[Record], catalogue: pd.DataFrame) -> pd.DataFrame
         for row in rows
     )
     columns = frame["field_id"].map(catalogue.set_index("field_id")["kind"].map(COLUMN_OF_TYPE))
-    frame["value"] = [
+    chosen = [
         _typed_value(cells, column) for cells, column in zip(frame["value"], columns, strict=True)
     ]
+    # A plain list of strings and None would become pandas' str column, with NaN for None.
+    frame["value"] = pd.Series(chosen, index=frame.index, dtype=object)
     return frame
 
 

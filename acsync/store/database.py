@@ -1,0 +1,140 @@
+"""Reach Postgres: one engine, one schema, and errors that name the place but never a secret."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from acsync.errors import SchemaOutdated, StoreError
+from acsync.settings import DatabaseSettings
+from acsync.store.embedded import start_embedded
+from acsync.store.statements import quote, run, schema_of
+
+SCHEMA_REVISION = "0001"
+"""The revision of the tables that this code reads and writes; Alembic's head, says a test."""
+
+NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")
+"""What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect."""
+
+CONNECT: dict[str, Any] = {
+    "application_name": "acsync",
+    "client_encoding": "utf8",
+    "connect_timeout": 15,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+"""Start-up parameters; all of them pass PgBouncer, which refuses `options`."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One schema of one Postgres, shared by all threads of a process."""
+
+    engine: Engine
+    schema: str
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction, committed at the end; whatever Postgres refuses is a StoreError."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout) as error:
+            raise _explain(error, self.engine.url) from None
+
+    def qualified(self, name: str) -> str:
+        """Give a name with its schema, quoted."""
+        return f"{quote(self.schema)}.{quote(name)}"
+
+    def close(self) -> None:
+        """Close every connection; an embedded Postgres stays up."""
+        self.engine.dispose()
+
+
+def open_database(settings: DatabaseSettings) -> Database:
+    """Give the database of the settings, starting the embedded one where no URL is set.
+
+    Connects only when first used, except to the embedded one. Raises StoreError.
+    """
+    url = _read_url(settings.database_url or start_embedded(settings.data_dir))
+    engine = create_engine(
+        url,
+        connect_args={key: value for key, value in CONNECT.items() if key not in url.query},
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=20,
+        isolation_level="READ COMMITTED",
+        hide_parameters=True,
+    )
+    engine = engine.execution_options(schema_translate_map={None: settings.schema})
+    return Database(engine, settings.schema)
+
+
+def require_current_schema(database: Database) -> None:
+    """Raise SchemaOutdated unless the tables are exactly those this code knows."""
+    with database.begin() as connection:
+        found = read_revision(connection)
+    if found == SCHEMA_REVISION:
+        return
+    place = f"The schema {database.schema} at {_place(database.engine.url)}"
+    if found is None:
+        raise SchemaOutdated(f"{place} has no acsync tables yet. Run: acsync migrate")
+    if found > SCHEMA_REVISION:
+        raise SchemaOutdated(
+            f"{place} is at revision {found}, newer than the {SCHEMA_REVISION} that this acsync "
+            "knows. Update acsync."
+        )
+    raise SchemaOutdated(
+        f"{place} is at revision {found}, this acsync needs {SCHEMA_REVISION}. Run: acsync migrate"
+    )
+
+
+def read_revision(connection: Connection) -> str | None:
+    """Give the revision the schema is at; None where it was never migrated."""
+    table = f"{schema_of(connection)}.alembic_version"
+    if run(connection, "select to_regclass(:table_name)", table_name=table).scalar() is None:
+        return None
+    revision: str | None = run(
+        connection, "select version_num from {schema}.alembic_version"
+    ).scalar()
+    return revision
+
+
+def _read_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise StoreError(
+            "POSTGRES_URL cannot be read: it looks like postgresql://USER:PASSWORD@HOST/DATABASE."
+        ) from None
+    # A password with a bare @ ends up in the host, and from there in every message of libpq.
+    if "@" in (url.host or ""):
+        raise StoreError("POSTGRES_URL holds more than one @: write the @ in its password as %40.")
+    return url.difference_update_query(NOT_LIBPQ)
+
+
+def _place(url: URL) -> str:
+    host = url.host or url.query.get("host") or "the local socket"
+    return f"{host}/{url.database or ''}"
+
+
+def _explain(error: DBAPIError | PoolTimeout, url: URL) -> StoreError:
+    """Keep only the first line: what follows may quote the row, which is personal data."""
+    if isinstance(error, PoolTimeout):
+        return StoreError(f"No connection to Postgres at {_place(url)} came free. Try again.")
+    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    code = getattr(error.orig, "pgcode", None)
+    if code is None:
+        return StoreError(
+            f"Postgres at {_place(url)} cannot be reached: {lines[0]} Check POSTGRES_URL, and "
+            "that the server runs and lets this machine in."
+        )
+    return StoreError(
+        f"Postgres at {_place(url)} refused a statement: {lines[0]} (SQLSTATE {code}). "
+        "Nothing of that transaction was kept."
+    )

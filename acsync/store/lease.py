@@ -1,0 +1,224 @@
+"""Let one sync an account run at a time: a lease is a row with a heartbeat.
+
+A session lock would be lost in a pooler in transaction mode. Stagings lock the row so that the
+heartbeat passes and a successor waits; publishing lets nobody pass.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from acsync.errors import AcsyncError, LeaseHeld, LeaseLost, StoreError
+from acsync.store.database import Database
+from acsync.store.statements import run
+
+logger = logging.getLogger(__name__)
+
+EXPIRES_SECONDS = 90
+RENEW_SECONDS = 15.0
+LOCK_TIMEOUT_MS = 5_000
+IDLE_TIMEOUT_MS = 60_000
+
+LOCK_NOT_AVAILABLE = "SQLSTATE 55P03"
+
+ALIVE = (
+    f"sync_no is not null and renewed_at > clock_timestamp() - interval '{EXPIRES_SECONDS} seconds'"
+)
+
+
+@dataclass(frozen=True)
+class Sync:
+    """A sync that holds the lease; `number` orders syncs and marks the versions they made."""
+
+    number: int
+    sync_id: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The lease while it is kept; `lost` is set once another sync has taken over."""
+
+    sync: Sync
+    lost: threading.Event = field(default_factory=threading.Event)
+
+
+def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync:
+    """Take the lease, close what a dead predecessor left, and open the log row.
+
+    Raises LeaseHeld while another sync is alive; it is dead after 90 seconds without renewal.
+    """
+    try:
+        with database.begin() as connection:
+            _take(connection)
+            _abandon_open_syncs(connection)
+            sync = _open_log(connection, flow_run_id)
+            run(
+                connection,
+                """
+                update {schema}.ac_lease
+                set sync_no = :number, holder = :holder,
+                    acquired_at = clock_timestamp(), renewed_at = clock_timestamp()
+                where id = 1
+                """,
+                number=sync.number,
+                holder=holder,
+            )
+            return sync
+    except StoreError as error:
+        if LOCK_NOT_AVAILABLE in str(error):
+            raise _held(database) from None
+        raise
+
+
+def _take(connection: Connection) -> None:
+    """Lock the lease until the end of the transaction; raises LeaseHeld."""
+    run(connection, f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
+    run(connection, "insert into {schema}.ac_lease (id) values (1) on conflict do nothing")
+    alive = run(
+        connection, f"select {ALIVE} from {{schema}}.ac_lease where id = 1 for update"
+    ).scalar_one()
+    if alive:
+        raise _held_by(connection)
+
+
+def _held(database: Database) -> LeaseHeld:
+    with database.begin() as connection:
+        return _held_by(connection)
+
+
+def _held_by(connection: Connection) -> LeaseHeld:
+    held = run(
+        connection,
+        """
+        select log.sync_id, lease.holder, lease.acquired_at
+        from {schema}.ac_lease as lease join {schema}.ac_sync_logs as log on log.id = lease.sync_no
+        where lease.id = 1
+        """,
+    ).one_or_none()
+    if held is None:
+        return LeaseHeld("Another sync is starting right now. Try again when it has ended.")
+    return LeaseHeld(
+        f"{held.sync_id} is running since {held.acquired_at:%Y-%m-%d %H:%M:%S %Z}, held by "
+        f"{held.holder}. Wait for it; if it died, its lease is free within two minutes."
+    )
+
+
+def _abandon_open_syncs(connection: Connection) -> None:
+    """Close log rows whose sync died, and drop all staging, which nobody can use any more."""
+    reason = "abandoned: the sync ended without saying why, and its lease ran out"
+    run(
+        connection,
+        """
+        update {schema}.ac_sync_logs
+        set overall_success = false, finished_at = clock_timestamp(),
+            contacts_success = coalesce(contacts_success, false),
+            contacts_error = case when contacts_success then contacts_error else :reason end,
+            deals_success = coalesce(deals_success, false),
+            deals_error = case when deals_success then deals_error else :reason end
+        where overall_success is null
+        """,
+        reason=reason,
+    )
+    run(connection, "delete from {schema}.ac_staged_records")
+    run(connection, "delete from {schema}.ac_staged_slices")
+
+
+def _open_log(connection: Connection, flow_run_id: str | None) -> Sync:
+    """Write the log row; the lease's lock lets no two syncs choose an id at the same time."""
+    row = run(
+        connection,
+        """
+        insert into {schema}.ac_sync_logs (sync_id, "timestamp", flow_run_id)
+        select 'sync-' || greatest(
+                   floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
+                   (select substr(sync_id, 6)::bigint + 1
+                    from {schema}.ac_sync_logs order by id desc limit 1)
+               ), clock_timestamp(), :flow_run_id
+        returning id, sync_id, "timestamp"
+        """,
+        flow_run_id=flow_run_id,
+    ).one()
+    return Sync(row.id, row.sync_id, row.timestamp)
+
+
+def require_lease(
+    connection: Connection, sync: Sync, lock: Literal["update", "key share"] = "update"
+) -> None:
+    """Raise LeaseLost where another sync took over; else nobody can until the transaction ends.
+
+    An expired lease that nobody took is still ours. `lock` is "key share" where the heartbeat
+    and other threads of the sync must be let through.
+    """
+    # A machine that vanishes inside the transaction must not hold the lock for hours.
+    run(connection, f"set local idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}")
+    holding = run(
+        connection, f"select sync_no from {{schema}}.ac_lease where id = 1 for {lock}"
+    ).scalar_one_or_none()
+    if holding != sync.number:
+        raise LeaseLost(
+            f"{sync.sync_id} lost its lease: it did not renew it for {EXPIRES_SECONDS} seconds "
+            "and another sync took over. Nothing was published; see the other sync's result."
+        )
+
+
+@contextmanager
+def keep_lease(
+    database: Database, sync: Sync, renew_seconds: float = RENEW_SECONDS
+) -> Iterator[Lease]:
+    """Renew the lease from a thread of its own until the block ends, then give it back."""
+    lease, done = Lease(sync), threading.Event()
+    heart = threading.Thread(
+        target=_beat, args=(database, lease, done, renew_seconds), name="lease", daemon=True
+    )
+    heart.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        heart.join()
+        _release(database, sync)
+
+
+def _beat(database: Database, lease: Lease, done: threading.Event, seconds: float) -> None:
+    """Renew until done or lost; an outage shorter than the expiry costs nothing."""
+    while not done.wait(seconds):
+        try:
+            if not _renew(database, lease.sync):
+                lease.lost.set()
+                return
+        except AcsyncError as error:
+            logger.warning("the lease of %s was not renewed: %s", lease.sync.sync_id, error)
+
+
+def _renew(database: Database, sync: Sync) -> bool:
+    with database.begin() as connection:
+        renewed = run(
+            connection,
+            """
+            update {schema}.ac_lease set renewed_at = clock_timestamp()
+            where id = 1 and sync_no = :number
+            """,
+            number=sync.number,
+        )
+        return renewed.rowcount == 1
+
+
+def _release(database: Database, sync: Sync) -> None:
+    """Give the lease back if it is still ours; where that fails it runs out by itself."""
+    try:
+        with database.begin() as connection:
+            run(
+                connection,
+                "update {schema}.ac_lease set sync_no = null, holder = null "
+                "where id = 1 and sync_no = :number",
+                number=sync.number,
+            )
+    except AcsyncError as error:
+        logger.warning("the lease of %s runs out by itself: %s", sync.sync_id, error)

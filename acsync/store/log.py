@@ -1,0 +1,175 @@
+"""Write down how each sync went, and tell it to whoever asks."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from acsync.datasets import DATASETS, DatasetName
+from acsync.outcome import Calls, DatasetOutcome
+from acsync.store.database import Database
+from acsync.store.lease import ALIVE, Sync
+from acsync.store.staging import read_progress
+from acsync.store.statements import run
+
+RECENT_SYNCS = 10
+
+SYNC_COLUMNS = """
+    sync_id, "timestamp", total_duration_ms,
+    round(total_duration_ms / 1000.0, 2) as duration_seconds,
+    round(total_duration_ms / 60000.0, 2) as duration_minutes,
+    contacts_success, contacts_count, contacts_error,
+    deals_success, deals_count, deals_error, overall_success
+"""
+"""The columns of the view ac_latest_sync."""
+
+
+def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int) -> None:
+    """Note how many records a dataset is expected to have, for the progress."""
+    with database.begin() as connection:
+        _update_log(connection, sync, {f"{name}_expected": expected})
+
+
+def finish_log(
+    connection: Connection,
+    sync: Sync,
+    outcomes: Mapping[DatasetName, DatasetOutcome],
+    calls: Calls,
+) -> None:
+    """Close the log row; a dataset that was not asked for keeps its nulls.
+
+    A row that a successor closed as abandoned stays as it is.
+    """
+    values: dict[str, Any] = {
+        "overall_success": all(outcome.success for outcome in outcomes.values()),
+        "api_calls": calls.calls,
+        "retries": calls.retries,
+        "rate_limited": calls.rate_limited,
+    }
+    for name, outcome in outcomes.items():
+        values |= _dataset_values(name, outcome)
+    _update_log(connection, sync, values)
+    run(
+        connection,
+        """
+        update {schema}.ac_sync_logs
+        set finished_at = clock_timestamp(), total_duration_ms =
+            floor(extract(epoch from clock_timestamp() - "timestamp") * 1000)::bigint
+        where id = :number and finished_at is null
+        """,
+        number=sync.number,
+    )
+
+
+def _dataset_values(name: DatasetName, outcome: DatasetOutcome) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "success": outcome.success,
+        "error": outcome.error,
+        "duration_ms": outcome.duration_ms,
+    }
+    if changes := outcome.changes:
+        values |= {
+            "count": changes.records,
+            "added": changes.added,
+            "updated": changes.updated,
+            "deleted": changes.deleted,
+            "masked": changes.masked,
+        }
+    return {f"{name}_{key}": value for key, value in values.items()}
+
+
+def _update_log(connection: Connection, sync: Sync, values: Mapping[str, Any]) -> None:
+    assignments = ", ".join(f"{column} = :{column}" for column in values)
+    run(
+        connection,
+        f"update {{schema}}.ac_sync_logs set {assignments} "
+        "where id = :number and overall_success is null",
+        number=sync.number,
+        **values,
+    )
+
+
+def read_last_success(database: Database) -> datetime | None:
+    """Give when the last complete sync ended."""
+    sql = "select max(finished_at) from {schema}.ac_sync_logs where overall_success"
+    with database.begin() as connection:
+        ended: datetime | None = run(connection, sql).scalar()
+        return ended
+
+
+def read_status(database: Database) -> dict[str, Any]:
+    """Give the payload of GET /api/sync-status, ready for JSON."""
+    with database.begin() as connection:
+        latest = run(connection, "select * from {schema}.ac_latest_sync").one_or_none()
+        recent = run(
+            connection,
+            f"select {SYNC_COLUMNS} from {{schema}}.ac_sync_logs order by id desc limit :most",
+            most=RECENT_SYNCS,
+        ).all()
+        payload = {
+            "currentStatus": _as_json(latest) if latest else None,
+            "recentSyncs": [_as_json(row) for row in recent],
+            "statistics": _read_statistics(connection),
+            "latestData": {name: _read_published(connection, name) for name in DATASETS},
+        }
+    return payload | {"running": _read_running(database)}
+
+
+def _read_statistics(connection: Connection) -> dict[str, Any]:
+    row = run(connection, "select * from {schema}.ac_sync_statistics").one()
+    duration, rate = row.avg_duration_seconds, row.success_rate
+    return {
+        "totalSyncs": row.total_syncs,
+        "successfulSyncs": row.successful_syncs,
+        "successRate": None if rate is None else f"{rate:.2f}%",
+        "avgDurationSeconds": None if duration is None else f"{duration:.2f}",
+        "lastSyncTime": _plain(row.last_sync_time),
+    }
+
+
+def _read_published(connection: Connection, name: DatasetName) -> dict[str, Any] | None:
+    row = run(
+        connection,
+        """
+        select record_count, synced_at from {schema}.ac_published
+        where data_type = :data_type order by sync_no desc limit 1
+        """,
+        name,
+    ).one_or_none()
+    if row is None:
+        return None
+    return {"recordCount": row.record_count, "syncedAt": _plain(row.synced_at)}
+
+
+def _read_running(database: Database) -> dict[str, Any] | None:
+    """Show the sync that holds a living lease, and how far it is."""
+    sql = f"""
+        select log.id, log.sync_id, log."timestamp", contacts_expected as contacts,
+               deals_expected as deals
+        from {{schema}}.ac_lease join {{schema}}.ac_sync_logs as log on log.id = sync_no
+        where {ALIVE} and overall_success is null
+    """
+    with database.begin() as connection:
+        row = run(connection, sql).one_or_none()
+    if row is None:
+        return None
+    records = read_progress(database, Sync(row.id, row.sync_id, row.timestamp))
+    return {
+        "sync_id": row.sync_id,
+        "started": _plain(row.timestamp),
+        "progress": {
+            name: {"records": records[name], "expected": row._mapping[name]} for name in DATASETS
+        },
+    }
+
+
+def _as_json(row: Row[Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in row._mapping.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value

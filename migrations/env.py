@@ -1,0 +1,22 @@
+"""Called by Alembic: run or print the revisions in the schema that the caller names."""
+
+from alembic import context
+
+from acsync.store.statements import quote
+
+schema = context.config.attributes["schema"]
+
+# CREATE SCHEMA asks for a permission on the database even where the schema is there.
+CREATE_SCHEMA = (
+    f"do $$ begin if to_regnamespace('{quote(schema)}') is null "
+    f"then create schema {quote(schema)}; end if; end $$"
+)
+
+context.configure(
+    connection=context.config.attributes.get("connection"),
+    dialect_name="postgresql",
+    version_table_schema=schema,
+)
+with context.begin_transaction():
+    context.execute(CREATE_SCHEMA)
+    context.run_migrations()

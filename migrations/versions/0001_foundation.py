@@ -1,0 +1,11 @@
+"""Lay the foundation: the log, the lease, the versions, the staging and the views."""
+
+from migrations.sql_file import run_sql_file
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Run the SQL beside this file."""
+    run_sql_file("0001_foundation.sql")

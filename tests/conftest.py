@@ -1,0 +1,84 @@
+"""One real Postgres a test run, and a fresh database a test."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy import make_url
+
+import migrations
+from acsync.settings import DatabaseSettings
+from acsync.store.database import Database, open_database
+from acsync.store.embedded import start_embedded, stop_embedded
+
+
+@dataclass
+class Postgres:
+    """A server that makes databases; `template` is migrated, `template1` is empty."""
+
+    url: str
+    data_dir: Path
+    made: list[str] = field(default_factory=list)
+
+    def execute(self, sql: str) -> None:
+        """Run one statement outside any transaction, as CREATE DATABASE asks."""
+        host = make_url(self.url).query["host"]
+        with closing(
+            psycopg2.connect(host=host, user="postgres", dbname="postgres")
+        ) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(sql)
+
+    def create(self, template: str) -> str:
+        """Copy a template, which takes a tenth of a second, and give the copy's URL."""
+        name = f"test_{len(self.made)}"
+        self.made.append(name)
+        self.execute(f"create database {name} template {template}")
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+
+    def drop_all(self) -> None:
+        """Drop what was created, whoever is still connected."""
+        while self.made:
+            self.execute(f"drop database if exists {self.made.pop()} with (force)")
+
+    def open(self, url: str, schema: str = "public") -> Database:
+        """Open a database as acsync does."""
+        return open_database(DatabaseSettings(url, schema, self.data_dir))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Start the server of the wheel, with one migrated template, and stop it at the end."""
+    data_dir = tmp_path_factory.mktemp("postgres")
+    server = Postgres(start_embedded(data_dir), data_dir)
+    server.execute("create database template_migrated")
+    template = make_url(server.url).set(database="template_migrated")
+    with closing(server.open(template.render_as_string(hide_password=False))) as database:
+        migrations.upgrade(database)
+    yield server
+    stop_embedded(data_dir)
+    shutil.rmtree(data_dir)
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> str:
+    """Give the URL of a fresh, migrated database; dropped at the end of the run."""
+    return postgres.create("template_migrated")
+
+
+@pytest.fixture
+def database(postgres: Postgres, database_url: str) -> Iterator[Database]:
+    """Open the fresh, migrated database."""
+    with closing(postgres.open(database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty_database(postgres: Postgres) -> Iterator[Database]:
+    """Open a fresh database without any table of acsync."""
+    with closing(postgres.open(postgres.create("template1"))) as opened:
+        yield opened

@@ -31,7 +31,7 @@ from flows.publishing import publish_datasets
 from flows.session import SyncSession, current_session, open_session
 from flows.telling import Progress, publish_report
 
-WORKERS = 16
+WORKERS = 8
 """Slices read at the same time: enough to hold ten calls a second at more than a second a call."""
 
 TURNED_AWAY = "TurnedAway"

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_LOGGING_LEVEL,
+    temporary_settings,
+)
 from sqlalchemy import make_url
 
 import migrations
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database
 from acsync.store.embedded import start_embedded, stop_embedded
+from tests.prefect_server import prefect_server
 
 
 @dataclass
@@ -27,9 +34,7 @@ class Postgres:
     def execute(self, sql: str) -> None:
         """Run one statement outside any transaction, as CREATE DATABASE asks."""
         host = make_url(self.url).query["host"]
-        with closing(
-            psycopg2.connect(host=host, user="postgres", dbname="postgres")
-        ) as connection:
+        with closing(psycopg2.connect(host=host, user="postgres", dbname="postgres")) as connection:
             connection.autocommit = True
             connection.cursor().execute(sql)
 
@@ -82,3 +87,13 @@ def empty_database(postgres: Postgres) -> Iterator[Database]:
     """Open a fresh database without any table of acsync."""
     with closing(postgres.open(postgres.create("template1"))) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one Prefect server for the whole run, and point this process at it."""
+    home = tmp_path_factory.mktemp("prefect")
+    with prefect_server(home) as url:
+        updates = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "CRITICAL"}
+        with temporary_settings(updates):
+            yield url

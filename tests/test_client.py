@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from acsync.activecampaign.budget import CallBudget
-from acsync.activecampaign.client import Client, Params
+from acsync.activecampaign.client import Client, Params, Patience
 from acsync.activecampaign.paging import read_listing
 from acsync.datasets import LISTINGS, ListingName, Record
 from acsync.errors import CallFailed, CallRefused, WalkBroken
@@ -17,6 +17,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.faults import Fault, on_path
 from acsync.simulator.server import serve
 
+HASTY = Patience(read_timeout_seconds=0.5, first_wait_seconds=0.01)
 CONTACTS: Params = {"limit": 20, "orders[id]": "ASC", "include": "fieldValues"}
 
 
@@ -32,7 +33,7 @@ def account() -> Account:
 @pytest.fixture
 def client(account: Account) -> Iterator[Client]:
     with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, CallBudget(1000), 0.5)
+        client = Client(f"{url}/api/3/", account.options.api_key, CallBudget(1000), HASTY)
         yield client
         client.close()
 
@@ -131,7 +132,7 @@ def test_what_no_retry_can_mend_is_refused_at_once(
 def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
     """A recycled key is answered with 403, no body and no content type."""
     with serve(account) as url:
-        client = Client(f"{url}/api/3/", "an-old-key", CallBudget(1000))
+        client = Client(f"{url}/api/3/", "an-old-key", CallBudget(1000), HASTY)
         with pytest.raises(CallRefused, match="AC_API_KEY"):
             client.get_page("contacts", CONTACTS)
         client.close()

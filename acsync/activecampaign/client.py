@@ -19,15 +19,25 @@ from acsync.errors import CallFailed, CallRefused
 Params: TypeAlias = Mapping[str, str | int]
 
 ATTEMPTS = 4
-FIRST_WAIT_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 DEFAULT_PAUSE_SECONDS = 1.0
-READ_TIMEOUT_SECONDS = 60.0
-"""A page of 100 contacts with their values can be slow to build on the server."""
-
 MOST_CONNECTIONS = 32
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for an answer, and before the first retry; the next waits double.
+
+    A page of 100 contacts with their values can be slow to build on the server.
+    """
+
+    read_timeout_seconds: float = 60.0
+    first_wait_seconds: float = 0.5
+
+
+PATIENT = Patience()
 
 
 @dataclass(frozen=True)
@@ -59,24 +69,23 @@ class Client:
         account_url: str,
         api_key: str,
         budget: CallBudget,
-        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        patience: Patience = PATIENT,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.budget = budget
         self._http = httpx.Client(
             base_url=account_url,
             headers={"Api-Token": api_key, "Accept": "application/json"},
-            timeout=httpx.Timeout(10, read=read_timeout_seconds, pool=120),
+            timeout=httpx.Timeout(10, read=patience.read_timeout_seconds, pool=120),
             limits=httpx.Limits(max_connections=MOST_CONNECTIONS, keepalive_expiry=60),
             follow_redirects=False,
             transport=transport,
         )
+        wait = patience.first_wait_seconds
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Trouble),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(
-                multiplier=FIRST_WAIT_SECONDS, max=10, jitter=0.5
-            ),
+            wait=tenacity.wait_exponential_jitter(multiplier=wait, max=10, jitter=wait),
             before_sleep=self._note_retry,
             reraise=True,
         )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -44,7 +45,7 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except (DBAPIError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise _explain(error, self.engine.url) from None
 
     def qualified(self, name: str) -> str:
@@ -123,18 +124,19 @@ def _place(url: URL) -> str:
     return f"{host}/{url.database or ''}"
 
 
-def _explain(error: DBAPIError | PoolTimeout, url: URL) -> StoreError:
+def _explain(error: DBAPIError | PoolTimeout | psycopg2.Error, url: URL) -> StoreError:
     """Keep only the first line: what follows may quote the row, which is personal data."""
     if isinstance(error, PoolTimeout):
         return StoreError(f"No connection to Postgres at {_place(url)} came free. Try again.")
-    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-    code = getattr(error.orig, "pgcode", None)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    line = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    code = getattr(cause, "pgcode", None)
     if code is None:
         return StoreError(
-            f"Postgres at {_place(url)} cannot be reached: {lines[0]} Check POSTGRES_URL, and "
-            "that the server runs and lets this machine in."
+            f"Postgres at {_place(url)} cannot be reached: {line} Check POSTGRES_URL, and that "
+            "the server runs and lets this machine in."
         )
     return StoreError(
-        f"Postgres at {_place(url)} refused a statement: {lines[0]} (SQLSTATE {code}). "
-        "Nothing of that transaction was kept."
+        f"Postgres at {_place(url)} refused a statement: {line} (SQLSTATE {code}). Nothing of "
+        "that transaction was kept."
     )

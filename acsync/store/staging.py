@@ -3,39 +3,19 @@
 Only new and changed records are staged with their body; unchanged ones as ids.
 """
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName, Record
+from acsync.store.bulk import copy_rows
 from acsync.store.database import Database
 from acsync.store.lease import Sync, require_lease
-from acsync.store.statements import run, schema_of
-
-STAGED_IDS = """
-    select distinct on (record_id) record_id, slice_no
-    from (
-        select slice_no, staged_at, unnest(record_ids) as record_id
-        from {schema}.ac_staged_slices
-        where sync_no = :sync_no and data_type = :data_type
-    ) as read
-    order by record_id, staged_at desc, slice_no desc
-"""
-"""Each id that was read, with the slice that read it last: that one knows best."""
-
-STAGED_MASKED = """
-    select count(*)
-    from (
-        select distinct slice_no, unnest(masked_ids) as record_id
-        from {schema}.ac_staged_slices
-        where sync_no = :sync_no and data_type = :data_type
-    ) as masked join staged using (slice_no, record_id)
-"""
+from acsync.store.staged_ids import STAGED_IDS, STAGED_MASKED, forbid_nested_loops
+from acsync.store.statements import run
 
 
 @dataclass(frozen=True)
@@ -152,28 +132,13 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
 def _copy_records(
     connection: Connection, sync: Sync, name: DatasetName, staged: StagedSlice
 ) -> None:
-    """Send the bodies in bulk."""
-    head = f"{sync.number}\t{name}\t{staged.number}".encode()
-    lines = (
-        b"%s\t%d\t\\\\x%s\t%s\n"
-        % (head, record.record_id, record.hash.hex().encode(), _escape(record.body))
+    slice_key = (b"%d" % sync.number, name.encode(), b"%d" % staged.number)
+    rows = (
+        (*slice_key, b"%d" % record.record_id, b"\\x" + record.hash.hex().encode(), record.body)
         for record in staged.changed
     )
-    sql = (
-        f"copy {schema_of(connection)}.ac_staged_records "
-        "(sync_no, data_type, slice_no, record_id, hash, record) "
-        "from stdin with (format text, encoding 'UTF8')"
-    )
-    cursor: Any = connection.connection.cursor()
-    with cursor:
-        cursor.copy_expert(sql, io.BytesIO(b"".join(lines)))
-
-
-def _escape(body: bytes) -> bytes:
-    """Write JSON as one field of COPY; raw line breaks are only legal between its values."""
-    for plain, escaped in ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r")):
-        body = body.replace(plain, escaped)
-    return body
+    columns = "sync_no, data_type, slice_no, record_id, hash, record"
+    copy_rows(connection, f"ac_staged_records ({columns})", rows)
 
 
 def read_coverage(database: Database, sync: Sync, name: DatasetName) -> list[Coverage]:
@@ -205,14 +170,6 @@ def count_staged(
         forbid_nested_loops(connection)
         row = run(connection, sql, name, sync_no=sync.number, newest_id=newest_planned_id).one()
         return StagedCounts(*row)
-
-
-def forbid_nested_loops(connection: Connection) -> None:
-    """Keep the planner, until the transaction ends, from a plan that takes hours.
-
-    Staging has no statistics yet: it would expect a few rows and compare 80,000 with 80,000.
-    """
-    run(connection, "set local enable_nestloop = off")
 
 
 def read_progress(database: Database, sync: Sync) -> dict[DatasetName, int]:

@@ -1,0 +1,223 @@
+"""The tables come from one place, whole, however often and from wherever they are asked for."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+import migrations
+from acsync.errors import SchemaOutdated, StoreError
+from acsync.settings import DatabaseSettings
+from acsync.store.database import (
+    SCHEMA_REVISION,
+    Database,
+    open_database,
+    require_current_schema,
+)
+from acsync.store.embedded import psql_command, start_embedded, stop_embedded
+from tests.conftest import Postgres
+
+CATALOGUE = """
+    select 'column', table_name, column_name, data_type || ' ' || is_nullable || ' '
+        || coalesce(generation_expression, '')
+    from information_schema.columns where table_schema = :schema
+    union all
+    select 'view', table_name, '', view_definition
+    from information_schema.views where table_schema = :schema
+    union all
+    select 'routine', routine_name, '', routine_definition
+    from information_schema.routines where routine_schema = :schema
+    union all
+    select 'index', tablename, indexname, indexdef from pg_indexes where schemaname = :schema
+    order by 1, 2, 3, 4
+"""
+
+
+def read_catalogue(database: Database) -> list[tuple[str, ...]]:
+    with database.begin() as connection:
+        rows = connection.execute(text(CATALOGUE), {"schema": database.schema})
+        return [tuple(row) for row in rows]
+
+
+@pytest.fixture
+def other_database(postgres: Postgres) -> Iterator[Database]:
+    """Open a second fresh database without tables."""
+    with closing(postgres.open(postgres.create("template1"))) as opened:
+        yield opened
+
+
+def test_the_code_and_alembic_agree_on_the_revision() -> None:
+    """The store may not import migrations, so it keeps the number itself."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+
+    head = ScriptDirectory.from_config(config).get_current_head()
+
+    assert (head, migrations.HEAD) == (SCHEMA_REVISION, SCHEMA_REVISION)
+
+
+def test_migrating_twice_changes_nothing_the_second_time(empty_database: Database) -> None:
+    """`acsync migrate` is run after each upgrade, needed or not."""
+    first = migrations.upgrade(empty_database)
+    made = read_catalogue(empty_database)
+    second = migrations.upgrade(empty_database)
+
+    assert (first, second) == ((None, "0001"), ("0001", "0001"))
+    assert read_catalogue(empty_database) == made
+
+
+def test_migrations_at_the_same_time_take_turns(empty_database: Database) -> None:
+    """Two containers that start together both migrate."""
+    steps: list[tuple[str | None, str]] = []
+    threads = [
+        threading.Thread(target=lambda: steps.append(migrations.upgrade(empty_database)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(steps, key=str) == [("0001", "0001")] * 3 + [(None, "0001")]
+
+
+@pytest.mark.parametrize("schema", ["public", "client_a", "user"])
+def test_the_printed_sql_makes_what_migrate_makes(
+    empty_database: Database, other_database: Database, schema: str
+) -> None:
+    """Where people may not run DDL, somebody else runs the printed SQL; `user` is a keyword."""
+    migrated = Database(
+        empty_database.engine.execution_options(schema_translate_map={None: schema}), schema
+    )
+    printed = Database(
+        other_database.engine.execution_options(schema_translate_map={None: schema}), schema
+    )
+    migrations.upgrade(migrated)
+    url = other_database.engine.url
+    with closing(
+        psycopg2.connect(host=url.query["host"], user="postgres", dbname=url.database)
+    ) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(migrations.sql(schema))
+
+    require_current_schema(printed)
+    assert read_catalogue(printed) == read_catalogue(migrated)
+
+
+def test_migrating_and_printing_say_nothing(
+    empty_database: Database, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What `migrate --sql` prints is piped into psql."""
+    migrations.upgrade(empty_database)
+    printed = migrations.sql("public")
+
+    assert capfd.readouterr() == ("", "")
+    assert printed.rstrip().endswith("COMMIT;")
+
+
+def test_no_migration_leaves_anything_in_another_schema(postgres: Postgres) -> None:
+    """One account, one schema: two of them share a database."""
+    database = postgres.open(postgres.create("template1"), "client_a")
+    with closing(database):
+        migrations.upgrade(database)
+        with database.begin() as connection:
+            schemas = connection.execute(
+                text(
+                    "select distinct relnamespace::regnamespace::text from pg_class "
+                    "where relnamespace::regnamespace::text !~ '^(pg_|information_schema)'"
+                )
+            )
+            assert list(schemas.scalars()) == ["client_a"]
+
+
+def test_missing_tables_are_refused_with_the_command_to_run(empty_database: Database) -> None:
+    """The first thing a newcomer forgets."""
+    with pytest.raises(SchemaOutdated, match=r"no acsync tables yet\. Run: acsync migrate"):
+        require_current_schema(empty_database)
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"),
+    [("0000", "needs 0001. Run: acsync migrate"), ("9999", "Update acsync")],
+)
+def test_another_revision_is_refused_both_ways(
+    database: Database, revision: str, advice: str
+) -> None:
+    """Old code on new tables is as wrong as new code on old ones."""
+    require_current_schema(database)
+    with database.begin() as connection:
+        connection.execute(text(f"update alembic_version set version_num = '{revision}'"))
+
+    with pytest.raises(SchemaOutdated, match=f"revision {revision}.*{advice}"):
+        require_current_schema(database)
+
+
+def test_newer_tables_are_not_migrated(database: Database) -> None:
+    """An old container that starts late must not touch what it does not know."""
+    with database.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+
+    with pytest.raises(SchemaOutdated, match="Update acsync"):
+        migrations.upgrade(database)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg2://me:s3cret@127.0.0.1:1/none",
+        "postgresql+psycopg2://me:s3cret@127.0.0.1:1/none?nonsense=1",
+        "postgresql+psycopg2://me:pass@s3cret@127.0.0.1/none",
+        "postgresql+psycopg2://me@127.0.0.1:1/none?password=s3cret",
+        "postgresql+psycopg2://me:s3cret@127.0.0.1:many/none",
+    ],
+)
+def test_no_error_holds_the_password(url: str, tmp_path: Path) -> None:
+    """Errors go to logs, artifacts and chats."""
+    with (
+        pytest.raises(StoreError) as caught,
+        closing(open_database(DatabaseSettings(url, "public", tmp_path))) as database,
+        database.begin(),
+    ):
+        pass
+
+    assert "s3cret" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    assert "POSTGRES_URL" in str(caught.value)
+
+
+def test_what_hosters_add_to_their_urls_is_no_obstacle(
+    database_url: str, postgres: Postgres
+) -> None:
+    """Vercel, Supabase and Prisma hand out URLs that libpq refuses."""
+    database = postgres.open(f"{database_url}&pgbouncer=true&supa=base-pooler.x")
+
+    with closing(database):
+        require_current_schema(database)
+
+
+def test_two_starts_of_the_embedded_postgres_find_one_server(tmp_path: Path) -> None:
+    """A sync and a status page start together on a machine without a Postgres."""
+    # The blank is the one in macOS's "Application Support".
+    data_dir = tmp_path / "user data" / "acsync"
+    urls: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: urls.append(start_embedded(data_dir))) for _ in range(3)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        command = psql_command(data_dir)
+    finally:
+        stop_embedded(data_dir)
+
+    assert urls == [urls[0]] * 3
+    assert command.endswith("-U postgres acsync")

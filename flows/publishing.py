@@ -1,10 +1,16 @@
 """Publish what passed the gate, all of it in one transaction with the log row."""
 
+import logging
+
+from acsync.errors import StoreError
 from acsync.outcome import DatasetOutcome
 from acsync.store.lease import require_lease
 from acsync.store.log import finish_log
 from acsync.store.snapshot import publish_dataset, retire_versions
+from acsync.store.staging import sweep_staging
 from flows.session import SyncSession
+
+logger = logging.getLogger(__name__)
 
 
 def publish_datasets(session: SyncSession) -> None:
@@ -26,3 +32,7 @@ def publish_datasets(session: SyncSession) -> None:
         finish_log(connection, session.sync, outcomes, session.calls)
     session.outcomes = outcomes
     session.finished = True
+    try:
+        sweep_staging(session.database, session.sync)
+    except StoreError as error:
+        logger.warning("staging is swept by the next sync: %s", error)

@@ -27,12 +27,13 @@ from acsync.errors import (
 from acsync.report import report_lines
 from acsync.settings import read_settings
 from flows.copying import SliceCounts, close_dataset, copy_slice, plan_dataset
+from flows.memory import limit_allocator
 from flows.publishing import publish_datasets
 from flows.session import SyncSession, current_session, open_session
 from flows.telling import Progress, publish_report
 
 WORKERS = 8
-"""Slices read at the same time: enough to hold ten calls a second at more than a second a call."""
+"""Slices read at the same time: enough to hold ten calls a second at 700 ms a call."""
 
 TURNED_AWAY = "TurnedAway"
 """The name of a completed run that found another sync holding the lease."""
@@ -110,6 +111,7 @@ def sync_activecampaign(only: DatasetName | None = None, accept_shrink: bool = F
 
     Foreseeable failures become the message of the final state, without a traceback.
     """
+    limit_allocator()
     datasets: tuple[DatasetName, ...] = (only,) if only else tuple(DATASETS)
     holder = f"flow run {flow_run.name} on {socket.gethostname()}"
     try:

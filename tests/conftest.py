@@ -1,13 +1,15 @@
 """One real Postgres a test run, and a fresh database a test."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import psycopg2
 import pytest
+from prefect.client.schemas.objects import State
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -18,9 +20,15 @@ from sqlalchemy import make_url
 
 import migrations
 from acsync.settings import DatabaseSettings
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from acsync.store.embedded import start_embedded, stop_embedded
+from flows.sync_activecampaign import sync_activecampaign
 from tests.prefect_server import prefect_server
+
+Sync: TypeAlias = Callable[..., State[Any]]
+"""Run the flow in this process, and give its final state."""
 
 
 @dataclass
@@ -97,3 +105,31 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         updates = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "CRITICAL"}
         with temporary_settings(updates):
             yield url
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take an account of several slices; a test may ask for another by parametrizing this."""
+    return AccountOptions(contacts=700, deals=600, rate_limit=None)
+
+
+@pytest.fixture
+def account(options: AccountOptions) -> Account:
+    return Account(options)
+
+
+@pytest.fixture
+def sync(
+    account: Account,
+    database_url: str,
+    prefect_api: str,  # noqa: ARG001  # the server that the flow finds in Prefect's settings
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Sync]:
+    """Serve the account and give the flow, set up by the environment as a worker is."""
+    with serve(account) as url:
+        monkeypatch.setenv("AC_API_URL", url)
+        monkeypatch.setenv("AC_API_KEY", account.options.api_key)
+        monkeypatch.setenv("POSTGRES_URL", database_url)
+        monkeypatch.setenv("LIMIT_PER_PAGE", "20")
+        monkeypatch.setenv("AC_RATE_LIMIT", "100")
+        yield lambda *words, **options: sync_activecampaign(*words, **options, return_state=True)

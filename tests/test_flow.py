@@ -1,7 +1,6 @@
 """The whole way of a record, through the flow: simulator, Prefect server and Postgres are real."""
 
 import asyncio
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from prefect.client.schemas.filters import (
     TaskRunFilter,
     TaskRunFilterFlowRunId,
 )
-from prefect.client.schemas.objects import State
 from sqlalchemy import text
 
 import migrations
@@ -22,42 +20,11 @@ from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.churn import Churn
 from acsync.simulator.faults import on_offset, on_path
-from acsync.simulator.server import serve
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.staging import published_ids, published_records
-from flows.sync_activecampaign import TURNED_AWAY, sync_activecampaign
-from tests.conftest import Postgres
-
-Sync = Callable[..., State[Any]]
-
-
-@pytest.fixture
-def options() -> AccountOptions:
-    """Take an account of several slices; a test may ask for another by parametrizing this."""
-    return AccountOptions(contacts=700, deals=600, rate_limit=None)
-
-
-@pytest.fixture
-def account(options: AccountOptions) -> Account:
-    return Account(options)
-
-
-@pytest.fixture
-def sync(
-    account: Account,
-    database_url: str,
-    prefect_api: str,  # noqa: ARG001  # the server that the flow finds in Prefect's settings
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Sync]:
-    """Serve the account and give the flow, set up by the environment as a worker is."""
-    with serve(account) as url:
-        monkeypatch.setenv("AC_API_URL", url)
-        monkeypatch.setenv("AC_API_KEY", account.options.api_key)
-        monkeypatch.setenv("POSTGRES_URL", database_url)
-        monkeypatch.setenv("LIMIT_PER_PAGE", "20")
-        monkeypatch.setenv("AC_RATE_LIMIT", "100")
-        yield lambda *words, **options: sync_activecampaign(*words, **options, return_state=True)
+from flows.sync_activecampaign import TURNED_AWAY
+from tests.conftest import Postgres, Sync
 
 
 def changes_of(database: Database) -> dict[str, tuple[int, int, int]]:

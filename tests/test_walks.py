@@ -25,6 +25,7 @@ from acsync.activecampaign.slices import (
     slice_gaps,
 )
 from acsync.datasets import DATASETS, DatasetName
+from acsync.errors import Incomplete
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_call
 from acsync.simulator.calls import Call
@@ -196,3 +197,40 @@ def test_gaps_are_the_ids_that_no_interval_covers() -> None:
     assert find_gaps(reversed(intervals), 25) == [Interval(13, 19)]
     assert find_gaps([], 3) == [Interval(1, 3)]
     assert find_gaps([], 0) == []
+
+
+PLAN = Plan("deals", total=100, newest_id=500, page_rows=20, slices=())
+
+
+@pytest.mark.parametrize(
+    ("covered", "walked"),
+    [
+        ([Interval(1, 500)], Walked(500, 100, 100, 100)),
+        ([Interval(1, 510)], Walked(510, 97, 104, 100)),
+        ([Interval(1, 300), Interval(301, 500)], Walked(500, None, 90, 90)),
+        ([], Walked(0, 0, 0, 0)),
+    ],
+    ids=["nothing changed", "added and deleted meanwhile", "no total", "emptied meanwhile"],
+)
+def test_the_gate_passes_what_is_complete(covered: list[Interval], walked: Walked) -> None:
+    """What was read before it was deleted may be more than is there at the end."""
+    require_complete(PLAN, covered, walked)
+
+
+@pytest.mark.parametrize(
+    ("covered", "walked", "words"),
+    [
+        ([Interval(1, 300), Interval(302, 500)], Walked(500, 100, 100, 100), "id 301 and 301"),
+        ([Interval(1, 400)], Walked(500, 100, 100, 100), "id 401 and 500"),
+        ([Interval(1, 500)], Walked(500, 101, 100, 100), "counts 101 deals, 100 were read"),
+        ([Interval(1, 510)], Walked(510, 101, 111, 101), "counted 100 deals, 101 were read"),
+        ([], Walked(0, 75_000, 0, 0), "counts 75,000 deals, 0 were read"),
+    ],
+    ids=["a gap", "the end is missing", "one is missing", "one too many", "suddenly empty"],
+)
+def test_the_gate_names_what_is_not_complete(
+    covered: list[Interval], walked: Walked, words: str
+) -> None:
+    """A silently missing record is the worst bug there is."""
+    with pytest.raises(Incomplete, match=words):
+        require_complete(PLAN, covered, walked)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 ARRIVAL_JITTER_SECONDS = 0.015
 """How much earlier than expected a call may reach the server without breaking its limit."""
 
-REPEAT_SECONDS = 10.0
-"""One refusal alone is jitter; a second one this soon means that the account allows less."""
+REPEAT_SECONDS = 3.0
+"""One refusal is jitter; another this soon after the pause says that the account allows less."""
 
 DECREASE = 0.75
 INCREASE_SHARE = 0.02
-INCREASE_SECONDS = 10.0
+INCREASE_SECONDS = 5.0
 
 
 @dataclass
@@ -39,8 +39,7 @@ class CallBudget:
         self._gate = threading.Lock()
         self._state = threading.Lock()
         self._next_at = 0.0
-        self._paused_until = 0.0
-        self._refused_at = float("-inf")
+        self._paused_until = float("-inf")
         self._changed_at = time.monotonic()
         self._released: deque[float] = deque(maxlen=max(1, int(calls_per_second)))
 
@@ -61,10 +60,9 @@ class CallBudget:
         now = time.monotonic()
         with self._state:
             self.counts.rate_limited += 1
-            if now >= self._paused_until:  # else sent before the pause: the same refusal
-                if now - self._refused_at < REPEAT_SECONDS + pause_seconds:
-                    self._change_rate(self.rate * DECREASE, now)
-                self._refused_at = now
+            # A call sent before the pause began is part of the same refusal.
+            if 0 <= now - self._paused_until < REPEAT_SECONDS:
+                self._change_rate(self.rate * DECREASE, now)
             self._paused_until = max(self._paused_until, now + pause_seconds)
 
     def _delay_seconds(self) -> float:

@@ -9,6 +9,7 @@ from rich.syntax import Syntax
 import migrations
 from acsync.cli.sync import run_sync
 from acsync.cli.verify import compare
+from acsync.datasets import DatasetName
 from acsync.errors import SyncFailed
 from acsync.settings import DatabaseSettings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
@@ -18,6 +19,7 @@ from acsync.store.embedded import psql_command
 from acsync.store.snapshot import read_sample
 
 LATENCY_SECONDS = 0.1
+SHOWN: dict[DatasetName, int] = {"contacts": 2, "deals": 1}
 OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "LIMIT_PER_PAGE")
 
 QUERIES = """\
@@ -40,7 +42,9 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
     with serve(account) as url:
         _set_environment(url, account.options.api_key, rate, data_dir)
         settings = read_database_settings()
-        console.print(f"A simulated account at {url}: {contacts:,} contacts, {deals:,} deals.")
+        print_plain(
+            console, f"A simulated account at {url}: {contacts:,} contacts, {deals:,} deals."
+        )
         database = open_database(settings)
         migrations.upgrade(database)
         run_sync(console, settings, accept_shrink=True)
@@ -74,7 +78,7 @@ def _verify(console: Console, database: Database, account: Account) -> None:
 
 
 def _show(console: Console, database: Database, settings: DatabaseSettings) -> None:
-    for title, record in read_sample(database):
+    for title, record in read_sample(database, SHOWN):
         console.rule(title)
         console.print(Syntax(record, "json", word_wrap=True, background_color="default"))
     console.rule("query it")

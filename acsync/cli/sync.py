@@ -35,5 +35,5 @@ def run_sync(
     if not isinstance(outcome, SyncOutcome):
         raise outcome if isinstance(outcome, AcsyncError) else AcsyncError(state.message or "")
     for line in report_lines(outcome):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     return outcome

@@ -4,11 +4,11 @@ A version is part of the snapshot of sync n where valid_from <= n and valid_to i
 Nothing is locked against readers, and no table is made, renamed or emptied.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DatasetName
 from acsync.errors import StoreError
 from acsync.outcome import Changes
 from acsync.store.database import Database
@@ -127,18 +127,21 @@ def retire_versions(connection: Connection, name: DatasetName, keep: int) -> Non
     run(connection, "delete from {versions} where valid_to < :oldest", name, oldest=oldest)
 
 
-def read_sample(database: Database) -> Iterator[tuple[str, str]]:
-    """Give the richest of the first records of each dataset, as indented JSON under a title."""
+def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
+    """Give the richest of each dataset's first records, as indented JSON under a title.
+
+    `sizes` says how many; the links of a record are left out, being half of it.
+    """
     sql = """
-        select record_count, jsonb_pretty(record)
+        select record_count, jsonb_pretty(record - 'links')
         from (select * from {versions} where valid_to is null order by record_id limit 1000)
             as version,
             (select record_count from {schema}.ac_published
              where data_type = :data_type order by sync_no desc limit 1) as published
         order by length(custom_fields::text) desc, record_id
-        limit 1
+        limit :size
     """
     with database.begin() as connection:
-        for name in DATASETS:
-            for count, record in run(connection, sql, name):
-                yield f"one of {count:,} {name}", record
+        for name, size in sizes.items():
+            for count, record in run(connection, sql, name, size=size):
+                yield f"one of {count:,} {name}, without its links", record

@@ -141,6 +141,16 @@ def _copy_records(
     copy_rows(connection, f"ac_staged_records ({columns})", rows)
 
 
+def sweep_staging(database: Database, sync: Sync) -> None:
+    """Give the space of what was published back at once; a first sync staged the account whole.
+
+    No reader looks here but the progress, which waits for some milliseconds.
+    """
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        run(connection, "truncate {schema}.ac_staged_records, {schema}.ac_staged_slices")
+
+
 def read_coverage(database: Database, sync: Sync, name: DatasetName) -> list[Coverage]:
     """Give what the staged slices cover, in id order."""
     sql = """

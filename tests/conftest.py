@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import psycopg2
 import pytest
 from prefect.client.schemas.objects import State
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -105,6 +106,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         updates = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "CRITICAL"}
         with temporary_settings(updates):
             yield url
+            APILogHandler.flush()
 
 
 @pytest.fixture

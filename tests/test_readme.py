@@ -2,6 +2,7 @@
 
 import io
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,11 @@ def test_every_query_of_the_readme_gives_rows(
 
 def run_as_psql(database: Database, sql: str) -> list[object]:
     """Run it on a plain connection; COPY gives its lines, the first of which are names."""
-    with database.begin() as connection, connection.connection.cursor() as cursor:
+    with database.begin() as connection, closing(connection.connection.cursor()) as cursor:
         if sql.startswith("copy"):
             lines = io.StringIO()
-            cursor.copy_expert(sql.rstrip().rstrip(";"), lines)
+            # SQLAlchemy types the cursor as any driver's.
+            cursor.copy_expert(sql.rstrip().rstrip(";"), lines)  # type: ignore[attr-defined]
             return list(lines.getvalue().splitlines()[1:])
         cursor.execute(sql)
         return list(cursor.fetchall())

@@ -106,7 +106,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         updates = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "CRITICAL"}
         with temporary_settings(updates):
             yield url
-            APILogHandler.flush()
+            APILogHandler().flush()
 
 
 @pytest.fixture

@@ -40,8 +40,7 @@ def run_as_psql(database: Database, sql: str) -> list[object]:
     with database.begin() as connection, closing(connection.connection.cursor()) as cursor:
         if sql.startswith("copy"):
             lines = io.StringIO()
-            # SQLAlchemy types the cursor as any driver's.
-            cursor.copy_expert(sql.rstrip().rstrip(";"), lines)  # type: ignore[attr-defined]
+            cursor.copy_expert(sql.rstrip().rstrip(";"), lines)
             return list(lines.getvalue().splitlines()[1:])
         cursor.execute(sql)
         return list(cursor.fetchall())

@@ -83,6 +83,7 @@ def copy_pieces(
         for record in enricher.enrich(piece.rows, piece.values):
             encoded = encode(record)
             read[encoded.record_id] = encoded
+            masked.pop(encoded.record_id, None)
             if is_masked(record):
                 masked[encoded.record_id] = record
     if covered is None:

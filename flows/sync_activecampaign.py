@@ -21,6 +21,7 @@ from acsync.errors import (
     CallFailed,
     Incomplete,
     LeaseHeld,
+    LeaseLost,
     StoreError,
     SyncFailed,
 )
@@ -55,7 +56,8 @@ logging.getLogger("prefect.task_runs").addFilter(_KnownTimeouts())
 def _may_mend(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Try again only what time can mend."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
+    mendable = isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
+    return mendable and not isinstance(error, LeaseLost)
 
 
 RETRIES: dict[str, Any] = {

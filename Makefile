@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench lock
+.PHONY: setup demo test lint bench soak lock
 setup: .venv/.installed
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -27,10 +27,13 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
+soak: setup
+	$(BIN)/python -m tests.soak
+
 # Resolve anew; uv comes from the registry only for this.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
 	.venv-lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
-	    --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+	    --generate-hashes --no-header --quiet --output-file requirements.lock
 	rm -r .venv-lock

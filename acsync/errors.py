@@ -18,8 +18,24 @@ AcsyncError                 everything foreseeable
 from collections.abc import Sequence
 
 
+def harmless(text: str) -> str:
+    """Make one line of what others wrote, with nothing that a terminal or Postgres would obey.
+
+    Control characters (escape sequences, NUL), invisible ones that turn text around, and half
+    surrogate pairs become U+FFFD.
+    """
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+
+
 class AcsyncError(Exception):
-    """The root: one paragraph that says what happened, where, and what to do."""
+    """The root: one paragraph that says what happened, where, and what to do.
+
+    It may quote what an API sent, and ends up in terminals, logs and tables: so it is harmless.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(harmless(message))
 
 
 class SettingsError(AcsyncError):

@@ -33,11 +33,16 @@ class DatasetOutcome:
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of one sync; `retries` and `rate_limited` are among `calls`."""
+    """The calls of one sync; `retries` and `rate_limited` are among `calls`.
+
+    `learned_rate` is the calls per second the account was found to allow, None where that is
+    as many as configured.
+    """
 
     calls: int = 0
     retries: int = 0
     rate_limited: int = 0
+    learned_rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
 """Tell people what a sync did: a Markdown report, and the lines of a terminal."""
 
+import re
 from collections.abc import Iterator
 
 from acsync.datasets import DatasetName
 from acsync.outcome import DatasetOutcome, SyncOutcome
+
+SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
+"""What means something to Markdown, to HTML, or to what makes links of addresses."""
 
 
 def report_markdown(outcome: SyncOutcome) -> str:
@@ -51,11 +55,12 @@ def calls_line(outcome: SyncOutcome) -> str:
     seconds = outcome.duration_ms / 1000
     calls = outcome.calls
     share = calls.calls / (outcome.rate_limit * seconds) if seconds else 0.0
+    learned = f"; it allows about {calls.learned_rate:.1f}/s" if calls.learned_rate else ""
     cleaned = f"; {outcome.cleaned:,} characters removed" if outcome.cleaned else ""
     return (
         f"{calls.calls:,} calls in {seconds:,.1f} s, {share:.0%} of the rate limit of "
         f"{outcome.rate_limit:g}/s; {calls.retries:,} retries, {calls.rate_limited:,} refused "
-        f"as too many{cleaned}"
+        f"as too many{learned}{cleaned}"
     )
 
 
@@ -71,7 +76,5 @@ def _markdown_row(name: DatasetName, dataset: DatasetOutcome) -> str:
 
 
 def _escape(text: str) -> str:
-    """Keep what the API sent from becoming Markdown or HTML."""
-    for letter in "\\`*_{}[]<>#|":
-        text = text.replace(letter, f"\\{letter}" if letter not in "<>" else "")
-    return text
+    """Keep what the API sent from becoming Markdown, HTML, or a link to somewhere."""
+    return SPECIAL.sub(lambda found: f"&#{ord(found[0])};", text)

@@ -169,6 +169,9 @@ def parse_database_url(text: str) -> str:
     parts = _split(text)
     if parts.scheme not in POSTGRES_SCHEMES:
         raise ValueError("is not a Postgres URL: it looks like postgresql://USER@HOST/DATABASE.")
+    # A password with a bare / ? or # ends up in the database's name, which messages show.
+    if "@" in text[len(parts.scheme) + len(parts.netloc) + 3 :]:
+        raise ValueError("has an @ behind its host: in a password, write / as %2F, ? as %3F.")
     return "postgresql+psycopg2" + text[len(parts.scheme) :]
 
 

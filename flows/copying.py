@@ -21,7 +21,7 @@ from acsync.activecampaign.slices import (
 )
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.enrich import EnrichedRecord, encode, is_masked, keep_last_body
-from acsync.errors import ShrinkRefused, SyncFailed
+from acsync.errors import SyncFailed
 from acsync.store.log import record_plan
 from acsync.store.staging import (
     StagedCounts,
@@ -33,6 +33,7 @@ from acsync.store.staging import (
     read_coverage,
     stage_slice,
 )
+from flows.judging import require_no_loss
 from flows.session import SyncSession
 
 MOST_ROUNDS = 5
@@ -143,7 +144,7 @@ def close_dataset(session: SyncSession, plan: Plan) -> StagedCounts:
     counts = count_staged(session.database, session.sync, name, plan.newest_id)
     walked = Walked(newest_id, newest.total, counts.records, counts.planned_records)
     require_complete(plan, covered.values(), walked)
-    require_no_shrink(session, name, counts)
+    require_no_loss(session, name, counts)
     return counts
 
 
@@ -153,14 +154,3 @@ def read_covered(session: SyncSession, name: DatasetName) -> dict[int, Interval]
         covered.slice_no: Interval(covered.covered_from, covered.covered_through)
         for covered in read_coverage(session.database, session.sync, name)
     }
-
-
-def require_no_shrink(session: SyncSession, name: DatasetName, counts: StagedCounts) -> None:
-    """Refuse to drop a larger share of the published records than ACSYNC_MAX_SHRINK."""
-    allowed = session.settings.max_shrink * counts.published
-    if counts.vanished > allowed and not session.accept_shrink:
-        raise ShrinkRefused(
-            f"{counts.vanished:,} of {counts.published:,} published {name} are gone from the "
-            f"account, more than ACSYNC_MAX_SHRINK ({session.settings.max_shrink:g}) allows. If "
-            f"that is right, run: acsync sync --only {name} --accept-shrink"
-        )

@@ -2,8 +2,9 @@
 
 import logging
 
+from acsync.datasets import DatasetName
 from acsync.errors import StoreError
-from acsync.outcome import DatasetOutcome
+from acsync.outcome import Changes, DatasetOutcome
 from acsync.store.lease import require_lease
 from acsync.store.log import finish_log
 from acsync.store.snapshot import publish_dataset, retire_versions
@@ -27,6 +28,7 @@ def publish_datasets(session: SyncSession) -> None:
         require_lease(connection, session.sync)
         for name in session.healthy:
             changes = publish_dataset(connection, session.sync, name, elapsed_ms)
+            _require_proven(session, name, changes)
             outcomes[name] = DatasetOutcome(session.elapsed_ms, changes)
             retire_versions(connection, name, session.settings.keep_syncs)
         finish_log(connection, session.sync, outcomes, session.calls)
@@ -36,3 +38,15 @@ def publish_datasets(session: SyncSession) -> None:
         sweep_staging(session.database, session.sync)
     except StoreError as error:
         logger.warning("staging is swept by the next sync: %s", error)
+
+
+def _require_proven(session: SyncSession, name: DatasetName, changes: Changes) -> None:
+    """Refuse what the gate has not seen: staging is unlogged, and a crash of Postgres empties it.
+
+    Without this, a crash between the gate and here would publish an empty account.
+    """
+    if changes.records != session.proven[name]:
+        raise StoreError(
+            f"Of {session.proven[name]:,} {name} that were staged, {changes.records:,} are left: "
+            "Postgres was restarted after a crash. Nothing was published; start a new sync."
+        )

@@ -8,21 +8,22 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from acsync.activecampaign.budget import CallBudget
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.paging import Walk
+from acsync.activecampaign.slices import Slice
 from acsync.datasets import DATASETS, DatasetName, ListingName, Record
 from acsync.enrich import Enricher
-from acsync.errors import AcsyncError
+from acsync.errors import AcsyncError, SyncFailed
 from acsync.outcome import Calls, DatasetOutcome, SyncOutcome
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.lease import Lease, Sync, keep_lease, start_sync
-from acsync.store.log import finish_log
+from acsync.store.log import finish_log, read_learned_rate
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,11 @@ _current: ContextVar["SyncSession"] = ContextVar("sync_session")
 
 @dataclass
 class SyncSession:
-    """What the tasks of one sync share; `failures` holds why a dataset will not be published."""
+    """What the tasks of one sync share.
+
+    `failures` holds why a dataset will not be published, `proven` how many records the gate let
+    pass, `resumed` the numbers of the slices that a dead predecessor left staged.
+    """
 
     settings: Settings
     database: Database
@@ -43,9 +48,12 @@ class SyncSession:
     started: float = field(default_factory=time.monotonic)
     listings: dict[ListingName, list[Record]] = field(default_factory=dict)
     failures: dict[DatasetName, str] = field(default_factory=dict)
+    proven: dict[DatasetName, int] = field(default_factory=dict)
+    resumed: dict[DatasetName, frozenset[int]] = field(default_factory=dict)
     outcomes: dict[DatasetName, DatasetOutcome] = field(default_factory=dict)
     cleaned: int = 0
     finished: bool = False
+    ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def walk(self, name: DatasetName) -> Walk:
@@ -55,6 +63,10 @@ class SyncSession:
     def enricher(self, name: DatasetName) -> Enricher:
         """Give what explains a dataset; all its listings must have been read."""
         return Enricher(name, self.listings)
+
+    def is_staged(self, part: Slice) -> bool:
+        """Tell whether a predecessor left this slice staged."""
+        return part.number in self.resumed.get(part.dataset, ())
 
     @property
     def healthy(self) -> tuple[DatasetName, ...]:
@@ -88,12 +100,19 @@ class SyncSession:
     def calls(self) -> Calls:
         """Count the calls so far."""
         counts = self.client.budget.counts
-        return Calls(counts.calls, counts.retries, counts.rate_limited)
+        rate = self.client.budget.learned_rate
+        return Calls(counts.calls, counts.retries, counts.rate_limited, rate)
 
 
 def current_session() -> SyncSession:
-    """Give the session of the flow run this task belongs to."""
-    return _current.get()
+    """Give the session of the flow run this task belongs to.
+
+    Raises SyncFailed once it ended, so that no task tries again after a SIGTERM.
+    """
+    session = _current.get()
+    if session.ended:
+        raise SyncFailed("The sync was ended before this could be done.")
+    return session
 
 
 @contextmanager
@@ -108,24 +127,23 @@ def open_session(
 
     Raises LeaseHeld where another sync is running, and SchemaOutdated.
     """
-    database = open_database(settings.database)
-    client = Client(settings.account_url, settings.api_key, CallBudget(settings.rate_limit))
-    try:
+    with ExitStack() as stack:
+        database = stack.enter_context(closing(open_database(settings.database)))
         require_current_schema(database)
+        budget = CallBudget(settings.rate_limit, read_learned_rate(database))
+        client = Client(settings.account_url, settings.api_key, budget)
+        stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
-        with keep_lease(database, sync) as lease:
-            session = SyncSession(settings, database, client, sync, lease, datasets, accept_shrink)
-            token = _current.set(session)
-            try:
-                yield session
-            except BaseException as error:
-                _close_log(session, error)
-                raise
-            finally:
-                _current.reset(token)
-    finally:
-        client.close()
-        database.close()
+        lease = stack.enter_context(keep_lease(database, sync))
+        session = SyncSession(settings, database, client, sync, lease, datasets, accept_shrink)
+        token = _current.set(session)
+        try:
+            yield session
+        except BaseException as error:
+            _close_log(session, error)
+            raise
+        finally:
+            _current.reset(token)
 
 
 def _close_log(session: SyncSession, error: BaseException) -> None:

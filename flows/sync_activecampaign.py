@@ -24,12 +24,14 @@ from acsync.errors import (
     LeaseLost,
     StoreError,
     SyncFailed,
+    harmless,
 )
 from acsync.report import report_lines
 from acsync.settings import read_settings
-from flows.copying import SliceCounts, close_dataset, copy_slice, plan_dataset
+from flows.copying import SliceCounts, close_dataset, copy_slice
 from flows.memory import limit_allocator
 from flows.publishing import publish_datasets
+from flows.resuming import plan_or_resume
 from flows.session import SyncSession, current_session, open_session
 from flows.telling import Progress, publish_report
 
@@ -81,8 +83,8 @@ def read_metadata(name: ListingName) -> int:
 
 @task(task_run_name="plan {name}", **RETRIES)
 def plan(name: DatasetName) -> Plan:
-    """Find out how much there is and cut it into slices."""
-    return plan_dataset(current_session(), name)
+    """Find out how much there is and cut it into slices, or go on with those of a dead sync."""
+    return plan_or_resume(current_session(), name)
 
 
 @task(task_run_name="{wanted.title}", **RETRIES)
@@ -146,15 +148,16 @@ def copy_everything(session: SyncSession) -> None:
     }
     for name, closing in closes.items():
         note_failures(session, name, [closing])
+    session.proven = {name: closes[name].result() for name in session.healthy}
 
     publish()
 
 
 def copy_slices(session: SyncSession, plans: Sequence[Plan]) -> None:
-    """Copy the slices of all datasets side by side, so that they end together."""
-    slices = interleave(plans)
+    """Copy the slices not staged yet, of all datasets side by side, so that they end together."""
+    slices = [part for part in interleave(plans) if not session.is_staged(part)]
     copies = dict(zip(copy.map(slices), slices, strict=True))
-    progress = Progress(plans)
+    progress = Progress(plans, slices)
     for future in as_completed(list(copies)):
         note_failures(session, copies[future].dataset, [future])
         progress.advance(copies[future].dataset)
@@ -168,7 +171,8 @@ def note_failures(
         future.wait()
         if not future.state.is_completed():
             error = future.state.result(raise_on_failure=False)
-            session.failures.setdefault(name, str(error) or future.state.message or "unknown")
+            reason = str(error) or future.state.message or "unknown"
+            session.failures.setdefault(name, harmless(reason))
 
 
 def tell(session: SyncSession) -> State[Any]:

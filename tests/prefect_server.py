@@ -28,13 +28,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[str]:
+def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
     """Start a server whose state lives in `home`, and give the URL of its API.
 
     Raises TimeoutError where it does not come up; its log is `home/server.log`.
     """
     home.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui", f"--port={port}"]
     environment = {**os.environ, **QUIET, "PREFECT_HOME": str(home)}
     environment.pop("PREFECT_API_URL", None)

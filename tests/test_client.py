@@ -4,7 +4,10 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
+import httpx
 import pytest
 
 from acsync.activecampaign.budget import CallBudget
@@ -17,7 +20,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.faults import Fault, on_path
 from acsync.simulator.server import serve
 
-HASTY = Patience(read_timeout_seconds=0.5, first_wait_seconds=0.01)
+HASTY = Patience(read_timeout_seconds=0.5, first_wait_seconds=0.01, longest_pause_seconds=1.5)
 CONTACTS: Params = {"limit": 20, "orders[id]": "ASC", "include": "fieldValues"}
 
 
@@ -63,6 +66,12 @@ PASSING_TROUBLE = [
     failures.empty_body(),
     failures.cut_off(),
     failures.too_many(0),
+    failures.too_many(1),
+    failures.too_many(None),
+    failures.too_many("soon"),
+    failures.too_many_until(1),
+    failures.too_many_until(-3600),
+    failures.too_many(3600),
     lies.total_is("many"),
     lies.total_is(-5),
 ]
@@ -89,6 +98,8 @@ def test_trouble_that_passes_is_retried_and_counted(
         (failures.reset(), CallFailed, "RemoteProtocolError"),
         (failures.too_many(0), CallFailed, "status 429"),
         (failures.forbidden(), CallRefused, "AC_API_KEY"),
+        (lies.total_is("many"), CallFailed, "a total that is no count ('many')"),
+        (lies.total_is(-5), CallFailed, "a total that is no count ('-5')"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -149,6 +160,23 @@ def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     later = [call.at for call in account.statistics.log if call.at > refused + 0.1]
     assert min(later) - refused >= 0.95
     assert client.budget.counts.rate_limited == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [failures.too_many(3600), failures.too_many_until(3600), failures.too_many("9" * 500)]
+)
+def test_a_pause_of_an_hour_is_cut_short_once_and_then_refused(
+    fault: Fault, client: Client, account: Account
+) -> None:
+    """To wait for it would hold the lease for an hour; to go on calling would be impolite."""
+    account.faults.add(fault)
+
+    began = time.monotonic()
+    with pytest.raises(CallRefused, match=r"It asks for a pause of .* s; 1.5 s were waited"):
+        client.get_page("contacts", CONTACTS)
+
+    assert account.statistics.calls == 2
+    assert 1.4 < time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("name", list(LISTINGS))
@@ -214,12 +242,58 @@ def test_no_sliding_second_sees_more_than_the_limit_and_the_rate_is_nearly_reach
     assert budget.counts.calls == 150
 
 
-def test_repeated_refusals_lower_the_rate_and_one_alone_does_not() -> None:
+def test_repeated_refusals_lower_the_rate_to_what_was_accepted_and_one_alone_does_not() -> None:
     """One is jitter on the way; an account that allows less refuses in every second."""
-    budget = CallBudget(10)
-    budget.refuse(0)
-    assert budget.rate == 10
+    budget = CallBudget(100)
+    released = [budget.wait_turn() for _ in range(60)]
+    budget.refuse(released[-1], 0)
+    assert budget.rate == 100
 
-    budget.refuse(0)
+    time.sleep(1.0)
+    released = [budget.wait_turn() for _ in range(61)]
+    budget.refuse(released[-1], 0)
 
-    assert budget.rate == 7.5
+    assert budget.rate == pytest.approx(60, abs=1)
+
+
+@contextmanager
+def another_program(url: str, key: str, calls_per_second: float) -> Iterator[None]:
+    """Call the same account as others do: steadily, whatever it answers."""
+    stopping = threading.Event()
+
+    def call() -> None:
+        with httpx.Client(headers={"Api-Token": key}) as http:
+            while not stopping.wait(1 / calls_per_second):
+                http.get(f"{url}/api/3/users/me")
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(("allowed", "eaten"), [(20, 0), (40, 20)], ids=["lower limit", "eaten"])
+def test_an_account_that_allows_half_is_found_out(
+    allowed: float, eaten: float, account: Account
+) -> None:
+    """The documented limit is 5 a second, shared with every other program of the account."""
+    half = Account(replace(account.options, rate_limit=allowed))
+    with serve(half) as url, ExitStack() as stack:
+        client = Client(f"{url}/api/3/", half.options.api_key, CallBudget(40), HASTY)
+        if eaten:
+            stack.enter_context(another_program(url, half.options.api_key, eaten))
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: client.get_page("users", {}), range(250)))
+        client.close()
+
+    counts = client.budget.counts
+    assert counts.rate_limited < 0.05 * counts.calls
+    assert client.budget.rate == pytest.approx(20, rel=0.2)
+
+
+def test_a_learned_rate_never_exceeds_the_configured_one() -> None:
+    """Who lowers the setting means it."""
+    assert CallBudget(5, learned_rate=9).rate == 5

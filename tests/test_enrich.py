@@ -9,6 +9,7 @@ import pytest
 from acsync.activecampaign.client import parse_json
 from acsync.datasets import ListingName, Record
 from acsync.enrich import Enricher, encode, keep_last_body
+from acsync.errors import WalkBroken
 
 FIELDS: list[Record] = [
     {"id": "2", "perstag": "COLOUR", "title": "Colour", "type": "listbox"},
@@ -198,7 +199,8 @@ def test_every_value_survives_to_the_last_digit() -> None:
     body = encode(record).body.decode()
 
     assert body == (
-        '{"customFields":{},"deep":[[{"a":[null,false]}]],"exact":1.10,"huge":1E+400,"id":"7",'
+        '{"customFields":{},"deep":[[{"a":[null,false]}]],"exact":1.10,'
+        f'"huge":{10**400},"id":"7",'
         '"long":123456789012345678901234567890,"none":null,"whole":9007199254740993,'
         '"zeros":"007"}'
     )
@@ -248,3 +250,53 @@ def test_a_masked_deal_keeps_its_last_known_body_and_stays_marked() -> None:
         "stageData": {"b": 2},
     }
     assert keep_last_body(stub, None) == stub
+
+
+def test_keys_that_become_one_cost_no_value() -> None:
+    """Two keys that differ by a NUL alone are the same to Postgres, which keeps the last."""
+    encoded = encode({"id": "7", "a\x00": 1, "a": 2, "a_": 3, "\x00a": 4})
+    fields = enrich_contact(
+        {"id": "90", "contact": "7", "field": "1", "value": "a"},
+        {"id": "91", "contact": "7", "field": "2", "value": "b"},
+        {"id": "92", "contact": "7", "field": "9", "value": "nobody defined it"},
+        fields=[
+            {"id": "1", "perstag": "T", "title": "", "type": ["odd"]},
+            {"id": "2", "perstag": "T\x00", "title": "", "type": {"odd": 1}},
+            {"id": "3", "perstag": "field_9", "title": "", "type": "text"},
+        ],
+    )
+
+    assert orjson.loads(encoded.body) == {"id": "7", "a": 2, "a_": 3, "a__": 1, "a___": 4}
+    assert {key: entry["value"] for key, entry in fields.items()} == {
+        "T": "a",
+        "T_2": "b",
+        "field_9_9": "nobody defined it",
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("1e131071", "1" + "0" * 131_071),
+        ("1e131072", '"1E+131072"'),
+        ("1e-16383", f"0.{'0' * 16_382}1"),
+        ("1e-16384", '"1E-16384"'),
+        ("1e99999999999999999999", '"1e99999999999999999999"'),
+        ("-Infinity", '"-Infinity"'),
+        ("18446744073709551616", "18446744073709551616"),
+        ("-9223372036854775809", "-9223372036854775809"),
+    ],
+)
+def test_a_number_that_postgres_cannot_hold_is_kept_as_its_text(sent: str, stored: str) -> None:
+    """jsonb's numbers have 131,072 digits before and 16,383 behind the point."""
+    record = parse_json(b'{"id":"7","n":%s}' % sent.encode())
+
+    assert encode(record).body.decode() == f'{{"id":"7","n":{stored}}}'
+
+
+def test_a_record_nested_too_deep_is_named() -> None:
+    """A record left out without a word would make the copy a lie."""
+    deep = parse_json(b"[" * 300 + b"]" * 300)
+
+    with pytest.raises(WalkBroken, match="record with id 7 "):
+        encode({"id": "7", "deep": deep})

@@ -19,7 +19,7 @@ from acsync.datasets import DATASETS, DatasetName
 from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.churn import Churn
-from acsync.simulator.faults import on_offset, on_path
+from acsync.simulator.faults import on_path
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.staging import published_ids, published_records
@@ -124,6 +124,25 @@ def test_the_servers_limit_is_kept_by_all_calls_together(
     assert_exact(database, account)
 
 
+@pytest.mark.parametrize("options", [AccountOptions(contacts=900, deals=900, rate_limit=20)])
+def test_a_lower_limit_than_configured_is_found_and_remembered_by_the_next_sync(
+    sync: Sync, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account allows half of what the setting says, or another program eats half of it."""
+    monkeypatch.setenv("AC_RATE_LIMIT", "40")
+
+    assert sync().is_completed()
+    first = last_log(database)
+    assert sync().is_completed()
+    second = last_log(database)
+
+    assert first["rate_limited"] < 0.1 * first["api_calls"]
+    assert second["rate_limited"] < 0.05 * second["api_calls"]
+    assert first["learned_rate"] == pytest.approx(20, rel=0.15)
+    assert second["learned_rate"] == pytest.approx(20, rel=0.15)
+    assert_exact(database, account)
+
+
 def test_a_masked_deal_keeps_its_last_known_body(
     sync: Sync, account: Account, database: Database
 ) -> None:
@@ -164,7 +183,8 @@ def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the
     before = published_ids(database, "contacts")
     account.add("contacts", 5)
     account.add("deals", 5)
-    account.faults.add(failures.status(500).only(on_offset("contacts", 200)))
+    ids = account.ids("contacts")
+    account.faults.add(failures.breaks_on("contacts", ids[205]))
 
     state = sync()
 
@@ -172,6 +192,7 @@ def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the
     assert state.is_failed()
     assert "contacts: not published" in (state.message or "")
     assert "offset=199" in log["contacts_error"]
+    assert f"between id {ids[204]} and id {ids[206]}, at offset 205" in log["contacts_error"]
     assert (log["contacts_success"], log["deals_success"], log["overall_success"]) == (
         False,
         True,

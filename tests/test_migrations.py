@@ -23,6 +23,7 @@ from acsync.store.database import (
 from acsync.store.embedded import psql_command, start_embedded, stop_embedded
 from tests.conftest import Postgres
 
+HEAD = migrations.HEAD
 CATALOGUE = """
     select 'column', table_name, column_name, data_type || ' ' || is_nullable || ' '
         || coalesce(generation_expression, '')
@@ -69,7 +70,7 @@ def test_migrating_twice_changes_nothing_the_second_time(empty_database: Databas
     made = read_catalogue(empty_database)
     second = migrations.upgrade(empty_database)
 
-    assert (first, second) == ((None, "0001"), ("0001", "0001"))
+    assert (first, second) == ((None, HEAD), (HEAD, HEAD))
     assert read_catalogue(empty_database) == made
 
 
@@ -85,7 +86,7 @@ def test_migrations_at_the_same_time_take_turns(empty_database: Database) -> Non
     for thread in threads:
         thread.join()
 
-    assert sorted(steps, key=str) == [("0001", "0001")] * 3 + [(None, "0001")]
+    assert sorted(steps, key=str) == [(HEAD, HEAD)] * 3 + [(None, HEAD)]
 
 
 @pytest.mark.parametrize("schema", ["public", "client_a", "user"])
@@ -145,7 +146,7 @@ def test_missing_tables_are_refused_with_the_command_to_run(empty_database: Data
 
 @pytest.mark.parametrize(
     ("revision", "advice"),
-    [("0000", "needs 0001. Run: acsync migrate"), ("9999", "Update acsync")],
+    [("0000", f"needs {HEAD}. Run: acsync migrate"), ("9999", "Update acsync")],
 )
 def test_another_revision_is_refused_both_ways(
     database: Database, revision: str, advice: str

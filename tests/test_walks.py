@@ -1,109 +1,25 @@
 """Walks lose nothing: whatever is added, changed or deleted under the reader, and whenever."""
 
-from collections.abc import Iterator
+from functools import partial
 from random import Random
+from typing import Any
 
-import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acsync.activecampaign.budget import CallBudget
-from acsync.activecampaign.client import Client
 from acsync.activecampaign.gate import Walked, require_complete
-from acsync.activecampaign.paging import END, Walk
-from acsync.activecampaign.slices import (
-    NEWEST_SLICE,
-    Interval,
-    Piece,
-    Plan,
-    Slice,
-    find_gaps,
-    interleave,
-    next_number,
-    plan_slices,
-    slice_gaps,
-)
+from acsync.activecampaign.slices import Interval, Plan, find_gaps, interleave
 from acsync.datasets import DATASETS, DatasetName
-from acsync.errors import Incomplete
-from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.answers import answer_call
-from acsync.simulator.calls import Call
+from acsync.errors import CallFailed, Incomplete
+from acsync.simulator import failures
+from acsync.simulator.account import Account
+from acsync.simulator.faults import on_numbers
+from tests.readings import Reading, account_of
+
+CALLS_A_CLUMP = 6
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
-
-
-def account_of(records: int, page_cap: int = 100) -> Account:
-    return Account(
-        AccountOptions(contacts=records, deals=records, values_per_record=1, page_cap=page_cap)
-    )
-
-
-def client_of(account: Account) -> Client:
-    """Connect to the account without a socket, so that thousands of walks take seconds."""
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/api/3/")
-        number = account.statistics.accept(path)
-        call = Call(path, dict(request.url.params), number, account.options.page_cap)
-        account.hooks.run(call, "before")
-        answer = answer_call(account, call)
-        account.hooks.run(call, "after")
-        return httpx.Response(answer.status, content=answer.content())
-
-    transport = httpx.MockTransport(respond)
-    return Client("http://localhost/api/3/", "key", CallBudget(1e9), transport=transport)
-
-
-class Reading:
-    """One walk of a dataset, kept in memory as the store keeps it in staging."""
-
-    def __init__(self, account: Account, name: DatasetName, page_size: int) -> None:
-        self.account = account
-        self.name = name
-        self.page_size = page_size
-        self.walk = Walk(client_of(account), DATASETS[name], page_size)
-        self.covered: dict[int, Interval] = {}
-        self.ids: set[int] = set()
-
-    def plan(self) -> Plan:
-        newest = self.walk.read_newest()
-        self.keep(NEWEST_SLICE, [newest])
-        return plan_slices(DATASETS[self.name], newest, self.page_size)
-
-    def keep(self, number: int, pieces: list[Piece]) -> None:
-        for piece in pieces:
-            if not piece.ids and piece.covered.last == END:
-                continue
-            self.ids |= set(piece.ids)
-            first, last = piece.covered.first, piece.covered.last
-            if number in self.covered:
-                first = min(first, self.covered[number].first)
-                last = max(last, self.covered[number].last)
-            self.covered[number] = Interval(first, last)
-
-    def read(self, wanted: Slice) -> Iterator[Piece]:
-        return self.walk.read_slice(wanted)
-
-    def close(self, plan: Plan) -> Walked:
-        newest_id = plan.newest_id
-        while True:
-            for gap in slice_gaps(plan, self.covered, newest_id):
-                self.keep(gap.number, list(self.read(gap)))
-            newest = self.walk.read_newest()
-            self.keep(next_number(self.covered), [newest])
-            newest_id = newest.ids[-1] if newest.ids else 0
-            if not find_gaps(self.covered.values(), newest_id):
-                break
-        planned = sum(record <= plan.newest_id for record in self.ids)
-        return Walked(newest_id, newest.total, len(self.ids), planned)
-
-    def run(self) -> set[int]:
-        plan = self.plan()
-        for part in plan.slices:
-            self.keep(part.number, list(self.read(part)))
-        require_complete(plan, self.covered.values(), self.close(plan))
-        return self.ids
 
 
 @BOTH
@@ -170,6 +86,7 @@ def test_whatever_changes_while_reading_what_stayed_is_read(
         if chance.random() < rate and account.statistics.calls < 300:
             action = chance.choice(["add", "change", "delete"])
             getattr(account, action)(name, chance.randint(1, clump))
+            leave_one(account, name)
 
     account.on_call(lambda _: True, disturb, times=None)
     mark = account.mark()
@@ -187,6 +104,63 @@ def test_whatever_changes_while_reading_what_stayed_is_read(
 
     require_complete(plan, reading.covered.values(), walked)
     assert account.untouched_since(name, mark) <= reading.ids <= account.ever(name)
+
+
+@BOTH
+@settings(max_examples=80, deadline=None)
+@given(
+    records=st.integers(0, 150),
+    page_size=st.integers(2, 9),
+    clumps=st.lists(
+        st.tuples(
+            st.integers(1, 60), st.sampled_from(["add", "delete"]), st.integers(0, 150),
+            st.integers(1, 100), st.sampled_from(["before", "after"]),
+        ),
+        max_size=5,
+    ),
+)  # fmt: skip
+@example(150, 5, [(1, "delete", 0, 100, "after")])
+@example(150, 5, [(2, "delete", 0, 50, "before"), (2, "delete", 50, 50, "after")])
+@example(150, 5, [(33, "delete", 0, 149, "before"), (33, "add", 0, 100, "after")])
+def test_neighbours_that_go_at_once_take_nobody_with_them(
+    name: DatasetName,
+    records: int,
+    page_size: int,
+    clumps: list[tuple[int, str, int, int, Any]],
+) -> None:
+    """Whole pages go, at the borders of pages and slices, and what closes the gap is bounded."""
+    account = account_of(records)
+    for number, action, place, size, moment in clumps:
+        account.on_call(
+            on_numbers(number), partial(clump, account, name, action, place, size), moment=moment
+        )
+    mark = account.mark()
+
+    read = Reading(account, name, page_size).run()
+
+    assert account.untouched_since(name, mark) <= read <= account.ever(name)
+    assert account.statistics.calls <= most_calls(account, name, page_size, len(clumps))
+
+
+def clump(account: Account, name: DatasetName, action: str, place: int, size: int) -> None:
+    """Add, or delete neighbours from a place on, but never all there are."""
+    if action == "add":
+        account.add(name, size)
+    else:
+        account.delete(name, account.ids(name)[place : place + size])
+        leave_one(account, name)
+
+
+def leave_one(account: Account, name: DatasetName) -> None:
+    """An account that is suddenly empty is not believed."""
+    if not account.ids(name):
+        account.add(name)
+
+
+def most_calls(account: Account, name: DatasetName, page_size: int, clumps: int) -> int:
+    """Allow a page its call, a slice its seam, and a clump some calls for its gaps."""
+    pages = len(account.ever(name)) / (page_size - 1) + 1
+    return int(pages * 1.4 + 8 + clumps * CALLS_A_CLUMP)
 
 
 def test_gaps_are_the_ids_that_no_interval_covers() -> None:
@@ -208,9 +182,8 @@ PLAN = Plan("deals", total=100, newest_id=500, page_rows=20, slices=())
         ([Interval(1, 500)], Walked(500, 100, 100, 100)),
         ([Interval(1, 510)], Walked(510, 97, 104, 100)),
         ([Interval(1, 300), Interval(301, 500)], Walked(500, None, 90, 90)),
-        ([], Walked(0, 0, 0, 0)),
     ],
-    ids=["nothing changed", "added and deleted meanwhile", "no total", "emptied meanwhile"],
+    ids=["nothing changed", "added and deleted meanwhile", "no total"],
 )
 def test_the_gate_passes_what_is_complete(covered: list[Interval], walked: Walked) -> None:
     """What was read before it was deleted may be more than is there at the end."""
@@ -224,9 +197,17 @@ def test_the_gate_passes_what_is_complete(covered: list[Interval], walked: Walke
         ([Interval(1, 400)], Walked(500, 100, 100, 100), "id 401 and 500"),
         ([Interval(1, 500)], Walked(500, 101, 100, 100), "counts 101 deals, 100 were read"),
         ([Interval(1, 510)], Walked(510, 101, 111, 101), "counted 100 deals, 101 were read"),
-        ([], Walked(0, 75_000, 0, 0), "counts 75,000 deals, 0 were read"),
+        ([], Walked(0, 75_000, 0, 0), "100 deals before, and none at the end"),
+        ([Interval(1, 300)], Walked(0, 0, 60, 60), "listed 100 deals before, and none at the end"),
     ],
-    ids=["a gap", "the end is missing", "one is missing", "one too many", "suddenly empty"],
+    ids=[
+        "a gap",
+        "the end is missing",
+        "one is missing",
+        "one too many",
+        "rows are gone, the count stays",
+        "suddenly empty",
+    ],
 )
 def test_the_gate_names_what_is_not_complete(
     covered: list[Interval], walked: Walked, words: str
@@ -234,3 +215,42 @@ def test_the_gate_names_what_is_not_complete(
     """A silently missing record is the worst bug there is."""
     with pytest.raises(Incomplete, match=words):
         require_complete(PLAN, covered, walked)
+
+
+@BOTH
+@pytest.mark.parametrize("place", [0, 1, 7, 100, 137, 199, 250, 398, 399])
+def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
+    name: DatasetName, place: int
+) -> None:
+    """A person can open the records beside it; nobody can open 'some page'."""
+    account = account_of(400)
+    ids = account.ids(name)
+    account.faults.add(failures.breaks_on(name, ids[place]))
+
+    with pytest.raises(CallFailed, match="One record keeps it from coming") as caught:
+        Reading(account, name, 100).run()
+
+    beside = [f"id {one}" for one in (*ids[max(place - 1, 0) : place], *ids[place + 1 :][:1])]
+    assert any(neighbour in str(caught.value) for neighbour in beside)
+    assert account.statistics.calls < 30
+
+
+@BOTH
+def test_an_account_out_of_order_is_not_searched_for_a_record(name: DatasetName) -> None:
+    """Twice ten calls a page would be the last thing that a server in trouble needs."""
+    account = account_of(400)
+    account.faults.add(failures.status(503))
+
+    with pytest.raises(CallFailed, match="status 503, tried 4 times"):
+        Reading(account, name, 100).plan()
+
+    assert account.statistics.calls == 6
+
+
+def test_a_page_that_comes_only_in_parts_is_told_apart() -> None:
+    """A page can be too much for the server, and then no record is to blame."""
+    account = account_of(400)
+    account.faults.add(failures.status(504).only(lambda call: call.limit(20) > 50))
+
+    with pytest.raises(CallFailed, match="all of it came: lower LIMIT_PER_PAGE"):
+        Reading(account, "contacts", 100).plan()

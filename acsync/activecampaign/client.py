@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
@@ -14,14 +14,14 @@ import tenacity
 
 from acsync.activecampaign.budget import CallBudget
 from acsync.datasets import Record
-from acsync.errors import CallFailed, CallRefused
+from acsync.errors import CallFailed, CallRefused, WalkBroken, harmless
 
 Params: TypeAlias = Mapping[str, str | int]
 
 ATTEMPTS = 4
-LONGEST_PAUSE_SECONDS = 60.0
 DEFAULT_PAUSE_SECONDS = 1.0
 MOST_CONNECTIONS = 32
+CHECK_KEY = "Check AC_API_KEY, and that its user may see every list and pipeline."
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,13 @@ logger = logging.getLogger(__name__)
 class Patience:
     """How long to wait for an answer, and before the first retry; the next waits double.
 
-    A page of 100 contacts with their values can be slow to build on the server.
+    A page of 100 contacts with their values can be slow to build on the server. Where a 429
+    asks for more than the longest pause, that pause is made once, and then the call fails.
     """
 
     read_timeout_seconds: float = 60.0
     first_wait_seconds: float = 0.5
+    longest_pause_seconds: float = 60.0
 
 
 PATIENT = Patience()
@@ -50,11 +52,16 @@ class Page:
 
 
 class _Trouble(Exception):
-    """An answer that another attempt may mend; `lasting` when it then means a refusal."""
+    """An answer that another attempt may mend.
 
-    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+    `remedy` is there when it would otherwise mean a refusal, `too_long` when the server asks for
+    a longer pause than anybody has patience for.
+    """
+
+    def __init__(self, reason: str, *, remedy: str = "", too_long: bool = False) -> None:
         super().__init__(reason)
-        self.lasting = lasting
+        self.remedy = remedy
+        self.too_long = too_long
 
 
 class Client:
@@ -73,6 +80,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.budget = budget
+        self._patience = patience
         self._http = httpx.Client(
             base_url=account_url,
             headers={"Api-Token": api_key, "Accept": "application/json"},
@@ -84,7 +92,6 @@ class Client:
         wait = patience.first_wait_seconds
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Trouble),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_exponential_jitter(multiplier=wait, max=10, jitter=wait),
             before_sleep=self._note_retry,
             reraise=True,
@@ -94,24 +101,27 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def get_page(self, path: str, params: Params) -> Page:
+    def get_page(self, path: str, params: Params, attempts: int = ATTEMPTS) -> Page:
         """Fetch the collection `path`, whose rows stand under the same key.
 
         Raises CallFailed after the last retry and CallRefused for what no retry can mend;
         both name the call. Source: https://developers.activecampaign.com/reference/pagination
         """
         call = f"GET {self._http.base_url.path}{path}?{httpx.QueryParams(params)}"
+        retrying = self._retrying.copy(
+            stop=lambda state: state.attempt_number >= attempts or _is_hopeless(state)
+        )
         try:
-            return self._retrying.copy()(self._attempt, path, params)
+            return retrying(self._attempt, path, params)
         except _Trouble as trouble:
-            if trouble.lasting:
+            tried = f"{retrying.statistics['attempt_number']} times"
+            if trouble.remedy:
                 raise CallRefused(
-                    f"ActiveCampaign answered {call} with {trouble}, {ATTEMPTS} times. Check "
-                    "AC_API_KEY, and that its user may see every list and pipeline."
+                    f"ActiveCampaign answered {call} with {trouble}, {tried}. {trouble.remedy}"
                 ) from None
             raise CallFailed(
-                f"ActiveCampaign gave no usable answer to {call}: {trouble}, after {ATTEMPTS} "
-                "attempts. It is tried again by the next sync."
+                f"ActiveCampaign gave no usable answer to {call}: {trouble}, tried {tried}. "
+                "It is tried again by the next sync."
             ) from None
 
     def _note_retry(self, state: tenacity.RetryCallState) -> None:
@@ -120,23 +130,35 @@ class Client:
         logger.debug("call tried again: %s", outcome.exception() if outcome else "")
 
     def _attempt(self, path: str, params: Params) -> Page:
-        self.budget.wait_turn()
+        released_at = self.budget.wait_turn()
         try:
             response = self._http.get(path, params=dict(params))
         except httpx.RequestError as error:
             raise _Trouble(f"{type(error).__name__} ({error})") from None
         if response.status_code == httpx.codes.OK:
             return read_page(response.content, path)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise self._too_many(response, released_at)
         raise self._refusal(response)
+
+    def _too_many(self, response: httpx.Response, released_at: float) -> _Trouble:
+        """Let the refusal pause everybody; its body is not known and not read."""
+        asked, longest = retry_after_seconds(response), self._patience.longest_pause_seconds
+        self.budget.refuse(released_at, min(asked, longest))
+        reason = f"status 429, too many calls (Retry-After: {_retry_after(response) or 'no time'})"
+        if asked <= longest:
+            return _Trouble(reason)
+        return _Trouble(
+            reason,
+            remedy=f"It asks for a pause of {asked:,.0f} s; {longest:g} s were waited. Find out "
+            "what else uses the account's calls, and sync again after that time.",
+            too_long=True,
+        )
 
     def _refusal(self, response: httpx.Response) -> Exception:
         status = response.status_code
-        if status == 429:
-            self.budget.refuse(min(retry_after_seconds(response), LONGEST_PAUSE_SECONDS))
-            asked = response.headers.get("Retry-After", "no time")
-            return _Trouble(f"status 429, too many calls (Retry-After: {asked[:40]})")
         if status == 403:
-            return _Trouble(f"status 403{_detail(response)}", lasting=True)
+            return _Trouble(f"status 403{_detail(response)}", remedy=CHECK_KEY)
         if status >= 500 or status == 408:
             return _Trouble(f"status {status}")
         call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
@@ -151,15 +173,28 @@ class Client:
         )
 
 
+def _is_hopeless(state: tenacity.RetryCallState) -> bool:
+    """Give up where a long pause is asked for once more: it was cut short, not obeyed."""
+    trouble = state.outcome.exception() if state.outcome else None
+    return state.attempt_number > 1 and isinstance(trouble, _Trouble) and trouble.too_long
+
+
 def _detail(response: httpx.Response) -> str:
-    """Give what the API says about a refusal; a 403 may have no body and no content type."""
-    text = " ".join(response.text.split())[:200]
+    """Give what the API says about a refusal; a 403 may have no body and no content type.
+
+    Never `response.text`: a charset such as `base64` in the answer's header makes it raise.
+    """
+    text = harmless(response.content[:1000].decode("utf-8", "replace"))[:200]
     return f" ({text})" if text else ""
+
+
+def _retry_after(response: httpx.Response) -> str:
+    return str(response.headers.get("Retry-After", "")).strip()[:40]
 
 
 def retry_after_seconds(response: httpx.Response) -> float:
     """Read `Retry-After` as seconds or as an HTTP date; 1 s where it is absent or unreadable."""
-    text = response.headers.get("Retry-After", "").strip()
+    text = _retry_after(response)
     if text.isascii() and text.isdigit():
         return float(text)
     try:
@@ -177,6 +212,11 @@ def read_page(content: bytes, key: str) -> Page:
         body = parse_json(content)
     except ValueError:
         raise _Trouble("an answer that is no whole JSON, with status 200") from None
+    except RecursionError:
+        raise WalkBroken(
+            f"ActiveCampaign's answer to /{key} nests JSON deeper than can be read. Nothing is "
+            "published without it; look at the newest custom fields in ActiveCampaign."
+        ) from None
     rows = body.get(key) if isinstance(body, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise _Trouble(f"an answer without {key}, with status 200")
@@ -188,7 +228,15 @@ def read_page(content: bytes, key: str) -> Page:
 
 def parse_json(content: bytes) -> Any:
     """Parse JSON so that every number can be written again as it was."""
-    return json.loads(content, parse_float=Decimal, parse_int=_parse_int, parse_constant=str)
+    return json.loads(content, parse_float=_parse_float, parse_int=_parse_int, parse_constant=str)
+
+
+def _parse_float(text: str) -> Decimal | str:
+    """Keep an exponent of more than 18 digits, which no decimal takes, as its text."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
 
 
 def _parse_int(text: str) -> int | Decimal:
@@ -201,7 +249,7 @@ def read_total(meta: object) -> int | None:
     total = meta.get("total") if isinstance(meta, dict) else None
     if total is None:
         return None
-    text = str(total).strip()
-    if not text.isascii() or not text.isdigit():
+    text = str(total).strip() if isinstance(total, str | int) else type(total).__name__
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise _Trouble(f"a total that is no count ({text[:40]!r})")
     return int(text)

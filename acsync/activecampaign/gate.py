@@ -28,6 +28,11 @@ def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) ->
     New records get new, higher ids: so everything that is there at the end must have been
     read, and no more of what the plan counted than it counted.
     """
+    if not walked.newest_id and (plan.total or walked.records):
+        raise Incomplete(
+            f"ActiveCampaign listed {plan.total or walked.records:,} {plan.dataset} before, and "
+            "none at the end. No account is emptied that fast; the last snapshot stays."
+        )
     if gaps := find_gaps(covered, walked.newest_id):
         raise Incomplete(
             f"The {plan.dataset} between id {gaps[0].first} and {gaps[0].last} were not read "

@@ -2,32 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
-from acsync.activecampaign.client import Client, Page
+from acsync.activecampaign.checking import (
+    LARGEST_ID,
+    record_id,
+    require_order,
+    require_possible,
+    require_sideload,
+)
+from acsync.activecampaign.client import ATTEMPTS, Client, Page
+from acsync.activecampaign.isolating import Position, describe_neighbourhood
 from acsync.activecampaign.slices import Interval, Piece, Slice
 from acsync.datasets import Dataset, Listing, Record
 from acsync.errors import CallFailed, WalkBroken
 
-END = 2**63 - 1
-"""Covered to here: nothing lies behind, as Postgres' largest bigint."""
+END = LARGEST_ID
+"""Covered to here: nothing lies behind."""
 
 MOST_REPEATS = 2
 """Pages in a row that may end no later than the one before: more is a server that repeats."""
-
-
-def record_id(row: Record) -> int:
-    """Read a row's id, a string in most answers and a number in some."""
-    try:
-        number = int(str(row.get("id")))
-    except ValueError:
-        number = 0
-    if not 0 < number < END:
-        raise WalkBroken(
-            f"ActiveCampaign sent a record without a usable id ({str(row.get('id'))[:40]!r}). "
-            "Nothing is published from such a walk; tell ActiveCampaign's support."
-        )
-    return number
 
 
 def read_listing(client: Client, listing: Listing, page_size: int) -> list[Record]:
@@ -75,7 +68,9 @@ class Walk:
         """Read the newest page; it has no ids where the account is empty."""
         page = self._get("DESC", offset=0)
         page.rows.reverse()
-        return self._piece(page)
+        newest = self._piece(page)
+        require_possible(self.dataset, page.total, newest.ids[-1] if newest.ids else 0)
+        return newest
 
     def read_slice(self, wanted: Slice) -> Iterator[Piece]:
         """Read one slice page by page; the pieces' intervals together leave no gap."""
@@ -145,46 +140,29 @@ class Walk:
             offset, step = max(offset - step, 0), step * 2
 
     def _get(self, order: str = "ASC", **position: int) -> Page:
+        """Read a page; where it does not come, find the record that it does not come for."""
+
+        def read_ids(part: Position, rows: int) -> tuple[int, ...]:
+            return tuple(map(record_id, self._ask(order, part, rows, attempts=1).rows))
+
+        try:
+            return self._ask(order, position, self.page_size, ATTEMPTS)
+        except CallFailed as failed:
+            where = describe_neighbourhood(read_ids, position, self.page_size)
+            raise CallFailed(f"{failed} {where}".rstrip()) from None
+
+    def _ask(self, order: str, position: Position, rows: int, attempts: int) -> Page:
         return self.client.get_page(
             self.dataset.path,
-            {
-                "limit": self.page_size,
-                "orders[id]": order,
-                "include": self.dataset.sideload,
-                **position,
-            },
+            {"limit": rows, "orders[id]": order, "include": self.dataset.sideload, **position},
+            attempts,
         )
 
     def _piece(self, page: Page, *, from_start: bool = False, behind: int = 0) -> Piece:
         """Check a page in ascending order, and say which ids it covers."""
         ids = tuple(record_id(row) for row in page.rows)
-        self._require_order(ids, behind)
+        require_order(self.dataset, ids, behind)
         values = page.sideloads.get(self.dataset.sideload, [])
-        self._require_sideload(page.rows, values)
+        require_sideload(self.dataset, page.rows, values)
         first = behind + 1 if from_start or behind or not ids else ids[0]
         return Piece(page.rows, values, ids, Interval(first, ids[-1] if ids else END), page.total)
-
-    def _require_order(self, ids: tuple[int, ...], behind: int) -> None:
-        for before, after in pairwise((behind, *ids)):
-            if after <= before:
-                what = "id_greater" if behind and before == behind else "orders[id]"
-                raise WalkBroken(
-                    f"/{self.dataset.path} gave id {after} behind id {before}: it ignores {what}. "
-                    "Nothing can be published from this walk."
-                )
-
-    def _require_sideload(self, rows: list[Record], values: list[Record]) -> None:
-        """Every value that a record names must have come along; a stub of a deal names none."""
-        sent = {str(value.get("id")) for value in values}
-        for row in rows:
-            named = row.get(self.dataset.sideload)
-            if named is None and not row.get("isDisabled"):
-                raise WalkBroken(
-                    f"/{self.dataset.path} sent record {row['id']} without "
-                    f"{self.dataset.sideload}: it ignores include. Custom fields would be lost."
-                )
-            if missing := {str(name) for name in named or ()} - sent:
-                raise CallFailed(
-                    f"/{self.dataset.path} sent record {row['id']} without {len(missing)} of its "
-                    f"{self.dataset.sideload}. The page is read again."
-                )

@@ -25,8 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console()
-"""Where results go; errors go to standard error."""
+console = Console(markup=False, emoji=False, highlight=False)
+"""Where results go; errors go to standard error. What others wrote is never read as markup."""
 
 
 @app.command()

@@ -5,6 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from acsync.errors import harmless
+
 
 def show_status(console: Console, payload: dict[str, Any]) -> None:
     """Print what is published, what runs, and the last syncs."""
@@ -39,4 +41,4 @@ def _count(count: int | None) -> str:
 
 def _reason(sync: dict[str, Any]) -> str:
     reasons = [sync["contacts_error"], sync["deals_error"]]
-    return " ".join(dict.fromkeys(reason for reason in reasons if reason)) or "running"
+    return harmless(" ".join(dict.fromkeys(reason for reason in reasons if reason))) or "running"

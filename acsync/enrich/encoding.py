@@ -8,9 +8,15 @@ from typing import Any
 import orjson
 
 from acsync.datasets import Record
+from acsync.errors import WalkBroken
 
 HASH_BYTES = 16
 REPLACEMENT = "\ufffd"
+MOST_DIGITS = 131_072
+MOST_DECIMALS = 16_383
+"""What Postgres' numeric, and so jsonb, holds before and behind the decimal point."""
+MOST_LEVELS = 254
+"""How deep orjson writes nested JSON."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +32,15 @@ class EnrichedRecord:
 def encode(record: Record) -> EnrichedRecord:
     """Encode with sorted keys, since the API's key order is not fixed.
 
-    What jsonb cannot hold (NUL, half a surrogate pair) is taken out and counted.
+    What jsonb cannot hold (NUL, half a surrogate pair) is taken out and counted. Raises
+    WalkBroken for a record that cannot be written at all.
     """
     try:
         body, cleaned = _dump(record), 0
     except orjson.JSONEncodeError:
         body, cleaned = None, 0
     if body is None or b"\\u0000" in body:
-        counter = _Cleaner()
-        body, cleaned = _dump(counter.clean(record)), counter.removed
+        body, cleaned = _dump_clean(record)
     digest = hashlib.blake2b(body, digest_size=HASH_BYTES).digest()
     return EnrichedRecord(int(str(record["id"])), digest, body, cleaned)
 
@@ -43,29 +49,62 @@ def _dump(value: Any) -> bytes:
     return orjson.dumps(value, default=_write_decimal, option=orjson.OPT_SORT_KEYS)
 
 
+def _dump_clean(record: Record) -> tuple[bytes, int]:
+    cleaner = Cleaner()
+    try:
+        return _dump(cleaner.clean(record)), cleaner.removed
+    except (orjson.JSONEncodeError, RecursionError) as error:
+        raise WalkBroken(
+            f"The record with id {record['id']} cannot be stored as JSON ({error}; {MOST_LEVELS} "
+            "levels are possible). Nothing is published without it; look at it in ActiveCampaign."
+        ) from None
+
+
 def _write_decimal(value: Any) -> Any:
-    """Write a number as it was read: a float would lose digits, a string its type."""
-    if isinstance(value, Decimal):
-        return orjson.Fragment(str(value))
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    """Write a number with its digits, as jsonb does; one that jsonb cannot hold as its text.
+
+    A float would lose digits, and an exponent would make the same number look changed.
+    """
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MOST_DECIMALS:
+        return str(value)
+    return orjson.Fragment(f"{value:f}") if value.adjusted() < MOST_DIGITS else str(value)
 
 
-class _Cleaner:
-    """Copy a value without the characters that Postgres cannot hold."""
+class Cleaner:
+    """Copy a value without the characters that Postgres cannot hold; `removed` counts them."""
 
     def __init__(self) -> None:
         self.removed = 0
 
     def clean(self, value: Any) -> Any:
+        """Clean texts and keys, however deep; RecursionError where that is too deep."""
         if isinstance(value, str):
-            return self._clean_text(value)
+            return self.clean_text(value)
         if isinstance(value, list):
             return [self.clean(item) for item in value]
         if isinstance(value, dict):
-            return {self._clean_text(key): self.clean(item) for key, item in value.items()}
+            return self._clean_keys(value)
         return value
 
-    def _clean_text(self, text: str) -> str:
+    def _clean_keys(self, value: Record) -> Record:
+        """Two keys that become one must not cost a value: the dirty one gets `_` behind it."""
+        cleaned: Record = {}
+        for key in sorted(value, key=self._is_dirty):
+            free = self.clean_text(key)
+            while free in cleaned:
+                free += "_"
+            cleaned[free] = self.clean(value[key])
+        return cleaned
+
+    @staticmethod
+    def _is_dirty(key: str) -> bool:
+        return Cleaner().clean_text(key) != key
+
+    def clean_text(self, text: str) -> str:
+        """Remove NUL, replace half surrogate pairs."""
         halves = sum("\ud800" <= letter <= "\udfff" for letter in text)
         if halves:
             text = "".join(

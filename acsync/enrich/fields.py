@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from acsync.datasets import Record
+from acsync.enrich.encoding import Cleaner
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
 
@@ -46,15 +47,15 @@ def catalogue_fields(
 ) -> pd.DataFrame:
     """Make a frame of `field_id, key, label, kind`, keys unique, in the order of the ids.
 
-    The order makes a key the same at every sync, whatever order the API lists fields in.
+    The order makes a key the same at every sync, whatever order the API lists fields in. Keys
+    are cleaned before they are compared: two that differ by a NUL alone would else be one.
     """
     rows: list[tuple[str, str, object, object]] = []
     taken: set[str] = set()
     for definition in sorted(definitions, key=lambda row: int(row["id"])):
         field_id = str(definition["id"])
-        name = free_key(
-            str(definition.get(key) or f"field_{field_id}"), field_id, taken.__contains__
-        )
+        name = Cleaner().clean_text(str(definition.get(key) or "")) or f"field_{field_id}"
+        name = free_key(name, field_id, taken.__contains__)
         taken.add(name)
         rows.append((field_id, name, definition.get(label), definition.get(kind)))
     return pd.DataFrame(rows, columns=["field_id", "key", "label", "kind"], dtype=object)
@@ -86,7 +87,8 @@ def deal_values(rows: Sequence[Record], catalogue: pd.DataFrame) -> pd.DataFrame
         )
         for row in rows
     )
-    columns = frame["field_id"].map(catalogue.set_index("field_id")["kind"].map(COLUMN_OF_TYPE))
+    kinds = catalogue.set_index("field_id")["kind"].map(str)  # a list would not be hashable
+    columns = frame["field_id"].map(kinds.map(COLUMN_OF_TYPE))
     chosen = [
         _typed_value(cells, column) for cells, column in zip(frame["value"], columns, strict=True)
     ]
@@ -111,6 +113,7 @@ def join_fields(
 ) -> dict[str, dict[str, Record]]:
     """Give the `customFields` of each record id; a field nobody defined is kept by its id."""
     joined = values.merge(catalogue, on="field_id", how="left", indicator="defined")
+    reserved = set(catalogue["key"])
     fields: dict[str, dict[str, Record]] = {}
     for row in joined.itertuples(index=False):
         defined = row.defined == "both"
@@ -120,11 +123,12 @@ def join_fields(
             label_name: row.label if defined else None,
             "fieldType": row.kind if defined else None,
         }
-        if entry["fieldType"] in MULTIPLE_CHOICE:
+        if str(entry["fieldType"]) in MULTIPLE_CHOICE:
             entry["values"] = split_choices(row.value)
         own = fields.setdefault(str(row.record_id), {})
         key = str(row.key) if defined else f"field_{row.field_id}"
-        own[free_key(key, str(row.field_id), own.__contains__)] = entry
+        taken = own.keys() if defined else own.keys() | reserved
+        own[free_key(key, str(row.field_id), taken.__contains__)] = entry
     return fields
 
 
@@ -134,4 +138,5 @@ def split_choices(value: Any) -> list[Any]:
         return value
     if value is None or value == "":
         return []
-    return [choice for choice in str(value).split("||") if choice]
+    # Of a choice that is all NUL nothing is stored, so it is none.
+    return [choice for choice in str(value).split("||") if choice.strip("\x00")]

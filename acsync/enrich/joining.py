@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from acsync.datasets import DatasetName, ListingName, Record
+from acsync.enrich.encoding import Cleaner
 from acsync.enrich.fields import catalogue_fields, contact_values, deal_values, join_fields
 
 PIPELINE_KEYS = ("id", "title", "currency")
@@ -78,5 +79,7 @@ def keep_last_body(stub: Record, last: Record | None) -> Record:
     """Lay a masked deal over the last known body, so that nulls do not destroy a good row."""
     if last is None:
         return stub
-    own = {key: value for key, value in stub.items() if key not in ENRICHED_KEYS}
+    # The last body was cleaned when it was stored: an unclean key would stand beside its own.
+    cleaned = {Cleaner().clean_text(key): value for key, value in stub.items()}
+    own = {key: value for key, value in cleaned.items() if key not in ENRICHED_KEYS}
     return {**last, **own}

@@ -73,16 +73,21 @@ class Application:
         account = self.account
         call = Call(path, params, account.statistics.accept(path), account.options.page_cap)
         await asyncio.sleep(account.options.latency_seconds)
-        account.hooks.run(call, "before")
-        faults = account.faults.strike(call)
-        asked = call
-        for fault in faults:
-            asked = fault.ask(asked) if fault.ask else asked
-        answer = answer_call(account, asked)
-        account.hooks.run(call, "after")
-        for fault in faults:
-            answer = fault.reply(asked, answer) if fault.reply else answer
-        return answer
+        return answer_bent(account, call)
+
+
+def answer_bent(account: Account, call: Call) -> Answer:
+    """Answer an accepted call as the account's faults let it, and run what waits for it."""
+    account.hooks.run(call, "before")
+    faults = account.faults.strike(call)
+    asked = call
+    for fault in faults:
+        asked = fault.ask(asked) if fault.ask else asked
+    answer = answer_call(account, asked)
+    account.hooks.run(call, "after")
+    for fault in faults:
+        answer = fault.reply(asked, answer) if fault.reply else answer
+    return answer
 
 
 async def _still_there(receive: Receive, seconds: float) -> bool:

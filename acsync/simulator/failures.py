@@ -88,3 +88,14 @@ def one_of(name: str, *faults: Fault, seed: int = 1) -> Fault:
         return bend(call, answer) if bend else answer
 
     return Fault(name, reply=reply)
+
+
+def breaks_on(path: str, record: int) -> Fault:
+    """Answer 500 to every page that would hold this record, however it is asked for."""
+
+    def reply(call: Call, answer: Answer) -> Answer:
+        rows = (answer.data or {}).get(path, []) if call.path == path else []
+        held = any(str(row.get("id")) == str(record) for row in rows)
+        return Answer(500, {"message": "Simulated broken record"}) if held else answer
+
+    return Fault("breaks-on-a-record", reply=reply)

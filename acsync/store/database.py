@@ -15,7 +15,7 @@ from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
 from acsync.store.statements import quote, run, schema_of
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The revision of the tables that this code reads and writes; Alembic's head, says a test."""
 
 NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import shlex
 import subprocess
 import threading
@@ -34,6 +35,7 @@ def start_embedded(data_dir: Path) -> str:
             folder.mkdir(parents=True, exist_ok=True)
             _forget_dead_server(folder)
             socket_dir = _socket_dir(_wheel().get_server(folder, cleanup_mode=None))
+            _close_to_others(Path(socket_dir), folder)
             _create_database(socket_dir)
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise StoreError(
@@ -89,6 +91,17 @@ def _find_socket_dir(folder: Path, runtime: Path) -> Path:
     short = runtime / hashlib.sha256(str(folder).encode()).hexdigest()[:10]
     short.mkdir(parents=True, exist_ok=True)
     return short
+
+
+def _close_to_others(socket_dir: Path, folder: Path) -> None:
+    """Let only the server's user reach the socket: whoever reaches it, gets in as anybody.
+
+    The wheel (18.6) opens a socket folder outside the data to all, when it runs as root.
+    """
+    owner = folder.stat()
+    if socket_dir.stat().st_uid != owner.st_uid:
+        os.chown(socket_dir, owner.st_uid, owner.st_gid)
+    socket_dir.chmod(0o700)
 
 
 def _forget_dead_server(folder: Path) -> None:

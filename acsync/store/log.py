@@ -47,6 +47,7 @@ def finish_log(
         "api_calls": calls.calls,
         "retries": calls.retries,
         "rate_limited": calls.rate_limited,
+        "learned_rate": calls.learned_rate,
     }
     for name, outcome in outcomes.items():
         values |= _dataset_values(name, outcome)
@@ -89,6 +90,17 @@ def _update_log(connection: Connection, sync: Sync, values: Mapping[str, Any]) -
         number=sync.number,
         **values,
     )
+
+
+def read_learned_rate(database: Database) -> float | None:
+    """Give the calls per second that the last sync found the account to allow; None for all."""
+    sql = """
+        select learned_rate from {schema}.ac_sync_logs
+        where finished_at is not null and api_calls > 0 order by id desc limit 1
+    """
+    with database.begin() as connection:
+        rate: float | None = run(connection, sql).scalar()
+        return rate
 
 
 def read_last_success(database: Database) -> datetime | None:

@@ -17,8 +17,21 @@ class Sync:
     started_at: datetime
 
 
+RESUMABLE_MINUTES = 15
+
+UNUSABLE_PLANS = f"""
+    delete from {{schema}}.ac_staged_plans as plan
+    where planned_at < clock_timestamp() - interval '{RESUMABLE_MINUTES} minutes'
+       or exists (
+           select from {{schema}}.ac_published as published
+           where published.data_type = plan.data_type and published.sync_no >= plan.sync_no
+       )
+"""
+"""What is staged was compared with the snapshot: once a newer one is published, it is void."""
+
+
 def abandon_open_syncs(connection: Connection) -> None:
-    """Close log rows whose sync died, and drop all staging, which nobody can use any more."""
+    """Close log rows whose sync died, and drop all staging that nobody can go on with."""
     reason = "abandoned: the sync ended without saying why, and its lease ran out"
     run(
         connection,
@@ -33,8 +46,14 @@ def abandon_open_syncs(connection: Connection) -> None:
         """,
         reason=reason,
     )
-    run(connection, "delete from {schema}.ac_staged_records")
-    run(connection, "delete from {schema}.ac_staged_slices")
+    run(connection, UNUSABLE_PLANS)
+    for table in ("ac_staged_records", "ac_staged_slices"):
+        run(
+            connection,
+            f"delete from {{schema}}.{table} as staged where not exists ("
+            "select from {schema}.ac_staged_plans as plan "
+            "where plan.data_type = staged.data_type and plan.sync_no = staged.sync_no)",
+        )
 
 
 def open_log(connection: Connection, flow_run_id: str | None) -> Sync:

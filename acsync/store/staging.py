@@ -90,7 +90,8 @@ def published_records(
     """
     with database.begin() as connection:
         return {
-            row.record_id: json.loads(row.body, parse_float=Decimal)
+            # As decimals, since Python refuses to read an int of more than 4,300 digits.
+            row.record_id: json.loads(row.body, parse_float=Decimal, parse_int=Decimal)
             for row in run(connection, sql, name, ids=list(ids))
         }
 
@@ -148,7 +149,11 @@ def sweep_staging(database: Database, sync: Sync) -> None:
     """
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
-        run(connection, "truncate {schema}.ac_staged_records, {schema}.ac_staged_slices")
+        run(
+            connection,
+            "truncate {schema}.ac_staged_records, {schema}.ac_staged_slices, "
+            "{schema}.ac_staged_plans",
+        )
 
 
 def read_coverage(database: Database, sync: Sync, name: DatasetName) -> list[Coverage]:

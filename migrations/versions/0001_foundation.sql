@@ -16,7 +16,12 @@ $$;
 
 create function {schema}.ac_bigint(value text) returns bigint
 language sql immutable parallel safe as $$
-    select case when value ~ '^-?[0-9]{1,18}$' then value::bigint end
+    select case
+        when value ~ '^-?[0-9]{1,18}$' then value::bigint
+        when value ~ '^-?[0-9]{19}$'
+            and value::numeric between -9223372036854775808 and 9223372036854775807
+        then value::bigint
+    end
 $$;
 
 create function {schema}.ac_field_values(fields jsonb) returns jsonb
@@ -51,6 +56,7 @@ create table {schema}.ac_sync_logs (
     api_calls integer,
     retries integer,
     rate_limited integer,
+    learned_rate double precision,
     contacts_expected integer,
     contacts_added integer,
     contacts_updated integer,

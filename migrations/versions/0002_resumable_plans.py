@@ -1,0 +1,11 @@
+"""Keep the plan of a walk beside its staging, so that a dead sync's successor can go on."""
+
+from migrations.sql_file import run_sql_file
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Run the SQL beside this file."""
+    run_sql_file("0002_resumable_plans.sql")

@@ -1,0 +1,35 @@
+"""Give a test a server program from Debian, installing its package where that is possible."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+POSTGRES_FOLDERS = Path("/usr/lib/postgresql")
+
+
+def require_program(name: str, package: str) -> Path:
+    """Give the path of a program; the test fails where it is not there and cannot be installed."""
+    found = _find(name)
+    apt = shutil.which("apt-get")
+    if found is None and apt and os.geteuid() == 0:
+        _install(apt, package)
+        found = _find(name)
+    if found is None:
+        pytest.fail(f"This test needs {name}. Install it as root with: apt-get install {package}")
+    return found
+
+
+def _find(name: str) -> Path | None:
+    """Look on the path, and where Debian keeps the programs of each PostgreSQL version."""
+    if on_path := shutil.which(name):
+        return Path(on_path)
+    return max(POSTGRES_FOLDERS.glob(f"*/bin/{name}"), default=None)
+
+
+def _install(apt: str, package: str) -> None:
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", package]):
+        subprocess.run([apt, "-q", *words], env=quiet, capture_output=True, check=False)

@@ -1,0 +1,38 @@
+"""Run a Postgres for one test alone, which may be crashed and restarted at any moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from acsync.store.embedded import _wheel, start_embedded, stop_embedded
+
+Mode: TypeAlias = Literal["fast", "immediate"]
+
+
+class OwnPostgres:
+    """An embedded server; `url` names its empty database."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "postgres"
+        self.url = start_embedded(data_dir)
+
+    def restart(self, mode: Mode) -> None:
+        """Stop and start it: `fast` as an upgrade does, `immediate` as a crash does."""
+        wheel = _wheel()
+        server = wheel.get_server(self._folder, cleanup_mode=None)
+        wheel.pg_ctl(
+            ["-w", "-m", mode, "-l", str(self._folder / "log"), "restart"],
+            pgdata=self._folder,
+            user=server.system_user,
+        )
+
+
+@contextmanager
+def own_postgres(data_dir: Path) -> Iterator[OwnPostgres]:
+    """Run a server in this folder until the block ends."""
+    server = OwnPostgres(data_dir)
+    try:
+        yield server
+    finally:
+        stop_embedded(data_dir)

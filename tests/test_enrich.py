@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from acsync.activecampaign.client import parse_json
+from acsync.activecampaign.answers import parse_json
 from acsync.datasets import ListingName, Record
 from acsync.enrich import Enricher, encode, keep_last_body
 from acsync.errors import WalkBroken

@@ -160,7 +160,7 @@ def leave_one(account: Account, name: DatasetName) -> None:
 def most_calls(account: Account, name: DatasetName, page_size: int, clumps: int) -> int:
     """Allow a page its call, a slice its seam, and a clump some calls for its gaps."""
     pages = len(account.ever(name)) / (page_size - 1) + 1
-    return int(pages * 1.4 + 8 + clumps * CALLS_A_CLUMP)
+    return int(pages * 2 + 12 + clumps * CALLS_A_CLUMP)
 
 
 def test_gaps_are_the_ids_that_no_interval_covers() -> None:

@@ -1,20 +1,18 @@
 """Ask ActiveCampaign for one page, and give that page or a typed error, never less."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import httpx
 import tenacity
 
+from acsync.activecampaign.answers import Page, Trouble, read_page
 from acsync.activecampaign.budget import CallBudget
-from acsync.datasets import Record
-from acsync.errors import CallFailed, CallRefused, WalkBroken, harmless
+from acsync.errors import CallFailed, CallRefused, harmless
 
 Params: TypeAlias = Mapping[str, str | int]
 
@@ -40,28 +38,6 @@ class Patience:
 
 
 PATIENT = Patience()
-
-
-@dataclass(frozen=True)
-class Page:
-    """One answer: its rows, the arrays sideloaded beside them by key, and `meta.total`."""
-
-    rows: list[Record]
-    sideloads: dict[str, list[Record]]
-    total: int | None
-
-
-class _Trouble(Exception):
-    """An answer that another attempt may mend.
-
-    `remedy` is there when it would otherwise mean a refusal, `too_long` when the server asks for
-    a longer pause than anybody has patience for.
-    """
-
-    def __init__(self, reason: str, *, remedy: str = "", too_long: bool = False) -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-        self.too_long = too_long
 
 
 class Client:
@@ -91,7 +67,7 @@ class Client:
         )
         wait = patience.first_wait_seconds
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Trouble),
+            retry=tenacity.retry_if_exception_type(Trouble),
             wait=tenacity.wait_exponential_jitter(multiplier=wait, max=10, jitter=wait),
             before_sleep=self._note_retry,
             reraise=True,
@@ -113,7 +89,7 @@ class Client:
         )
         try:
             return retrying(self._attempt, path, params)
-        except _Trouble as trouble:
+        except Trouble as trouble:
             tried = f"{retrying.statistics['attempt_number']} times"
             if trouble.remedy:
                 raise CallRefused(
@@ -134,21 +110,21 @@ class Client:
         try:
             response = self._http.get(path, params=dict(params))
         except httpx.RequestError as error:
-            raise _Trouble(f"{type(error).__name__} ({error})") from None
+            raise Trouble(f"{type(error).__name__} ({error})") from None
         if response.status_code == httpx.codes.OK:
             return read_page(response.content, path)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise self._too_many(response, released_at)
         raise self._refusal(response)
 
-    def _too_many(self, response: httpx.Response, released_at: float) -> _Trouble:
+    def _too_many(self, response: httpx.Response, released_at: float) -> Trouble:
         """Let the refusal pause everybody; its body is not known and not read."""
         asked, longest = retry_after_seconds(response), self._patience.longest_pause_seconds
         self.budget.refuse(released_at, min(asked, longest))
         reason = f"status 429, too many calls (Retry-After: {_retry_after(response) or 'no time'})"
         if asked <= longest:
-            return _Trouble(reason)
-        return _Trouble(
+            return Trouble(reason)
+        return Trouble(
             reason,
             remedy=f"It asks for a pause of {asked:,.0f} s; {longest:g} s were waited. Find out "
             "what else uses the account's calls, and sync again after that time.",
@@ -158,9 +134,9 @@ class Client:
     def _refusal(self, response: httpx.Response) -> Exception:
         status = response.status_code
         if status == 403:
-            return _Trouble(f"status 403{_detail(response)}", remedy=CHECK_KEY)
+            return Trouble(f"status 403{_detail(response)}", remedy=CHECK_KEY)
         if status >= 500 or status == 408:
-            return _Trouble(f"status {status}")
+            return Trouble(f"status {status}")
         call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
         if response.is_redirect:
             return CallRefused(
@@ -176,7 +152,7 @@ class Client:
 def _is_hopeless(state: tenacity.RetryCallState) -> bool:
     """Give up where a long pause is asked for once more: it was cut short, not obeyed."""
     trouble = state.outcome.exception() if state.outcome else None
-    return state.attempt_number > 1 and isinstance(trouble, _Trouble) and trouble.too_long
+    return state.attempt_number > 1 and isinstance(trouble, Trouble) and trouble.too_long
 
 
 def _detail(response: httpx.Response) -> str:
@@ -202,54 +178,3 @@ def retry_after_seconds(response: httpx.Response) -> float:
     except (ValueError, TypeError):
         return DEFAULT_PAUSE_SECONDS
     return max(seconds, 0.0)
-
-
-def read_page(content: bytes, key: str) -> Page:
-    """Parse one answer without losing a digit; anything but a whole page is trouble."""
-    if not content.strip():
-        raise _Trouble("an empty answer with status 200")
-    try:
-        body = parse_json(content)
-    except ValueError:
-        raise _Trouble("an answer that is no whole JSON, with status 200") from None
-    except RecursionError:
-        raise WalkBroken(
-            f"ActiveCampaign's answer to /{key} nests JSON deeper than can be read. Nothing is "
-            "published without it; look at the newest custom fields in ActiveCampaign."
-        ) from None
-    rows = body.get(key) if isinstance(body, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _Trouble(f"an answer without {key}, with status 200")
-    sideloads = {
-        name: value for name, value in body.items() if name != key and isinstance(value, list)
-    }
-    return Page(rows, sideloads, read_total(body.get("meta")))
-
-
-def parse_json(content: bytes) -> Any:
-    """Parse JSON so that every number can be written again as it was."""
-    return json.loads(content, parse_float=_parse_float, parse_int=_parse_int, parse_constant=str)
-
-
-def _parse_float(text: str) -> Decimal | str:
-    """Keep an exponent of more than 18 digits, which no decimal takes, as its text."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
-
-
-def _parse_int(text: str) -> int | Decimal:
-    """Keep what 64 bits cannot hold as a decimal, which orjson's `default` can write."""
-    return int(text) if len(text) <= 19 else Decimal(text)
-
-
-def read_total(meta: object) -> int | None:
-    """Read `meta.total`: a string on /contacts, a number on /deals, absent elsewhere."""
-    total = meta.get("total") if isinstance(meta, dict) else None
-    if total is None:
-        return None
-    text = str(total).strip() if isinstance(total, str | int) else type(total).__name__
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise _Trouble(f"a total that is no count ({text[:40]!r})")
-    return int(text)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from acsync.activecampaign.answers import Page
 from acsync.activecampaign.checking import (
     LARGEST_ID,
     record_id,
@@ -10,7 +11,7 @@ from acsync.activecampaign.checking import (
     require_possible,
     require_sideload,
 )
-from acsync.activecampaign.client import ATTEMPTS, Client, Page
+from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.isolating import Position, describe_neighbourhood
 from acsync.activecampaign.slices import Interval, Piece, Slice
 from acsync.datasets import Dataset, Listing, Record

@@ -15,6 +15,7 @@ from acsync.errors import SettingsError
 T = TypeVar("T")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+ALERT_URL = "ACSYNC_ALERT_URL"
 POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
@@ -109,7 +110,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         max_shrink=reader.optional(
             lambda text: parse_number(text, 0, 1, "of the records"), 0.2, "ACSYNC_MAX_SHRINK"
         ),
-        alert_url=reader.optional(str, None, "ACSYNC_ALERT_URL"),
+        alert_url=reader.optional(str, None, ALERT_URL),
     )
     reader.raise_problems()
     return settings
@@ -121,6 +122,11 @@ def read_database_settings(environment: Mapping[str, str] = os.environ) -> Datab
     settings = _read_database(reader)
     reader.raise_problems()
     return settings
+
+
+def read_alert_url(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Read only where alerts go; None where nobody is to be told."""
+    return _Reader(environment).optional(str, None, ALERT_URL)
 
 
 def _read_database(reader: _Reader) -> DatabaseSettings:

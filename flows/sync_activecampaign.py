@@ -27,13 +27,13 @@ from acsync.errors import (
     harmless,
 )
 from acsync.report import report_lines
-from acsync.settings import read_settings
+from flows.account import read_account_settings
 from flows.copying import SliceCounts, close_dataset, copy_slice
 from flows.memory import limit_allocator
 from flows.publishing import publish_datasets
 from flows.resuming import plan_or_resume
 from flows.session import SyncSession, current_session, open_session
-from flows.telling import Progress, publish_report
+from flows.telling import Progress, data_age, introduce, publish_report, tell_recovery
 
 WORKERS = 8
 """Slices read at the same time: enough to hold ten calls a second at 700 ms a call."""
@@ -42,17 +42,19 @@ TURNED_AWAY = "TurnedAway"
 """The name of a completed run that found another sync holding the lease."""
 
 
-class _KnownTimeouts(logging.Filter):
-    """Drop the warning that a thread cannot be interrupted, given once for each slice.
+class _FewLines(logging.Filter):
+    """Drop what Prefect says once for each of some 150 tasks when all is well.
 
-    Every call inside a slice has timeouts of its own, so the task's is met between two calls.
+    That is how a task ended, which the timeline shows, and that a thread cannot be interrupted:
+    every call inside a slice has timeouts of its own, so the task's is met between two calls.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "running in a worker thread" not in record.msg
+        ended_well = record.levelno <= logging.INFO and record.msg.startswith("Finished in state")
+        return not ended_well and "running in a worker thread" not in record.msg
 
 
-logging.getLogger("prefect.task_runs").addFilter(_KnownTimeouts())
+logging.getLogger("prefect.task_runs").addFilter(_FewLines())
 
 
 def _may_mend(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -110,22 +112,33 @@ def publish() -> None:
     description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]
 )
-def sync_activecampaign(only: DatasetName | None = None, accept_shrink: bool = False) -> State[Any]:
+def sync_activecampaign(
+    only: DatasetName | None = None, accept_shrink: bool = False, account: str | None = None
+) -> State[Any]:
     """Make one complete copy; fails where a dataset could not be published.
 
     Foreseeable failures become the message of the final state, without a traceback.
+
+    Args:
+        only: Copy one dataset alone.
+        accept_shrink: Publish even if many records are gone.
+        account: Name of the block with the credentials; without one, the worker's environment.
     """
     limit_allocator()
     datasets: tuple[DatasetName, ...] = (only,) if only else tuple(DATASETS)
-    holder = f"flow run {flow_run.name} on {socket.gethostname()}"
     try:
-        with open_session(read_settings(), datasets, accept_shrink, holder, flow_run.id) as session:
+        settings = read_account_settings(account)
+    except AcsyncError as error:
+        return Failed(message=str(error), data=error)
+    holder = f"flow run {introduce(settings, datasets)} on {socket.gethostname()}"
+    try:
+        with open_session(settings, datasets, accept_shrink, holder, flow_run.id) as session:
             copy_everything(session)
-            return tell(session)
+        return tell(session)
     except LeaseHeld as held:
         return Completed(name=TURNED_AWAY, message=str(held))
     except AcsyncError as error:
-        return Failed(message=str(error), data=error)
+        return Failed(message=f"{error} {data_age(settings)}".rstrip(), data=error)
 
 
 def copy_everything(session: SyncSession) -> None:
@@ -183,5 +196,7 @@ def tell(session: SyncSession) -> State[Any]:
     for line in lines:
         get_run_logger().info(line)
     if outcome.success:
+        tell_recovery(outcome)
         return Completed(message=" ".join(lines), data=outcome)
-    return Failed(message=" ".join(lines), data=SyncFailed(" ".join(lines)))
+    reason = f"{' '.join(lines)}. {data_age(session.settings)}".rstrip()
+    return Failed(message=reason, data=SyncFailed(reason))

@@ -1,4 +1,4 @@
-"""Tell in Prefect what a sync does: progress and a report, as artifacts.
+"""Tell in Prefect what a sync does: name and tags, progress, a report, and a recovery.
 
 A Prefect server that is down for a while must not cost a sync whose data is right: what could
 not be told is a warning.
@@ -7,7 +7,9 @@ not be told is a warning.
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -15,23 +17,64 @@ from prefect.artifacts import (
     create_progress_artifact,
     update_progress_artifact,
 )
+from prefect.client.orchestration import get_client
+from prefect.runtime import deployment, flow_run
 
 from acsync.activecampaign.slices import Plan, Slice
 from acsync.datasets import DatasetName
+from acsync.errors import AcsyncError
 from acsync.outcome import SyncOutcome
-from acsync.report import calls_line, report_markdown
+from acsync.report import calls_line, report_lines, report_markdown
+from acsync.settings import Settings
+from acsync.store.database import open_database
+from acsync.store.log import read_data_age
+from flows.alerting import send_alert
+from flows.history import trouble_before
 
 STEP_PERCENT = 5.0
 
 logger = logging.getLogger(__name__)
+
+_heard: ContextVar[list[SyncOutcome]] = ContextVar("heard")
+
+
+@contextmanager
+def hear_outcomes() -> Iterator[list[SyncOutcome]]:
+    """Give a list of what the syncs run inside came to, also where Prefect cannot be told."""
+    heard: list[SyncOutcome] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def prefect_is_away() -> bool:
+    """Tell whether Prefect's API gives no sign of life."""
+    with get_client(sync_client=True) as client:
+        return client.api_healthcheck() is not None
 
 
 @contextmanager
 def _if_possible(what: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # noqa: BLE001  # Prefect's client lets HTTP and OS errors through
+    except Exception as error:  # Prefect's client lets HTTP and OS errors through
         logger.warning("Prefect was not told the %s (%s)", what, type(error).__name__)
+        logger.debug("because of", exc_info=error)
+
+
+def introduce(settings: Settings, datasets: Sequence[DatasetName]) -> str:
+    """Name the flow run for its account and minute, and tag it with account and datasets.
+
+    The datasets are tags of the run, not of its tasks: each tag of a task asks Prefect's server
+    for a slot, and a server that is away for a while would then fail the task.
+    """
+    name = f"{settings.account_host} {datetime.now(UTC):%Y-%m-%d %H:%M} {flow_run.name}"
+    with _if_possible("name of the run"), get_client(sync_client=True) as client:
+        tags = list(dict.fromkeys([*flow_run.tags, settings.account_host, *datasets]))
+        client.update_flow_run(UUID(flow_run.id), name=name, tags=tags)
+    return name
 
 
 class Progress:
@@ -75,8 +118,31 @@ class Progress:
 
 
 def publish_report(outcome: SyncOutcome) -> None:
-    """Keep the report with the flow run."""
+    """Tell the outcome in this process, and keep the report with the flow run."""
+    _heard.get([]).append(outcome)
     with _if_possible("report"):
         create_markdown_artifact(
             report_markdown(outcome), key="acsync-report", description=calls_line(outcome)
         )
+
+
+def data_age(settings: Settings) -> str:
+    """Say of when the published data is, for whoever reads why it is not newer."""
+    try:
+        with closing(open_database(settings.database)) as database:
+            ages = read_data_age(database)
+    except AcsyncError:
+        return ""
+    published = [f"{name} of {synced_at:%Y-%m-%d %H:%M %Z}" for name, synced_at in ages.items()]
+    return f"Published are still the {' and the '.join(published)}." if published else ""
+
+
+def tell_recovery(outcome: SyncOutcome) -> None:
+    """Alert once that all is well again, after scheduled syncs failed or did not come."""
+    with _if_possible("recovery"):
+        if trouble := trouble_before(deployment.id, flow_run.id):
+            send_alert(
+                f"acsync: recovered: {outcome.account}",
+                f"{trouble} This sync is complete. {' '.join(report_lines(outcome))}\n\n"
+                f"Run: {flow_run.ui_url or flow_run.id}",
+            )

@@ -6,13 +6,12 @@ Prefect's server and Postgres are processes of their own, all on this machine.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,12 +23,11 @@ from acsync.datasets import LISTINGS
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database
-from acsync.store.embedded import stop_embedded
 from acsync.store.statements import run
-from tests.prefect_server import QUIET, prefect_server
+from tests.commands import ACSYNC
+from tests.own_environment import own_environment
+from tests.prefect_server import free_port
 
-ACSYNC = (sys.executable, "-c", "from acsync.cli import main; main()")
-PORT = 8797
 QUERIES = {
     "one contact by e-mail": "select * from {schema}.ac_contacts where email = :email",
     "deals by pipeline": (
@@ -48,39 +46,34 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.1)
     arguments = parser.parse_args()
     account = Account(AccountOptions(contacts=arguments.contacts, deals=arguments.deals))
-    with tempfile.TemporaryDirectory(prefix="acsync-bench-") as folder:
-        os.environ.update(
-            AC_API_URL=f"http://127.0.0.1:{PORT}",
-            AC_API_KEY=account.options.api_key,
-            AC_RATE_LIMIT=f"{arguments.rate:g}",
-            ACSYNC_DATA_DIR=folder,
-            PREFECT_HOME=f"{folder}/prefect",
-            **QUIET,
-        )
-        for name in ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "LIMIT_PER_PAGE"):
-            os.environ.pop(name, None)
-        simulator = start_simulator(arguments)
-        try:
-            with prefect_server(Path(folder) / "prefect") as os.environ["PREFECT_API_URL"]:
-                measure(account, arguments.rate)
-        finally:
-            simulator.terminate()
-            simulator.wait()
-            stop_embedded(Path(folder))
+    with simulator(arguments) as url, own_environment(url, account.options.api_key, arguments.rate):
+        measure(account, arguments.rate)
 
 
-def start_simulator(arguments: argparse.Namespace) -> "subprocess.Popen[bytes]":
-    """Serve the account in a process of its own, and wait until it answers."""
+@contextmanager
+def simulator(arguments: argparse.Namespace) -> Iterator[str]:
+    """Serve the account in a process of its own, and give its URL once it answers."""
     options = ("contacts", "deals", "rate", "latency")
     words = [f"--{option}={getattr(arguments, option):g}" for option in options]
-    simulator = subprocess.Popen([*ACSYNC, "simulate", f"--port={PORT}", *words])
+    port = free_port()
+    process = subprocess.Popen([*ACSYNC, "simulate", f"--port={port}", *words])
+    try:
+        wait_until_answered(url := f"http://127.0.0.1:{port}")
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_until_answered(url: str) -> None:
+    """Raise TimeoutError where nobody answers within ten seconds."""
     for _ in range(100):
         try:
-            httpx.get(f"http://127.0.0.1:{PORT}/")
+            httpx.get(url)
         except httpx.ConnectError:
             time.sleep(0.1)
         else:
-            return simulator
+            return
     raise TimeoutError("the simulator does not answer")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import httpx
 import psycopg2
 import pytest
 from prefect.client.schemas.objects import State
@@ -26,6 +27,7 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from acsync.store.embedded import start_embedded, stop_embedded
 from flows.sync_activecampaign import sync_activecampaign
+from tests.deploying import forget
 from tests.prefect_server import prefect_server
 
 Sync: TypeAlias = Callable[..., State[Any]]
@@ -107,6 +109,17 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with temporary_settings(updates):
             yield url
             APILogHandler().flush()
+
+
+@pytest.fixture
+def api(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """Point commands at the Prefect server, with nothing deployed there, before and after."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    monkeypatch.delenv("ACSYNC_ALERT_URL", raising=False)
+    with httpx.Client(base_url=prefect_api) as client:
+        forget()
+        yield client
+        forget()
 
 
 @pytest.fixture

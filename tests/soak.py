@@ -3,11 +3,8 @@
 Run it with `make soak`. All syncs run in one process, which is stricter than a worker's.
 """
 
-import os
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import psutil
 
@@ -18,9 +15,8 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.churn import Churn
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
-from acsync.store.embedded import stop_embedded
 from acsync.store.statements import run
-from tests.prefect_server import QUIET, prefect_server
+from tests.own_environment import own_environment
 
 SYNCS = 40
 WARM_UP = 10
@@ -28,6 +24,7 @@ WARM_UP = 10
 
 GROWTH = 1.1
 CHANGES_PER_SECOND = 20
+CALLS_PER_SECOND = 100
 
 VERSIONS = """
     select (select count(*) from {schema}.ac_contact_versions)
@@ -55,23 +52,8 @@ class Usage:
 def main() -> None:
     """Sync, change, and measure; fail where something grows or the copy is not exact."""
     account = Account(AccountOptions(contacts=2_000, deals=2_000, rate_limit=None))
-    with tempfile.TemporaryDirectory(prefix="acsync-soak-") as folder, serve(account) as url:
-        os.environ.update(
-            AC_API_URL=url,
-            AC_API_KEY=account.options.api_key,
-            AC_RATE_LIMIT="100",
-            ACSYNC_DATA_DIR=folder,
-            PREFECT_HOME=f"{folder}/prefect",
-            PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL",
-            **QUIET,
-        )
-        for name in ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "LIMIT_PER_PAGE"):
-            os.environ.pop(name, None)
-        try:
-            with prefect_server(Path(folder) / "prefect") as os.environ["PREFECT_API_URL"]:
-                usages = soak(account)
-        finally:
-            stop_embedded(Path(folder))
+    with serve(account) as url, own_environment(url, account.options.api_key, CALLS_PER_SECOND):
+        usages = soak(account)
     require_no_growth(usages)
 
 

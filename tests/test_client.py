@@ -20,7 +20,13 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.faults import Fault, on_path
 from acsync.simulator.server import serve
 
-HASTY = Patience(read_timeout_seconds=0.5, first_wait_seconds=0.01, longest_pause_seconds=1.5)
+HASTY = Patience(
+    read_timeout_seconds=0.5,
+    deadline_seconds=1.0,
+    largest_answer_bytes=500_000,
+    first_wait_seconds=0.01,
+    longest_pause_seconds=1.5,
+)
 CONTACTS: Params = {"limit": 20, "orders[id]": "ASC", "include": "fieldValues"}
 
 
@@ -63,6 +69,8 @@ PASSING_TROUBLE = [
     failures.forbidden(),
     failures.reset(),
     failures.stall(),
+    failures.drip(0.05),
+    failures.swell(500_000),
     failures.empty_body(),
     failures.cut_off(),
     failures.too_many(0),
@@ -96,6 +104,8 @@ def test_trouble_that_passes_is_retried_and_counted(
         (failures.empty_body(), CallFailed, "an empty answer"),
         (failures.cut_off(), CallFailed, "no whole JSON"),
         (failures.reset(), CallFailed, "RemoteProtocolError"),
+        (failures.drip(0.05), CallFailed, "an answer not whole after 1 s"),
+        (failures.swell(500_000), CallFailed, "an answer of more than 500,000 bytes"),
         (failures.too_many(0), CallFailed, "status 429"),
         (failures.forbidden(), CallRefused, "AC_API_KEY"),
         (lies.total_is("many"), CallFailed, "a total that is no count ('many')"),
@@ -147,6 +157,22 @@ def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
         with pytest.raises(CallRefused, match="AC_API_KEY"):
             client.get_page("contacts", CONTACTS)
         client.close()
+
+
+def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account: Account) -> None:
+    """Every byte begins the read timeout anew: the page of 20 contacts would take half an hour."""
+    account.faults.add(failures.drip(0.05))
+
+    began = time.monotonic()
+    with serve(account) as url:
+        client = Client(f"{url}/api/3/", account.options.api_key, CallBudget(1000), HASTY)
+        with pytest.raises(CallFailed):
+            client.get_page("contacts", CONTACTS, attempts=1)
+        given_up = time.monotonic() - began
+        client.close()
+
+    assert 1 < given_up < 10
+    assert time.monotonic() - began < 20
 
 
 def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:

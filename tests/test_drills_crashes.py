@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 import migrations
+from acsync.cli.sync import UNTOLD
 from acsync.datasets import DATASETS
 from acsync.errors import StoreError
 from acsync.settings import read_settings
@@ -267,3 +268,43 @@ def test_a_prefect_server_that_restarts_while_copying_costs_nothing(
     assert_exact(database, account)
     assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
     assert sync().is_completed()
+
+
+def test_a_prefect_server_that_is_gone_at_the_end_costs_no_data_and_no_traceback(
+    served: Sync,  # noqa: ARG001  # its account and database are what the command uses
+    account: Account,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sync is published by then; Prefect's client tries three calls again, a minute each."""
+    port = free_port()
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "1")
+    with publishing_held(database) as wait_for_publishing, prefect_server(tmp_path, port):
+        process = commands.start("sync")
+        wait_for_publishing()
+
+    done = commands.wait(process)
+
+    assert (done.returncode, done.stderr) == (0, UNTOLD)
+    assert "contacts: 700 records; 700 added, 0 updated, 0 deleted" in done.stdout
+    assert_exact(database, account)
+    assert fetch(database, "select overall_success from ac_sync_logs") == [(True,)]
+    assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
+
+
+def test_a_prefect_server_that_was_never_there_is_told_in_one_paragraph(
+    served: Sync,  # noqa: ARG001  # its account and database are what the command uses
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wrong PREFECT_API_URL is the likeliest mistake of the first day."""
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+
+    done = commands.wait(commands.start("sync"))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Prefect's API does not answer")
+    assert done.stderr.count("\n") == 1
+    assert fetch(database, "select count(*) from ac_sync_logs") == [(0,)]

@@ -31,8 +31,13 @@ class Trouble(Exception):
         self.too_long = too_long
 
 
-def read_page(content: bytes, key: str) -> Page:
+SINGLE = {"users/me": "user"}
+"""Paths that answer with one object, and its key; it is read as a page of one row."""
+
+
+def read_page(content: bytes, path: str) -> Page:
     """Parse one answer without losing a digit; anything but a whole page is trouble."""
+    key = SINGLE.get(path, path)
     if not content.strip():
         raise Trouble("an empty answer with status 200")
     try:
@@ -44,7 +49,8 @@ def read_page(content: bytes, key: str) -> Page:
             f"ActiveCampaign's answer to /{key} nests JSON deeper than can be read. Nothing is "
             "published without it; look at the newest custom fields in ActiveCampaign."
         ) from None
-    rows = body.get(key) if isinstance(body, dict) else None
+    found = body.get(key) if isinstance(body, dict) else None
+    rows = [found] if path in SINGLE else found
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise Trouble(f"an answer without {key}, with status 200")
     sideloads = {

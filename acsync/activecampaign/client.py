@@ -1,7 +1,8 @@
 """Ask ActiveCampaign for one page, and give that page or a typed error, never less."""
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,11 +29,15 @@ logger = logging.getLogger(__name__)
 class Patience:
     """How long to wait for an answer, and before the first retry; the next waits double.
 
-    A page of 100 contacts with their values can be slow to build on the server. Where a 429
-    asks for more than the longest pause, that pause is made once, and then the call fails.
+    A page of 100 contacts with their values can be slow to build on the server. The read timeout
+    begins again with every piece that arrives, so an answer that drips needs a deadline as well.
+    Where a 429 asks for more than the longest pause, that pause is made once, and then the call
+    fails.
     """
 
     read_timeout_seconds: float = 60.0
+    deadline_seconds: float = 120.0
+    largest_answer_bytes: int = 64 * 1024 * 1024
     first_wait_seconds: float = 0.5
     longest_pause_seconds: float = 60.0
 
@@ -44,7 +49,7 @@ class Client:
     """Calls to one account, in pace; safe to share between threads.
 
     Seconds-long trouble is retried here three times; redirects are never followed, since
-    they would carry the key to another host.
+    they would carry the key to another host. `observe` sees the headers of every answer.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Client:
         budget: CallBudget,
         patience: Patience = PATIENT,
         transport: httpx.BaseTransport | None = None,
+        observe: Callable[[httpx.Response], None] | None = None,
     ) -> None:
         self.budget = budget
         self._patience = patience
@@ -64,6 +70,7 @@ class Client:
             limits=httpx.Limits(max_connections=MOST_CONNECTIONS, keepalive_expiry=60),
             follow_redirects=False,
             transport=transport,
+            event_hooks={"response": [observe] if observe else []},
         )
         wait = patience.first_wait_seconds
         self._retrying = tenacity.Retrying(
@@ -108,14 +115,26 @@ class Client:
     def _attempt(self, path: str, params: Params) -> Page:
         released_at = self.budget.wait_turn()
         try:
-            response = self._http.get(path, params=dict(params))
+            with self._http.stream("GET", path, params=dict(params)) as response:
+                content = self._read_whole(response, released_at)
         except httpx.RequestError as error:
             raise Trouble(f"{type(error).__name__} ({error})") from None
         if response.status_code == httpx.codes.OK:
-            return read_page(response.content, path)
+            return read_page(content, path)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise self._too_many(response, released_at)
-        raise self._refusal(response)
+        raise self._refusal(response, content)
+
+    def _read_whole(self, response: httpx.Response, released_at: float) -> bytes:
+        """Read the body as it arrives, but neither for ever nor without end."""
+        content, patience = bytearray(), self._patience
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > patience.largest_answer_bytes:
+                raise Trouble(f"an answer of more than {patience.largest_answer_bytes:,} bytes")
+            if time.monotonic() > released_at + patience.deadline_seconds:
+                raise Trouble(f"an answer not whole after {patience.deadline_seconds:g} s")
+        return bytes(content)
 
     def _too_many(self, response: httpx.Response, released_at: float) -> Trouble:
         """Let the refusal pause everybody; its body is not known and not read."""
@@ -131,10 +150,10 @@ class Client:
             too_long=True,
         )
 
-    def _refusal(self, response: httpx.Response) -> Exception:
+    def _refusal(self, response: httpx.Response, content: bytes) -> Exception:
         status = response.status_code
         if status == 403:
-            return Trouble(f"status 403{_detail(response)}", remedy=CHECK_KEY)
+            return Trouble(f"status 403{_detail(content)}", remedy=CHECK_KEY)
         if status >= 500 or status == 408:
             return Trouble(f"status {status}")
         call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
@@ -144,7 +163,7 @@ class Client:
                 "another address. Set AC_API_URL to the URL under Settings, Developer."
             )
         return CallRefused(
-            f"ActiveCampaign refused {call} with status {status}{_detail(response)}. Check "
+            f"ActiveCampaign refused {call} with status {status}{_detail(content)}. Check "
             "AC_API_URL, AC_API_KEY and the plan of the account."
         )
 
@@ -155,12 +174,12 @@ def _is_hopeless(state: tenacity.RetryCallState) -> bool:
     return state.attempt_number > 1 and isinstance(trouble, Trouble) and trouble.too_long
 
 
-def _detail(response: httpx.Response) -> str:
+def _detail(content: bytes) -> str:
     """Give what the API says about a refusal; a 403 may have no body and no content type.
 
-    Never `response.text`: a charset such as `base64` in the answer's header makes it raise.
+    Never in the charset of the answer's header: one such as `base64` makes decoding raise.
     """
-    text = harmless(response.content[:1000].decode("utf-8", "replace"))[:200]
+    text = harmless(content[:1000].decode("utf-8", "replace"))[:200]
     return f" ({text})" if text else ""
 
 

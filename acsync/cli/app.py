@@ -1,18 +1,22 @@
 """The commands, their options, and their exit status."""
 
 import json
+import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from acsync.cli.check import run_check
 from acsync.cli.durations import parse_duration
+from acsync.cli.quiet import quiet_prefect
 from acsync.cli.status import show_status
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError
-from acsync.settings import read_database_settings, read_settings
+from acsync.settings import read_alert_url, read_database_settings, read_settings
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.log import read_last_success, read_status
 
@@ -25,6 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+Account = Annotated[
+    str | None,
+    typer.Option(help="Take the credentials of this Prefect block, not of the environment."),
+]
 console = Console(markup=False, emoji=False, highlight=False)
 """Where results go; errors go to standard error. What others wrote is never read as markup."""
 
@@ -42,17 +50,24 @@ def demo(
 
 
 @app.command()
+def check(account: Account = None) -> None:
+    """Try everything a sync needs, and say what to do about each problem; changes nothing."""
+    run_check(console, environment_of(account), account)
+
+
+@app.command()
 def sync(
     only: Annotated[DatasetName | None, typer.Option(help="One dataset alone.")] = None,
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Publish even if many records are gone.")
     ] = False,
+    account: Account = None,
 ) -> None:
     """Make one sync now."""
-    settings = read_settings()
+    settings = read_settings(environment_of(account))
     from acsync.cli.sync import run_sync  # noqa: PLC0415  # Prefect takes seconds to import
 
-    run_sync(console, settings.database, only, accept_shrink)
+    run_sync(console, settings.database, only, accept_shrink, account)
 
 
 @app.command()
@@ -60,11 +75,12 @@ def migrate(
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the SQL instead of running it.")
     ] = False,
+    account: Account = None,
 ) -> None:
     """Bring the schema up to date."""
     import migrations  # noqa: PLC0415  # Alembic is only needed here
 
-    settings = read_database_settings()
+    settings = read_database_settings(environment_of(account))
     if sql:
         sys.stdout.write(migrations.sql(settings.schema))
         return
@@ -81,10 +97,11 @@ def status(
     max_age: Annotated[
         str | None, typer.Option(help="Fail when the last success is older: 30m, 2h, 900s.")
     ] = None,
+    account: Account = None,
 ) -> None:
     """Show the last syncs and what is published."""
     limit = parse_duration(max_age) if max_age else None
-    database = open_database(read_database_settings())
+    database = open_database(read_database_settings(environment_of(account)))
     require_current_schema(database)
     payload = read_status(database)
     last_success = read_last_success(database)
@@ -101,6 +118,16 @@ def status(
             f"The last complete sync ended {since}, longer than {max_age} ago. See the reasons "
             "with: acsync status"
         )
+
+
+@app.command()
+def deploy(account: Account = None) -> None:
+    """Set up work pool, deployment, alerts and automations on the Prefect API in use."""
+    alert_url = read_alert_url()
+    quiet_prefect()
+    from acsync.cli.deploy import run_deploy  # noqa: PLC0415  # Prefect takes seconds to import
+
+    run_deploy(console, account, alert_url)
 
 
 @app.command()
@@ -121,6 +148,16 @@ def simulate(  # noqa: PLR0913, PLR0917  # an option each
         contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=latency, seed=seed
     )
     run_simulator(console, port, options, fault or [])
+
+
+def environment_of(account: str | None) -> Mapping[str, str]:
+    """Give the variables to read settings from; raises SettingsError without such a block."""
+    if account is None:
+        return os.environ
+    quiet_prefect()
+    from flows.account import account_environment  # noqa: PLC0415  # Prefect takes seconds
+
+    return account_environment(account)
 
 
 def main() -> None:

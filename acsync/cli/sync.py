@@ -1,15 +1,24 @@
 """Run the flow in this process, and show it to the person who waits."""
 
+import logging
 import os
+import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from acsync.cli.progress import watch_progress
+from acsync.cli.quiet import quiet_prefect
 from acsync.datasets import DatasetName
-from acsync.errors import AcsyncError, LeaseHeld
+from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
 from acsync.outcome import SyncOutcome
 from acsync.report import report_lines
 from acsync.settings import DatabaseSettings
+
+UNTOLD = (
+    "Prefect could not be told how this sync ended: its API does not answer, and the run there "
+    "stays unfinished. What it published stays. Check the server of PREFECT_API_URL.\n"
+)
 
 
 def run_sync(
@@ -17,23 +26,55 @@ def run_sync(
     settings: DatabaseSettings,
     only: DatasetName | None = None,
     accept_shrink: bool = False,
+    account: str | None = None,
 ) -> SyncOutcome:
     """Make one sync; raises LeaseHeld, or AcsyncError with the reason where it failed."""
-    # The progress and the summary say it; Prefect's own lines stay in Prefect.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    from flows.sync_activecampaign import (  # noqa: PLC0415  # after the settings above
+    quiet_prefect()
+    # Where its server is away, Prefect writes each event and each failure to log past its loggers.
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False
+    outcome = _run_flow(console, settings, only, accept_shrink, account)
+    for line in report_lines(outcome):
+        console.print(line, highlight=False, soft_wrap=True)
+    return outcome
+
+
+def _run_flow(
+    console: Console,
+    settings: DatabaseSettings,
+    only: DatasetName | None,
+    accept_shrink: bool,
+    account: str | None,
+) -> SyncOutcome:
+    from flows.sync_activecampaign import (  # noqa: PLC0415  # after run_sync's settings
         TURNED_AWAY,
         sync_activecampaign,
     )
+    from flows.telling import hear_outcomes, prefect_is_away  # noqa: PLC0415  # as above
 
-    with watch_progress(console, settings):
-        state = sync_activecampaign(only, accept_shrink, return_state=True)
+    with hear_outcomes() as heard, watch_progress(console, settings):
+        try:
+            state = sync_activecampaign(only, accept_shrink, account, return_state=True)
+        except Exception:
+            if not heard and not prefect_is_away():
+                raise
+            return _take_heard(heard)
     if state.name == TURNED_AWAY:
         raise LeaseHeld(state.message or "another sync is running")
     outcome = state.result(raise_on_failure=False)
     if not isinstance(outcome, SyncOutcome):
         raise outcome if isinstance(outcome, AcsyncError) else AcsyncError(state.message or "")
-    for line in report_lines(outcome):
-        console.print(line, highlight=False, soft_wrap=True)
     return outcome
+
+
+def _take_heard(heard: Sequence[SyncOutcome]) -> SyncOutcome:
+    """Give the outcome that Prefect could not be told; raises AcsyncError where there is none."""
+    if not heard:
+        raise AcsyncError(
+            "Prefect's API does not answer, so nothing was copied or the reason of a failure was "
+            "lost. Check the server of PREFECT_API_URL, and what was copied with: acsync status"
+        )
+    sys.stderr.write(UNTOLD)
+    if not heard[-1].success:
+        raise SyncFailed(" ".join(report_lines(heard[-1])))
+    return heard[-1]

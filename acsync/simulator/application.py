@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from secrets import compare_digest
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -45,7 +47,7 @@ class Application:
         self.account.statistics.record(at, path, params, answer.status)
         self._arrivals += 1
         if await _still_there(receive, answer.delay_seconds):
-            await _send(answer, self._arrivals, send)
+            await _send(answer, self._arrivals, receive, send)
 
     def _refuse(self, scope: Message, at: float) -> Answer | None:
         """Refuse what never reaches the account; a refused call takes nothing from the limit."""
@@ -106,11 +108,13 @@ async def _still_there(receive: Receive, seconds: float) -> bool:
     return False
 
 
-async def _send(answer: Answer, arrival: int, send: Send) -> None:
+async def _send(answer: Answer, arrival: int, receive: Receive, send: Send) -> None:
     headers = list(HEADERS)
     headers.append((b"X-Request-Id", b"%032x" % draw(arrival)))
     headers.append((b"Cf-Ray", b"%016x-SIM" % draw(arrival, 1)))
-    headers += [(name.encode(), text.encode()) for name, text in answer.headers]
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    named = {"Date": now, **dict(answer.headers)}
+    headers += [(name.encode(), text.encode()) for name, text in named.items()]
     if answer.content_type:
         headers.append((b"Content-Type", answer.content_type.encode()))
     content = answer.content()
@@ -120,4 +124,8 @@ async def _send(answer: Answer, arrival: int, send: Send) -> None:
         half = content[: len(content) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         return
-    await send({"type": "http.response.body", "body": content})
+    for byte in content if answer.byte_seconds else b"":
+        await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+        if not await _still_there(receive, answer.byte_seconds):
+            return
+    await send({"type": "http.response.body", "body": b"" if answer.byte_seconds else content})

@@ -54,7 +54,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: `data` as JSON, or `body` as it is, and how the sending ends."""
+    """What goes back: `data` as JSON, or `body` as it is, how slowly, and how the sending ends.
+
+    `byte_seconds` is the pause after each byte of the body, 0 to send it in one piece.
+    """
 
     status: int = 200
     data: Record | None = None
@@ -62,6 +65,7 @@ class Answer:
     content_type: str | None = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     delay_seconds: float = 0.0
+    byte_seconds: float = 0.0
     ending: Literal["whole", "reset"] = "whole"
 
     def content(self) -> bytes:

@@ -58,6 +58,20 @@ def stall(seconds: float = 3600) -> Fault:
     return Fault("stall", reply=lambda _call, answer: replace(answer, delay_seconds=seconds))
 
 
+def drip(seconds: float = 1.0) -> Fault:
+    """Give the good answer byte by byte, with a pause after each: no read ever times out."""
+    return Fault("drip", reply=lambda _call, answer: replace(answer, byte_seconds=seconds))
+
+
+def swell(size: int) -> Fault:
+    """Give the good answer with so many blanks behind it, which JSON allows."""
+
+    def reply(_call: Call, answer: Answer) -> Answer:
+        return replace(answer, data=None, body=answer.content() + b" " * size)
+
+    return Fault("swell", reply=reply)
+
+
 def empty_body() -> Fault:
     """Answer 200 with nothing, as seen in production."""
     return answer_with("empty-body", Answer())

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from random import Random
 
 from acsync.datasets import DATASETS, Record
@@ -62,6 +64,16 @@ def total_is(value: object) -> Fault:
 def without_meta() -> Fault:
     """Leave `meta` out, and `total` with it."""
     return _bend("without-meta", lambda _, body: {k: v for k, v in body.items() if k != "meta"})
+
+
+def clock_ahead(seconds: float) -> Fault:
+    """Let the `Date` of every answer be so many seconds away from the time."""
+
+    def reply(_call: Call, answer: Answer) -> Answer:
+        moment = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+        return replace(answer, headers=(*answer.headers, ("Date", moment)))
+
+    return Fault("clock-ahead", reply=reply)
 
 
 def _bend_rows(name: str, change: Callable[[list[Record]], list[Record]]) -> Fault:

@@ -76,6 +76,7 @@ def _server(account: Account) -> uvicorn.Server:
             lifespan="off",
             ws="none",
             server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=1,
         )
     )

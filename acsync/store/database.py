@@ -82,7 +82,7 @@ def require_current_schema(database: Database) -> None:
         found = read_revision(connection)
     if found == SCHEMA_REVISION:
         return
-    place = f"The schema {database.schema} at {_place(database.engine.url)}"
+    place = f"The schema {database.schema} at {place_of(database.engine.url)}"
     if found is None:
         raise SchemaOutdated(f"{place} has no acsync tables yet. Run: acsync migrate")
     if found > SCHEMA_REVISION:
@@ -119,7 +119,8 @@ def _read_url(text: str) -> URL:
     return url.difference_update_query(NOT_LIBPQ)
 
 
-def _place(url: URL) -> str:
+def place_of(url: URL) -> str:
+    """Give host and database, which messages may show."""
     host = url.host or url.query.get("host") or "the local socket"
     return f"{host}/{url.database or ''}"
 
@@ -127,16 +128,16 @@ def _place(url: URL) -> str:
 def _explain(error: DBAPIError | PoolTimeout | psycopg2.Error, url: URL) -> StoreError:
     """Keep only the first line: what follows may quote the row, which is personal data."""
     if isinstance(error, PoolTimeout):
-        return StoreError(f"No connection to Postgres at {_place(url)} came free. Try again.")
+        return StoreError(f"No connection to Postgres at {place_of(url)} came free. Try again.")
     cause = error.orig if isinstance(error, DBAPIError) else error
     line = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
     code = getattr(cause, "pgcode", None)
     if code is None:
         return StoreError(
-            f"Postgres at {_place(url)} cannot be reached: {line} Check POSTGRES_URL, and that "
-            "the server runs and lets this machine in."
+            f"Postgres at {place_of(url)} cannot be reached: {line.rstrip('.')}. Check "
+            "POSTGRES_URL, and that the server runs and lets this machine in."
         )
     return StoreError(
-        f"Postgres at {_place(url)} refused a statement: {line} (SQLSTATE {code}). Nothing of "
+        f"Postgres at {place_of(url)} refused a statement: {line} (SQLSTATE {code}). Nothing of "
         "that transaction was kept."
     )

@@ -45,6 +45,11 @@ def start_embedded(data_dir: Path) -> str:
     return _url(socket_dir)
 
 
+def has_embedded(data_dir: Path) -> bool:
+    """Tell whether there is one in `data_dir`, running or not."""
+    return (_folder(data_dir) / "PG_VERSION").is_file()
+
+
 def stop_embedded(data_dir: Path) -> None:
     """Stop the server in `data_dir`, whoever else uses it; the data stays."""
     wheel = _wheel()

@@ -1,7 +1,7 @@
 """Write down how each sync went, and tell it to whoever asks."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -109,6 +109,13 @@ def read_last_success(database: Database) -> datetime | None:
     with database.begin() as connection:
         ended: datetime | None = run(connection, sql).scalar()
         return ended
+
+
+def read_data_age(database: Database) -> dict[DatasetName, datetime]:
+    """Give when each published dataset was read, in UTC."""
+    sql = "select data_type, max(synced_at) from {schema}.ac_published group by 1 order by 1"
+    with database.begin() as connection:
+        return {name: synced_at.astimezone(UTC) for name, synced_at in run(connection, sql)}
 
 
 def read_status(database: Database) -> dict[str, Any]:

@@ -1,0 +1,9 @@
+"""Keep Prefect's own lines out of what a command prints; they stay in Prefect."""
+
+import os
+
+
+def quiet_prefect() -> None:
+    """Set what Prefect reads when it is first imported, unless the user has."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -1,0 +1,52 @@
+"""Receive alerts as the chat of an operator would, over HTTP."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Webhook(ThreadingHTTPServer):
+    """Keeps every message it is sent, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.messages: list[dict[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        """Give the address to send to, with a token as real ones have."""
+        return f"http://127.0.0.1:{self.server_port}/hook/secret-token"
+
+    def subjects(self, word: str) -> list[str]:
+        """Give the subjects with that word in them."""
+        return [sent["subject"] for sent in self.messages if word in sent["subject"]]
+
+    def body_of(self, subject: str) -> str:
+        """Give the body of the only message with that subject."""
+        (body,) = (sent["body"] for sent in self.messages if sent["subject"] == subject)
+        return body
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:
+        """Take one message."""
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.messages.append(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def webhook() -> Iterator[Webhook]:
+    """Listen on a free port until the block ends."""
+    with Webhook() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()

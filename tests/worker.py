@@ -1,0 +1,31 @@
+"""Run a real Prefect worker of one's own, as an operator starts it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.prefect_server import QUIET
+
+
+@contextmanager
+def prefect_worker(home: Path, api: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a worker of the pool `acsync`; its log is `home/worker.log`. Ends it politely."""
+    home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "acsync"]
+    own = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with (home / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            command, env={**os.environ, **QUIET, **own, **environment}, stdout=log, stderr=log
+        )
+        try:
+            yield worker
+        finally:
+            worker.terminate()
+            try:
+                worker.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()

@@ -1,14 +1,16 @@
-# Every target sets up what it needs: a virtual environment from the lock file, nothing else.
+# Every target sets up what it needs: a virtual environment from the lock files, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+# What a sync needs, which is what the image has, and what tests and checks need beside it.
+LOCKS := requirements.lock .ci/tools.lock
 
-.PHONY: setup demo test lint bench soak lock
+.PHONY: setup demo test hosts lint bench soak lock
 setup: .venv/.installed
 
-.venv/.installed: requirements.lock pyproject.toml
+.venv/.installed: $(LOCKS) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "acsync needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes $(LOCKS:%=-r %)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check --quiet
 	touch $@
@@ -18,6 +20,10 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+# The drill of two hosts, which needs root on Linux and in a container SYS_ADMIN and NET_ADMIN.
+hosts: setup
+	$(BIN)/python -m pytest -m hosts
 
 lint: setup
 	$(BIN)/ruff check .
@@ -31,9 +37,10 @@ soak: setup
 	$(BIN)/python -m tests.soak
 
 # Resolve anew; uv comes from the registry only for this.
+COMPILE := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-header --quiet
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	.venv-lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
-	    --generate-hashes --no-header --quiet --output-file requirements.lock
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file .ci/tools.lock
 	rm -r .venv-lock

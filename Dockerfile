@@ -1,0 +1,56 @@
+# A worker that runs the syncs, or any other command: docker run --rm IMAGE acsync status
+#
+# Build: docker build -t acsync:0.1.0 .    A digest pins the base: --build-arg BASE=python@sha256:...
+ARG BASE=python:3.12.12-slim-trixie
+
+FROM ${BASE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+# hadolint ignore=DL3008  # an init of two files, which Debian changes for security alone
+RUN apt-get update && apt-get install --yes --no-install-recommends tini
+
+COPY requirements.lock ./
+RUN python -m venv --without-pip /opt/acsync \
+ && python -m pip --python /opt/acsync/bin/python install --no-deps --require-hashes -r requirements.lock
+
+# What builds the wheel is locked as well, and stays behind in this stage.
+COPY .ci/tools.lock .ci/tools.lock
+RUN python -m venv tools \
+ && tools/bin/python -m pip install --no-deps --require-hashes -r .ci/tools.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY acsync acsync
+COPY flows flows
+COPY migrations migrations
+RUN tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+ && python -m pip --python /opt/acsync/bin/python install --no-deps --no-index dist/*.whl
+
+
+FROM ${BASE}
+RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/acsync acsync
+COPY --from=build /usr/bin/tini-static /usr/bin/tini
+COPY --from=build /opt/acsync /opt/acsync
+
+ENV PATH=/opt/acsync/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    DO_NOT_TRACK=1 \
+    ACSYNC_DATA_DIR=/var/lib/acsync \
+    PREFECT_HOME=/var/lib/acsync/prefect \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    PREFECT_SERVER_UI_STATIC_DIRECTORY=/var/lib/acsync/prefect/ui \
+    PREFECT_WORKER_WEBSERVER_PORT=8080
+# Docker and Kubernetes work pools run `prefect flow-run execute` in a container for each run. Without
+# this, Prefect 3.8.8 leaves the sync behind when that is stopped; with it, the run is scheduled anew.
+ENV PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR=reschedule
+
+# By number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+WORKDIR /var/lib/acsync
+VOLUME /var/lib/acsync
+
+# The worker's own answer: 503 once it has not asked for runs for minutes. Other commands have none.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PREFECT_WORKER_WEBSERVER_PORT'] + '/health', timeout=8)"]
+
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["tini", "--"]
+CMD ["python", "-m", "flows.worker", "--pool", "acsync", "--type", "process", "--with-healthcheck"]

@@ -1,0 +1,49 @@
+"""Run a Prefect worker that lets its syncs end before it ends itself: python -m flows.worker.
+
+Told to end, a worker of Prefect 3.8.8 kills its runs at once (PrefectHQ/prefect#22528): the log row
+stays open, the lease is held and the run is `Running` for ever. Here a signal goes to the runs
+first, which close their row, give the lease back and say so in Prefect, and then to the worker.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psutil
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+REPORT_SECONDS = 1.0
+"""What the worker gets to tell the API of a run that ended before it could tell itself."""
+
+
+def run_worker(words: Sequence[str]) -> int:
+    """Run `prefect worker start` with these words until it ends or is ended; gives its status."""
+    # In a group of its own, so that Ctrl-C in a terminal does not reach it first.
+    command = [sys.executable, "-m", "prefect", "worker", "start", *words]
+    worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # the words of who started us
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: end_worker(worker.pid))
+    return worker.wait()
+
+
+def end_worker(pid: int) -> None:
+    """End the runs of a worker, also those that it starts meanwhile, and then the worker."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(psutil.NoSuchProcess):
+        worker = psutil.Process(pid)
+        while runs := worker.children():
+            for run in runs:
+                with suppress(psutil.NoSuchProcess):
+                    run.terminate()
+            psutil.wait_procs(runs)
+            time.sleep(REPORT_SECONDS)
+        worker.terminate()
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(sys.argv[1:]))

@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What a sync needs, which is what the image has, and what tests and checks need beside it.
 LOCKS := requirements.lock .ci/tools.lock
 
-.PHONY: setup demo test hosts lint bench soak lock
+.PHONY: setup demo up test hosts lint bench soak lock
 setup: .venv/.installed
 
 .venv/.installed: $(LOCKS) pyproject.toml
@@ -17,6 +17,9 @@ setup: .venv/.installed
 
 demo: setup
 	$(BIN)/acsync demo
+
+up: setup
+	$(BIN)/acsync up
 
 test: setup lint
 	$(BIN)/python -m pytest

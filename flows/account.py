@@ -57,8 +57,8 @@ def account_environment(account: str | None) -> Mapping[str, str]:
     except (ValueError, ObjectNotFound):
         raise SettingsError(
             [
-                f"No block {slug} is saved on the Prefect API in use: make one in the UI under "
-                "Blocks, after acsync deploy has registered its type."
+                f"No block {slug} is saved on the Prefect API in use. Register its type with "
+                "prefect block register --module flows.account; make one in the UI under Blocks."
             ]
         ) from None
     fields = {

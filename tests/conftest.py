@@ -116,7 +116,7 @@ def api(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Cli
     """Point commands at the Prefect server, with nothing deployed there, before and after."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     monkeypatch.delenv("ACSYNC_ALERT_URL", raising=False)
-    with httpx.Client(base_url=prefect_api) as client:
+    with httpx.Client(base_url=prefect_api, timeout=60) as client:
         forget()
         yield client
         forget()

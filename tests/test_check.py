@@ -19,6 +19,7 @@ from rich.console import Console
 
 from acsync.cli.check import run_check
 from acsync.errors import AcsyncError, SettingsError
+from acsync.settings import read_settings
 from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.faults import Fault, on_path
@@ -99,7 +100,7 @@ def check(
             said = StringIO()
             console = Console(file=said, width=width, markup=False, emoji=False, highlight=False)
             try:
-                run_check(console, {**environment, **changes})
+                run_check(console, read_settings({**environment, **changes}))
             except SettingsError:
                 raise
             except AcsyncError as error:

@@ -11,14 +11,14 @@ from tests.prefect_server import QUIET
 
 
 @contextmanager
-def prefect_worker(home: Path, api: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+def prefect_worker(home: Path, api: str, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a worker of the pool `acsync`; its log is `home/worker.log`. Ends it politely."""
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "acsync"]
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "acsync", *words]
     own = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     with (home / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
-            command, env={**os.environ, **QUIET, **own, **environment}, stdout=log, stderr=log
+            command, env={**os.environ, **QUIET, **own}, stdout=log, stderr=log
         )
         try:
             yield worker

@@ -16,7 +16,7 @@ from acsync.cli.quiet import quiet_prefect
 from acsync.cli.status import show_status
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError
-from acsync.settings import read_alert_url, read_database_settings, read_settings
+from acsync.settings import Settings, read_alert_url, read_database_settings, read_settings
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.log import read_last_success, read_status
 
@@ -52,7 +52,7 @@ def demo(
 @app.command()
 def check(account: Account = None) -> None:
     """Try everything a sync needs, and say what to do about each problem; changes nothing."""
-    run_check(console, environment_of(account), account)
+    run_check(console, settings_of(account), account)
 
 
 @app.command()
@@ -64,7 +64,7 @@ def sync(
     account: Account = None,
 ) -> None:
     """Make one sync now."""
-    settings = read_settings(environment_of(account))
+    settings = settings_of(account)
     from acsync.cli.sync import run_sync  # noqa: PLC0415  # Prefect takes seconds to import
 
     run_sync(console, settings.database, only, accept_shrink, account)
@@ -131,6 +131,20 @@ def deploy(account: Account = None) -> None:
 
 
 @app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    contacts: Annotated[int, typer.Option(min=0, help="Contacts to simulate.")] = 2_500,
+    deals: Annotated[int, typer.Option(min=0, help="Deals to simulate.")] = 1_200,
+    rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,
+) -> None:
+    """Run everything on this machine until Ctrl-C; without credentials, on a simulated account."""
+    from acsync.cli.up import run_up  # noqa: PLC0415  # only this command runs others
+    from acsync.simulator.account import AccountOptions  # noqa: PLC0415
+
+    run_up(console, port, AccountOptions(contacts=contacts, deals=deals, rate_limit=rate))
+
+
+@app.command()
 def simulate(  # noqa: PLR0913, PLR0917  # an option each
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
     contacts: Annotated[int, typer.Option(min=0)] = 2_500,
@@ -158,6 +172,16 @@ def environment_of(account: str | None) -> Mapping[str, str]:
     from flows.account import account_environment  # noqa: PLC0415  # Prefect takes seconds
 
     return account_environment(account)
+
+
+def settings_of(account: str | None) -> Settings:
+    """Read all settings; raises SettingsError naming variables, or the fields of the block."""
+    if account is None:
+        return read_settings()
+    quiet_prefect()
+    from flows.account import read_account_settings  # noqa: PLC0415  # Prefect takes seconds
+
+    return read_account_settings(account)
 
 
 def main() -> None:

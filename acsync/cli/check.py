@@ -1,7 +1,7 @@
 """Try everything a sync needs, and show what to do about each problem; nothing is changed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +11,7 @@ from acsync.activecampaign.inspecting import inspect_account
 from acsync.cli.quiet import quiet_prefect
 from acsync.errors import AcsyncError, harmless
 from acsync.findings import Finding, Standing, broken
-from acsync.settings import Settings, read_settings
+from acsync.settings import Settings
 from acsync.store.inspecting import inspect_database, read_past
 
 STYLES: dict[Standing, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -19,13 +19,11 @@ WIDE = 140
 """Columns from which on a remedy has a column of its own."""
 
 
-def run_check(console: Console, environment: Mapping[str, str], account: str | None = None) -> None:
+def run_check(console: Console, settings: Settings, account: str | None = None) -> None:
     """Run all checks, print them, and raise AcsyncError where a sync would fail.
 
-    `account` is the block that the environment was made of. Raises SettingsError where the
-    settings cannot even be read.
+    `account` is the block that the settings were read from.
     """
-    settings = read_settings(environment)
     with console.status("Looking at the database, the account and Prefect …"):
         findings = list(_inspect(settings, account))
     console.print(_table(findings, console.width))

@@ -1,7 +1,5 @@
 """Run the flow in this process, and show it to the person who waits."""
 
-import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -30,9 +28,6 @@ def run_sync(
 ) -> SyncOutcome:
     """Make one sync; raises LeaseHeld, or AcsyncError with the reason where it failed."""
     quiet_prefect()
-    # Where its server is away, Prefect writes each event and each failure to log past its loggers.
-    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
-    logging.raiseExceptions = False
     outcome = _run_flow(console, settings, only, accept_shrink, account)
     for line in report_lines(outcome):
         console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,75 @@
+"""Set up the Prefect API that `acsync up` uses: the deployment, and a first run if one is due."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_UI_URL,
+    temporary_settings,
+)
+from prefect.utilities.urls import url_for
+
+from acsync.cli.children import Children
+from acsync.errors import AcsyncError
+from acsync.settings import read_alert_url
+from acsync.store.database import Database
+from acsync.store.log import read_last_success
+from flows.deployment import INTERVAL, WORK_POOL, deploy, make_deployment
+
+__all__ = ["WORK_POOL", "deploy_here", "start_due_run", "wait_for_api", "where_to_look"]
+
+START_SECONDS = 120
+LOOK_SECONDS = 0.3
+
+
+def wait_for_api(children: Children) -> None:
+    """Wait until the API answers; raises AcsyncError where it never does, or a child ends."""
+    until = time.monotonic() + START_SECONDS
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(sync_client=True) as client,
+    ):
+        while client.api_healthcheck() is not None:
+            children.require_alive()
+            if time.monotonic() > until:
+                raise AcsyncError(
+                    f"No Prefect API answers at {PREFECT_API_URL.value()} after {START_SECONDS} s. "
+                    "Check PREFECT_API_URL, or unset it to have a server started."
+                )
+            time.sleep(LOOK_SECONDS)
+
+
+def deploy_here() -> UUID:
+    """Deploy as `acsync deploy` does, and give the deployment's id."""
+    for _ in deploy(None, read_alert_url()):
+        pass
+    with get_client(sync_client=True) as client:
+        return client.read_deployment_by_name(make_deployment(None).full_name).id
+
+
+def where_to_look(deployment_id: UUID) -> Iterator[str]:
+    """Say where the UI is, and how to start a sync by hand."""
+    api = PREFECT_API_URL.value()
+    name = make_deployment(None).full_name
+    yield f"Prefect:    {PREFECT_UI_URL.value()}"
+    yield f"Deployment: {url_for('deployment', obj_id=deployment_id)}"
+    yield f"Sync now:   PREFECT_API_URL={api} prefect deployment run '{name}'"
+
+
+def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> None:
+    """Ask for a run where the last success is older than the interval.
+
+    A simulated account always gets one: it may have another size than the last time.
+    """
+    last = read_last_success(database)
+    if not simulated and last is not None and datetime.now(UTC) - last < INTERVAL:
+        return
+    with get_client(sync_client=True) as client:
+        client.create_flow_run_from_deployment(
+            deployment_id, parameters={"accept_shrink": simulated}
+        )

@@ -169,6 +169,9 @@ def copy_everything(session: SyncSession) -> None:
 def copy_slices(session: SyncSession, plans: Sequence[Plan]) -> None:
     """Copy the slices not staged yet, of all datasets side by side, so that they end together."""
     slices = [part for part in interleave(plans) if not session.is_staged(part)]
+    for planned in plans:
+        title = f"{planned.dataset}: some {planned.total or 0:,} records to copy"
+        get_run_logger().info("%s in %d slices", title, len(planned.slices))
     copies = dict(zip(copy.map(slices), slices, strict=True))
     progress = Progress(plans, slices)
     for future in as_completed(list(copies)):
@@ -192,11 +195,12 @@ def tell(session: SyncSession) -> State[Any]:
     """Report, and fail the flow run where a dataset failed, so that alerts fire."""
     outcome = session.outcome()
     publish_report(outcome)
-    lines = list(report_lines(outcome))
+    lines = [line.rstrip(".") for line in report_lines(outcome)]
     for line in lines:
         get_run_logger().info(line)
+    summary = f"{'. '.join(lines)}."
     if outcome.success:
         tell_recovery(outcome)
-        return Completed(message=" ".join(lines), data=outcome)
-    reason = f"{' '.join(lines)}. {data_age(session.settings)}".rstrip()
+        return Completed(message=summary, data=outcome)
+    reason = f"{summary} {data_age(session.settings)}".rstrip()
     return Failed(message=reason, data=SyncFailed(reason))

@@ -141,8 +141,9 @@ def tell_recovery(outcome: SyncOutcome) -> None:
     """Alert once that all is well again, after scheduled syncs failed or did not come."""
     with _if_possible("recovery"):
         if trouble := trouble_before(deployment.id, flow_run.id):
+            news = f"{trouble} This sync is complete."
+            run = f"Run: {flow_run.ui_url or flow_run.id}"
             send_alert(
                 f"acsync: recovered: {outcome.account}",
-                f"{trouble} This sync is complete. {' '.join(report_lines(outcome))}\n\n"
-                f"Run: {flow_run.ui_url or flow_run.id}",
+                "\n".join([news, "", *report_lines(outcome), "", run]),
             )

@@ -56,10 +56,13 @@ class Slice:
 
     @property
     def title(self) -> str:
-        """Name the slice for people: `contacts 12,001–13,000`."""
+        """Name the slice for people: `contacts 12,001 to 13,000`.
+
+        A dash between them is not in the font of Prefect's timeline (3.8.8).
+        """
         if self.after_id is not None:
             return f"{self.dataset} behind id {self.after_id}"
-        return f"{self.dataset} {self.offset + 1:,}–{self.offset + self.records:,}"
+        return f"{self.dataset} {self.offset + 1:,} to {self.offset + self.records:,}"
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,8 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.urls import url_for
 
 from flows.account import ActiveCampaignAccount, account_environment
-from flows.alerting import (
-    ALERT_BLOCK,
-    alert_automations,
-    find_alert_blocks,
-    save_alert_block,
-    save_automation,
-)
+from flows.alerting import ALERT_BLOCK, find_alert_blocks, save_alert_block
+from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation
 from flows.sync_activecampaign import sync_activecampaign
 
 DEPLOYMENT = "every-15-minutes"
@@ -40,8 +35,13 @@ CONCURRENCY = ConcurrencyLimitConfig(
 """One that syncs, and one that comes to be told so; what comes on top, as after an outage of all
 workers, is cancelled and never queued."""
 
-JOB_VARIABLES = {"env": {"PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,flows"}}
-"""So that our warnings show among the logs of the run."""
+JOB_VARIABLES = {
+    "env": {
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,flows",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+    }
+}
+"""So that our warnings show among the logs of a run, and that a lost one is soon noticed."""
 
 
 def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
@@ -82,9 +82,7 @@ def _ensure_work_pool(client: SyncPrefectClient) -> str:
         pool = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         pool = client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
-        return (
-            f"Work pool {WORK_POOL} was made. Start its worker: prefect worker start --pool acsync"
-        )
+        return f"Work pool {WORK_POOL} was made; run: python -m flows.worker --pool {WORK_POOL}"
     return f"Work pool {WORK_POOL} is there, of type {pool.type}."
 
 
@@ -103,13 +101,13 @@ def _ensure_alerts(client: SyncPrefectClient, alert_url: str | None) -> str:
 
 
 def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
-    automations = alert_automations(
+    audience = Audience(
         sync_activecampaign.name,
         find_alert_blocks(client),
         _url_before_id("flow-run", deployment_id),
         _url_before_id("deployment", deployment_id),
     )
-    for automation in automations:
+    for automation in make_automations(audience):
         yield f"Automation {automation.name!r} {save_automation(client, automation)}."
 
 

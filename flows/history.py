@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.alerting import FAILED_STATES, STALE_AFTER, SUCCEEDED
+from flows.automations import FAILED_STATES, STALE_AFTER, SUCCEEDED
 
 
 def trouble_before(deployment_id: str | None, flow_run_id: str) -> str | None:

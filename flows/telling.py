@@ -19,6 +19,7 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import get_client
 from prefect.runtime import deployment, flow_run
+from prefect.utilities.urls import url_for
 
 from acsync.activecampaign.slices import Plan, Slice
 from acsync.datasets import DatasetName
@@ -142,7 +143,7 @@ def tell_recovery(outcome: SyncOutcome) -> None:
     with _if_possible("recovery"):
         if trouble := trouble_before(deployment.id, flow_run.id):
             news = f"{trouble} This sync is complete."
-            run = f"Run: {flow_run.ui_url or flow_run.id}"
+            run = f"Run: {url_for('flow-run', obj_id=flow_run.id) or flow_run.id}"
             send_alert(
                 f"acsync: recovered: {outcome.account}",
                 "\n".join([news, "", *report_lines(outcome), "", run]),

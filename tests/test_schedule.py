@@ -169,10 +169,10 @@ def test_who_should_know_learns_of_failure_recovery_and_staleness(
     run_by_hand()
     run_by_hand()
     (subject,) = stack.alerts.subjects("recovered")
+    body = stack.alerts.body_of(subject)
     assert subject == f"acsync: recovered: {host()}"
-    assert "The last sync had failed, and none was complete since 20" in (
-        stack.alerts.body_of(subject)
-    )
+    assert "The last sync had failed, and none was complete since 20" in body
+    assert "/runs/flow-run/" in body
     assert stack.alerts.subjects("stale") == []
 
     shorten_patience(stack.api)

@@ -13,7 +13,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from acsync.findings import Finding
-from flows.alerting import ALERT_BLOCK, FAILED_AUTOMATION, STALE_AUTOMATION, find_alert_blocks
+from flows.alerting import ALERT_BLOCK, find_alert_blocks
+from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATION
 from flows.deployment import WORK_POOL, make_deployment
 
 TIMEOUT_SECONDS = 15.0
@@ -21,7 +22,7 @@ TIMEOUT_SECONDS = 15.0
 
 API = "Prefect API"
 DEPLOY = "Run: acsync deploy"
-START_WORKER = f"Run: prefect worker start --pool {WORK_POOL}"
+START_WORKER = f"Run: python -m flows.worker --pool {WORK_POOL}"
 
 
 def inspect_prefect(account: str | None) -> Iterator[Finding]:
@@ -48,7 +49,7 @@ def inspect_prefect(account: str | None) -> Iterator[Finding]:
         yield Finding(API, "ok", f"{_version(client)} at {host}.")
         yield _inspect_deployment(client, make_deployment(account).full_name)
         yield _inspect_worker(client)
-        for name in (FAILED_AUTOMATION, STALE_AUTOMATION):
+        for name in (FAILED_AUTOMATION, STALE_AUTOMATION, LOST_AUTOMATION):
             yield _inspect_automation(client, name)
         yield _inspect_alerts(client)
 

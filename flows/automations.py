@@ -1,0 +1,158 @@
+"""Let Prefect itself tell when a sync failed, when the data is stale, and which runs are lost.
+
+The messages are Jinja templates that Prefect's server fills in: what is only known to the sync
+stands in the message of its state.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import BlockDocument, StateType
+from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+Labels: TypeAlias = dict[str, str | list[str]]
+
+FAILED_AUTOMATION = "acsync: sync failed"
+STALE_AUTOMATION = "acsync: data is stale"
+LOST_AUTOMATION = "acsync: run is lost"
+
+STALE_AFTER = timedelta(minutes=45)
+"""Three intervals, as for GET /healthz."""
+
+HEARTBEAT_SECONDS = 60
+LOST_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
+
+SUCCEEDED = "Completed"
+FAILED_STATES = ("Failed", "Crashed", "TimedOut")
+OTHER_STATES = ("Late", "Pending")
+"""With those above, each starts the clock of staleness where none runs: a run that no worker takes
+becomes late, so that it starts without any worker too."""
+
+HEARTBEAT = "heartbeat"
+OF_DEPLOYMENT: Labels = {
+    "prefect.resource.role": "deployment",
+    "prefect.resource.id": "prefect.deployment.*",
+}
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Whom to tell, and where they find the rest.
+
+    The URLs lead to a run and a deployment, each but for its id; None where no UI is known.
+    """
+
+    flow: str
+    blocks: Sequence[BlockDocument]
+    run_url: str | None
+    deployment_url: str | None
+
+    @property
+    def of_flow(self) -> Labels:
+        """Match what belongs to the flow."""
+        return {"prefect.resource.role": "flow", "prefect.resource.name": self.flow}
+
+    def notify(self, subject: str, body: str) -> list[ActionTypes]:
+        """Send through every block; without one, fire visibly but tell nobody."""
+        actions: list[ActionTypes] = [
+            SendNotification(block_document_id=block.id, subject=subject, body=body)
+            for block in self.blocks
+        ]
+        return actions or [DoNothing()]
+
+
+def make_automations(audience: Audience) -> list[AutomationCore]:
+    """Give all of them."""
+    return [_failed(audience), _stale(audience), _lost(audience)]
+
+
+def _failed(audience: Audience) -> AutomationCore:
+    return AutomationCore(
+        name=FAILED_AUTOMATION,
+        description="A sync failed, crashed or timed out.",
+        trigger=EventTrigger(
+            expect=_events(FAILED_STATES),
+            match_related=[audience.of_flow],
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=audience.notify(
+            "acsync: sync {{ flow_run.state.name | lower }}: {{ flow_run.name }}",
+            "{{ flow_run.state.message }}\n\n" + _link("Run", audience.run_url, "flow_run"),
+        ),
+    )
+
+
+def _stale(audience: Audience) -> AutomationCore:
+    return AutomationCore(
+        name=STALE_AUTOMATION,
+        description="No scheduled sync has completed for 45 minutes, or no worker is alive.",
+        trigger=EventTrigger(
+            after=_events((SUCCEEDED, *FAILED_STATES, *OTHER_STATES)),
+            expect=_events((SUCCEEDED,)),
+            match_related=[audience.of_flow, OF_DEPLOYMENT],
+            for_each={"related:deployment:prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=STALE_AFTER,
+        ),
+        actions=audience.notify(
+            "acsync: data is stale: {{ deployment.name }}",
+            "No sync of {{ deployment.name }} has completed since "
+            "{{ (firing.triggered - automation.trigger.within).strftime('%Y-%m-%d %H:%M') }} UTC "
+            "or before: what is published is that old. Look whether a worker is alive "
+            "(python -m flows.worker --pool acsync) and how the last runs ended.\n\n"
+            + _link("Deployment", audience.deployment_url, "deployment"),
+        ),
+    )
+
+
+def _lost(audience: Audience) -> AutomationCore:
+    """Find runs whose machine died: nobody is left to say so, and they would run for ever."""
+    return AutomationCore(
+        name=LOST_AUTOMATION,
+        description="A run that shows no sign of life for three minutes has crashed.",
+        trigger=EventTrigger(
+            after=_events((HEARTBEAT,)),
+            expect=_events(("*",)),
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=[audience.of_flow],
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=LOST_AFTER,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                name="Crashed",
+                force=False,
+                message="The run has shown no sign of life for three minutes: its machine or its "
+                "process is gone. The next sync takes over what it held.",
+            )
+        ],
+    )
+
+
+def _events(names: Iterable[str]) -> set[str]:
+    return {f"prefect.flow-run.{name}" for name in names}
+
+
+def _link(title: str, url: str | None, name: str) -> str:
+    return f"{title}: {url}{{{{ {name}.id }}}}" if url else f"{title} {{{{ {name}.id }}}}"
+
+
+def save_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
+    """Create or update one; gives what was done. An unchanged one keeps its running clocks."""
+    for existing in client.read_automations_by_name(automation.name):
+        kept = automation.model_copy(update={"enabled": existing.enabled})
+        if AutomationCore.model_validate(existing.model_dump()) == kept:
+            return "is up to date"
+        client.update_automation(existing.id, kept)
+        return "updated"
+    client.create_automation(automation)
+    return "created"

@@ -132,7 +132,9 @@ def deploy(account: Account = None) -> None:
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    port: Annotated[
+        int, typer.Option(min=1, max=65_535, help="Port of the Prefect server.")
+    ] = 4200,
     contacts: Annotated[int, typer.Option(min=0, help="Contacts to simulate.")] = 2_500,
     deals: Annotated[int, typer.Option(min=0, help="Deals to simulate.")] = 1_200,
     rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,

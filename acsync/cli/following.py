@@ -8,6 +8,7 @@ from rich.console import Console
 
 from acsync.cli.children import Children
 from acsync.cli.demo import print_plain
+from acsync.datasets import DATASETS
 from acsync.errors import StoreError, harmless
 from acsync.store.database import Database
 from acsync.store.log import read_status
@@ -17,8 +18,7 @@ LOOK_SECONDS = 1.0
 
 def follow_syncs(console: Console, children: Children, database: Database) -> None:
     """Print a line for each sync that ends, until a child does or a signal comes."""
-    told = set(_ended_syncs(database))
-    away = False
+    told, away = set(_ended_syncs(database)), False
     while True:
         time.sleep(LOOK_SECONDS)
         children.require_alive()
@@ -49,11 +49,11 @@ def _sync_line(sync: dict[str, Any]) -> str:
     """Say how a sync ended."""
     result = "complete" if sync["overall_success"] else "not complete"
     parts = [
-        f"{name}: {sync[f'{name}_error'] or 'not published'}"
-        if not sync[f"{name}_success"]
-        else f"{sync[f'{name}_count']:,} {name}"
-        for name in ("contacts", "deals")
+        f"{sync[f'{name}_count']:,} {name}"
+        if sync[f"{name}_success"]
+        else f"{name}: {sync[f'{name}_error']}"
+        for name in DATASETS
         if sync[f"{name}_success"] is not None
     ]
-    seconds = sync["total_duration_ms"] / 1000
+    seconds = (sync["total_duration_ms"] or 0) / 1000
     return harmless(f"{sync['sync_id']}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")

@@ -88,7 +88,7 @@ def _require_free(port: int) -> None:
             raise SettingsError(
                 [
                     f"Port {port} of 127.0.0.1, for the Prefect server, is taken. End what listens "
-                    f"there, perhaps another acsync up, or run: acsync up --port {port + 1}"
+                    "there, perhaps another acsync up, or use another port: acsync up --port 4300"
                 ]
             ) from None
 

@@ -60,18 +60,14 @@ def _simulated_account(port: int, options: AccountOptions) -> Program:
 
 
 def _prefect_server(port: int) -> Program:
-    """Run Prefect's server with its UI; the retention gives way to what the user has set."""
-    environment = {
-        name: os.environ.get(name, value)
-        for name, value in (
-            RETENTION | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": f"{os.environ['PREFECT_HOME']}/ui"}
-        ).items()
-    }
+    """Run Prefect's server and UI; what the user has set goes before ours, but for the port."""
+    # Prefect writes the UI's files anew; where it is installed it often may not.
+    ours = RETENTION | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": f"{os.environ['PREFECT_HOME']}/ui"}
+    environment = {name: os.environ.get(name, value) for name, value in ours.items()}
     # Not as an option: the UI would go on asking at the default port.
     environment["PREFECT_SERVER_API_PORT"] = str(port)
-    return Program(
-        "Prefect server", (sys.executable, "-m", "prefect", "server", "start"), environment
-    )
+    words = (sys.executable, "-m", "prefect", "server", "start")
+    return Program("Prefect server", words, environment)
 
 
 def _worker(pool: str) -> Program:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -72,13 +73,19 @@ def save_block(name: str, account_url: str, account: Account, database_url: str)
     block.save(name)
 
 
-def run_all_at_once() -> list[str]:
-    """Start a run of each deployment, none by schedule, and give their ids."""
+def deploy_unscheduled(name: str) -> str:
+    """Deploy an account, let its schedule rest, and give the deployment's id."""
+    deploy("--account", name)
     with get_client(sync_client=True) as client:
-        deployments = client.read_deployments()
-        for deployment in deployments:
-            client.pause_deployment(deployment.id)
-        return [str(client.create_flow_run_from_deployment(one.id).id) for one in deployments]
+        deployment = client.read_deployment_by_name(f"sync-activecampaign/every-15-minutes-{name}")
+        client.pause_deployment(deployment.id)
+    return str(deployment.id)
+
+
+def start_run(deployment: str) -> str:
+    """Start a run, and give its id."""
+    with get_client(sync_client=True) as client:
+        return str(client.create_flow_run_from_deployment(UUID(deployment)).id)
 
 
 def test_two_workers_sync_three_accounts_at_once(
@@ -86,10 +93,11 @@ def test_two_workers_sync_three_accounts_at_once(
 ) -> None:
     """Each waits in its first call for the two others: no lease and no budget is shared."""
     everybody = threading.Barrier(len(accounts), timeout=120)
+    deployments = []
     for name, served in accounts.items():
         migrated = commands.wait(commands.start("migrate", "--account", name))
         assert migrated.returncode == 0, migrated.stderr
-        deploy("--account", name)
+        deployments.append(deploy_unscheduled(name))
         served.account.on_call(lambda _call: True, everybody.wait)
 
     prefect = os.environ["PREFECT_API_URL"]
@@ -97,7 +105,7 @@ def test_two_workers_sync_three_accounts_at_once(
         prefect_worker(tmp_path / "one", prefect, "--limit", "2"),
         prefect_worker(tmp_path / "two", prefect, "--limit", "2"),
     ):
-        ids = run_all_at_once()
+        ids = [start_run(deployment) for deployment in deployments]
         wait_for("three runs", lambda: {state_of(api, one) for one in ids} == {"Completed"})
 
     for served in accounts.values():

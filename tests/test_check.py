@@ -74,7 +74,8 @@ class Checked:
 
 
 PREFECT_CHECKS = (
-    "deployment", "worker", "acsync: sync failed", "acsync: data is stale", "alerts",
+    "deployment", "worker", "acsync: sync failed", "acsync: data is stale",
+    "acsync: run is lost", "alerts",
 )  # fmt: skip
 Check: TypeAlias = Callable[..., Checked]
 

@@ -21,8 +21,9 @@ demo: setup
 up: setup
 	$(BIN)/acsync up
 
+# Two at a time: half of the suite is waiting. Each has a Prefect server and a Postgres of its own.
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 # The drill of two hosts, which needs root on Linux and in a container SYS_ADMIN and NET_ADMIN.
 hosts: setup

@@ -140,6 +140,7 @@ def open_session(
         try:
             yield session
         except BaseException as error:
+            session.ended = True
             _close_log(session, error)
             raise
         finally:

@@ -1,9 +1,11 @@
 """Give a test a server program from Debian, installing its package where that is possible."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -30,6 +32,9 @@ def _find(name: str) -> Path | None:
 
 
 def _install(apt: str, package: str) -> None:
+    """Install a package; the processes of one test run take turns, as apt-get does not wait."""
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", package]):
-        subprocess.run([apt, "-q", *words], env=quiet, capture_output=True, check=False)
+    with (Path(gettempdir()) / "acsync-tests-apt.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for words in (["update"], ["install", "-y", "--no-install-recommends", package]):
+            subprocess.run([apt, "-q", *words], env=quiet, capture_output=True, check=False)

@@ -13,7 +13,7 @@ import tenacity
 
 from acsync.activecampaign.answers import Page, Trouble, read_page
 from acsync.activecampaign.budget import CallBudget
-from acsync.errors import CallFailed, CallRefused, harmless
+from acsync.errors import CallFailed, CallRefused, SyncFailed, harmless
 
 Params: TypeAlias = Mapping[str, str | int]
 
@@ -114,6 +114,8 @@ class Client:
 
     def _attempt(self, path: str, params: Params) -> Page:
         released_at = self.budget.wait_turn()
+        if self._http.is_closed:
+            raise SyncFailed(f"The sync was ended before GET {path} was called.")
         try:
             with self._http.stream("GET", path, params=dict(params)) as response:
                 content = self._read_whole(response, released_at)

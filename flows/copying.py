@@ -7,18 +7,9 @@ task returns is counts.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from acsync.activecampaign.closing import close_gaps
 from acsync.activecampaign.gate import Walked, require_complete
-from acsync.activecampaign.slices import (
-    NEWEST_SLICE,
-    Interval,
-    Piece,
-    Plan,
-    Slice,
-    find_gaps,
-    next_number,
-    plan_slices,
-    slice_gaps,
-)
+from acsync.activecampaign.slices import NEWEST_SLICE, Interval, Piece, Plan, Slice, plan_slices
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.enrich import EnrichedRecord, encode, is_masked, keep_last_body
 from acsync.errors import SyncFailed
@@ -36,9 +27,6 @@ from acsync.store.staging import (
 from flows.judging import require_no_loss
 from flows.session import SyncSession
 
-MOST_ROUNDS = 5
-"""How often gaps that open again while being closed are read before giving up."""
-
 
 @dataclass(frozen=True)
 class SliceCounts:
@@ -51,16 +39,11 @@ class SliceCounts:
 def plan_dataset(session: SyncSession, name: DatasetName) -> Plan:
     """Read the newest page, which tells how much there is, and cut the rest into slices."""
     newest = session.walk(name).read_newest()
-    copy_newest(session, name, NEWEST_SLICE, newest)
+    if newest.ids:
+        copy_pieces(session, name, NEWEST_SLICE, [newest])
     plan = plan_slices(DATASETS[name], newest, session.settings.page_size)
     record_plan(session.database, session.sync, name, plan.total or 0)
     return plan
-
-
-def copy_newest(session: SyncSession, name: DatasetName, number: int, newest: Piece) -> None:
-    """Stage a newest page; that of an empty account covers nothing."""
-    if newest.ids:
-        copy_pieces(session, name, number, [newest])
 
 
 def copy_slice(session: SyncSession, wanted: Slice) -> SliceCounts:
@@ -130,20 +113,15 @@ def close_dataset(session: SyncSession, plan: Plan) -> StagedCounts:
     Raises Incomplete or ShrinkRefused where the dataset must not be published.
     """
     name = plan.dataset
-    newest_id = plan.newest_id
-    for _ in range(MOST_ROUNDS):
-        for gap in slice_gaps(plan, read_covered(session, name), newest_id):
-            copy_slice(session, gap)
-        # Only now: a record deleted before its gap was read must not be counted any more.
-        newest = session.walk(name).read_newest()
-        copy_newest(session, name, next_number(read_covered(session, name)), newest)
-        newest_id = newest.ids[-1] if newest.ids else 0
-        if not find_gaps(read_covered(session, name).values(), newest_id):
-            break
-    covered = read_covered(session, name)
+    newest = close_gaps(
+        session.walk(name),
+        plan,
+        covered=lambda: read_covered(session, name),
+        keep=lambda number, pieces: copy_pieces(session, name, number, pieces),
+    )
     counts = count_staged(session.database, session.sync, name, plan.newest_id)
-    walked = Walked(newest_id, newest.total, counts.records, counts.planned_records)
-    require_complete(plan, covered.values(), walked)
+    walked = Walked(newest.newest_id, newest.total, counts.records, counts.planned_records)
+    require_complete(plan, read_covered(session, name).values(), walked)
     require_no_loss(session, name, counts)
     return counts
 

@@ -1,6 +1,5 @@
 """The sync, as a table of contents: metadata, plan, copy, close, publish, tell."""
 
-import logging
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +28,7 @@ from acsync.errors import (
 from acsync.report import report_lines
 from flows.account import read_account_settings
 from flows.copying import SliceCounts, close_dataset, copy_slice
+from flows.few_lines import drop_routine_lines
 from flows.memory import limit_allocator
 from flows.publishing import publish_datasets
 from flows.resuming import plan_or_resume
@@ -40,21 +40,6 @@ WORKERS = 8
 
 TURNED_AWAY = "TurnedAway"
 """The name of a completed run that found another sync holding the lease."""
-
-
-class _FewLines(logging.Filter):
-    """Drop what Prefect says once for each of some 150 tasks when all is well.
-
-    That is how a task ended, which the timeline shows, and that a thread cannot be interrupted:
-    every call inside a slice has timeouts of its own, so the task's is met between two calls.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        ended_well = record.levelno <= logging.INFO and record.msg.startswith("Finished in state")
-        return not ended_well and "running in a worker thread" not in record.msg
-
-
-logging.getLogger("prefect.task_runs").addFilter(_FewLines())
 
 
 def _may_mend(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -125,6 +110,7 @@ def sync_activecampaign(
         account: Name of the block with the credentials; without one, the worker's environment.
     """
     limit_allocator()
+    drop_routine_lines()
     datasets: tuple[DatasetName, ...] = (only,) if only else tuple(DATASETS)
     try:
         settings = read_account_settings(account)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.processes import ended
+
 START_SECONDS = 120
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -40,16 +42,9 @@ def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
     environment.pop("PREFECT_API_URL", None)
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
+        with ended(server, within_seconds=20):
             _wait_until_healthy(f"http://127.0.0.1:{port}/api/health", server, home)
             yield f"http://127.0.0.1:{port}/api"
-        finally:
-            server.terminate()
-            try:
-                server.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
 
 
 def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", home: Path) -> None:

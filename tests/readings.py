@@ -1,24 +1,15 @@
 """Walk an account in memory, without sockets, waits or Postgres, so that thousands are seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import httpx
 
 from acsync.activecampaign.budget import CallBudget
 from acsync.activecampaign.client import Client, Patience
+from acsync.activecampaign.closing import close_gaps
 from acsync.activecampaign.gate import Walked, require_complete
 from acsync.activecampaign.paging import END, Walk
-from acsync.activecampaign.slices import (
-    NEWEST_SLICE,
-    Interval,
-    Piece,
-    Plan,
-    Slice,
-    find_gaps,
-    next_number,
-    plan_slices,
-    slice_gaps,
-)
+from acsync.activecampaign.slices import NEWEST_SLICE, Interval, Piece, Plan, Slice, plan_slices
 from acsync.datasets import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.application import answer_bent
@@ -71,8 +62,8 @@ class Reading:
         self.keep(NEWEST_SLICE, [newest])
         return plan_slices(DATASETS[self.name], newest, self.page_size)
 
-    def keep(self, number: int, pieces: list[Piece]) -> None:
-        for piece in pieces:
+    def keep(self, number: int, pieces: Iterable[Piece]) -> None:
+        for piece in list(pieces):
             if not piece.ids and piece.covered.last == END:
                 continue
             self.ids |= set(piece.ids)
@@ -86,21 +77,13 @@ class Reading:
         return self.walk.read_slice(wanted)
 
     def close(self, plan: Plan) -> Walked:
-        newest_id = plan.newest_id
-        for _ in range(MOST_ROUNDS):
-            for gap in slice_gaps(plan, self.covered, newest_id):
-                self.keep(gap.number, list(self.read(gap)))
-            newest = self.walk.read_newest()
-            self.keep(next_number(self.covered), [newest])
-            newest_id = newest.ids[-1] if newest.ids else 0
-            if not find_gaps(self.covered.values(), newest_id):
-                break
+        newest = close_gaps(self.walk, plan, lambda: self.covered, self.keep, MOST_ROUNDS)
         planned = sum(record <= plan.newest_id for record in self.ids)
-        return Walked(newest_id, newest.total, len(self.ids), planned)
+        return Walked(newest.newest_id, newest.total, len(self.ids), planned)
 
     def run(self) -> set[int]:
         plan = self.plan()
         for part in plan.slices:
-            self.keep(part.number, list(self.read(part)))
+            self.keep(part.number, self.read(part))
         require_complete(plan, self.covered.values(), self.close(plan))
         return self.ids

@@ -21,9 +21,9 @@ from flows.account import ActiveCampaignAccount
 from tests import commands
 from tests.conftest import Postgres
 from tests.deploying import deploy
+from tests.processes import wait_for
 from tests.store_syncs import fetch
 from tests.test_flow import assert_exact
-from tests.test_schedule import wait_for
 from tests.worker import prefect_worker
 
 NAMES = ("acme", "north-wind", "third")

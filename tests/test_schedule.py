@@ -9,8 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,13 @@ from acsync.store.database import Database
 from tests import commands
 from tests.conftest import Sync
 from tests.deploying import deploy
+from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.test_flow import assert_exact
 from tests.webhook import Webhook, webhook
 from tests.worker import prefect_worker
 
 INTERVAL_SECONDS = 12
 STALE_SECONDS = 25
-PATIENCE_SECONDS = 120
 UNDER_WAY = ("Pending", "Submitting", "Running", "Late")
 NAME = "sync-activecampaign/every-15-minutes"
 
@@ -64,15 +63,6 @@ class Stack:
         number = self.api.get(f"/deployments/name/{NAME}").json()["id"]
         self.api.post(f"/deployments/{number}/pause_deployment").raise_for_status()
         wait_for("one run at most", lambda: len(self.runs(*UNDER_WAY)) <= 1)
-
-
-def wait_for(what: str, seen: Callable[[], Any]) -> Any:
-    """Wait until there is something to see, and give it."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not (found := seen()):
-        assert time.monotonic() < until, f"waited in vain for {what}"
-        time.sleep(0.2)
-    return found
 
 
 def shorten_interval(api: httpx.Client) -> None:

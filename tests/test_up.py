@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import pytest
 from acsync.store.embedded import stop_embedded
 from tests import commands
 from tests.prefect_server import QUIET, free_port
+from tests.processes import wait_for
 
-PATIENCE_SECONDS = 90
 SMALL = ("--contacts=60", "--deals=40", "--rate=3")
 """Some 15 calls, so that the second sync is still under way when it is ended."""
 
@@ -37,15 +37,6 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     if is_postgres_up(tmp_path):
         stop_embedded(tmp_path / "simulated")
-
-
-def wait_for(what: str, seen: Callable[[], Any]) -> Any:
-    """Wait until there is something to see, and give it."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not (found := seen()):
-        assert time.monotonic() < until, f"waited in vain for {what}"
-        time.sleep(0.2)
-    return found
 
 
 def up(*words: str) -> "subprocess.Popen[str]":

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.prefect_server import QUIET
+from tests.processes import ended
 
 
 @contextmanager
@@ -20,12 +21,5 @@ def prefect_worker(home: Path, api: str, *words: str) -> Iterator["subprocess.Po
         worker = subprocess.Popen(
             command, env={**os.environ, **QUIET, **own}, stdout=log, stderr=log
         )
-        try:
+        with ended(worker, within_seconds=30):
             yield worker
-        finally:
-            worker.terminate()
-            try:
-                worker.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()

@@ -70,7 +70,7 @@ class Walk:
         page = self._get("DESC", offset=0)
         page.rows.reverse()
         newest = self._piece(page)
-        require_possible(self.dataset, page.total, newest.ids[-1] if newest.ids else 0)
+        require_possible(self.dataset, page.total, newest.newest_id)
         return newest
 
     def read_slice(self, wanted: Slice) -> Iterator[Piece]:

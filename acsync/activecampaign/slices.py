@@ -37,6 +37,11 @@ class Piece:
     covered: Interval
     total: int | None
 
+    @property
+    def newest_id(self) -> int:
+        """Give the last id; 0 where there is no record."""
+        return self.ids[-1] if self.ids else 0
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -91,8 +96,7 @@ def plan_slices(dataset: Dataset, newest: Piece, page_size: int) -> Plan:
         Slice(dataset.name, number, offset, _records(step, below, offset), through_id)
         for number, offset in enumerate(range(0, max(below or 0, 1), step), NEWEST_SLICE + 1)
     )
-    newest_id = newest.ids[-1] if newest.ids else 0
-    return Plan(dataset.name, total, newest_id, page_rows, slices)
+    return Plan(dataset.name, total, newest.newest_id, page_rows, slices)
 
 
 def _records(step: int, below: int | None, offset: int) -> int:

@@ -1,12 +1,12 @@
 """Run the main job on an invented account, so that a newcomer sees it work before any set-up."""
 
 import os
-from pathlib import Path
 
 from rich.console import Console
 from rich.syntax import Syntax
 
 import migrations
+from acsync.cli.simulated import point_at_simulated
 from acsync.cli.sync import run_sync
 from acsync.cli.verify import compare
 from acsync.datasets import DatasetName
@@ -20,7 +20,6 @@ from acsync.store.snapshot import read_sample
 
 LATENCY_SECONDS = 0.1
 SHOWN: dict[DatasetName, int] = {"contacts": 2, "deals": 1}
-OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "LIMIT_PER_PAGE")
 
 QUERIES = """\
 select contact_id, email, first_name, custom_fields from ac_contacts limit 5;
@@ -40,7 +39,9 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
         )
     )
     with serve(account) as url:
-        _set_environment(url, account.options.api_key, rate, data_dir)
+        point_at_simulated(url, account.options.api_key, rate, data_dir)
+        if "PREFECT_API_URL" not in os.environ:
+            os.environ.setdefault("PREFECT_HOME", str(data_dir / "prefect"))
         settings = read_database_settings()
         print_plain(
             console, f"A simulated account at {url}: {contacts:,} contacts, {deals:,} deals."
@@ -51,20 +52,6 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
         _verify(console, database, account)
     _show(console, database, settings)
     database.close()
-
-
-def _set_environment(url: str, api_key: str, rate: float, data_dir: Path) -> None:
-    """Point the flow, which reads its settings itself, at the demo alone."""
-    for name in OVERRIDDEN:
-        os.environ.pop(name, None)
-    os.environ.update(
-        AC_API_URL=url,
-        AC_API_KEY=api_key,
-        AC_RATE_LIMIT=f"{rate:g}",
-        ACSYNC_DATA_DIR=str(data_dir),
-    )
-    if "PREFECT_API_URL" not in os.environ:
-        os.environ.setdefault("PREFECT_HOME", str(data_dir / "prefect"))
 
 
 def _verify(console: Console, database: Database, account: Account) -> None:

@@ -5,10 +5,13 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from acsync.cli.demo import OVERRIDDEN
+from acsync.cli.simulated import point_at_simulated
 from acsync.errors import SettingsError
 from acsync.settings import Settings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
+
+FASTEST = 1000.0
+"""Calls a second that the settings allow, for an account without a limit."""
 
 CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 
@@ -55,14 +58,8 @@ def _simulate(options: AccountOptions) -> int:
         )
     port = _free_port()
     data_dir = read_database_settings().data_dir / "simulated"
-    for name in OVERRIDDEN:
-        os.environ.pop(name, None)
-    os.environ.update(
-        AC_API_URL=f"http://127.0.0.1:{port}",
-        AC_API_KEY=options.api_key,
-        AC_RATE_LIMIT=f"{options.rate_limit:g}",
-        ACSYNC_DATA_DIR=str(data_dir),
-    )
+    rate = options.rate_limit or FASTEST
+    point_at_simulated(f"http://127.0.0.1:{port}", options.api_key, rate, data_dir)
     return port
 
 

@@ -2,7 +2,6 @@
 
 from contextlib import closing
 
-import psutil
 from rich.console import Console
 
 import migrations
@@ -15,7 +14,7 @@ from acsync.cli.quiet import quiet_prefect
 from acsync.settings import DatabaseSettings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import open_database
-from acsync.store.embedded import psql_command, stop_embedded
+from acsync.store.embedded import is_running, psql_command, stop_embedded
 
 
 def run_up(console: Console, port: int, options: AccountOptions) -> None:
@@ -25,7 +24,7 @@ def run_up(console: Console, port: int, options: AccountOptions) -> None:
     """
     local = choose_local(port, options)
     quiet_prefect()
-    had_postgres = _has_running_postgres(local.settings.database)
+    had_postgres = _uses_running_postgres(local.settings.database)
     children = Children(local.settings.database.data_dir / "logs")
     try:
         children.end_on_signals()
@@ -35,7 +34,7 @@ def run_up(console: Console, port: int, options: AccountOptions) -> None:
     finally:
         children.kill_on_signals()
         children.end()
-        if not had_postgres and _has_running_postgres(local.settings.database):
+        if not had_postgres and _uses_running_postgres(local.settings.database):
             stop_embedded(local.settings.database.data_dir)
 
 
@@ -75,13 +74,6 @@ def _how_to_query(settings: DatabaseSettings) -> str:
     return psql_command(settings.data_dir)
 
 
-def _has_running_postgres(settings: DatabaseSettings) -> bool:
-    """Tell whether the embedded one runs: where it did before us, it stays."""
-    if settings.database_url:
-        return False
-    pid_file = settings.data_dir.expanduser() / "postgres" / "postmaster.pid"
-    try:
-        pid = int(pid_file.read_text().split("\n")[0])
-        return psutil.Process(pid).name().startswith("postgres")
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        return False
+def _uses_running_postgres(settings: DatabaseSettings) -> bool:
+    """Tell whether the embedded one is used and runs: where it did before us, it stays."""
+    return settings.database_url is None and is_running(settings.data_dir)

@@ -19,6 +19,7 @@ from acsync.errors import StoreError
 
 DATABASE = "acsync"
 USER = "postgres"
+PID_FILE = "postmaster.pid"
 
 # The wheel guards its start against other processes, not against threads of this one.
 _starting = threading.Lock()
@@ -48,6 +49,11 @@ def start_embedded(data_dir: Path) -> str:
 def has_embedded(data_dir: Path) -> bool:
     """Tell whether there is one in `data_dir`, running or not."""
     return (_folder(data_dir) / "PG_VERSION").is_file()
+
+
+def is_running(data_dir: Path) -> bool:
+    """Tell whether the server in `data_dir` runs, whoever started it."""
+    return (_program(_folder(data_dir)) or "").startswith("postgres")
 
 
 def stop_embedded(data_dir: Path) -> None:
@@ -114,14 +120,18 @@ def _forget_dead_server(folder: Path) -> None:
 
     The wheel would take that program for the running server.
     """
-    pid_file = folder / "postmaster.pid"
+    program = _program(folder)
+    if program is not None and not program.startswith("postgres"):
+        (folder / PID_FILE).unlink(missing_ok=True)
+
+
+def _program(folder: Path) -> str | None:
+    """Name the process that the pid file speaks of; None where there is none."""
     try:
-        pid = int(pid_file.read_text().split("\n")[0])
-        alive = psutil.Process(pid).name().startswith("postgres")
+        pid = int((folder / PID_FILE).read_text().split("\n")[0])
+        return psutil.Process(pid).name()
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        return
-    if not alive:
-        pid_file.unlink(missing_ok=True)
+        return None
 
 
 def _socket_dir(server: Any) -> str:

@@ -5,7 +5,7 @@ AcsyncError                 everything foreseeable
 ├── AccountError            ActiveCampaign did not give what was asked
 │   ├── CallFailed          no usable answer, after every retry; another try may work
 │   ├── CallRefused         a lasting refusal: key, permission, unknown path
-│   └── WalkBroken          answers that contradict the walk: nothing read this way can be trusted
+│   └── PaginationError     answers that contradict the walk: nothing read this way can be trusted
 ├── StoreError              Postgres did not do what was asked
 │   ├── SchemaOutdated      the tables are missing or of another version
 │   ├── LeaseHeld           another sync is running
@@ -18,7 +18,7 @@ AcsyncError                 everything foreseeable
 from collections.abc import Sequence
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """Make one line of what others wrote, with nothing that a terminal or Postgres would obey.
 
     Control characters (escape sequences, NUL), invisible ones that turn text around, and half
@@ -31,11 +31,11 @@ def harmless(text: str) -> str:
 class AcsyncError(Exception):
     """The root: one paragraph that says what happened, where, and what to do.
 
-    It may quote what an API sent, and ends up in terminals, logs and tables: so it is harmless.
+    It may quote what an API sent, and ends up in terminals, logs and tables: so it is sanitize.
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(harmless(message))
+        super().__init__(sanitize(message))
 
 
 class SettingsError(AcsyncError):
@@ -61,7 +61,7 @@ class CallRefused(AccountError):
     """A lasting refusal: the key, its permissions, or the path."""
 
 
-class WalkBroken(AccountError):
+class PaginationError(AccountError):
     """Answers that contradict the walk, so that nothing read this way can be trusted."""
 
 

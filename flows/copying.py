@@ -7,13 +7,17 @@ task returns is counts.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from acsync.activecampaign.closing import close_gaps
-from acsync.activecampaign.gate import Walked, require_complete
-from acsync.activecampaign.slices import NEWEST_SLICE, Interval, Piece, Plan, Slice, plan_slices
-from acsync.datasets import DATASETS, DatasetName, Record
+from acsync.activecampaign.planning import (
+    NEWEST_SLICE,
+    Interval,
+    Plan,
+    Slice,
+    WalkPage,
+    plan_slices,
+)
 from acsync.enrich import EnrichedRecord, encode, is_masked, keep_last_body
 from acsync.errors import SyncFailed
-from acsync.store.log import record_plan
+from acsync.models import DATASETS, DatasetName, Record
 from acsync.store.staging import (
     StagedCounts,
     StagedRecord,
@@ -24,6 +28,9 @@ from acsync.store.staging import (
     read_coverage,
     stage_slice,
 )
+from acsync.store.sync_log import record_plan
+from acsync.sync.completeness import Walked, require_complete
+from acsync.sync.gap_fill import close_gaps
 from flows.judging import require_no_loss
 from flows.session import SyncSession
 
@@ -50,21 +57,21 @@ def copy_slice(session: SyncSession, wanted: Slice) -> SliceCounts:
     """Copy the records of one slice into staging; not for a dataset that failed already."""
     if wanted.dataset not in session.healthy:
         raise SyncFailed(session.failures[wanted.dataset])
-    pieces = session.walk(wanted.dataset).read_slice(wanted)
-    return copy_pieces(session, wanted.dataset, wanted.number, pieces)
+    pages = session.walk(wanted.dataset).read_slice(wanted)
+    return copy_pieces(session, wanted.dataset, wanted.number, pages)
 
 
 def copy_pieces(
-    session: SyncSession, name: DatasetName, number: int, pieces: Iterable[Piece]
+    session: SyncSession, name: DatasetName, number: int, pages: Iterable[WalkPage]
 ) -> SliceCounts:
-    """Enrich and stage pieces of a walk that together leave no gap."""
+    """Enrich and stage pages of a walk that together leave no gap."""
     enricher = session.enricher(name)
     read: dict[int, EnrichedRecord] = {}
     masked: dict[int, Record] = {}
     covered: Interval | None = None
-    for piece in pieces:
-        covered = _join(covered, piece.covered)
-        for record in enricher.enrich(piece.rows, piece.values):
+    for page in pages:
+        covered = _join(covered, page.covered)
+        for record in enricher.enrich(page.rows, page.values):
             encoded = encode(record)
             read[encoded.record_id] = encoded
             masked.pop(encoded.record_id, None)
@@ -117,7 +124,7 @@ def close_dataset(session: SyncSession, plan: Plan) -> StagedCounts:
         session.walk(name),
         plan,
         covered=lambda: read_covered(session, name),
-        keep=lambda number, pieces: copy_pieces(session, name, number, pieces),
+        keep=lambda number, pages: copy_pieces(session, name, number, pages),
     )
     counts = count_staged(session.database, session.sync, name, plan.newest_id)
     walked = Walked(newest.newest_id, newest.total, counts.records, counts.planned_records)

@@ -18,9 +18,9 @@ from prefect.schedules import Interval
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.urls import url_for
 
-from flows.account import ActiveCampaignAccount, account_environment
-from flows.alerting import ALERT_BLOCK, find_alert_blocks, save_alert_block
 from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation
+from flows.blocks import ActiveCampaignAccount, account_environment
+from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
 from flows.sync_activecampaign import sync_activecampaign
 
 DEPLOYMENT = "every-15-minutes"

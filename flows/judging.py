@@ -1,12 +1,12 @@
 """Refuse what looks like a key that lost a permission, unless a person accepts it."""
 
-from acsync.datasets import DatasetName
 from acsync.errors import ShrinkRefused
+from acsync.models import DatasetName
 from acsync.store.losses import Loss, count_losses
 from acsync.store.staging import StagedCounts
 from flows.session import SyncSession
 
-FEWEST_SUSPICIOUS = 10
+MIN_SUSPICIOUS = 10
 """Fewer records than this lose their fields or their sight by people's everyday work."""
 
 
@@ -19,9 +19,9 @@ def require_no_loss(session: SyncSession, name: DatasetName, counts: StagedCount
         return
     _judge(session, name, Loss(counts.vanished, counts.published), "are gone from the account")
     fields, sight = count_losses(session.database, session.sync, name)
-    if fields.lost >= FEWEST_SUSPICIOUS:
+    if fields.lost >= MIN_SUSPICIOUS:
         _judge(session, name, fields, "with custom fields have none any more")
-    if sight.lost >= FEWEST_SUSPICIOUS:
+    if sight.lost >= MIN_SUSPICIOUS:
         _judge(session, name, sight, "that could be seen are masked now")
 
 

@@ -2,13 +2,12 @@
 
 import logging
 
-from acsync.datasets import DatasetName
 from acsync.errors import StoreError
-from acsync.outcome import Changes, DatasetOutcome
+from acsync.models import Changes, DatasetName, DatasetResult
 from acsync.store.lease import require_lease
-from acsync.store.log import finish_log
-from acsync.store.snapshot import publish_dataset, retire_versions
+from acsync.store.publish import publish_dataset, retire_versions
 from acsync.store.staging import sweep_staging
+from acsync.store.sync_log import finish_log
 from flows.session import SyncSession
 
 logger = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ def publish_datasets(session: SyncSession) -> None:
     """
     elapsed_ms = session.elapsed_ms
     outcomes = {
-        name: DatasetOutcome(elapsed_ms, error=session.failures.get(name))
+        name: DatasetResult(elapsed_ms, error=session.failures.get(name))
         for name in session.datasets
     }
     with session.database.begin() as connection:
@@ -29,7 +28,7 @@ def publish_datasets(session: SyncSession) -> None:
         for name in session.healthy:
             changes = publish_dataset(connection, session.sync, name, elapsed_ms)
             _require_proven(session, name, changes)
-            outcomes[name] = DatasetOutcome(session.elapsed_ms, changes)
+            outcomes[name] = DatasetResult(session.elapsed_ms, changes)
             retire_versions(connection, name, session.settings.keep_syncs)
         finish_log(connection, session.sync, outcomes, session.calls)
     session.outcomes = outcomes

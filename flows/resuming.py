@@ -9,10 +9,10 @@ import json
 import logging
 from dataclasses import asdict
 
-from acsync.activecampaign.slices import Plan, Slice
-from acsync.datasets import DATASETS, DatasetName
-from acsync.store.log import record_plan
+from acsync.activecampaign.planning import Plan, Slice
+from acsync.models import DATASETS, DatasetName
 from acsync.store.resuming import adopt_staging, keep_plan
+from acsync.store.sync_log import record_plan
 from flows.copying import plan_dataset, read_covered
 from flows.session import SyncSession
 

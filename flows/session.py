@@ -12,18 +12,27 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from acsync.activecampaign.budget import CallBudget
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.paging import Walk
-from acsync.activecampaign.slices import Slice
-from acsync.datasets import DATASETS, DatasetName, ListingName, Record
+from acsync.activecampaign.pagination import Walk
+from acsync.activecampaign.planning import Slice
+from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.enrich import Enricher
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.outcome import Calls, DatasetOutcome, SyncOutcome
+from acsync.models import (
+    DATASETS,
+    Calls,
+    DatasetName,
+    DatasetResult,
+    ListingName,
+    Record,
+    Sync,
+    SyncResult,
+)
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
-from acsync.store.lease import Lease, Sync, keep_lease, start_sync
-from acsync.store.log import finish_log, read_learned_rate
+from acsync.store.lease import Lease, keep_lease, start_sync
+from acsync.store.status import read_learned_rate
+from acsync.store.sync_log import finish_log
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +59,7 @@ class SyncSession:
     failures: dict[DatasetName, str] = field(default_factory=dict)
     proven: dict[DatasetName, int] = field(default_factory=dict)
     resumed: dict[DatasetName, frozenset[int]] = field(default_factory=dict)
-    outcomes: dict[DatasetName, DatasetOutcome] = field(default_factory=dict)
+    outcomes: dict[DatasetName, DatasetResult] = field(default_factory=dict)
     cleaned: int = 0
     finished: bool = False
     ended: bool = False
@@ -83,9 +92,9 @@ class SyncSession:
         with self._lock:
             self.cleaned += characters
 
-    def outcome(self) -> SyncOutcome:
+    def outcome(self) -> SyncResult:
         """Sum up the sync for the report."""
-        return SyncOutcome(
+        return SyncResult(
             self.sync.sync_id,
             self.settings.account_host,
             self.sync.started_at,
@@ -130,7 +139,7 @@ def open_session(
     with ExitStack() as stack:
         database = stack.enter_context(closing(open_database(settings.database)))
         require_current_schema(database)
-        budget = CallBudget(settings.rate_limit, read_learned_rate(database))
+        budget = RateLimiter(settings.rate_limit, read_learned_rate(database))
         client = Client(settings.account_url, settings.api_key, budget)
         stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
@@ -153,7 +162,7 @@ def _close_log(session: SyncSession, error: BaseException) -> None:
         return
     reason = str(error) or f"The sync was ended by {type(error).__name__}. Start it again."
     outcomes = {
-        name: DatasetOutcome(session.elapsed_ms, error=session.failures.get(name, reason))
+        name: DatasetResult(session.elapsed_ms, error=session.failures.get(name, reason))
         for name in session.datasets
     }
     try:

@@ -12,9 +12,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from acsync.activecampaign.paging import read_listing
-from acsync.activecampaign.slices import Plan, Slice, interleave
-from acsync.datasets import DATASETS, LISTINGS, DatasetName, ListingName
+from acsync.activecampaign.pagination import read_listing
+from acsync.activecampaign.planning import Plan, Slice, interleave
 from acsync.errors import (
     AcsyncError,
     CallFailed,
@@ -23,17 +22,18 @@ from acsync.errors import (
     LeaseLost,
     StoreError,
     SyncFailed,
-    harmless,
+    sanitize,
 )
-from acsync.report import report_lines
-from flows.account import read_account_settings
+from acsync.models import DATASETS, LISTINGS, DatasetName, ListingName
+from acsync.sync.allocator import limit_allocator
+from acsync.sync.report import report_lines
+from flows.blocks import read_account_settings
 from flows.copying import SliceCounts, close_dataset, copy_slice
-from flows.few_lines import drop_routine_lines
-from flows.memory import limit_allocator
+from flows.log_filters import drop_routine_lines
 from flows.publishing import publish_datasets
+from flows.reporting import Progress, data_age, label_flow_run, publish_report, tell_recovery
 from flows.resuming import plan_or_resume
 from flows.session import SyncSession, current_session, open_session
-from flows.telling import Progress, data_age, introduce, publish_report, tell_recovery
 
 WORKERS = 8
 """Slices read at the same time: enough to hold ten calls a second at 700 ms a call."""
@@ -42,7 +42,7 @@ TURNED_AWAY = "TurnedAway"
 """The name of a completed run that found another sync holding the lease."""
 
 
-def _may_mend(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Try again only what time can mend."""
     error = state.result(raise_on_failure=False)
     mendable = isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
@@ -54,7 +54,7 @@ RETRIES: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": [5, 30],
     "retry_jitter_factor": 0.2,
-    "retry_condition_fn": _may_mend,
+    "retry_condition_fn": is_retryable,
     "timeout_seconds": 600,
 }
 
@@ -116,7 +116,7 @@ def sync_activecampaign(
         settings = read_account_settings(account)
     except AcsyncError as error:
         return Failed(message=str(error), data=error)
-    holder = f"flow run {introduce(settings, datasets)} on {socket.gethostname()}"
+    holder = f"flow run {label_flow_run(settings, datasets)} on {socket.gethostname()}"
     try:
         with open_session(settings, datasets, accept_shrink, holder, flow_run.id) as session:
             copy_everything(session)
@@ -174,7 +174,7 @@ def note_failures(
         if not future.state.is_completed():
             error = future.state.result(raise_on_failure=False)
             reason = str(error) or future.state.message or "unknown"
-            session.failures.setdefault(name, harmless(reason))
+            session.failures.setdefault(name, sanitize(reason))
 
 
 def tell(session: SyncSession) -> State[Any]:

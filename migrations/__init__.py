@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 
 from acsync.errors import SchemaOutdated
 from acsync.store.database import Database, read_revision
-from acsync.store.statements import run
+from acsync.store.sql import run
 
 
 def _config(schema: str) -> Config:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from acsync.store.statements import quote
+from acsync.store.sql import quote
 
 schema = context.config.attributes["schema"]
 

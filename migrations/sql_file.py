@@ -4,7 +4,7 @@ from importlib.resources import files
 
 from alembic import op
 
-from acsync.store.statements import quote
+from acsync.store.sql import quote
 
 
 def run_sql_file(name: str) -> None:

@@ -19,14 +19,14 @@ import psutil
 
 import migrations
 from acsync.cli.verify import compare
-from acsync.datasets import LISTINGS
+from acsync.models import LISTINGS
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database
-from acsync.store.statements import run
-from tests.commands import ACSYNC
-from tests.own_environment import own_environment
-from tests.prefect_server import free_port
+from acsync.store.sql import run
+from tests.support.commands import ACSYNC
+from tests.support.environment import own_environment
+from tests.support.prefect_server import free_port
 
 QUERIES = {
     "one contact by e-mail": "select * from {schema}.ac_contacts where email = :email",

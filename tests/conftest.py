@@ -27,8 +27,8 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from acsync.store.embedded import start_embedded, stop_embedded
 from flows.sync_activecampaign import sync_activecampaign
-from tests.deploying import forget
-from tests.prefect_server import prefect_server
+from tests.support.deployment import forget
+from tests.support.prefect_server import prefect_server
 
 Sync: TypeAlias = Callable[..., State[Any]]
 """Run the flow in this process, and give its final state."""

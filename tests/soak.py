@@ -15,8 +15,8 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.churn import Churn
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
-from acsync.store.statements import run
-from tests.own_environment import own_environment
+from acsync.store.sql import run
+from tests.support.environment import own_environment
 
 SYNCS = 40
 WARM_UP = 10

@@ -11,26 +11,26 @@ from typing import TypeAlias
 import httpx
 import tenacity
 
-from acsync.activecampaign.answers import Page, Trouble, read_page
-from acsync.activecampaign.budget import CallBudget
-from acsync.errors import CallFailed, CallRefused, SyncFailed, harmless
+from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.activecampaign.responses import Page, TransientError, read_page
+from acsync.errors import CallFailed, CallRefused, SyncFailed, sanitize
 
 Params: TypeAlias = Mapping[str, str | int]
 
 ATTEMPTS = 4
 DEFAULT_PAUSE_SECONDS = 1.0
-MOST_CONNECTIONS = 32
+MAX_CONNECTIONS = 32
 CHECK_KEY = "Check AC_API_KEY, and that its user may see every list and pipeline."
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RequestLimits:
     """How long to wait for an answer, and before the first retry; the next waits double.
 
     A page of 100 contacts with their values can be slow to build on the server. The read timeout
-    begins again with every piece that arrives, so an answer that drips needs a deadline as well.
+    begins again with every page that arrives, so an answer that drips needs a deadline as well.
     Where a 429 asks for more than the longest pause, that pause is made once, and then the call
     fails.
     """
@@ -42,7 +42,7 @@ class Patience:
     longest_pause_seconds: float = 60.0
 
 
-PATIENT = Patience()
+DEFAULT_LIMITS = RequestLimits()
 
 
 class Client:
@@ -56,25 +56,25 @@ class Client:
         self,
         account_url: str,
         api_key: str,
-        budget: CallBudget,
-        patience: Patience = PATIENT,
+        budget: RateLimiter,
+        limits: RequestLimits = DEFAULT_LIMITS,
         transport: httpx.BaseTransport | None = None,
         observe: Callable[[httpx.Response], None] | None = None,
     ) -> None:
         self.budget = budget
-        self._patience = patience
+        self._limits = limits
         self._http = httpx.Client(
             base_url=account_url,
             headers={"Api-Token": api_key, "Accept": "application/json"},
-            timeout=httpx.Timeout(10, read=patience.read_timeout_seconds, pool=120),
-            limits=httpx.Limits(max_connections=MOST_CONNECTIONS, keepalive_expiry=60),
+            timeout=httpx.Timeout(10, read=limits.read_timeout_seconds, pool=120),
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=60),
             follow_redirects=False,
             transport=transport,
             event_hooks={"response": [observe] if observe else []},
         )
-        wait = patience.first_wait_seconds
+        wait = limits.first_wait_seconds
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Trouble),
+            retry=tenacity.retry_if_exception_type(TransientError),
             wait=tenacity.wait_exponential_jitter(multiplier=wait, max=10, jitter=wait),
             before_sleep=self._note_retry,
             reraise=True,
@@ -96,7 +96,7 @@ class Client:
         )
         try:
             return retrying(self._attempt, path, params)
-        except Trouble as trouble:
+        except TransientError as trouble:
             tried = f"{retrying.statistics['attempt_number']} times"
             if trouble.remedy:
                 raise CallRefused(
@@ -120,7 +120,7 @@ class Client:
             with self._http.stream("GET", path, params=dict(params)) as response:
                 content = self._read_whole(response, released_at)
         except httpx.RequestError as error:
-            raise Trouble(f"{type(error).__name__} ({error})") from None
+            raise TransientError(f"{type(error).__name__} ({error})") from None
         if response.status_code == httpx.codes.OK:
             return read_page(content, path)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
@@ -129,23 +129,25 @@ class Client:
 
     def _read_whole(self, response: httpx.Response, released_at: float) -> bytes:
         """Read the body as it arrives, but neither for ever nor without end."""
-        content, patience = bytearray(), self._patience
-        for piece in response.iter_bytes():
-            content += piece
-            if len(content) > patience.largest_answer_bytes:
-                raise Trouble(f"an answer of more than {patience.largest_answer_bytes:,} bytes")
-            if time.monotonic() > released_at + patience.deadline_seconds:
-                raise Trouble(f"an answer not whole after {patience.deadline_seconds:g} s")
+        content, limits = bytearray(), self._limits
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > limits.largest_answer_bytes:
+                raise TransientError(
+                    f"an answer of more than {limits.largest_answer_bytes:,} bytes"
+                )
+            if time.monotonic() > released_at + limits.deadline_seconds:
+                raise TransientError(f"an answer not whole after {limits.deadline_seconds:g} s")
         return bytes(content)
 
-    def _too_many(self, response: httpx.Response, released_at: float) -> Trouble:
+    def _too_many(self, response: httpx.Response, released_at: float) -> TransientError:
         """Let the refusal pause everybody; its body is not known and not read."""
-        asked, longest = retry_after_seconds(response), self._patience.longest_pause_seconds
+        asked, longest = retry_after_seconds(response), self._limits.longest_pause_seconds
         self.budget.refuse(released_at, min(asked, longest))
         reason = f"status 429, too many calls (Retry-After: {_retry_after(response) or 'no time'})"
         if asked <= longest:
-            return Trouble(reason)
-        return Trouble(
+            return TransientError(reason)
+        return TransientError(
             reason,
             remedy=f"It asks for a pause of {asked:,.0f} s; {longest:g} s were waited. Find out "
             "what else uses the account's calls, and sync again after that time.",
@@ -155,9 +157,9 @@ class Client:
     def _refusal(self, response: httpx.Response, content: bytes) -> Exception:
         status = response.status_code
         if status == 403:
-            return Trouble(f"status 403{_detail(content)}", remedy=CHECK_KEY)
+            return TransientError(f"status 403{_detail(content)}", remedy=CHECK_KEY)
         if status >= 500 or status == 408:
-            return Trouble(f"status {status}")
+            return TransientError(f"status {status}")
         call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
         if response.is_redirect:
             return CallRefused(
@@ -173,7 +175,7 @@ class Client:
 def _is_hopeless(state: tenacity.RetryCallState) -> bool:
     """Give up where a long pause is asked for once more: it was cut short, not obeyed."""
     trouble = state.outcome.exception() if state.outcome else None
-    return state.attempt_number > 1 and isinstance(trouble, Trouble) and trouble.too_long
+    return state.attempt_number > 1 and isinstance(trouble, TransientError) and trouble.too_long
 
 
 def _detail(content: bytes) -> str:
@@ -181,7 +183,7 @@ def _detail(content: bytes) -> str:
 
     Never in the charset of the answer's header: one such as `base64` makes decoding raise.
     """
-    text = harmless(content[:1000].decode("utf-8", "replace"))[:200]
+    text = sanitize(content[:1000].decode("utf-8", "replace"))[:200]
     return f" ({text})" if text else ""
 
 

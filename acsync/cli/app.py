@@ -12,13 +12,13 @@ from rich.console import Console
 
 from acsync.cli.check import run_check
 from acsync.cli.durations import parse_duration
-from acsync.cli.quiet import quiet_prefect
+from acsync.cli.prefect_logging import quiet_prefect
 from acsync.cli.status import show_status
-from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError
+from acsync.models import DatasetName
 from acsync.settings import Settings, read_alert_url, read_database_settings, read_settings
 from acsync.store.database import open_database, require_current_schema
-from acsync.store.log import read_last_success, read_status
+from acsync.store.status import read_last_success, read_status
 
 FAILED, USAGE, ALREADY_RUNNING = 1, 2, 3
 
@@ -171,7 +171,7 @@ def environment_of(account: str | None) -> Mapping[str, str]:
     if account is None:
         return os.environ
     quiet_prefect()
-    from flows.account import account_environment  # noqa: PLC0415  # Prefect takes seconds
+    from flows.blocks import account_environment  # noqa: PLC0415  # Prefect takes seconds
 
     return account_environment(account)
 
@@ -181,7 +181,7 @@ def settings_of(account: str | None) -> Settings:
     if account is None:
         return read_settings()
     quiet_prefect()
-    from flows.account import read_account_settings  # noqa: PLC0415  # Prefect takes seconds
+    from flows.blocks import read_account_settings  # noqa: PLC0415  # Prefect takes seconds
 
     return read_account_settings(account)
 

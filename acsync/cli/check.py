@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acsync.activecampaign.inspecting import inspect_account
-from acsync.cli.quiet import quiet_prefect
-from acsync.errors import AcsyncError, harmless
-from acsync.findings import Finding, Standing, broken
+from acsync.cli.prefect_logging import quiet_prefect
+from acsync.errors import AcsyncError, sanitize
+from acsync.preflight.account import inspect_account
+from acsync.preflight.checks import Finding, Standing, broken
+from acsync.preflight.database import inspect_database, read_past
 from acsync.settings import Settings
-from acsync.store.inspecting import inspect_database, read_past
 
 STYLES: dict[Standing, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 WIDE = 140
@@ -43,7 +43,7 @@ def run_check(console: Console, settings: Settings, account: str | None = None) 
 def _inspect(settings: Settings, account: str | None) -> Iterator[Finding]:
     """Look at the database first: it knows whether a sync is running."""
     quiet_prefect()
-    from acsync.cli.prefect_check import inspect_prefect  # noqa: PLC0415  # takes seconds
+    from flows.preflight import inspect_prefect  # noqa: PLC0415  # takes seconds
 
     yield from _guard("Postgres", lambda: inspect_database(settings.database))
     past = read_past(settings.database)
@@ -72,8 +72,8 @@ def _table(findings: Sequence[Finding], width: int) -> Table:
     for header in ["what was seen", "what to do"] if wide else ["what was seen"]:
         table.add_column(header, overflow="fold")
     for finding in findings:
-        seen, remedy = harmless(finding.seen), harmless(finding.remedy)
+        seen, remedy = sanitize(finding.seen), sanitize(finding.remedy)
         cells = [seen, remedy] if wide else [f"{seen}\n→ {remedy}" if remedy else seen]
         result = Text(finding.standing, style=STYLES[finding.standing])
-        table.add_row(harmless(finding.check), result, *cells)
+        table.add_row(sanitize(finding.check), result, *cells)
     return table

@@ -9,14 +9,14 @@ import migrations
 from acsync.cli.simulated import point_at_simulated
 from acsync.cli.sync import run_sync
 from acsync.cli.verify import compare
-from acsync.datasets import DatasetName
 from acsync.errors import SyncFailed
+from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from acsync.store.embedded import psql_command
-from acsync.store.snapshot import read_sample
+from acsync.store.publish import read_sample
 
 LATENCY_SECONDS = 0.1
 SHOWN: dict[DatasetName, int] = {"contacts": 2, "deals": 1}

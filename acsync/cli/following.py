@@ -8,10 +8,10 @@ from rich.console import Console
 
 from acsync.cli.children import Children
 from acsync.cli.demo import print_plain
-from acsync.datasets import DATASETS
-from acsync.errors import StoreError, harmless
+from acsync.errors import StoreError, sanitize
+from acsync.models import DATASETS
 from acsync.store.database import Database
-from acsync.store.log import read_status
+from acsync.store.status import read_status
 
 LOOK_SECONDS = 1.0
 
@@ -56,4 +56,4 @@ def _sync_line(sync: dict[str, Any]) -> str:
         if sync[f"{name}_success"] is not None
     ]
     seconds = (sync["total_duration_ms"] or 0) / 1000
-    return harmless(f"{sync['sync_id']}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
+    return sanitize(f"{sync['sync_id']}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")

@@ -18,7 +18,7 @@ from acsync.cli.children import Children
 from acsync.errors import AcsyncError
 from acsync.settings import read_alert_url
 from acsync.store.database import Database
-from acsync.store.log import read_last_success
+from acsync.store.status import read_last_success
 from flows.deployment import INTERVAL, WORK_POOL, deploy, make_deployment
 
 __all__ = ["WORK_POOL", "deploy_here", "start_due_run", "wait_for_api", "where_to_look"]

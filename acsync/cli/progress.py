@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from acsync.errors import AcsyncError
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database
-from acsync.store.log import read_status
+from acsync.store.status import read_status
 
 LOOK_SECONDS = 0.5
 PLAIN_SECONDS = 10.0

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from acsync.errors import harmless
+from acsync.errors import sanitize
 
 
 def show_status(console: Console, payload: dict[str, Any]) -> None:
@@ -41,4 +41,4 @@ def _count(count: int | None) -> str:
 
 def _reason(sync: dict[str, Any]) -> str:
     reasons = [sync["contacts_error"], sync["deals_error"]]
-    return harmless(" ".join(dict.fromkeys(reason for reason in reasons if reason))) or "running"
+    return sanitize(" ".join(dict.fromkeys(reason for reason in reasons if reason))) or "running"

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from acsync.cli.prefect_logging import quiet_prefect
 from acsync.cli.progress import watch_progress
-from acsync.cli.quiet import quiet_prefect
-from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
-from acsync.outcome import SyncOutcome
-from acsync.report import report_lines
+from acsync.models import DatasetName, SyncResult
 from acsync.settings import DatabaseSettings
+from acsync.sync.report import report_lines
 
 UNTOLD = (
     "Prefect could not be told how this sync ended: its API does not answer, and the run there "
@@ -25,7 +24,7 @@ def run_sync(
     only: DatasetName | None = None,
     accept_shrink: bool = False,
     account: str | None = None,
-) -> SyncOutcome:
+) -> SyncResult:
     """Make one sync; raises LeaseHeld, or AcsyncError with the reason where it failed."""
     quiet_prefect()
     outcome = _run_flow(console, settings, only, accept_shrink, account)
@@ -40,12 +39,12 @@ def _run_flow(
     only: DatasetName | None,
     accept_shrink: bool,
     account: str | None,
-) -> SyncOutcome:
+) -> SyncResult:
+    from flows.reporting import hear_outcomes, prefect_is_away  # noqa: PLC0415  # as above
     from flows.sync_activecampaign import (  # noqa: PLC0415  # after run_sync's settings
         TURNED_AWAY,
         sync_activecampaign,
     )
-    from flows.telling import hear_outcomes, prefect_is_away  # noqa: PLC0415  # as above
 
     with hear_outcomes() as heard, watch_progress(console, settings):
         try:
@@ -57,12 +56,12 @@ def _run_flow(
     if state.name == TURNED_AWAY:
         raise LeaseHeld(state.message or "another sync is running")
     outcome = state.result(raise_on_failure=False)
-    if not isinstance(outcome, SyncOutcome):
+    if not isinstance(outcome, SyncResult):
         raise outcome if isinstance(outcome, AcsyncError) else AcsyncError(state.message or "")
     return outcome
 
 
-def _take_heard(heard: Sequence[SyncOutcome]) -> SyncOutcome:
+def _take_heard(heard: Sequence[SyncResult]) -> SyncResult:
     """Give the outcome that Prefect could not be told; raises AcsyncError where there is none."""
     if not heard:
         raise AcsyncError(

@@ -9,8 +9,8 @@ from acsync.cli.children import Children
 from acsync.cli.demo import print_plain
 from acsync.cli.following import follow_syncs
 from acsync.cli.local_environment import Local, choose_local
+from acsync.cli.prefect_logging import quiet_prefect
 from acsync.cli.programs import foundations, services
-from acsync.cli.quiet import quiet_prefect
 from acsync.settings import DatabaseSettings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import open_database

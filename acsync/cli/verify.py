@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import orjson
 
-from acsync.datasets import DATASETS, DatasetName, Record
+from acsync.models import DATASETS, DatasetName, Record
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.staging import published_ids, published_records
@@ -52,6 +52,6 @@ def _compare_dataset(database: Database, account: Account, name: DatasetName) ->
 
 
 def _plain(record: Record) -> Record:
-    """Turn the simulator's ready-made pieces of JSON into values."""
+    """Turn the simulator's ready-made pages of JSON into values."""
     plain: Record = json.loads(orjson.dumps(record), parse_float=Decimal)
     return plain

@@ -7,15 +7,15 @@ from typing import Any
 
 import orjson
 
-from acsync.datasets import Record
-from acsync.errors import WalkBroken
+from acsync.errors import PaginationError
+from acsync.models import Record
 
 HASH_BYTES = 16
 REPLACEMENT = "\ufffd"
-MOST_DIGITS = 131_072
-MOST_DECIMALS = 16_383
+MAX_DIGITS = 131_072
+MAX_DECIMALS = 16_383
 """What Postgres' numeric, and so jsonb, holds before and behind the decimal point."""
-MOST_LEVELS = 254
+MAX_LEVELS = 254
 """How deep orjson writes nested JSON."""
 
 
@@ -33,7 +33,7 @@ def encode(record: Record) -> EnrichedRecord:
     """Encode with sorted keys, since the API's key order is not fixed.
 
     What jsonb cannot hold (NUL, half a surrogate pair) is taken out and counted. Raises
-    WalkBroken for a record that cannot be written at all.
+    PaginationError for a record that cannot be written at all.
     """
     try:
         body, cleaned = _dump(record), 0
@@ -54,8 +54,8 @@ def _dump_clean(record: Record) -> tuple[bytes, int]:
     try:
         return _dump(cleaner.clean(record)), cleaner.removed
     except (orjson.JSONEncodeError, RecursionError) as error:
-        raise WalkBroken(
-            f"The record with id {record['id']} cannot be stored as JSON ({error}; {MOST_LEVELS} "
+        raise PaginationError(
+            f"The record with id {record['id']} cannot be stored as JSON ({error}; {MAX_LEVELS} "
             "levels are possible). Nothing is published without it; look at it in ActiveCampaign."
         ) from None
 
@@ -68,9 +68,9 @@ def _write_decimal(value: Any) -> Any:
     if not isinstance(value, Decimal):
         raise TypeError(f"{type(value).__name__} is not JSON")
     exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -MOST_DECIMALS:
+    if not isinstance(exponent, int) or exponent < -MAX_DECIMALS:
         return str(value)
-    return orjson.Fragment(f"{value:f}") if value.adjusted() < MOST_DIGITS else str(value)
+    return orjson.Fragment(f"{value:f}") if value.adjusted() < MAX_DIGITS else str(value)
 
 
 class Cleaner:

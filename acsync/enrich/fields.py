@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from acsync.datasets import Record
 from acsync.enrich.encoding import Cleaner
+from acsync.models import Record
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from acsync.datasets import DatasetName, ListingName, Record
 from acsync.enrich.encoding import Cleaner
 from acsync.enrich.fields import catalogue_fields, contact_values, deal_values, join_fields
+from acsync.models import DatasetName, ListingName, Record
 
 PIPELINE_KEYS = ("id", "title", "currency")
 STAGE_KEYS = ("id", "title", "order", "dealOrder", "group")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from acsync.datasets import DatasetName, Record
+from acsync.models import DatasetName, Record
 from acsync.simulator.arrangement import Arrangement, ByEmail, without_order
 from acsync.simulator.breakage import Faults
 from acsync.simulator.calls import Statistics

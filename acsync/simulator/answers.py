@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from acsync.datasets import DATASETS, LISTINGS, Dataset, Listing, ListingName, Record
+from acsync.models import DATASETS, LISTINGS, Dataset, Listing, ListingName, Record
 from acsync.simulator.account import Account
 from acsync.simulator.calls import Answer, Call
 from acsync.simulator.population import Order, Selected, Window

@@ -9,7 +9,7 @@ from typing import Literal
 
 import orjson
 
-from acsync.datasets import Record
+from acsync.models import Record
 
 LOG_LENGTH = 20_000
 

@@ -1,6 +1,6 @@
 """Invent contacts: the row of each id and version, and its custom field values."""
 
-from acsync.datasets import Record
+from acsync.models import Record
 from acsync.simulator import texts
 from acsync.simulator.chance import draw
 from acsync.simulator.fields import contact_fields

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from acsync.datasets import Record
+from acsync.models import Record
 from acsync.simulator import texts
 from acsync.simulator.chance import draw
 from acsync.simulator.fields import Field, deal_fields

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from acsync.datasets import Record
+from acsync.models import Record
 from acsync.simulator.links import Links
 from acsync.simulator.moments import NAIVE, STAMPS
 

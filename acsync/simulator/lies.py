@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from random import Random
 
-from acsync.datasets import DATASETS, Record
+from acsync.models import DATASETS, Record
 from acsync.simulator.breakage import Fault
 from acsync.simulator.calls import Answer, Call
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from acsync.datasets import ListingName, Record
+from acsync.models import ListingName, Record
 from acsync.simulator import fields
 from acsync.simulator.links import Links
 from acsync.simulator.moments import STAMPS, ZERO_TIME

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from acsync.errors import SchemaOutdated, StoreError
 from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
-from acsync.store.statements import quote, run, schema_of
+from acsync.store.sql import quote, run, schema_of
 
 SCHEMA_REVISION = "0002"
 """The revision of the tables that this code reads and writes; Alembic's head, says a test."""

@@ -16,11 +16,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from acsync.errors import AcsyncError, LeaseHeld, LeaseLost
+from acsync.models import Sync
 from acsync.store.database import Database
-from acsync.store.opening import Sync, abandon_open_syncs, open_log
-from acsync.store.statements import run
-
-__all__ = ["Lease", "Sync", "keep_lease", "require_lease", "start_sync"]
+from acsync.store.sql import run
+from acsync.store.sync_log import abandon_open_syncs, open_log
 
 logger = logging.getLogger(__name__)
 

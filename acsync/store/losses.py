@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from acsync.datasets import DatasetName
+from acsync.models import DatasetName, Sync
 from acsync.store.database import Database
-from acsync.store.lease import Sync
+from acsync.store.sql import run
 from acsync.store.staged_ids import STAGED_IDS, forbid_nested_loops
-from acsync.store.statements import run
 
 EXPLAINED = "jsonb_path_exists({record}, '$.customFields.*.fieldType ? (@ != null)')"
 """A record has a custom field whose definition is known: values can go, and definitions too."""

@@ -4,10 +4,10 @@ Staged slices are intervals of ids that were read, at whatever moment; with the 
 cut from, and compared with the same snapshot, they prove as much for the successor.
 """
 
-from acsync.datasets import DatasetName
+from acsync.models import DatasetName, Sync
 from acsync.store.database import Database
-from acsync.store.lease import Sync, require_lease
-from acsync.store.statements import run
+from acsync.store.lease import require_lease
+from acsync.store.sql import run
 
 STAGING = ("ac_staged_records", "ac_staged_slices", "ac_staged_plans")
 

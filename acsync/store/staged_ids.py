@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from acsync.store.statements import run
+from acsync.store.sql import run
 
 STAGED_IDS = """
     select distinct on (record_id) record_id, slice_no

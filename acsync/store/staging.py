@@ -10,12 +10,11 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DATASETS, DatasetName, Record
-from acsync.store.bulk import copy_rows
+from acsync.models import DATASETS, DatasetName, Record, Sync
 from acsync.store.database import Database
-from acsync.store.lease import Sync, require_lease
+from acsync.store.lease import require_lease
+from acsync.store.sql import copy_rows, run
 from acsync.store.staged_ids import STAGED_IDS, STAGED_MASKED, forbid_nested_loops
-from acsync.store.statements import run
 
 
 @dataclass(frozen=True)

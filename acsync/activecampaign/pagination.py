@@ -1,0 +1,171 @@
+"""Walk a collection so that no record is lost, whatever changes under the reader."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from acsync.activecampaign.bad_record import Position, describe_neighbourhood
+from acsync.activecampaign.client import ATTEMPTS, Client
+from acsync.activecampaign.planning import Interval, Slice, WalkPage
+from acsync.activecampaign.responses import Page
+from acsync.activecampaign.validation import (
+    LARGEST_ID,
+    record_id,
+    require_order,
+    require_possible,
+    require_sideload,
+)
+from acsync.errors import CallFailed, PaginationError
+from acsync.models import Dataset, Listing, Record
+
+END = LARGEST_ID
+"""Covered to here: nothing lies behind."""
+
+MAX_REPEATS = 2
+"""Pages in a row that may end no later than the one before: more is a server that repeats."""
+
+
+def read_listing(client: Client, listing: Listing, page_size: int) -> list[Record]:
+    """Read a small collection to its end: until a page has no row, whatever the total says.
+
+    Raises PaginationError where the pages do not add up. `/dealCustomFieldMeta` has no total, and
+    whether it honours `offset` is unknown: a first page that comes again ends the walk where it
+    had room left.
+    """
+    rows: dict[int, Record] = {}
+    offset = 0
+    while True:
+        page = client.get_page(listing.path, {"limit": page_size, "offset": offset})
+        fresh = {record_id(row): row for row in page.rows}
+        if not page.rows or fresh.keys() <= rows.keys():
+            break
+        rows.update(fresh)
+        offset += len(page.rows)
+    repeated = bool(page.rows)
+    if len(rows) < (page.total or 0) or (repeated and page.total is None and offset >= page_size):
+        raise PaginationError(
+            f"/{listing.path} gave {len(rows)} rows and then no other, but has "
+            f"{page.total or 'more'}. It is read again by the next sync."
+        )
+    return list(rows.values())
+
+
+def _without_end(page: WalkPage, through_id: int) -> WalkPage:
+    """Claim no ids behind the slice where the walk ended: records may appear there later."""
+    if page.covered.last < END:
+        return page
+    last = max(through_id, *page.ids, 0)
+    return replace(page, covered=Interval(page.covered.first, last))
+
+
+class Walk:
+    """The reading of one dataset through one client, `page_size` records asked for a page."""
+
+    def __init__(self, client: Client, dataset: Dataset, page_size: int) -> None:
+        self.client = client
+        self.dataset = dataset
+        self.page_size = page_size
+
+    def read_newest(self) -> WalkPage:
+        """Read the newest page; it has no ids where the account is empty."""
+        page = self._get("DESC", offset=0)
+        page.rows.reverse()
+        newest = self._piece(page)
+        require_possible(self.dataset, page.total, newest.newest_id)
+        return newest
+
+    def read_slice(self, wanted: Slice) -> Iterator[WalkPage]:
+        """Read one slice page by page; the pages' intervals together leave no gap."""
+        records = 0
+        for page in self._by_id(wanted) if self.dataset.keyset else self._by_offset(wanted):
+            yield _without_end(page, wanted.through_id)
+            records += len(page.ids)
+            if records >= wanted.records or page.covered.last >= wanted.through_id:
+                break
+
+    def _by_id(self, wanted: Slice) -> Iterator[WalkPage]:
+        """Go on behind the last id: nothing moves under this reader.
+
+        Only the first page of a slice is found by its offset, which spreads the slices evenly
+        however unevenly ids are spread.
+        """
+        cursor = wanted.after_id
+        if cursor is None:
+            page = self._piece(self._get(offset=wanted.offset), from_start=wanted.offset == 0)
+            if not page.ids and wanted.offset > 0:
+                return
+            yield page
+            cursor = page.covered.last
+        while cursor < END:
+            page = self._piece(self._get(id_greater=cursor), behind=cursor)
+            yield page
+            cursor = page.covered.last
+
+    def _by_offset(self, wanted: Slice) -> Iterator[WalkPage]:
+        """Go on by offset, each page sharing a record with what was read before it.
+
+        The offset moves by the rows received. A higher offset gives later records, also after
+        having stepped back; where it does not, the server repeats itself.
+        """
+        reach, offset, repeats = wanted.after_id, wanted.offset, 0
+        before = (-1, 0)
+        while reach is None or reach < END:
+            page, found_at = self._read_connected(reach, offset)
+            if not page.ids and found_at > 0:
+                return
+            if reach is None or page.covered.last > reach:
+                yield page
+                reach, repeats = page.covered.last, 0
+            elif len(page.ids) == 1:
+                yield WalkPage([], [], (), Interval(reach + 1, END), page.total)
+                return
+            elif found_at > before[0] and page.covered.last <= before[1]:
+                repeats += 1
+            if repeats > MAX_REPEATS:
+                raise PaginationError(
+                    f"/{self.dataset.path} repeats itself: offset {found_at} ends at id "
+                    f"{page.covered.last}, read before. Nothing can be published from this walk."
+                )
+            before = (found_at, page.covered.last)
+            offset = found_at + len(page.ids) - 1
+
+    def _read_connected(self, reach: int | None, offset: int) -> tuple[WalkPage, int]:
+        """Read at `offset`, or as far before it as it takes to share a record with `reach`.
+
+        A deletion moves later records up, so that a page can begin behind the next unread one.
+        """
+        step = self.page_size - 1
+        while True:
+            page = self._piece(self._get(offset=offset), from_start=offset == 0)
+            if reach is None or offset == 0 or (page.ids and page.ids[0] <= reach + 1):
+                return page, offset
+            offset, step = max(offset - step, 0), step * 2
+
+    def _get(self, order: str = "ASC", **position: int) -> Page:
+        """Read a page; where it does not come, find the record that it does not come for."""
+
+        def read_ids(part: Position, rows: int) -> tuple[int, ...]:
+            return tuple(map(record_id, self._ask(order, part, rows, attempts=1).rows))
+
+        try:
+            return self._ask(order, position, self.page_size, ATTEMPTS)
+        except CallFailed as failed:
+            where = describe_neighbourhood(read_ids, position, self.page_size)
+            raise CallFailed(f"{failed} {where}".rstrip()) from None
+
+    def _ask(self, order: str, position: Position, rows: int, attempts: int) -> Page:
+        return self.client.get_page(
+            self.dataset.path,
+            {"limit": rows, "orders[id]": order, "include": self.dataset.sideload, **position},
+            attempts,
+        )
+
+    def _piece(self, page: Page, *, from_start: bool = False, behind: int = 0) -> WalkPage:
+        """Check a page in ascending order, and say which ids it covers."""
+        ids = tuple(record_id(row) for row in page.rows)
+        require_order(self.dataset, ids, behind)
+        values = page.sideloads.get(self.dataset.sideload, [])
+        require_sideload(self.dataset, page.rows, values)
+        first = behind + 1 if from_start or behind or not ids else ids[0]
+        return WalkPage(
+            page.rows, values, ids, Interval(first, ids[-1] if ids else END), page.total
+        )

@@ -1,0 +1,1 @@
+"""Look at everything a sync needs, and change nothing."""

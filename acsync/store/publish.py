@@ -1,0 +1,145 @@
+"""Publish a dataset: close what vanished or changed, add what is new, and count it.
+
+A version is part of the snapshot of sync n where valid_from <= n and valid_to is null or > n.
+Nothing is locked against readers, and no table is made, renamed or emptied.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from sqlalchemy import Connection
+
+from acsync.errors import StoreError
+from acsync.models import Changes, DatasetName, Sync
+from acsync.store.database import Database
+from acsync.store.sql import run
+from acsync.store.staged_ids import STAGED_IDS, STAGED_MASKED, forbid_nested_loops
+
+STAGED = f"with staged as materialized ({STAGED_IDS})"
+
+CLOSE_VANISHED = f"""
+    {STAGED}
+    update {{versions}} as version set valid_to = :sync_no
+    where version.valid_to is null
+      and not exists (select from staged where staged.record_id = version.record_id)
+"""
+
+CHANGED = f"""
+    {STAGED},
+    changed as materialized (
+        select record_id, body.hash, body.record
+        from {{schema}}.ac_staged_records as body join staged using (slice_no, record_id)
+        where body.sync_no = :sync_no and body.data_type = :data_type
+    )
+"""
+
+CLOSE_CHANGED = f"""
+    {CHANGED}
+    update {{versions}} as version set valid_to = :sync_no
+    from changed
+    where version.valid_to is null
+      and version.record_id = changed.record_id and version.hash <> changed.hash
+"""
+
+# The empty object changes nothing, but unpacks the record once for all generated columns.
+ADD_VERSIONS = f"""
+    {CHANGED}
+    insert into {{versions}} (record_id, valid_from, hash, record)
+    select record_id, :sync_no, hash, record || '{{}}'
+    from changed
+    where not exists (
+        select from {{versions}} as version
+        where version.record_id = changed.record_id and version.valid_to is null
+    )
+"""
+
+COUNT_STAGED = f"""
+    {STAGED}
+    select (select count(*) from staged) as records, ({STAGED_MASKED}) as masked
+"""
+
+
+def publish_dataset(
+    connection: Connection, sync: Sync, name: DatasetName, duration_ms: int
+) -> Changes:
+    """Make what is staged the snapshot, visible when the caller's transaction commits.
+
+    The caller holds the lease in the same transaction. Raises StoreError at a second try.
+    """
+    _require_unpublished(connection, sync, name)
+    forbid_nested_loops(connection)
+    deleted = run(connection, CLOSE_VANISHED, name, sync_no=sync.number).rowcount
+    updated = run(connection, CLOSE_CHANGED, name, sync_no=sync.number).rowcount
+    written = run(connection, ADD_VERSIONS, name, sync_no=sync.number).rowcount
+    counted = run(connection, COUNT_STAGED, name, sync_no=sync.number).one()
+    run(
+        connection,
+        """
+        insert into {schema}.ac_published
+            (data_type, sync_no, sync_id, synced_at, record_count, duration_ms)
+        values (:data_type, :sync_no, :sync_id, now(), :record_count, :duration_ms)
+        """,
+        name,
+        sync_no=sync.number,
+        sync_id=sync.sync_id,
+        record_count=counted.records,
+        duration_ms=duration_ms,
+    )
+    return Changes(counted.records, written - updated, updated, deleted, counted.masked)
+
+
+def _require_unpublished(connection: Connection, sync: Sync, name: DatasetName) -> None:
+    newest = run(
+        connection,
+        "select max(sync_no) from {schema}.ac_published where data_type = :data_type",
+        name,
+    ).scalar()
+    if newest is not None and newest >= sync.number:
+        raise StoreError(
+            f"The {name} of {sync.sync_id} are published already, or newer ones are. Nothing was "
+            "changed; start a new sync."
+        )
+
+
+def retire_versions(connection: Connection, name: DatasetName, keep: int) -> None:
+    """Forget all but the last `keep` published syncs.
+
+    What the oldest kept sync closed stays, to show what it changed.
+    """
+    oldest = run(
+        connection,
+        """
+        select min(sync_no) from (
+            select sync_no from {schema}.ac_published
+            where data_type = :data_type order by sync_no desc limit :keep
+        ) as kept
+        """,
+        name,
+        keep=keep,
+    ).scalar()
+    run(
+        connection,
+        "delete from {schema}.ac_published where data_type = :data_type and sync_no < :oldest",
+        name,
+        oldest=oldest,
+    )
+    run(connection, "delete from {versions} where valid_to < :oldest", name, oldest=oldest)
+
+
+def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
+    """Give the richest of each dataset's first records, as indented JSON under a title.
+
+    `sizes` says how many; the links of a record are left out, being half of it.
+    """
+    sql = """
+        select record_count, jsonb_pretty(record - 'links')
+        from (select * from {versions} where valid_to is null order by record_id limit 1000)
+            as version,
+            (select record_count from {schema}.ac_published
+             where data_type = :data_type order by sync_no desc limit 1) as published
+        order by length(custom_fields::text) desc, record_id
+        limit :size
+    """
+    with database.begin() as connection:
+        for name, size in sizes.items():
+            for count, record in run(connection, sql, name, size=size):
+                yield f"one of {count:,} {name}, without its links", record

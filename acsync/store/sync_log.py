@@ -1,0 +1,132 @@
+"""Write down how each sync went: a row that is opened at its start and closed at its end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from acsync.models import Calls, DatasetName, DatasetResult, Sync
+from acsync.store.database import Database
+from acsync.store.sql import run
+
+RESUMABLE_MINUTES = 15
+
+UNUSABLE_PLANS = f"""
+    delete from {{schema}}.ac_staged_plans as plan
+    where planned_at < clock_timestamp() - interval '{RESUMABLE_MINUTES} minutes'
+       or exists (
+           select from {{schema}}.ac_published as published
+           where published.data_type = plan.data_type and published.sync_no >= plan.sync_no
+       )
+"""
+"""What is staged was compared with the snapshot: once a newer one is published, it is void."""
+
+
+def abandon_open_syncs(connection: Connection) -> None:
+    """Close log rows whose sync died, and drop all staging that nobody can go on with."""
+    reason = "abandoned: the sync ended without saying why, and its lease ran out"
+    run(
+        connection,
+        """
+        update {schema}.ac_sync_logs
+        set overall_success = false, finished_at = clock_timestamp(),
+            contacts_success = coalesce(contacts_success, false),
+            contacts_error = case when contacts_success then contacts_error else :reason end,
+            deals_success = coalesce(deals_success, false),
+            deals_error = case when deals_success then deals_error else :reason end
+        where overall_success is null
+        """,
+        reason=reason,
+    )
+    run(connection, UNUSABLE_PLANS)
+    for table in ("ac_staged_records", "ac_staged_slices"):
+        run(
+            connection,
+            f"delete from {{schema}}.{table} as staged where not exists ("
+            "select from {schema}.ac_staged_plans as plan "
+            "where plan.data_type = staged.data_type and plan.sync_no = staged.sync_no)",
+        )
+
+
+def open_log(connection: Connection, flow_run_id: str | None) -> Sync:
+    """Write the log row; the lease's lock lets no two syncs choose an id at the same time."""
+    row = run(
+        connection,
+        """
+        insert into {schema}.ac_sync_logs (sync_id, "timestamp", flow_run_id)
+        select 'sync-' || greatest(
+                   floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
+                   (select substr(sync_id, 6)::bigint + 1
+                    from {schema}.ac_sync_logs order by id desc limit 1)
+               ), clock_timestamp(), :flow_run_id
+        returning id, sync_id, "timestamp"
+        """,
+        flow_run_id=flow_run_id,
+    ).one()
+    return Sync(row.id, row.sync_id, row.timestamp)
+
+
+def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int) -> None:
+    """Note how many records a dataset is expected to have, for the progress."""
+    with database.begin() as connection:
+        _update_log(connection, sync, {f"{name}_expected": expected})
+
+
+def finish_log(
+    connection: Connection,
+    sync: Sync,
+    outcomes: Mapping[DatasetName, DatasetResult],
+    calls: Calls,
+) -> None:
+    """Close the log row; a dataset that was not asked for keeps its nulls.
+
+    A row that a successor closed as abandoned stays as it is.
+    """
+    values: dict[str, Any] = {
+        "overall_success": all(outcome.success for outcome in outcomes.values()),
+        "api_calls": calls.calls,
+        "retries": calls.retries,
+        "rate_limited": calls.rate_limited,
+        "learned_rate": calls.learned_rate,
+    }
+    for name, outcome in outcomes.items():
+        values |= _dataset_values(name, outcome)
+    _update_log(connection, sync, values)
+    run(
+        connection,
+        """
+        update {schema}.ac_sync_logs
+        set finished_at = clock_timestamp(), total_duration_ms =
+            floor(extract(epoch from clock_timestamp() - "timestamp") * 1000)::bigint
+        where id = :number and finished_at is null
+        """,
+        number=sync.number,
+    )
+
+
+def _dataset_values(name: DatasetName, outcome: DatasetResult) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "success": outcome.success,
+        "error": outcome.error,
+        "duration_ms": outcome.duration_ms,
+    }
+    if changes := outcome.changes:
+        values |= {
+            "count": changes.records,
+            "added": changes.added,
+            "updated": changes.updated,
+            "deleted": changes.deleted,
+            "masked": changes.masked,
+        }
+    return {f"{name}_{key}": value for key, value in values.items()}
+
+
+def _update_log(connection: Connection, sync: Sync, values: Mapping[str, Any]) -> None:
+    assignments = ", ".join(f"{column} = :{column}" for column in values)
+    run(
+        connection,
+        f"update {{schema}}.ac_sync_logs set {assignments} "
+        "where id = :number and overall_success is null",
+        number=sync.number,
+        **values,
+    )

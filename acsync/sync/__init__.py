@@ -1,0 +1,1 @@
+"""The product: one sync as steps, plain functions over values; no Prefect."""

@@ -1,0 +1,194 @@
+"""The image, without an engine: its build is done in a folder, its commands run as they stand."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.server import serve
+from acsync.store.database import Database
+from tests.integration.test_crashes import in_copying
+from tests.support.debian import require_program
+from tests.support.dockerfile import ROOT, build, command_of, environment_of
+from tests.support.image import Image, stop
+from tests.support.prefect_server import free_port, prefect_server
+from tests.support.store_syncs import fetch
+
+DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build what the image holds."""
+    return build(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+def image(installed: Path, tmp_path: Path) -> Image:
+    """Give the image's environment with folders of this machine in it, and nothing else."""
+    require_program("tini", "tini")
+    return Image(
+        {
+            **environment_of(),
+            "PATH": os.pathsep.join([str(installed / "bin"), os.environ["PATH"]]),
+            "ACSYNC_DATA_DIR": str(tmp_path),
+            "PREFECT_HOME": str(tmp_path / "prefect"),
+            "PREFECT_WORKER_WEBSERVER_PORT": str(free_port()),
+        },
+        tmp_path,
+    )
+
+
+def test_the_image_holds_the_locked_packages_and_no_other(installed: Path) -> None:
+    """No pip, no build tools, no tests: what is not there can be neither outdated nor abused."""
+    (packages,) = installed.glob("lib/python3*/site-packages")
+    pins = re.findall(r"^([a-z].*?==.*?) ?\\?$", (ROOT / "requirements.lock").read_text(), re.M)
+    locked = [Requirement(pin) for pin in pins]
+    names = {one.name for one in locked if one.marker is None or one.marker.evaluate()}
+
+    assert {
+        canonicalize_name(path.name.split("-")[0]) for path in packages.glob("*.dist-info")
+    } == names | {"acsync"}
+    assert not (packages / "tests").exists()
+
+
+def test_any_command_runs_in_it(image: Image, installed: Path) -> None:
+    """From a folder without the repository, in an environment without anything."""
+    helped = image.run("acsync", "--help")
+    imported = image.run("python", "-c", "import flows.sync_activecampaign as f; print(f.__file__)")
+
+    assert helped.returncode == 0, helped.stderr
+    assert Path(imported.stdout.strip()).is_relative_to(installed)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Run a Prefect server whose work pool is this module's alone."""
+    with (
+        prefect_server(tmp_path_factory.mktemp("prefect")) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take an account that is copied for long enough to be stopped in the middle."""
+    return AccountOptions(contacts=4_000, deals=4_000, rate_limit=None, latency_seconds=0.2)
+
+
+@pytest.fixture
+def connected(
+    image: Image, account: Account, database_url: str, server: httpx.Client
+) -> Iterator[Image]:
+    """Deploy to the server, from the image, with nothing scheduled; the account is served."""
+    with serve(account) as url:
+        image.environment.update(
+            PREFECT_API_URL=str(server.base_url).rstrip("/"),
+            PREFECT_WORKER_QUERY_SECONDS="1",
+            AC_API_URL=url,
+            AC_API_KEY=account.options.api_key,
+            POSTGRES_URL=database_url,
+            LIMIT_PER_PAGE="20",
+            AC_RATE_LIMIT="100",
+        )
+        deployed = image.run("acsync", "deploy")
+        assert deployed.returncode == 0, deployed.stderr
+        deployment = server.get(DEPLOYMENT).raise_for_status().json()["id"]
+        server.patch(f"/deployments/{deployment}", json={"paused": True}).raise_for_status()
+        yield image
+
+
+@pytest.fixture
+def copying(account: Account) -> Callable[[], bool]:
+    """Wait until the sync reads slices."""
+    reached = threading.Event()
+    account.on_call(in_copying, reached.set)
+    return lambda: reached.wait(60)
+
+
+def run_sync(server: httpx.Client) -> str:
+    """Ask for a run of the deployment, and give its id."""
+    deployment = server.get(DEPLOYMENT).raise_for_status().json()["id"]
+    run = server.post(f"/deployments/{deployment}/create_flow_run", json={}).raise_for_status()
+    return str(run.json()["id"])
+
+
+def state_of(server: httpx.Client, run: str) -> tuple[Any, ...]:
+    state = server.get(f"/flow_runs/{run}").raise_for_status().json()["state"]
+    return state["type"], state["name"], state["message"]
+
+
+def require_closed(database: Database) -> None:
+    """See that the stopped sync closed its log row and gave the lease back."""
+    assert fetch(database, "select overall_success from ac_sync_logs") == [(False,)]
+    assert fetch(database, "select sync_no, holder from ac_lease") == [(None, None)]
+
+
+def is_healthy(image: Image) -> bool:
+    return image.run(*command_of("HEALTHCHECK")).returncode == 0
+
+
+def test_a_worker_that_is_stopped_lets_its_sync_close_its_row(
+    connected: Image,
+    copying: Callable[[], bool],
+    server: httpx.Client,
+    database: Database,
+) -> None:
+    """Every deployment stops containers; Prefect's own worker kills its runs then."""
+    with connected.start(*command_of("CMD")) as container:
+        run = run_sync(server)
+        assert copying(), (connected.home / "container.log").read_text()
+        assert is_healthy(connected)
+
+        assert stop(container) == []
+
+    assert container.returncode == 0
+    require_closed(database)
+    assert state_of(server, run) == (
+        "CRASHED",
+        "Crashed",
+        "Execution was aborted by a termination signal.",
+    )
+    assert not is_healthy(connected)
+
+
+def test_an_idle_worker_that_is_stopped_ends_at_once(connected: Image) -> None:
+    """It is most of its life."""
+    with connected.start(*command_of("CMD")) as container:
+        until = time.monotonic() + 60
+        while not is_healthy(connected):
+            assert time.monotonic() < until, (connected.home / "container.log").read_text()
+            time.sleep(0.5)
+
+        assert stop(container) == []
+
+    assert container.returncode == 0
+
+
+def test_a_container_of_one_run_that_is_stopped_has_it_scheduled_anew(
+    connected: Image,
+    copying: Callable[[], bool],
+    server: httpx.Client,
+    database: Database,
+) -> None:
+    """Docker and Kubernetes work pools start a run so, with its id in the environment."""
+    run = run_sync(server)
+    words = ("prefect", "flow-run", "execute")
+    with connected.start(*words, PREFECT__FLOW_RUN_ID=run) as container:
+        assert copying(), (connected.home / "container.log").read_text()
+
+        assert stop(container) == []
+
+    assert container.returncode == 0
+    require_closed(database)
+    assert state_of(server, run) == ("SCHEDULED", "AwaitingRetry", None)

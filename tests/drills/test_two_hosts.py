@@ -1,0 +1,146 @@
+"""Two hosts share nothing but Postgres: what one holds when it dies or is cut off goes on."""
+
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+import migrations
+from acsync.simulator.account import Account
+from acsync.simulator.server import Server
+from acsync.store.database import Database
+from acsync.store.embedded import _wheel
+from tests.conftest import Postgres
+from tests.integration.test_crashes import LEFT_OVERS, SNAPSHOT, in_copying
+from tests.integration.test_sync_flow import assert_exact
+from tests.support import commands
+from tests.support.hosts import HUB_ADDRESS, Host, made_hosts
+from tests.support.own_postgres import own_postgres
+from tests.support.prefect_server import free_port, prefect_server
+from tests.support.store_syncs import fetch
+
+pytestmark = pytest.mark.hosts
+
+ACCOUNT_PORT = 8765
+EXPIRED = "update ac_lease set renewed_at = clock_timestamp() - interval '91 seconds'"
+HELD = (
+    r"sync-\d+ is running since .* held by flow run .* on host-a\. Wait for it; "
+    r"if it died, its lease is free within two minutes\.\n"
+)
+
+
+def listen(data_dir: Path) -> None:
+    """Restart the embedded Postgres so that it also listens on the hub's address."""
+    folder = data_dir / "postgres"
+    with (folder / "pg_hba.conf").open("a") as rules:
+        rules.write("host all all 10.77.0.0/24 trust\n")
+    wheel = _wheel()
+    server = wheel.get_server(folder, cleanup_mode=None)
+    options = f"-h {HUB_ADDRESS} -k {server.get_postmaster_info().socket_dir}"
+    words = ["-w", "-m", "fast", "-l", str(folder / "log"), "-o", options, "restart"]
+    wheel.pg_ctl(words, pgdata=folder, user=server.system_user)
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, ...]]:
+    """Make a hub and two hosts, and stay in the hub."""
+    with made_hosts("host-a", "host-b") as (hub, *hosts), hub.entered():
+        yield hub, *hosts
+
+
+@pytest.fixture
+def database(
+    hosts: tuple[Host, ...],
+    account: Account,
+    postgres: Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Database]:
+    """Serve Postgres and Prefect in the hub, and the account on each host's own loopback."""
+    folder = tmp_path_factory.mktemp("hub")
+    with ExitStack() as stack:
+        server = stack.enter_context(own_postgres(folder))
+        listen(folder)
+        monkeypatch.setenv("PREFECT_SERVER_API_HOST", "0.0.0.0")  # noqa: S104  # of the hub
+        port = free_port()
+        stack.enter_context(prefect_server(folder / "prefect", port))
+        for host in hosts[1:]:
+            with host.entered():
+                simulator = Server(account, ACCOUNT_PORT)
+            simulator.start()
+            stack.callback(simulator.stop)
+        monkeypatch.setenv("PREFECT_API_URL", f"http://{HUB_ADDRESS}:{port}/api")
+        monkeypatch.setenv("POSTGRES_URL", f"postgresql://postgres@{HUB_ADDRESS}/acsync")
+        monkeypatch.setenv("AC_API_URL", f"http://127.0.0.1:{ACCOUNT_PORT}")
+        monkeypatch.setenv("AC_API_KEY", account.options.api_key)
+        monkeypatch.setenv("LIMIT_PER_PAGE", "20")
+        monkeypatch.setenv("AC_RATE_LIMIT", "100")
+        opened = stack.enter_context(closing(postgres.open(server.url)))
+        migrations.upgrade(opened)
+        yield opened
+
+
+def start_held(host: Host, account: Account) -> "tuple[subprocess.Popen[str], Callable[[], None]]":
+    """Start a sync that stops in the middle of copying until it is released."""
+    copying, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        copying.set()
+        released.wait(60)
+
+    account.on_call(in_copying, hold)
+    process = host.start("sync")
+    assert copying.wait(60)
+    return process, released.set
+
+
+def test_a_host_is_turned_away_by_the_other_and_takes_over_when_that_dies(
+    hosts: tuple[Host, ...], account: Account, database: Database
+) -> None:
+    """The message names the host to look at; nothing but the lease tells that it is dead."""
+    _, host_a, host_b = hosts
+    held, release = start_held(host_a, account)
+
+    turned_away = commands.wait(host_b.start("sync"))
+    held.kill()
+    commands.wait(held)
+    release()
+    fetch(database, EXPIRED)
+    done = commands.wait(host_b.start("sync"))
+
+    assert turned_away.returncode == 3
+    assert re.fullmatch(HELD, turned_away.stderr), turned_away.stderr
+    assert done.returncode == 0, done.stderr
+    assert_exact(database, account)
+    assert fetch(database, "select overall_success from ac_sync_logs order by id") == [
+        (False,),
+        (True,),
+    ]
+    assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
+
+
+def test_a_host_that_was_cut_off_and_comes_back_publishes_nothing(
+    hosts: tuple[Host, ...], account: Account, database: Database
+) -> None:
+    """It cannot know that it was taken for dead; the lease in Postgres does."""
+    hub, host_a, host_b = hosts
+    cut_off, release = start_held(host_a, account)
+
+    hub.ip("link", "set", host_a.cable, "down")
+    fetch(database, EXPIRED)
+    done = commands.wait(host_b.start("sync"))
+    published = fetch(database, SNAPSHOT)
+    hub.ip("link", "set", host_a.cable, "up")
+    release()
+    late = commands.wait(cut_off)
+
+    assert done.returncode == 0, done.stderr
+    assert late.returncode == 1
+    assert "lost its lease" in late.stderr
+    assert fetch(database, SNAPSHOT) == published
+    assert_exact(database, account)
+    assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]

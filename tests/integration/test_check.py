@@ -1,0 +1,623 @@
+"""`acsync check` finds what would break a sync, says what to do about it, and changes nothing."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import StringIO
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TypeAlias
+
+import psutil
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from rich.console import Console
+
+from acsync.cli.check import run_check
+from acsync.errors import AcsyncError, SettingsError
+from acsync.preflight.database import TABLES
+from acsync.settings import read_settings
+from acsync.simulator import failures, lies
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.faults import Fault, on_path
+from acsync.simulator.server import serve
+from acsync.store.database import Database
+from acsync.store.embedded import USER
+from acsync.store.lease import keep_lease, start_sync
+from flows.deployment import WORK_POOL, deploy
+from tests.conftest import Postgres, Sync
+from tests.integration.test_cli import acsync
+from tests.integration.test_grants import execute, url_of
+from tests.support.pgbouncer import pgbouncer
+from tests.support.prefect_server import free_port, prefect_server
+from tests.support.tls_postgres import tls_postgres
+
+Row: TypeAlias = tuple[str, str, str]
+
+KEY = "k3y-0f-the-acc0unt-7a1b2c3d"
+PASSWORD = "pa55word"
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take few records, so that all checks last a second, yet more than the sampled pages hold."""
+    return AccountOptions(
+        contacts=70, deals=60, api_key=KEY, rate_limit=None, masked_share=0, users=2
+    )
+
+
+@dataclass
+class Checked:
+    """What one check printed and how it ended."""
+
+    said: str
+    error: AcsyncError | None
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for line in self.said.splitlines():
+            if line.startswith("│"):
+                name, *row = (cell.strip() for cell in line.strip("│").split("│"))
+                self.rows[name] = (row[0], row[1], row[2] if row[2:] else "")
+
+    def not_ok(self) -> dict[str, str]:
+        """Give the checks that found something, but for those of Prefect."""
+        return {
+            name: row[0]
+            for name, row in self.rows.items()
+            if row[0] != "ok" and name not in ("Prefect API", *PREFECT_CHECKS)
+        }
+
+
+PREFECT_CHECKS = (
+    "deployment", "worker", "acsync: sync failed", "acsync: data is stale",
+    "acsync: run is lost", "alerts",
+)  # fmt: skip
+Check: TypeAlias = Callable[..., Checked]
+
+
+@pytest.fixture
+def check(
+    account: Account, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Check]:
+    """Serve the account, and give the command's body; words change its environment."""
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    with serve(account) as url:
+        environment = {
+            "AC_API_URL": url,
+            "AC_API_KEY": account.options.api_key,
+            "AC_RATE_LIMIT": "100",
+            "LIMIT_PER_PAGE": "20",
+            "POSTGRES_URL": database_url,
+            "ACSYNC_DATA_DIR": str(tmp_path),
+        }
+
+        def run(width: int = 400, **changes: str) -> Checked:
+            said = StringIO()
+            console = Console(file=said, width=width, markup=False, emoji=False, highlight=False)
+            try:
+                run_check(console, read_settings({**environment, **changes}))
+            except SettingsError:
+                raise
+            except AcsyncError as error:
+                return Checked(said.getvalue(), error)
+            return Checked(said.getvalue(), None)
+
+        yield run
+
+
+def everything_in(database: Database) -> dict[str, list[str]]:
+    """Give every row of every table there is, with when it was written."""
+    sql = "select table_name from information_schema.tables where table_schema = 'public'"
+    with database.begin() as connection:
+        names = connection.exec_driver_sql(sql).scalars().all()
+        return {
+            name: [
+                str(row) for row in connection.exec_driver_sql(f"select {name}::text from {name}")
+            ]
+            for name in names
+        }
+
+
+def runs_in_prefect() -> int:
+    with get_client(sync_client=True) as client:
+        return len(client.read_flow_runs(limit=200))
+
+
+# All is well
+
+
+def test_a_healthy_account_has_no_problem_and_nothing_is_written(
+    sync: Sync,
+    account: Account,
+    database: Database,
+    prefect_api: str,
+) -> None:
+    """The command itself, after a sync: status 0, though nothing is deployed; only GETs."""
+    assert sync().is_completed()
+    tables, runs = everything_in(database), runs_in_prefect()
+    calls = account.statistics.calls
+
+    done = acsync("check", PREFECT_API_URL=prefect_api, COLUMNS="400")
+
+    checked = Checked(done.stdout, None)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert {name: row[0] for name, row in checked.rows.items() if name not in PREFECT_CHECKS} == (
+        dict.fromkeys(
+            [
+                *("Postgres", "clock of Postgres", "schema", "rights", "URL and key"),
+                *("/fields", "/dealCustomFieldMeta", "/dealGroups", "/dealStages", "/users"),
+                *("/contacts", "contacts: custom fields", "/deals", "deals: custom fields"),
+                *("deals: masked", "rate limit", "clock of ActiveCampaign", "Prefect API"),
+            ],
+            "ok",
+        )
+    )
+    assert checked.rows["/contacts"] == ("ok", "70 contacts.", "")
+    assert checked.rows["deals: masked"][1].startswith("0 of 59 sampled records")
+    assert KEY not in done.stdout
+    # The account answers any other method with a 404.
+    assert set(account.statistics.by_status) == {200}
+    assert 50 < account.statistics.calls - calls < 70
+    assert (everything_in(database), runs_in_prefect()) == (tables, runs)
+
+
+def test_the_tables_that_are_checked_are_all_there_are(database: Database) -> None:
+    """A table added later must not be forgotten here."""
+    sql = "select tablename from pg_tables where schemaname = 'public'"
+    with database.begin() as connection:
+        found = connection.exec_driver_sql(sql).scalars().all()
+
+    assert sorted(found) == sorted([*TABLES, "alembic_version"])
+
+
+def test_missing_settings_are_exit_status_two() -> None:
+    """As for every command, and before anything is tried."""
+    done = acsync("check", AC_API_URL="", AC_API_KEY="")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "AC_API_URL" in done.stderr
+    assert "AC_API_KEY" in done.stderr
+
+
+# The account
+
+
+@pytest.mark.parametrize(
+    ("fault", "found", "row"),
+    [
+        pytest.param(
+            failures.forbidden().only(on_path("dealGroups")),
+            {"/dealGroups": "problem"},
+            ("/dealGroups", "status 403", "see the pipelines"),
+            id="a listing refused",
+        ),
+        pytest.param(
+            failures.status(403).only(on_path("deals")),
+            {"/deals": "problem"},
+            ("/deals", "Simulated status 403", "see the deals"),
+            id="a dataset refused",
+        ),
+        pytest.param(
+            lies.mask_all().only(on_path("deals")),
+            {"deals: masked": "warning"},
+            ("deals: masked", "59 of 59 sampled", "every pipeline"),
+            id="masked deals",
+        ),
+        pytest.param(
+            lies.ignore_parameter("include"),
+            {"/contacts": "problem", "/deals": "problem"},
+            ("/deals", "ignores include", ""),
+            id="include ignored",
+        ),
+        pytest.param(
+            lies.ignore_parameter("orders"),
+            {"/contacts": "problem", "/deals": "problem"},
+            ("/deals", "ignores orders[id]", ""),
+            id="orders ignored",
+        ),
+        pytest.param(
+            lies.ignore_parameter("id_greater").only(on_path("contacts")),
+            {"/contacts": "problem"},
+            ("/contacts", "ignores id_greater", ""),
+            id="id_greater ignored",
+        ),
+        pytest.param(
+            lies.fields_vanish(),
+            {"contacts: custom fields": "warning", "deals: custom fields": "warning"},
+            ("contacts: custom fields", "0 values came with 60 sampled", "AC_API_KEY see them"),
+            id="no custom field values",
+        ),
+        pytest.param(
+            lies.empty_dataset().only(on_path("deals")),
+            {"/deals": "warning"},
+            ("/deals", "There are no deals.", "If the account has deals"),
+            id="an empty dataset",
+        ),
+        pytest.param(
+            lies.empty_dataset().only(on_path("fields")),
+            {"/fields": "problem"},
+            ("/fields", "has 8", ""),
+            id="fields that are counted but not listed",
+        ),
+        pytest.param(
+            lies.without_meta().only(on_path("deals")),
+            {"/deals": "warning"},
+            ("/deals", "no total", "support"),
+            id="no total",
+        ),
+        pytest.param(
+            lies.page_cap(10).only(on_path("contacts")),
+            {"/contacts": "warning"},
+            ("/contacts", "A page has 10 of the 20", "LIMIT_PER_PAGE=10"),
+            id="short pages",
+        ),
+        pytest.param(
+            lies.clock_ahead(3600),
+            {"clock of ActiveCampaign": "warning"},
+            ("clock of ActiveCampaign", "s ahead of this machine's clock", "NTP"),
+            id="another time",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_account_is_found_beside_what_is_well(
+    check: Check,
+    account: Account,
+    fault: Fault,
+    found: dict[str, str],
+    row: Row,
+) -> None:
+    """Each fault is one or two findings with a remedy, and all else is still looked at."""
+    name, seen, remedy = row
+    account.faults.add(fault)
+
+    checked = check()
+
+    assert checked.not_ok() == found, checked.said
+    assert seen in checked.rows[name][1]
+    assert remedy in checked.rows[name][2]
+    assert all(checked.rows[name][2] for name in found)
+    assert (checked.error is not None) == ("problem" in found.values())
+    assert "rate limit" in checked.rows
+
+
+def test_a_wrong_key_is_one_finding_and_is_not_shown(check: Check, account: Account) -> None:
+    """Every path would say the same; four calls are enough to be sure."""
+    checked = check(AC_API_KEY="an0ther-k3y")
+
+    assert checked.not_ok() == {"URL and key": "problem"}
+    assert "AC_API_KEY" in checked.rows["URL and key"][2]
+    assert "/contacts" not in checked.rows
+    assert account.statistics.by_status == {403: 4}
+    assert "an0ther-k3y" not in f"{checked.said} {checked.error}"
+    assert str(checked.error).startswith("1 of ")
+
+
+def test_an_account_that_is_not_there_hides_no_other_finding(check: Check) -> None:
+    checked = check(AC_API_URL=f"http://127.0.0.1:{free_port()}")
+
+    assert checked.not_ok() == {"URL and key": "problem"}
+    assert "ConnectError" in checked.rows["URL and key"][1]
+    assert checked.rows["rights"][0] == "ok"
+
+
+def test_a_name_that_the_account_sends_cannot_move_the_terminal(
+    check: Check, account: Account
+) -> None:
+    """Whoever may name users must not write on the screen of who runs the check."""
+    account.metadata.listings["users"][0]["username"] = "\x1b[2J[red]admin\n│ rights"
+
+    checked = check()
+
+    assert "\x1b" not in checked.said
+    assert "[2J[red]admin │ rights." in checked.said
+
+
+# The pace
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=9, deals=9, rate_limit=5)])
+def test_a_lower_limit_is_found_by_a_burst_that_ends_with_it(
+    check: Check, account: Account
+) -> None:
+    """The true limit comes from the refusal; hardly more calls are refused than it takes to see."""
+    checked = check(AC_RATE_LIMIT="20")
+
+    standing, seen, remedy = checked.rows["rate limit"]
+    assert (standing, checked.error) == ("warning", None), checked.said
+    assert "naming a limit of 5" in seen
+    assert "AC_RATE_LIMIT=5," in remedy
+    assert 1 <= account.statistics.refused <= 4
+
+
+def test_the_rate_that_the_last_sync_learned_is_told(check: Check, database: Database) -> None:
+    """A burst of two seconds says less than a sync of some minutes."""
+    execute(
+        database,
+        "insert into ac_sync_logs (sync_id, timestamp, finished_at, api_calls, learned_rate) "
+        "values ('sync-1', now(), now(), 1600, 4.75)",
+    )
+
+    checked = check()
+
+    assert checked.not_ok() == {"rate limit": "warning"}
+    assert "no more than 4.8" in checked.rows["rate limit"][1]
+    assert "AC_RATE_LIMIT=4.8," in checked.rows["rate limit"][2]
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=9, deals=9, rate_limit=10)])
+def test_a_running_sync_is_left_its_calls(
+    check: Check, account: Account, database: Database
+) -> None:
+    """No burst, and two calls a second at most beside it."""
+    running = start_sync(database, "flow run brave-otter on host-a", None)
+    with keep_lease(database, running):
+        checked = check()
+
+    assert checked.not_ok() == {"rate limit": "warning"}, checked.said
+    assert running.sync_id in checked.rows["rate limit"][1]
+    assert account.statistics.most_calls_in_a_second() <= 2
+
+
+# Postgres
+
+
+def test_a_postgres_that_is_not_there_is_told_without_its_password(check: Check) -> None:
+    """The account is looked at all the same."""
+    url = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/nowhere"
+
+    checked = check(POSTGRES_URL=url)
+
+    assert checked.not_ok() == {"Postgres": "problem"}
+    assert "127.0.0.1/nowhere cannot be reached" in checked.rows["Postgres"][1]
+    assert checked.rows["Postgres"][2].startswith("Check POSTGRES_URL")
+    assert checked.rows["/contacts"][0] == "ok"
+    assert PASSWORD not in f"{checked.said} {checked.error}"
+
+
+def test_tls_is_named(check: Check) -> None:
+    """Whether the password and the records travel in the clear is worth a word."""
+    with tls_postgres() as url:
+        checked = check(POSTGRES_URL=f"{url}?sslmode=require")
+
+    assert checked.not_ok() == {"schema": "problem"}
+    assert checked.rows["Postgres"][1].endswith("at 127.0.0.1/postgres, over TLS.")
+
+
+def test_a_pooler_in_transaction_mode_is_no_problem(check: Check, database: Database) -> None:
+    """Read-only transactions pass it, and the rights are those behind it."""
+    url = database.engine.url
+    folder = Path(mkdtemp(prefix="acsync-pooler-"))
+    folder.chmod(0o755)
+    with pgbouncer(folder, str(url.query["host"])) as place:
+        checked = check(POSTGRES_URL=f"postgresql://{USER}@{place}/{url.database}")
+    shutil.rmtree(folder)
+
+    assert (checked.not_ok(), checked.error) == ({}, None)
+
+
+def test_an_embedded_postgres_is_not_made(check: Check, tmp_path: Path) -> None:
+    """The first migration makes it; a check would leave a server behind."""
+    checked = check(POSTGRES_URL="")
+
+    assert checked.not_ok() == {"Postgres": "problem"}
+    assert checked.rows["Postgres"][2] == "Run: acsync migrate"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_embedded_postgres_that_is_there_is_used(check: Check, postgres: Postgres) -> None:
+    """That of the tests, whose own database has no tables."""
+    checked = check(POSTGRES_URL="", ACSYNC_DATA_DIR=str(postgres.data_dir))
+
+    assert checked.not_ok() == {"schema": "problem"}
+    assert checked.rows["Postgres"][0] == "ok"
+
+
+@pytest.mark.parametrize("schema", ["public", "not_made_yet"])
+def test_a_schema_without_tables_is_sent_to_migrate(
+    check: Check, empty_database: Database, schema: str
+) -> None:
+    url = empty_database.engine.url.render_as_string(hide_password=False)
+
+    checked = check(POSTGRES_URL=url, ACSYNC_SCHEMA=schema)
+
+    assert checked.not_ok() == {"schema": "problem"}
+    assert checked.rows["schema"][2] == "Run: acsync migrate"
+    assert "rights" not in checked.rows
+
+
+@pytest.fixture
+def role(postgres: Postgres) -> str:
+    """Make a role that may do nothing of its own; it goes with the server of this run."""
+    name = f"checked_{len(postgres.made)}"
+    postgres.execute(f"create role {name} login")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("lost", "name", "seen"),
+    [
+        ("revoke all on all tables in schema public from {role}", "schema", "alembic_version"),
+        (
+            "revoke truncate on ac_staged_plans from {role}; revoke insert, delete on ac_lease "
+            "from {role}",
+            "rights",
+            "{role} may not delete, insert on ac_lease; truncate on ac_staged_plans.",
+        ),
+        ("revoke all on schema public from public, {role}", "schema", "may not use the schema"),
+    ],
+)
+def test_a_right_that_is_missing_is_found_and_the_remedy_mends_it(
+    check: Check, database: Database, role: str, lost: str, name: str, seen: str
+) -> None:
+    """The statements of the remedy are run as they stand there."""
+    rights = "grant select, insert, update, delete, truncate on all tables in schema public"
+    execute(database, f"{rights} to {role}; {lost.format(role=role)}")
+
+    before = check(POSTGRES_URL=url_of(database, role))
+    execute(database, before.rows[name][2].removeprefix("As the owner: "))
+    after = check(POSTGRES_URL=url_of(database, role))
+
+    assert before.not_ok() == {name: "problem"}
+    assert seen.format(role=role) in before.rows[name][1]
+    assert (after.not_ok(), after.error) == ({}, None)
+
+
+def test_a_role_that_cannot_migrate_is_told_so(
+    check: Check, empty_database: Database, role: str
+) -> None:
+    checked = check(POSTGRES_URL=url_of(empty_database, role))
+
+    assert checked.not_ok() == {"schema": "problem"}
+    assert checked.rows["schema"][2] == (
+        f"Run: acsync migrate, as a role that may create here: {role} may not."
+    )
+
+
+def test_a_database_that_takes_no_writes_is_a_problem(check: Check, database: Database) -> None:
+    """As a standby does, or a host whose disk is full."""
+    name = database.engine.url.database
+    execute(database, f"alter database {name} set default_transaction_read_only = on")
+
+    checked = check()
+
+    assert checked.not_ok() == {"Postgres": "problem"}
+    assert "takes no writes" in checked.rows["Postgres"][1]
+
+
+def test_a_postgres_of_another_time_is_a_warning(check: Check, database: Database) -> None:
+    """A function of that name in front of Postgres' own stands for a clock that is late."""
+    execute(
+        database,
+        """
+        create schema late;
+        create function late.clock_timestamp() returns timestamptz language sql
+        as $$ select pg_catalog.clock_timestamp() - interval '90 seconds' $$;
+        """,
+    )
+    name = database.engine.url.database
+    execute(database, f"alter database {name} set search_path = late, pg_catalog, public")
+
+    checked = check()
+
+    assert checked.not_ok() == {"clock of Postgres": "warning"}
+    assert checked.rows["clock of Postgres"][1] == "90.0 s behind this machine's clock."
+
+
+# Prefect
+
+
+def test_what_acsync_deploy_sets_up_is_looked_for(check: Check, tmp_path: Path) -> None:
+    """Nothing there, then deployed, then with a worker, then switched off by somebody."""
+    home = tmp_path / "prefect"
+    with (
+        prefect_server(home) as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}),
+        get_client(sync_client=True) as client,
+    ):
+        nothing = prefect_rows(check())
+        list(deploy(None, "http://127.0.0.1:9/hook"))
+        deployed = prefect_rows(check())
+        client.send_worker_heartbeat(WORK_POOL, "worker-1", heartbeat_interval_seconds=60)
+        running = prefect_rows(check())
+        deployment = client.read_deployment_by_name("sync-activecampaign/every-15-minutes")
+        client.pause_deployment(deployment.id)
+        for automation in client.read_automations():
+            client.pause_automation(automation.id)
+        paused = prefect_rows(check())
+
+    assert nothing == dict.fromkeys(PREFECT_CHECKS, "warning")
+    assert deployed == {**dict.fromkeys(PREFECT_CHECKS, "ok"), "worker": "warning"}
+    assert running == dict.fromkeys(PREFECT_CHECKS, "ok")
+    assert paused == {
+        **dict.fromkeys(PREFECT_CHECKS[:-1], "warning"),
+        "worker": "ok",
+        "alerts": "ok",
+    }
+
+
+def prefect_rows(checked: Checked) -> dict[str, str]:
+    """Give how the checks of Prefect stand; each finding has a remedy, and none is a problem."""
+    assert checked.error is None, checked.said
+    rows = {name: checked.rows[name] for name in PREFECT_CHECKS}
+    assert [bool(row[2]) for row in rows.values()] == [row[0] != "ok" for row in rows.values()]
+    return {name: row[0] for name, row in rows.items()}
+
+
+def test_without_a_prefect_api_no_server_is_started(check: Check) -> None:
+    """Prefect's client would start one of its own."""
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        children = psutil.Process().children(recursive=True)
+        checked = check()
+        assert psutil.Process().children(recursive=True) == children
+
+    assert checked.rows["Prefect API"][0] == "warning"
+    assert "acsync deploy" in checked.rows["Prefect API"][2]
+    assert checked.error is None
+
+
+def test_a_prefect_api_that_does_not_answer_is_a_problem(check: Check) -> None:
+    """A sync is a flow run: it could not even start."""
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        checked = check()
+
+    assert checked.rows["Prefect API"][0] == "problem"
+    assert "PREFECT_API_URL" in checked.rows["Prefect API"][2]
+    assert str(checked.error).startswith("1 of ")
+
+
+@contextmanager
+def nonsense() -> Iterator[str]:
+    """Answer every call with an empty object."""
+
+    class Nonsense(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_words: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
+def test_a_check_that_breaks_is_a_finding_too(check: Check) -> None:
+    """Something answers where Prefect should, and its answers cannot be read."""
+    with nonsense() as url, temporary_settings({PREFECT_API_URL: url}):
+        checked = check()
+
+    assert checked.rows["Prefect"] == (
+        "problem",
+        "The check broke off (ValidationError).",
+        "Try again; if it stays, report it as a bug.",
+    )
+    assert checked.not_ok() == {"Prefect": "problem"}
+
+
+# The table
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_reads_well_at_any_width(check: Check, account: Account, width: int) -> None:
+    """Nothing is wider than the screen, nothing is cut off, and what to do stands with it."""
+    account.faults.add(failures.forbidden().only(on_path("users")))
+
+    checked = check(width)
+
+    lines = checked.said.splitlines()
+    table = [line for line in lines if line.startswith(tuple("┏┃┡│└"))]
+    words = " ".join(line.replace("│", " ").replace("┃", " ") for line in table)
+    assert {len(line) for line in table} <= set(range(60, width + 1))
+    assert "…" not in words
+    assert "take the key of an admin." in " ".join(words.split())
+    assert ("what to do" in words) == (width == 200)
+    assert lines[-1].endswith("with a problem. Nothing was changed.")

@@ -1,0 +1,208 @@
+"""The `acsync` command as people and programs see it: words, exit status, and no traceback."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from acsync.simulator import failures
+from acsync.simulator.account import Account
+from acsync.store.database import Database
+from acsync.store.embedded import stop_embedded
+from acsync.store.lease import keep_lease, start_sync
+from tests.conftest import Sync
+from tests.support.prefect_server import free_port
+
+ACSYNC = [sys.executable, "-c", "from acsync.cli import main; main()"]
+
+
+def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a process of its own, with this process's environment."""
+    return subprocess.run(
+        [*ACSYNC, *words],
+        env={**os.environ, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def served(sync: Sync, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Sync:
+    """Point commands at the served account, the fresh database and the Prefect server."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    return sync
+
+
+@pytest.mark.usefixtures("served")
+def test_sync_shows_its_progress_and_what_it_did(account: Account) -> None:
+    """Plain lines where there is no terminal; the figures are those of the log."""
+    done = acsync("sync")
+
+    assert done.returncode == 0, done.stderr
+    assert "contacts: 700 records; 700 added, 0 updated, 0 deleted" in done.stdout
+    assert "of the rate limit of 100/s" in done.stdout
+
+    status = acsync("status", "--json")
+    payload = json.loads(status.stdout)
+    assert status.returncode == 0
+    assert payload["currentStatus"]["overall_success"] is True
+    assert payload["running"] is None
+    assert payload["latestData"]["contacts"]["recordCount"] == 700
+    assert payload["statistics"]["successRate"] == "100.00%"
+    assert account.statistics.calls > 0
+    assert "contacts: 700 records" in acsync("status").stdout
+
+
+@pytest.mark.usefixtures("served")
+def test_status_fails_when_the_last_success_is_too_old() -> None:
+    """Monitors ask it; a sync that never succeeded is too old as well."""
+    never = acsync("status", "--max-age", "30m")
+    assert acsync("sync", "--only", "deals").returncode == 0
+    fresh = acsync("status", "--max-age", "30m")
+    stale = acsync("status", "--max-age", "0s")
+    nonsense = acsync("status", "--max-age", "soon")
+
+    assert [run.returncode for run in (never, fresh, stale, nonsense)] == [1, 0, 1, 2]
+    assert "never" in never.stderr
+    assert "Traceback" not in never.stderr + stale.stderr + nonsense.stderr
+
+
+@pytest.mark.usefixtures("served")
+def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None:
+    """What happened, where, what to do; never a traceback for a foreseeable problem."""
+    account.faults.add(failures.forbidden())
+
+    done = acsync("sync")
+
+    assert done.returncode == 1
+    assert "AC_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert account.options.api_key not in done.stderr + done.stdout
+
+
+@pytest.mark.usefixtures("served")
+def test_another_running_sync_is_exit_status_three(database: Database) -> None:
+    """A program that starts syncs must tell busy from broken."""
+    running = start_sync(database, "flow run brave-otter on host-a", None)
+    with keep_lease(database, running):
+        done = acsync("sync")
+
+    assert done.returncode == 3
+    assert running.sync_id in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "said"),
+    [
+        (["sync"], {"AC_API_URL": "", "AC_API_KEY": ""}, ["AC_API_URL", "AC_API_KEY"]),
+        (["sync", "--only", "leads"], {}, ["--only"]),
+        (["status"], {"POSTGRES_URL": "mysql://h/d"}, ["POSTGRES_URL"]),
+        (["simulate", "--fault", "gremlins"], {}, ["gremlins"]),
+        (["dance"], {}, ["dance"]),
+    ],
+)
+def test_wrong_usage_and_settings_are_exit_status_two(
+    words: list[str], environment: dict[str, str], said: list[str]
+) -> None:
+    """All problems at once, each by its name."""
+    done = acsync(*words, **environment)
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for word in said:
+        assert word in done.stderr
+
+
+def test_a_database_that_is_not_there_is_told_without_its_password() -> None:
+    """The URL is a secret; host and database are what people need."""
+    url = f"postgresql://me:pa55word@127.0.0.1:{free_port()}/nowhere"
+
+    done = acsync("status", POSTGRES_URL=url)
+
+    assert done.returncode == 1
+    assert "127.0.0.1" in done.stderr
+    assert "pa55word" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unmigrated_schema_is_told_with_the_command_and_migrate_makes_it(
+    empty_database: Database,
+) -> None:
+    """The first thing a new user meets."""
+    url = empty_database.engine.url.render_as_string(hide_password=False)
+    environment = {"POSTGRES_URL": url, "ACSYNC_SCHEMA": "client_a"}
+
+    before = acsync("status", **environment)
+    made = acsync("migrate", **environment)
+    again = acsync("migrate", **environment)
+    after = acsync("status", **environment)
+
+    assert (before.returncode, made.returncode, again.returncode, after.returncode) == (1, 0, 0, 0)
+    assert "acsync migrate" in before.stderr
+    assert "up to date" in again.stdout
+    assert 'create view "client_a".ac_contacts' in acsync("migrate", "--sql", **environment).stdout
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    """Give a data folder, and stop the demo's server that stays up in it."""
+    yield tmp_path
+    stop_embedded(tmp_path / "demo")
+
+
+def test_the_demo_ends_with_a_verified_copy_and_queries_that_work(
+    data_dir: Path, prefect_api: str
+) -> None:
+    """It leaves the database running: what it prints is pasted here into the psql it names."""
+    done = acsync(
+        "demo",
+        *("--contacts", "150", "--deals", "80", "--rate", "50"),
+        ACSYNC_DATA_DIR=str(data_dir),
+        PREFECT_API_URL=prefect_api,
+        POSTGRES_URL="postgresql://not-for-the-demo/x",
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "contacts: all 150 records verified" in done.stdout
+    assert "deals: all 80 records verified" in done.stdout
+    assert done.stdout.count('"customFields"') == 3
+    command = re.search(r"^.*psql.*$", done.stdout, re.MULTILINE)
+    assert command is not None
+    queries = done.stdout.split("and paste\n")[1]
+    answer = subprocess.run(
+        [*shlex.split(command[0]), "--no-psqlrc", "--set=ON_ERROR_STOP=1"],
+        input=queries,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "contacts  | added  |   150" in answer.stdout
+
+
+def test_simulate_serves_an_account_alone() -> None:
+    """For other programs, and for trying a fault by hand."""
+    port = free_port()
+    server = subprocess.Popen([*ACSYNC, "simulate", f"--port={port}"], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        assert str(port).encode() in server.stdout.readline()
+        url = f"http://127.0.0.1:{port}/api/3/users/me"
+        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
+            answer = client.get(url, headers={"Api-Token": "simulated-key"})
+    finally:
+        server.terminate()
+        server.wait()
+        if server.stdout:
+            server.stdout.close()
+
+    assert answer.json()["user"]["id"] == "1"

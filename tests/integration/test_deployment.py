@@ -1,0 +1,200 @@
+"""`acsync deploy` and `prefect deploy` set up the same, can be repeated, and keep what is there."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prefect.blocks.core import Block
+from prefect.blocks.notifications import SlackWebhook
+from pydantic import SecretStr
+
+from flows.notifications import ALERT_BLOCK
+from tests.support import commands
+from tests.support.deployment import deploy, forget
+
+ROOT = Path(__file__).parents[2]
+OF_THE_SERVER = (
+    "id", "created", "updated", "last_polled", "status", "created_by", "updated_by", "work_queue_id"
+)  # fmt: skip
+SLUGS = {
+    "Slack": "slack-webhook",
+    "Discord": "discord-webhook",
+    "Microsoft Teams": "ms-teams-webhook",
+    "Custom": "custom-webhook",
+}
+TEAMS_URL = (
+    "https://prod-00.westus.logic.azure.com:443/workflows/643e69f83c8944438d68119179a10a64/"
+    "triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0"
+    "&sig=KODuebWbDGYFr0z0eu-6Rj8aUKz7108W3wrNJZxFE5A"
+)
+URL = "https://hooks.example/services/very-secret"
+
+
+def prefect(*words: str) -> str:
+    """Run Prefect's own command, which must succeed, in a checkout of the repository."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def deployed(api: httpx.Client, name: str = "every-15-minutes") -> dict[str, Any]:
+    """Give a deployment without what the server adds to it."""
+    found = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
+    for part in (found, found["global_concurrency_limit"], *found["schedules"]):
+        for key in (*OF_THE_SERVER, "deployment_id", "name"):
+            part.pop(key, None)
+    # No steps and none given are the same to Prefect's runner.
+    return found | {"pull_steps": found["pull_steps"] or None}  # type: ignore[no-any-return]
+
+
+def automations(api: httpx.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.post("/automations/filter", json={}).json()
+    return sorted(found, key=lambda automation: str(automation["name"]))
+
+
+def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
+    """An interval of 900 s from a fixed anchor, and a limit that queues nothing."""
+    deploy()
+    by_acsync = deployed(api)
+    forget()
+    prefect("work-pool", "create", "acsync", "--type", "process")
+    prefect("deploy", "--all")
+
+    assert deployed(api) == by_acsync
+    assert by_acsync["schedules"][0]["schedule"] == {
+        "interval": 900.0,
+        "anchor_date": "2026-01-01T00:00:00Z",
+        "timezone": "UTC",
+    }
+    assert by_acsync["global_concurrency_limit"]["limit"] == 2
+    assert by_acsync["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert by_acsync["work_pool_name"] == "acsync"
+
+
+def test_deploying_again_changes_nothing_and_brings_back_what_was_deleted(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update of an automation would restart the clock of staleness."""
+    monkeypatch.setenv("ACSYNC_ALERT_URL", URL)
+    deploy()
+    first = automations(api)
+    api.patch(f"/automations/{first[1]['id']}", json={"enabled": False}).raise_for_status()
+    paused = automations(api)
+
+    said = deploy()
+    assert automations(api) == paused
+    assert said.count("is up to date") == 3
+    assert URL not in said
+
+    api.delete(f"/automations/{first[0]['id']}").raise_for_status()
+    deploy()
+    assert [one["name"] for one in automations(api)] == [
+        "acsync: data is stale",
+        "acsync: run is lost",
+        "acsync: sync failed",
+    ]
+
+
+def test_a_block_made_by_hand_is_used_and_stays_as_it_is(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its type: the operator knows where alerts should go."""
+    SlackWebhook(url=SecretStr("https://hooks.slack.com/services/A/B/C")).save(ALERT_BLOCK)
+    monkeypatch.setenv("ACSYNC_ALERT_URL", URL)
+
+    said = deploy()
+
+    (block,) = api.post("/block_documents/filter", json={"include_secrets": True}).json()
+    assert block["data"]["url"] == "https://hooks.slack.com/services/A/B/C"
+    stale, _, failed = automations(api)
+    assert stale["actions"][0]["block_document_id"] == block["id"]
+    assert failed["actions"][0]["block_document_id"] == block["id"]
+    assert "Block acsync-alerts is there (Slack Webhook) and is used. ACSYNC_ALERT_URL" in said
+
+
+def test_without_a_place_for_alerts_the_automations_stand_ready(api: httpx.Client) -> None:
+    """They show in the UI, and the command says what is missing."""
+    said = deploy()
+
+    assert "No alerts can be sent: set ACSYNC_ALERT_URL" in said
+    stale, _, failed = automations(api)
+    assert stale["actions"] == failed["actions"] == [{"type": "do-nothing"}]
+
+
+@pytest.mark.parametrize(
+    ("url", "block_type", "secret"),
+    [
+        (f"https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/{'T' * 24}", "Slack", "T" * 24),
+        (f"https://discord.com/api/webhooks/{'4' * 18}/{'J' * 64}", "Discord", "J" * 64),
+        (TEAMS_URL, "Microsoft Teams", "KODuebWb"),
+        ("https://chat.example/hook?token=t0ken", "Custom", "t0ken"),
+        ("mailtos://user:pass-word@mail.example?to=ops@a.example", "Slack", "pass-word"),
+    ],
+)
+def test_every_kind_of_alert_url_has_its_block(
+    url: str, block_type: str, secret: str, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect makes the block anew from what it stores, where only who may sees the URL."""
+    monkeypatch.setenv("ACSYNC_ALERT_URL", url)
+
+    said = deploy()
+
+    made: Any = Block.load(f"{SLUGS[block_type]}/{ALERT_BLOCK}")
+    shown = api.post("/block_documents/filter", json={}).text
+    assert f"({block_type} Webhook)" in said
+    assert secret in made.model_dump_json(context={"include_secrets": True})
+    assert secret not in said + shown
+
+
+def test_what_is_no_alert_url_is_refused_with_the_remedy(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not found out at the first failure, when nobody is told; and it may hold a password."""
+    monkeypatch.setenv("ACSYNC_ALERT_URL", "nonsense-with-a-passw0rd")
+
+    done = commands.wait(commands.start("deploy"))
+
+    assert done.returncode == 2
+    assert "ACSYNC_ALERT_URL is neither a webhook" in done.stderr
+    assert "passw0rd" not in done.stderr + done.stdout
+    assert automations(api) == []
+
+
+def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect would start one inside the command, and all would be gone with it."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+
+    done = commands.wait(commands.start("deploy"))
+
+    assert done.returncode == 2
+    assert "PREFECT_API_URL is not set" in done.stderr
+
+
+def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path: Path) -> None:
+    """They stand in comments; the pools' own templates must know every variable they set."""
+    text = (ROOT / "prefect.yaml").read_text()
+    uncommented = text.replace("\n  # - <<:", "\n  - <<:").replace("\n  #   ", "\n    ")
+    (tmp_path / "prefect.yaml").write_text(uncommented)
+    deployments = yaml.safe_load(uncommented)["deployments"]
+    pools = {one["work_pool"]["name"] for one in deployments}
+    assert pools == {"acsync", "acsync-docker", "acsync-kubernetes"}
+
+    for pool in pools:
+        prefect("work-pool", "create", pool, "--type", pool.partition("-")[2] or "process")
+    prefect("deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
+
+    for one in deployments:
+        pool = api.get(f"/work_pools/{one['work_pool']['name']}").json()
+        known = pool["base_job_template"]["variables"]["properties"]
+        assert set(one["work_pool"]["job_variables"]) <= set(known)
+        assert deployed(api, one["name"])["parameters"] == one["parameters"]

@@ -1,0 +1,114 @@
+"""A sync and a reader get by with the README's grants, and can do nothing beyond them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from acsync.errors import StoreError
+from acsync.settings import DatabaseSettings
+from acsync.store.database import Database, open_database
+from acsync.store.status import read_status
+from tests.conftest import Sync
+from tests.integration.test_cli import acsync
+from tests.integration.test_sync_flow import last_log
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+GRANTS = "\n".join(re.findall(r"```postgresql\n(.*?)```", README, re.DOTALL))
+WITHOUT_TABLES = GRANTS.split("-- Only who calls")[0]
+VIEWS = (
+    "ac_contacts", "ac_deals", "ac_sync_data", "ac_changes", "ac_latest_sync",
+    "ac_sync_statistics",
+)  # fmt: skip
+TABLES = ("ac_contact_versions", "ac_deal_versions", "ac_published", "ac_sync_logs", "ac_lease")
+AS_OF = "select * from ac_records_as_of((select min(sync_id) from ac_changes))"
+
+
+def execute(database: Database, sql: str) -> int:
+    """Run statements, and give the rows of the last one."""
+    with database.begin() as connection, closing(connection.connection.cursor()) as cursor:
+        cursor.execute(sql)
+        return int(cursor.rowcount)
+
+
+@pytest.fixture
+def granted(database: Database) -> Iterator[Database]:
+    """Run the README's grants but the last; roles belong to the server, so they go again."""
+    execute(database, WITHOUT_TABLES)
+    yield database
+    for role in ("acsync_sync", "acsync_reader"):
+        execute(database, f"drop owned by {role}; drop role {role}")
+
+
+def url_of(database: Database, role: str) -> str:
+    """Give the URL of the same database for another role."""
+    url = make_url(database.engine.url).set(username=role)
+    return url.render_as_string(hide_password=False)
+
+
+def opened(database: Database, role: str) -> "closing[Database]":
+    settings = DatabaseSettings(url_of(database, role), "public", Path())
+    return closing(open_database(settings))
+
+
+def denied(database: Database, sql: str) -> bool:
+    """Tell whether Postgres refuses for want of a privilege."""
+    with pytest.raises(StoreError) as refusal:
+        execute(database, sql)
+    return "SQLSTATE 42501" in str(refusal.value)
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_sync_runs_with_the_grants_of_the_readme(
+    sync: Sync, granted: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice, since the second closes versions and retires kept syncs; then the status."""
+    monkeypatch.setenv("POSTGRES_URL", url_of(granted, "acsync_sync"))
+    monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "1")
+
+    assert sync().is_completed()
+    assert sync().is_completed()
+
+    assert last_log(granted)["overall_success"] is True
+    assert acsync("status", "--max-age", "30m").returncode == 0
+    with opened(granted, "acsync_sync") as database:
+        assert read_status(database)["latestData"]["contacts"]["recordCount"] == 700
+
+
+def test_the_role_of_the_syncs_changes_no_tables(granted: Database) -> None:
+    """A leaked URL must not cost the tables, nor what users built on top of them."""
+    with opened(granted, "acsync_sync") as database:
+        assert denied(database, "create table mine (id int)")
+        assert denied(database, "drop table ac_contact_versions")
+        assert denied(database, "alter table ac_sync_logs add column mine int")
+        assert denied(database, "create or replace view ac_contacts as select 1")
+
+
+def test_a_reader_reads_every_view_and_nothing_else(sync: Sync, granted: Database) -> None:
+    """Views run with their owner's rights, so that a reader needs none on the tables."""
+    assert sync().is_completed()
+
+    with opened(granted, "acsync_reader") as database:
+        assert {view: execute(database, f"select * from {view}") > 0 for view in VIEWS} == (
+            dict.fromkeys(VIEWS, True)
+        )
+        assert [execute(database, f"select * from {view}") for view in VIEWS[:2]] == [700, 600]
+        assert all(denied(database, f"select * from {table}") for table in TABLES)
+        assert all(denied(database, f"delete from {view}") for view in VIEWS[:2])
+        assert denied(database, AS_OF)
+    execute(granted, GRANTS.split("-- Only who calls")[1].partition("\n")[2])
+    with opened(granted, "acsync_reader") as database:
+        assert execute(database, AS_OF) == 1_300
+        assert denied(database, "update ac_contact_versions set valid_to = 1")
+
+
+def test_the_grants_name_every_view_there_is(database: Database) -> None:
+    """A view added later must not be forgotten here."""
+    sql = "select table_name from information_schema.views where table_schema = 'public'"
+    with database.begin() as connection:
+        found = connection.exec_driver_sql(sql).scalars().all()
+
+    assert sorted(found) == sorted(VIEWS)

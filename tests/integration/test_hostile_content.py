@@ -1,0 +1,163 @@
+"""Whatever an account sends is stored as received and shown harmlessly, or refused by name."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from acsync.models import DATASETS, DatasetName, Record
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.calls import Answer
+from acsync.simulator.faults import Fault, on_path
+from acsync.simulator.truth import enrich_contact, enrich_deal
+from acsync.store.database import Database
+from acsync.store.staging import published_ids, published_records
+from tests.conftest import Sync
+from tests.integration.test_cli import acsync
+from tests.integration.test_sync_flow import changes_of, last_log
+from tests.support.hostile_account import DATES, ODD_STORED, PLACEHOLDER, Sent, clean
+
+SMALL = AccountOptions(
+    contacts=20, deals=20, contact_fields=20, deal_fields=20, users=20, stages=20,
+    masked_share=0, rate_limit=None,
+)  # fmt: skip
+
+TRUTH: dict[DatasetName, Callable[..., Record]] = {"contacts": enrich_contact, "deals": enrich_deal}
+
+
+@pytest.fixture
+def sent(account: Account) -> Sent:
+    """Let the account send hostile content in every text it has."""
+    sent = Sent()
+    account.faults.add(sent.fault())
+    return sent
+
+
+def expected(sent: Sent, name: DatasetName) -> dict[int, Record]:
+    """Say from the contract alone what must be stored of what was sent."""
+    listings, records = sent.listings(), {}
+    for record_id, row in sent.rows[name].items():
+        values = clean(sent.values.get((name, record_id), []))
+        records[int(record_id)] = TRUTH[name](clean(row), values, listings)
+    for record in records.values():
+        assert record["odd"] == PLACEHOLDER
+        record["odd"] = ODD_STORED
+    return records
+
+
+def differing(stored: dict[int, Record], truth: dict[int, Record]) -> dict[int, set[str]]:
+    """Name the keys that differ by record; the records themselves would fill the screen."""
+    return {
+        number: {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+        for number in stored.keys() | truth.keys()
+        if (one := stored.get(number, {})) != (other := truth.get(number, {}))
+    }
+
+
+def read(database: Database, sql: str) -> list[Any]:
+    with database.begin() as connection:
+        return list(connection.execute(text(sql)))
+
+
+@pytest.mark.parametrize(
+    "options", [SMALL, replace(SMALL, camel_case_values=True)], ids=["snake", "camel"]
+)
+def test_everything_hostile_at_once_is_stored_as_received(
+    sync: Sync, sent: Sent, database: Database
+) -> None:
+    """Texts, keys, numbers and dates, and both spellings of a deal's custom fields."""
+    assert sync().is_completed(), last_log(database)
+
+    for name in DATASETS:
+        stored = published_records(database, name, published_ids(database, name))
+        assert differing(stored, expected(sent, name)) == {}
+
+
+@pytest.mark.parametrize("options", [SMALL])
+@pytest.mark.usefixtures("sent")
+def test_hostile_content_is_no_change_and_survives_being_masked(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """What was cleaned must compare as equal, and a last known body is read back and kept."""
+    assert sync().is_completed()
+    assert sync().is_completed()
+    assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}
+
+    before = published_records(database, "deals", account.ids("deals"))
+    account.mask(account.ids("deals"))
+    assert sync("deals", accept_shrink=True).is_completed(), last_log(database)
+
+    after = published_records(database, "deals", account.ids("deals"))
+    changed = {key for keys in differing(after, before).values() for key in keys}
+    assert changed <= {"isDisabled", "title", "status", "cdate"}
+
+
+@pytest.mark.parametrize("options", [SMALL])
+@pytest.mark.usefixtures("sent")
+def test_the_views_show_dates_where_there_are_dates_and_null_elsewhere(
+    sync: Sync, database: Database
+) -> None:
+    """Zero dates and nonsense are common in old accounts; offsets of half an hour are real."""
+    assert sync().is_completed()
+
+    wanted = {sent: when and datetime.fromisoformat(when) for sent, when in DATES.items()}
+    for view in ("ac_contacts", "ac_deals"):
+        assert dict(read(database, f"select record->>'cdate', created_at from {view}")) == wanted
+    views = ("ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics")
+    assert all(read(database, f"select {view}::text from {view}") for view in views)
+
+
+NASTY = (
+    b"\x1b[2J\x1b]0;owned\x07[/red] %s {{7*7}} \x00 \xff <script>alert(1)</script>\r\nERROR line"
+)
+
+
+def test_a_hostile_error_message_reaches_terminal_and_log_as_plain_text(
+    sync: Sync, account: Account, database: Database, prefect_api: str
+) -> None:
+    """What the API says about a refusal is quoted, so it may not be obeyed by what shows it."""
+    answer = Answer(404, body=NASTY, content_type="text/html; charset=base64")
+    account.faults.add(Fault("nasty", reply=lambda _call, _answer: answer))
+
+    state = sync()
+    shown = acsync("sync", PREFECT_API_URL=prefect_api)
+    status = acsync("status")
+
+    said = "[2J\ufffd]0;owned\ufffd[/red] %s {{7*7}} \ufffd \ufffd <script>alert(1)</script> ERROR"
+    assert said in last_log(database)["contacts_error"]
+    assert said in (state.message or "")
+    assert said in shown.stderr
+    assert (status.returncode, "[/red] %s" in status.stdout) == (0, True)
+    everything = shown.stdout + shown.stderr + status.stdout + status.stderr
+    assert "Traceback" not in everything
+    assert not {one for one in everything if not one.isprintable() and one != "\n"}
+
+
+@pytest.mark.parametrize(
+    ("path", "levels", "said"),
+    [
+        ("deals", 300, "254 levels are possible"),
+        ("deals", 100_000, "deeper than can be read"),
+        ("dealStages", 100_000, "deeper than can be read"),
+    ],
+)
+def test_json_nested_too_deep_fails_its_dataset_with_the_reason(
+    path: str, levels: int, said: str, sync: Sync, account: Account, database: Database
+) -> None:
+    """A crash would hide the reason, and to leave the record out would be a lie."""
+
+    def nest(_call: Any, answer: Answer) -> Answer:
+        before, after = answer.content().rsplit(b'"id":', 1)
+        deep = b'"deep":' + b"[" * levels + b"]" * levels
+        return replace(answer, data=None, body=b'%s%s,"id":%s' % (before, deep, after))
+
+    account.faults.add(Fault("deep", reply=nest, when=on_path(path)))
+
+    assert sync().is_failed()
+
+    log = last_log(database)
+    assert (log["contacts_success"], log["deals_success"]) == (True, False)
+    assert said in log["deals_error"]

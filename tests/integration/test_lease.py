@@ -1,0 +1,339 @@
+"""One sync at a time, and a log that always tells how each of them ended."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+
+from acsync.errors import LeaseHeld, LeaseLost, StoreError
+from acsync.models import Calls, Changes, DatasetName, DatasetResult, Sync
+from acsync.settings import DatabaseSettings
+from acsync.store.database import Database, open_database
+from acsync.store.lease import keep_lease, require_lease, start_sync
+from acsync.store.publish import publish_dataset
+from acsync.store.staging import published_ids, read_coverage, stage_slice
+from acsync.store.status import read_last_success, read_status
+from acsync.store.sync_log import finish_log, record_plan
+from tests.conftest import Postgres
+from tests.support.store_syncs import cut, fetch, people, sync_all
+
+EXPIRE = "update ac_lease set renewed_at = clock_timestamp() - interval '91 seconds'"
+LOG = """
+    select contacts_success, contacts_count, contacts_error, deals_success, deals_count,
+           deals_error, overall_success
+    from ac_sync_logs order by id
+"""
+ABANDONED = "abandoned: the sync ended without saying why, and its lease ran out"
+
+
+def test_of_syncs_that_start_together_one_runs(database: Database) -> None:
+    """A schedule and a person press the button in the same second."""
+    started: list[Sync] = []
+    refused: list[str] = []
+
+    def start(holder: str) -> None:
+        try:
+            started.append(start_sync(database, holder, None))
+        except LeaseHeld as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=start, args=(f"host {n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (len(started), len(refused)) == (1, 7)
+    assert fetch(database, "select count(*) from ac_sync_logs") == [(1,)]
+    assert all(f"{started[0].sync_id} is running since" in message for message in refused)
+
+
+def test_a_refusal_names_the_holder(database: Database) -> None:
+    """Who reads it wants to know whom to wait for."""
+    sync = start_sync(database, "flow run grey-owl on host-1", None)
+
+    with pytest.raises(LeaseHeld, match=f"{sync.sync_id} .* held by flow run grey-owl on host-1"):
+        start_sync(database, "another", None)
+
+
+def test_a_released_lease_is_free_at_once_and_ids_differ(database: Database) -> None:
+    """Syncs may follow each other within one millisecond."""
+    ids = []
+    for _ in range(20):
+        sync = start_sync(database, "a test", "run")
+        with keep_lease(database, sync):
+            ids.append(sync.sync_id)
+
+    assert len(set(ids)) == 20
+    assert ids == [row[0] for row in fetch(database, "select sync_id from ac_sync_logs order by 1")]
+
+
+def test_a_dead_sync_is_abandoned_and_its_staging_swept(database: Database) -> None:
+    """A machine that lost power leaves an open row and half a staging."""
+    dead = start_sync(database, "a test", None)
+    stage_slice(database, dead, "contacts", cut(database, "contacts", people(1)))
+    fetch(database, EXPIRE)
+    sync = start_sync(database, "a test", None)
+
+    assert fetch(database, LOG) == [
+        (False, None, ABANDONED, False, None, ABANDONED, False),
+        (None,) * 7,
+    ]
+    assert read_coverage(database, dead, "contacts") == []
+    assert fetch(database, "select count(*) from ac_staged_records") == [(0,)]
+    assert sync.number > dead.number
+
+
+def test_an_expired_lease_that_nobody_took_is_still_ours(database: Database) -> None:
+    """A long outage of the network must not throw away a sync that nobody replaced."""
+    sync = start_sync(database, "a test", None)
+    fetch(database, EXPIRE)
+    stage_slice(database, sync, "contacts", cut(database, "contacts", people(1)))
+
+    assert len(read_coverage(database, sync, "contacts")) == 1
+
+
+def _stage(database: Database, sync: Sync) -> None:
+    stage_slice(database, sync, "contacts", cut(database, "contacts", people(1)))
+
+
+def _publish(database: Database, sync: Sync) -> None:
+    with database.begin() as connection:
+        require_lease(connection, sync)
+        publish_dataset(connection, sync, "contacts", 5)
+
+
+@pytest.mark.parametrize("step", [_stage, _publish])
+def test_a_sync_that_lost_its_lease_changes_nothing_more(
+    database: Database, step: Callable[[Database, Sync], None]
+) -> None:
+    """A laptop wakes up and goes on with the sync of last night."""
+    sync_all(database, {"contacts": people(1, 2)})
+    sleeper = start_sync(database, "a test", None)
+    fetch(database, EXPIRE)
+    successor = start_sync(database, "a test", None)
+
+    with pytest.raises(LeaseLost, match=f"{sleeper.sync_id} lost its lease"):
+        step(database, sleeper)
+
+    assert published_ids(database, "contacts") == [1, 2]
+    assert read_coverage(database, successor, "contacts") == []
+
+
+def test_nobody_takes_over_from_a_sync_that_is_publishing(database: Database) -> None:
+    """Its lease may run out while it publishes, but the lock says that it lives."""
+    sync = start_sync(database, "a test", None)
+    fetch(database, EXPIRE)
+
+    with database.begin() as connection:
+        require_lease(connection, sync)
+        with pytest.raises(LeaseHeld, match=f"{sync.sync_id} is running"):
+            start_sync(database, "another", None)
+
+
+def test_the_heartbeat_renews_while_slices_are_staged(database: Database) -> None:
+    """Sixteen threads stage at once; the heartbeat must not queue behind their locks."""
+    sync = start_sync(database, "a test", None)
+    with database.begin() as staging:
+        require_lease(staging, sync, lock="key share")
+        (before,) = fetch(database, "select renewed_at from ac_lease")
+        with keep_lease(database, sync, renew_seconds=0.02) as lease:
+            lease.lost.wait(0.3)
+            (after,) = fetch(database, "select renewed_at from ac_lease")
+
+    assert (after > before, lease.lost.is_set()) == (True, False)
+    assert fetch(database, "select sync_no, holder from ac_lease") == [(None, None)]
+
+
+def test_a_lost_lease_is_noticed_and_not_taken_back(database: Database) -> None:
+    """The end of the loser must not free what its successor holds."""
+    sync = start_sync(database, "a test", None)
+    with keep_lease(database, sync, renew_seconds=0.02) as lease:
+        fetch(database, "update ac_lease set sync_no = 99")
+        noticed = lease.lost.wait(10)
+
+    assert noticed
+    assert fetch(database, "select sync_no from ac_lease") == [(99,)]
+
+
+def test_the_heartbeat_outlives_a_database_outage(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failover takes seconds, an expiry ninety."""
+    sync = start_sync(database, "a test", None)
+    with keep_lease(database, sync, renew_seconds=0.02) as lease:
+        fetch(database, "alter table ac_lease rename to ac_lease_away")
+        lease.lost.wait(0.2)
+        fetch(database, "alter table ac_lease_away rename to ac_lease")
+        fetch(database, EXPIRE)
+        lease.lost.wait(0.3)
+        alive = fetch(database, "select renewed_at > now() - interval '9 seconds' from ac_lease")
+
+    assert (alive, lease.lost.is_set()) == ([(True,)], False)
+    assert "was not renewed" in caplog.text
+
+
+def test_the_end_of_a_sync_outlives_its_database(
+    postgres: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What ended the sync must reach the person, not the trouble with giving the lease back."""
+    database = postgres.open(postgres.create("template_migrated"))
+    sync = start_sync(database, "a test", None)
+
+    def fail_with_the_database() -> None:
+        with keep_lease(database, sync):
+            postgres.execute(f"drop database {database.engine.url.database} with (force)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_with_the_database()
+
+    assert "runs out by itself" in caplog.text
+    database.close()
+
+
+def test_a_half_failed_sync_is_logged_as_failed(database: Database) -> None:
+    """One dataset published, the other with its reason: both are told."""
+    sync = start_sync(database, "a test", "run-1")
+    outcomes: dict[DatasetName, DatasetResult] = {
+        "contacts": DatasetResult(1500, Changes(9, 1, 2, 3, 0)),
+        "deals": DatasetResult(700, error="no deals today: 100 %"),
+    }
+    with database.begin() as connection:
+        finish_log(connection, sync, outcomes, Calls(40, 3, 2))
+
+    assert fetch(database, LOG) == [(True, 9, None, False, None, "no deals today: 100 %", False)]
+    assert fetch(
+        database,
+        "select contacts_added, contacts_updated, contacts_deleted, contacts_duration_ms, "
+        "deals_added, deals_duration_ms, api_calls, retries, rate_limited, flow_run_id, "
+        "finished_at >= timestamp, total_duration_ms < 60000 from ac_sync_logs",
+    ) == [(1, 2, 3, 1500, None, 700, 40, 3, 2, "run-1", True, True)]
+    assert read_last_success(database) is None
+
+
+def test_the_log_of_an_abandoned_sync_stays_as_its_successor_wrote_it(database: Database) -> None:
+    """The loser closes its log when it wakes up, too late."""
+    sleeper = start_sync(database, "a test", None)
+    fetch(database, EXPIRE)
+    start_sync(database, "a test", None)
+    with database.begin() as connection:
+        outcome = DatasetResult(1, Changes(1, 1, 0, 0, 0))
+        finish_log(connection, sleeper, {"contacts": outcome}, Calls())
+
+    assert fetch(database, LOG)[0] == (False, None, ABANDONED, False, None, ABANDONED, False)
+
+
+def test_the_status_of_a_new_database_is_nothing_yet(database: Database) -> None:
+    """The dashboard is opened before the first sync."""
+    assert read_status(database) == {
+        "currentStatus": None,
+        "running": None,
+        "recentSyncs": [],
+        "statistics": {
+            "totalSyncs": 0,
+            "successfulSyncs": 0,
+            "successRate": None,
+            "avgDurationSeconds": None,
+            "lastSyncTime": None,
+        },
+        "latestData": {"contacts": None, "deals": None},
+    }
+
+
+def test_the_status_tells_what_is_published_and_what_runs(database: Database) -> None:
+    """The payload is the contract's, and JSON as it stands."""
+    sync_id, _ = sync_all(database, {"contacts": people(1, 2)})
+    fetch(database, "update ac_sync_logs set total_duration_ms = 385500")
+    running = start_sync(database, "a test", None)
+    record_plan(database, running, "contacts", 3)
+    stage_slice(database, running, "contacts", cut(database, "contacts", people(1)))
+    status = json.loads(json.dumps(read_status(database)))
+
+    ((synced_at, started),) = fetch(
+        database, "select synced_at, timestamp from ac_published join ac_sync_logs on id = sync_no"
+    )
+    finished = {
+        "sync_id": sync_id,
+        "timestamp": started.isoformat(),
+        "total_duration_ms": 385500,
+        "duration_seconds": 385.5,
+        "duration_minutes": 6.43,
+        "contacts_success": True,
+        "contacts_count": 2,
+        "contacts_error": None,
+        "deals_success": None,
+        "deals_count": None,
+        "deals_error": None,
+        "overall_success": True,
+    }
+    unfinished = dict.fromkeys(finished) | {
+        "sync_id": running.sync_id,
+        "timestamp": running.started_at.isoformat(),
+    }
+    assert status == {
+        "currentStatus": finished,
+        "running": {
+            "sync_id": running.sync_id,
+            "started": running.started_at.isoformat(),
+            "progress": {
+                "contacts": {"records": 1, "expected": 3},
+                "deals": {"records": 0, "expected": None},
+            },
+        },
+        "recentSyncs": [unfinished, finished],
+        "statistics": {
+            "totalSyncs": 1,
+            "successfulSyncs": 1,
+            "successRate": "100.00%",
+            "avgDurationSeconds": "385.50",
+            "lastSyncTime": started.isoformat(),
+        },
+        "latestData": {
+            "contacts": {"recordCount": 2, "syncedAt": synced_at.isoformat()},
+            "deals": None,
+        },
+    }
+    assert isinstance(read_last_success(database), datetime)
+
+
+def test_a_dead_sync_is_not_shown_as_running(database: Database) -> None:
+    """The dashboard must not show progress that nobody makes."""
+    start_sync(database, "a test", None)
+    fetch(database, EXPIRE)
+
+    assert read_status(database)["running"] is None
+
+
+def test_statistics_look_back_seven_days(database: Database) -> None:
+    """A sync every three hours: 55 of the last hundred are young enough, one of them failed."""
+    fetch(
+        database,
+        """
+        insert into ac_sync_logs (sync_id, timestamp, finished_at, overall_success,
+                                  total_duration_ms, contacts_count)
+        select 'sync-' || n, now() - n * interval '3 hours', now(), n <> 7, 1000 * n, n
+        from generate_series(1, 100) as n
+        """,
+    )
+
+    assert fetch(
+        database,
+        "select total_syncs, successful_syncs, success_rate, avg_duration_seconds, "
+        "avg_contacts_count, avg_deals_count, latest_contacts_count from ac_sync_statistics",
+    ) == [(55, 54, Decimal("98.18"), Decimal("28.00"), Decimal("28.00"), None, None)]
+
+
+def test_an_unreachable_database_is_one_paragraph(postgres: Postgres) -> None:
+    """The message names the place and what to look at."""
+    settings = DatabaseSettings(
+        "postgresql+psycopg2://me@127.0.0.1:1/none", "public", postgres.data_dir
+    )
+    database = open_database(settings)
+
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1/none cannot be reached: .*POSTGRES_URL"):
+        start_sync(database, "a test", None)
+    database.close()

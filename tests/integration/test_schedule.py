@@ -1,0 +1,193 @@
+"""The schedule fires by itself, and whoever should know learns of what it did.
+
+Everything is real: a server, a worker, the deployment as `acsync deploy` leaves it, a receiver of
+alerts. Only the clocks are shortened: an interval of seconds, and staleness after as many.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from acsync.simulator import failures
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.database import Database
+from tests.conftest import Sync
+from tests.integration.test_sync_flow import assert_exact
+from tests.support import commands
+from tests.support.deployment import deploy
+from tests.support.processes import PATIENCE_SECONDS, wait_for
+from tests.support.webhook import Webhook, webhook
+from tests.support.worker import prefect_worker
+
+INTERVAL_SECONDS = 12
+STALE_SECONDS = 25
+UNDER_WAY = ("Pending", "Submitting", "Running", "Late")
+NAME = "sync-activecampaign/every-15-minutes"
+
+
+@dataclass
+class Stack:
+    """A deployment whose worker runs, and the receiver of its alerts."""
+
+    api: httpx.Client
+    alerts: Webhook
+    worker: "subprocess.Popen[bytes]"
+
+    def runs(self, *states: str) -> list[dict[str, Any]]:
+        """Give the runs of the deployment that ended so, the latest first."""
+        found: list[dict[str, Any]] = self.api.post(
+            "/flow_runs/filter",
+            json={
+                "flow_runs": {"state": {"name": {"any_": states}}},
+                "deployments": {"name": {"any_": ["every-15-minutes"]}},
+                "sort": "START_TIME_DESC",
+            },
+        ).json()
+        return found
+
+    def rest(self) -> None:
+        """Let the schedule rest, and wait until nothing is under way but a run that is held.
+
+        Prefect's triggers wait 15 minutes with the events of runs that were scheduled less than
+        five minutes ahead (3.8.8): their first event follows one that is never sent.
+        """
+        number = self.api.get(f"/deployments/name/{NAME}").json()["id"]
+        self.api.post(f"/deployments/{number}/pause_deployment").raise_for_status()
+        wait_for("one run at most", lambda: len(self.runs(*UNDER_WAY)) <= 1)
+
+
+def shorten_interval(api: httpx.Client) -> None:
+    """Let the deployment run every few seconds."""
+    deployment = api.get(f"/deployments/name/{NAME}").json()
+    (schedule,) = deployment["schedules"]
+    interval = {**schedule["schedule"], "interval": INTERVAL_SECONDS}
+    api.patch(
+        f"/deployments/{deployment['id']}/schedules/{schedule['id']}", json={"schedule": interval}
+    ).raise_for_status()
+
+
+def shorten_patience(api: httpx.Client) -> None:
+    """Let data be stale after a few seconds; the next run starts the clock."""
+    filters = {"automations": {"name": {"any_": ["acsync: data is stale"]}}}
+    (stale,) = api.post("/automations/filter", json=filters).json()
+    number = stale.pop("id")
+    kept = {key: value for key, value in stale.items() if key not in ("created", "updated")}
+    kept["trigger"]["within"] = STALE_SECONDS
+    api.put(f"/automations/{number}", json=kept).raise_for_status()
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take a small account: here the time goes into processes."""
+    return AccountOptions(contacts=60, deals=40, rate_limit=None)
+
+
+@pytest.fixture
+def stack(
+    api: httpx.Client,
+    sync: Sync,  # noqa: ARG001  # sets the environment of the worker
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stack]:
+    """Deploy with alerts, shorten the interval, and start a worker."""
+    with webhook() as alerts:
+        monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
+        deploy()
+        shorten_interval(api)
+        with prefect_worker(tmp_path, os.environ["PREFECT_API_URL"]) as worker:
+            yield Stack(api, alerts, worker)
+
+
+def test_the_schedule_fires_by_itself_and_a_run_beside_another_is_turned_away(
+    stack: Stack, account: Account, database: Database
+) -> None:
+    """With SQLAlchemy 2.1 no scheduled run ever appeared, while those by hand went well."""
+    wait_for("two scheduled runs", lambda: len(stack.runs("Completed")) >= 2)
+    assert [run["auto_scheduled"] for run in stack.runs("Completed")[:2]] == [True, True]
+    assert_exact(database, account)
+
+    held, freed = threading.Event(), threading.Event()
+    account.on_call(lambda _call: True, held.set)
+    account.on_call(lambda _call: True, lambda: freed.wait(PATIENCE_SECONDS))
+    assert held.wait(PATIENCE_SECONDS)
+    stack.rest()
+    assert "finished successfully in 'TurnedAway'" in run_by_hand()
+    in_a_shell = commands.wait(commands.start("sync"))
+    freed.set()
+    assert in_a_shell.returncode == 3
+    assert f"held by flow run {host()}" in in_a_shell.stderr
+    turned_away = stack.runs("TurnedAway")[0]
+    assert "is running since" in turned_away["state"]["message"]
+    assert turned_away["tags"] == ["acsync", host(), "contacts", "deals"]
+    wait_for("the end of the one held", lambda: not stack.runs(*UNDER_WAY))
+    assert stack.runs("Failed", "Crashed", "TimedOut") == []
+    assert stack.alerts.messages == []
+
+
+def test_who_should_know_learns_of_failure_recovery_and_staleness(
+    stack: Stack, account: Account
+) -> None:
+    """A failure with its reason and how old the data is, a recovery once, silence at last."""
+    stack.rest()
+    assert "finished successfully in 'Completed'" in run_by_hand()
+
+    revoked = threading.Event()
+    account.faults.add(failures.forbidden().only(lambda _call: revoked.is_set()))
+    revoked.set()
+    assert "finished in state 'Failed'" in run_by_hand()
+    subject = wait_for("word of the failure", lambda: stack.alerts.subjects("failed"))[0]
+    revoked.clear()
+    (failed,) = stack.runs("Failed")
+    body = stack.alerts.body_of(subject)
+    assert subject == f"acsync: sync failed: {failed['name']}"
+    assert host() in subject
+    assert "contacts: not published." in body
+    assert "deals: not published." in body
+    assert "status 403" in body
+    assert re.search(r"Published are still the contacts of 20\d\d-\d\d-\d\d \d\d:\d\d UTC", body)
+    assert f"/runs/flow-run/{failed['id']}" in body
+
+    run_by_hand()
+    run_by_hand()
+    (subject,) = stack.alerts.subjects("recovered")
+    body = stack.alerts.body_of(subject)
+    assert subject == f"acsync: recovered: {host()}"
+    assert "The last sync had failed, and none was complete since 20" in body
+    assert "/runs/flow-run/" in body
+    assert stack.alerts.subjects("stale") == []
+
+    shorten_patience(stack.api)
+    run_by_hand()
+    stack.worker.terminate()
+    stack.worker.wait(30)
+    subject = wait_for("word of staleness", lambda: stack.alerts.subjects("stale"))[0]
+    body = stack.alerts.body_of(subject)
+    assert subject == "acsync: data is stale: every-15-minutes"
+    assert re.search(r"has completed since 20\d\d-\d\d-\d\d \d\d:\d\d UTC", body)
+    assert "/deployments/deployment/" in body
+    assert account.options.api_key not in str(stack.alerts.messages)
+
+
+def host() -> str:
+    """Give the account's host and port, as in names and tags."""
+    return os.environ["AC_API_URL"].removeprefix("http://")
+
+
+def run_by_hand() -> str:
+    """Run the deployment as an operator does, to its end, and give what was printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "deployment", "run", NAME, "--watch"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr

@@ -1,0 +1,150 @@
+"""One repository serves several accounts: a block, a deployment and a schema each."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from pydantic import SecretStr
+
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.server import serve
+from acsync.store.database import Database
+from flows.blocks import ActiveCampaignAccount
+from tests.conftest import Postgres
+from tests.integration.test_sync_flow import assert_exact
+from tests.support import commands
+from tests.support.deployment import deploy
+from tests.support.processes import wait_for
+from tests.support.store_syncs import fetch
+from tests.support.worker import prefect_worker
+
+NAMES = ("acme", "north-wind", "third")
+FROM_THE_ENVIRONMENT = ("AC_API_URL", "AC_API_KEY", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA")
+
+
+@dataclass(frozen=True)
+class Served:
+    """An account that is served, and the schema that its copy goes to."""
+
+    account: Account
+    database: Database
+
+
+@pytest.fixture
+def accounts(
+    api: httpx.Client,  # noqa: ARG001  # the Prefect API that commands use
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[dict[str, Served]]:
+    """Serve three accounts whose credentials nobody knows but their blocks."""
+    url = postgres.create("template1")
+    for name in FROM_THE_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    with ExitStack() as stack:
+        served = {}
+        for seed, name in enumerate(NAMES):
+            account = Account(
+                AccountOptions(
+                    contacts=60 + seed, deals=40, seed=seed, api_key=f"key-{name}", rate_limit=None
+                )
+            )
+            save_block(name, stack.enter_context(serve(account)), account, url)
+            schema = name.replace("-", "_")
+            database = stack.enter_context(closing(postgres.open(url, schema)))
+            served[name] = Served(account, database)
+        yield served
+
+
+def save_block(name: str, account_url: str, account: Account, database_url: str) -> None:
+    block = ActiveCampaignAccount(
+        url=account_url,
+        key=SecretStr(account.options.api_key),
+        rate_limit=100,
+        database_url=SecretStr(database_url),
+    )
+    block.save(name)
+
+
+def deploy_unscheduled(name: str) -> str:
+    """Deploy an account, let its schedule rest, and give the deployment's id."""
+    deploy("--account", name)
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name(f"sync-activecampaign/every-15-minutes-{name}")
+        client.pause_deployment(deployment.id)
+    return str(deployment.id)
+
+
+def start_run(deployment: str) -> str:
+    """Start a run, and give its id."""
+    with get_client(sync_client=True) as client:
+        return str(client.create_flow_run_from_deployment(UUID(deployment)).id)
+
+
+def test_two_workers_sync_three_accounts_at_once(
+    accounts: dict[str, Served], api: httpx.Client, tmp_path: Path
+) -> None:
+    """Each waits in its first call for the two others: no lease and no budget is shared."""
+    everybody = threading.Barrier(len(accounts), timeout=120)
+    deployments = []
+    for name, served in accounts.items():
+        migrated = commands.wait(commands.start("migrate", "--account", name))
+        assert migrated.returncode == 0, migrated.stderr
+        deployments.append(deploy_unscheduled(name))
+        served.account.on_call(lambda _call: True, everybody.wait)
+
+    prefect = os.environ["PREFECT_API_URL"]
+    with (
+        prefect_worker(tmp_path / "one", prefect, "--limit", "2"),
+        prefect_worker(tmp_path / "two", prefect, "--limit", "2"),
+    ):
+        ids = [start_run(deployment) for deployment in deployments]
+        wait_for("three runs", lambda: {state_of(api, one) for one in ids} == {"Completed"})
+
+    for served in accounts.values():
+        assert_exact(served.database, served.account)
+        assert count_syncs(served.database) == 1
+    shown = (
+        api.post("/flow_runs/filter", json={}).text + api.post("/deployments/filter", json={}).text
+    )
+    assert [name for name in NAMES if f"key-{name}" in shown] == []
+
+
+def count_syncs(database: Database) -> int:
+    ((count,),) = fetch(database, f"select count(*) from {database.qualified('ac_sync_logs')}")
+    return int(count)
+
+
+def state_of(api: httpx.Client, run: str) -> str:
+    name: str = api.get(f"/flow_runs/{run}").json()["state"]["name"]
+    return name
+
+
+@pytest.mark.usefixtures("accounts")
+def test_what_is_wrong_in_a_block_is_named_by_its_field() -> None:
+    """Who fills in a form in a browser knows nothing of our variables."""
+    broken = ActiveCampaignAccount(url="ftp://a.example", key=SecretStr("two words"))
+    broken.save("broken")
+
+    done = commands.wait(commands.start("sync", "--account", "broken"))
+    Block.delete("activecampaign-account/broken")
+
+    assert done.returncode == 2
+    assert "url of the block broken is not an account's URL" in done.stderr
+    assert "key of the block broken holds blanks" in done.stderr
+    assert "two words" not in done.stderr
+
+
+@pytest.mark.usefixtures("accounts")
+def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
+    done = commands.wait(commands.start("sync", "--account", "nobody"))
+
+    assert done.returncode == 2
+    assert "No block activecampaign-account/nobody is saved" in done.stderr

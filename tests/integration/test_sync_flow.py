@@ -1,0 +1,371 @@
+"""The whole way of a record, through the flow: simulator, Prefect server and Postgres are real."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
+from sqlalchemy import text
+
+import migrations
+from acsync.cli.verify import compare
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator import failures, lies
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.churn import Churn
+from acsync.simulator.faults import on_path
+from acsync.store.database import Database
+from acsync.store.lease import keep_lease, start_sync
+from acsync.store.staging import published_ids, published_records
+from flows.sync_activecampaign import TURNED_AWAY
+from tests.conftest import Postgres, Sync
+
+
+def changes_of(database: Database) -> dict[str, tuple[int, int, int]]:
+    """Give what the last sync added, updated and deleted, as its log row says."""
+    row = last_log(database)
+    return {
+        name: tuple(row[f"{name}_{change}"] for change in ("added", "updated", "deleted"))
+        for name in DATASETS
+    }
+
+
+def last_log(database: Database) -> dict[str, Any]:
+    sql = "select * from ac_sync_logs order by id desc limit 1"
+    with database.begin() as connection:
+        return dict(connection.execute(text(sql)).mappings().one())
+
+
+def assert_exact(database: Database, account: Account) -> None:
+    """Compare every record with the simulator's own truth."""
+    comparisons = compare(database, account)
+
+    assert {name: one.exact for name, one in comparisons.items()} == {
+        "contacts": True,
+        "deals": True,
+    }, comparisons
+
+
+def test_the_account_is_copied_exactly_and_then_only_what_changed(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """The product in one test; the truth is the simulator's, key by key."""
+    assert sync().is_completed()
+    assert_exact(database, account)
+    assert changes_of(database) == {"contacts": (700, 0, 0), "deals": (600, 0, 0)}
+
+    assert sync().is_completed()
+    assert_exact(database, account)
+    assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}
+
+    masked = set(account.masked_ids())
+    account.add("contacts", 3)
+    account.change("contacts", 5)
+    account.delete("contacts", 7)
+    account.delete("deals", [deal for deal in account.ids("deals") if deal not in masked][10:12])
+    account.add("deals", 1)
+    assert sync().is_completed()
+    contacts, deals = changes_of(database).values()
+    assert contacts[0] == 3
+    assert contacts[2] == 7
+    assert deals == (1, 0, 2)
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        AccountOptions(contacts=0, deals=0, rate_limit=None),
+        AccountOptions(contacts=1, deals=1, rate_limit=None),
+        AccountOptions(
+            contacts=150,
+            deals=150,
+            contact_fields=130,
+            deal_fields=130,
+            stages=130,
+            users=130,
+            camel_case_values=True,
+            page_cap=15,
+            rate_limit=None,
+        ),
+    ],
+    ids=["empty", "one of each", "more than a page of everything"],
+)
+def test_accounts_of_every_shape_are_copied_exactly(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """Small accounts end on page one; large ones have more than 100 fields, stages and users."""
+    assert sync().is_completed()
+
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize(
+    "options", [AccountOptions(contacts=900, deals=900, rate_limit=20, retry_after_seconds=1)]
+)
+def test_the_servers_limit_is_kept_by_all_calls_together(
+    sync: Sync, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contacts, deals and metadata share one budget; a burst would be refused."""
+    monkeypatch.setenv("AC_RATE_LIMIT", "20")
+
+    assert sync().is_completed()
+
+    log = last_log(database)
+    assert log["api_calls"] == account.statistics.calls + account.statistics.refused
+    assert log["rate_limited"] == account.statistics.refused
+    assert account.statistics.refused <= 2
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=900, deals=900, rate_limit=20)])
+def test_a_lower_limit_than_configured_is_found_and_remembered_by_the_next_sync(
+    sync: Sync, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account allows half of what the setting says, or another program eats half of it."""
+    monkeypatch.setenv("AC_RATE_LIMIT", "40")
+
+    assert sync().is_completed()
+    first = last_log(database)
+    assert sync().is_completed()
+    second = last_log(database)
+
+    assert first["rate_limited"] < 0.1 * first["api_calls"]
+    assert second["rate_limited"] < 0.05 * second["api_calls"]
+    assert first["learned_rate"] == pytest.approx(20, rel=0.15)
+    assert second["learned_rate"] == pytest.approx(20, rel=0.15)
+    assert_exact(database, account)
+
+
+def test_a_masked_deal_keeps_its_last_known_body(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """The key lost sight of a pipeline: its deals come as stubs, and their rows must survive."""
+    assert sync().is_completed()
+    deal = next(deal for deal in account.ids("deals") if deal not in account.masked_ids())
+    before = published_records(database, "deals", [deal])[deal]
+
+    account.mask([deal])
+    assert sync().is_completed()
+
+    after = published_records(database, "deals", [deal])[deal]
+    assert after == {**before, "isDisabled": True}
+    assert changes_of(database)["deals"] == (0, 1, 0)
+    assert sync().is_completed()
+    assert changes_of(database)["deals"] == (0, 0, 0)
+
+
+def test_records_that_exist_throughout_are_published_once_whatever_changes(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """People go on working while a sync reads; deletions move what was not read yet."""
+    marks = account.mark()
+    with Churn(account, per_second=60, seed=3):
+        assert sync().is_completed()
+
+    for name in DATASETS:
+        published = published_ids(database, name)
+        assert len(published) == len(set(published))
+        assert account.untouched_since(name, marks) <= set(published) <= account.ever(name)
+
+
+def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the_other(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """A failed sync says why, keeps the last snapshot, and does not hold back what is whole."""
+    assert sync().is_completed()
+    before = published_ids(database, "contacts")
+    account.add("contacts", 5)
+    account.add("deals", 5)
+    ids = account.ids("contacts")
+    account.faults.add(failures.breaks_on("contacts", ids[205]))
+
+    state = sync()
+
+    log = last_log(database)
+    assert state.is_failed()
+    assert "contacts: not published" in (state.message or "")
+    assert "offset=199" in log["contacts_error"]
+    assert f"between id {ids[204]} and id {ids[206]}, at offset 205" in log["contacts_error"]
+    assert (log["contacts_success"], log["deals_success"], log["overall_success"]) == (
+        False,
+        True,
+        False,
+    )
+    assert published_ids(database, "contacts") == before
+    assert published_ids(database, "deals") == account.ids("deals")
+
+
+def test_metadata_that_cannot_be_read_fails_only_the_datasets_that_need_it(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """Deals without their pipelines would be half a truth."""
+    account.faults.add(failures.status(404).only(on_path("dealGroups")))
+
+    assert sync().is_failed()
+
+    assert published_ids(database, "contacts") == account.ids("contacts")
+    assert published_ids(database, "deals") == []
+    assert "/api/3/dealGroups" in last_log(database)["deals_error"]
+
+
+def test_a_wrong_key_is_told_and_nothing_is_published(
+    sync: Sync, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key itself appears nowhere, not even a wrong one."""
+    monkeypatch.setenv("AC_API_KEY", "an-old-secret")
+
+    state = sync()
+
+    assert state.is_failed()
+    assert "AC_API_KEY" in last_log(database)["contacts_error"]
+    assert "an-old-secret" not in str(last_log(database)) + (state.message or "")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lies.ignore_parameter("id_greater"),
+        lies.ignore_parameter("orders"),
+        lies.ignore_parameter("include"),
+        lies.record_without_id(),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_answers_that_contradict_the_walk_are_not_published(
+    fault: Any, sync: Sync, account: Account, database: Database
+) -> None:
+    """A server that ignores a parameter sends rows that look right and are not all there is."""
+    account.faults.add(fault.only(on_path("contacts")))
+
+    assert sync("contacts").is_failed()
+
+    assert published_ids(database, "contacts") == []
+    assert last_log(database)["contacts_error"]
+
+
+def test_an_account_that_lost_half_its_records_is_published_only_when_accepted(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """A key that lost a permission looks just like a mass deletion."""
+    assert sync("contacts").is_completed()
+    account.delete("contacts", 350)
+
+    state = sync("contacts")
+    assert state.is_failed()
+    assert "--accept-shrink" in last_log(database)["contacts_error"]
+    assert len(published_ids(database, "contacts")) == 700
+
+    assert sync("contacts", accept_shrink=True).is_completed()
+    assert published_ids(database, "contacts") == account.ids("contacts")
+
+
+def test_one_dataset_alone_leaves_the_other_untouched(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """`--only` is for a first look, or to catch up on one."""
+    assert sync("deals").is_completed()
+
+    log = last_log(database)
+    assert (log["contacts_success"], log["deals_success"], log["overall_success"]) == (
+        None,
+        True,
+        True,
+    )
+    assert account.statistics.by_path["contacts"] == 0
+    assert published_ids(database, "contacts") == []
+
+
+def test_a_second_sync_at_the_same_time_ends_at_once_named_so(
+    sync: Sync, account: Account, database: Database
+) -> None:
+    """Scheduled, manual and command-line syncs meet; one runs, the others do not fail."""
+    running = start_sync(database, "flow run brave-otter on host-a", None)
+    with keep_lease(database, running):
+        state = sync()
+
+    assert (state.name, state.is_completed()) == (TURNED_AWAY, True)
+    assert running.sync_id in (state.message or "")
+    assert "brave-otter" in (state.message or "")
+    assert account.statistics.calls == 0
+
+
+def test_an_outdated_schema_is_refused_with_the_command_to_run(
+    sync: Sync, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-known tables are worse than none."""
+    url = empty_database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("POSTGRES_URL", url.replace("postgresql+psycopg2", "postgresql"))
+
+    state = sync()
+
+    assert state.is_failed()
+    assert "acsync migrate" in (state.message or "")
+
+
+def test_everything_lives_in_the_schema_that_is_asked_for(
+    sync: Sync,
+    account: Account,
+    database: Database,
+    postgres: Postgres,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One account a schema: several can share a database."""
+    other = postgres.open(database_url, "client_a")
+    migrations.upgrade(other)
+    monkeypatch.setenv("ACSYNC_SCHEMA", "client_a")
+
+    assert sync().is_completed()
+
+    assert_exact(other, account)
+    assert published_ids(database, "contacts") == []
+    other.close()
+
+
+def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
+    """The operator sees them in Prefect's UI."""
+    state = sync()
+
+    names, artifacts = asyncio.run(read_run(state.state_details.flow_run_id))
+    assert {"read contact_fields", "plan deals", "close contacts", "publish"} <= names
+    assert "contacts 1 to 200" in names
+    assert artifacts["acsync-contacts"] == 100
+    assert artifacts["acsync-deals"] == 100
+    assert "| contacts | 700 | 700 | 0 | 0 | 0 |" in artifacts["acsync-report"]
+    assert "of the rate limit" in artifacts["acsync-report"]
+
+
+async def read_run(flow_run_id: Any) -> tuple[set[str], dict[str, Any]]:
+    """Ask the Prefect server what it knows of a run."""
+    async with get_client() as client:
+        tasks = await client.read_task_runs(
+            task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[flow_run_id])),
+            limit=200,
+        )
+        artifacts = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+        )
+    return {task.name for task in tasks}, {str(one.key): one.data for one in artifacts}
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_a_deal_or_contact_deleted_between_two_pages_hides_no_other(
+    name: DatasetName, sync: Sync, account: Account, database: Database
+) -> None:
+    """A deletion moves every later record up by one, past the border of the page."""
+    first = account.ids(name)[0]
+    account.on_call(
+        lambda call: call.path == name and call.offset > 0, lambda: account.delete(name, [first])
+    )
+    mark = account.mark()
+
+    assert sync(name).is_completed()
+
+    assert account.untouched_since(name, mark) <= set(published_ids(database, name))

@@ -1,0 +1,206 @@
+"""One command brings everything up, and Ctrl-C ends all of it, from the front door."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from acsync.store.embedded import stop_embedded
+from tests.support import commands
+from tests.support.prefect_server import QUIET, free_port
+from tests.support.processes import wait_for
+
+SMALL = ("--contacts=60", "--deals=40", "--rate=3")
+"""Some 15 calls, so that the second sync is still under way when it is ended."""
+
+ACCOUNT_VARIABLES = ("AC_API_URL", "AC_API_KEY", "PREFECT_API_URL", "POSTGRES_URL", "DATABASE_URL")
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give commands a folder of their own, no credentials, and a worker that looks often."""
+    for name in ACCOUNT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**QUIET, "PREFECT_WORKER_QUERY_SECONDS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ACSYNC_DATA_DIR", str(tmp_path))
+    yield tmp_path
+    if is_postgres_up(tmp_path):
+        stop_embedded(tmp_path / "simulated")
+
+
+def up(*words: str) -> "subprocess.Popen[str]":
+    """Start the command on a free port unless one is named."""
+    port = [] if any(word.startswith("--port") for word in words) else [f"--port={free_port()}"]
+    return commands.start("up", *SMALL, *port, *words)
+
+
+def family_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Give all that it started, also what has left its session."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def status() -> dict[str, Any]:
+    """Ask as a user does, in a process of its own."""
+    payload: dict[str, Any] = json.loads(commands.wait(commands.start("status", "--json")).stdout)
+    return payload
+
+
+def is_postgres_up(data_dir: Path) -> bool:
+    """Postgres removes its file when it ends."""
+    return (data_dir / "simulated" / "postgres" / "postmaster.pid").exists()
+
+
+def assert_gone(family: list[psutil.Process]) -> None:
+    """What was killed may still wait for its funeral."""
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert [process.cmdline() for process in alive] == []
+
+
+def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended in the middle of a sync, whose log row is closed, after one that was complete."""
+    port = free_port()
+    process = up(f"--port={port}")
+    assert process.stdout is not None
+    said = iter(process.stdout.readline, "")
+    complete = next(line for line in said if line.startswith("sync-"))
+    assert re.fullmatch(r"sync-\d+: complete after [\d.]+ s; 60 contacts; 40 deals\n", complete)
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        page = client.get("/", follow_redirects=True)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert client.get("/ui-settings").json()["api_url"] == f"http://127.0.0.1:{port}/api"
+        deployment = client.get("/api/deployments/name/sync-activecampaign/every-15-minutes").json()
+        assert (deployment["work_pool_name"], deployment["paused"]) == ("acsync", False)
+        server = client.get("/api/admin/settings").json()["server"]
+        vacuum = server["services"]["db_vacuum"]
+        assert sorted(vacuum["enabled"]) == ["events", "flow_runs"]
+        assert vacuum["retention_period"] == "P7D"
+        assert server["events"]["retention_period"] == "P1D"
+        over = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}}
+        (run,) = client.post("/api/flow_runs/filter", json=over).json()
+        assert (run["state_name"], run["deployment_id"]) == ("Completed", deployment["id"])
+
+        client.post(f"/api/deployments/{deployment['id']}/create_flow_run", json={})
+    monkeypatch.setenv("ACSYNC_DATA_DIR", str(data_dir / "simulated"))
+    wait_for("a sync that runs", lambda: status()["running"])
+    family = family_of(process)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = commands.wait(process)
+    seconds = time.monotonic() - began
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert seconds < 15
+    assert_gone(family)
+    assert not is_postgres_up(data_dir)
+    syncs = status()["recentSyncs"]
+    assert [sync["overall_success"] for sync in syncs] == [False, True]
+    assert "was ended" in syncs[0]["contacts_error"]
+
+
+@pytest.mark.usefixtures("data_dir")
+def test_a_second_ctrl_c_kills_at_once() -> None:
+    """The server is stopped, so that the first one waits for it in vain."""
+    process = up()
+    family = wait_for("the server", lambda: servers(process) and family_of(process))
+    servers(process)[0].suspend()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert next(line for line in iter(process.stdout.readline, "") if "Ending" in line)
+    process.send_signal(signal.SIGINT)
+
+    assert commands.wait(process).returncode == 1
+    assert_gone(family)
+
+
+def servers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Find the Prefect server among what a command started."""
+    return [child for child in family_of(process) if "server" in child.cmdline()]
+
+
+def test_a_child_that_ends_by_itself_ends_everything_and_its_log_is_named(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the server, whose database cannot be opened."""
+    url = f"sqlite+aiosqlite:///{data_dir}/nowhere/prefect.db"
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", url)
+
+    ended = commands.wait(up())
+
+    log = data_dir / "simulated" / "logs" / "prefect-server.log"
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "The Prefect server ended by itself, with status 3, so everything was ended. "
+        f"The reason is at the end of {log}; then run again: acsync up\n"
+    )
+    assert "unable to open database file" in log.read_text()
+    assert not is_postgres_up(data_dir)
+
+
+def test_what_is_missing_is_said_before_anything_starts(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that is taken, half an account, and a worker that would take the runs of others."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        taken = commands.wait(up(f"--port={port}"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    hijacking = commands.wait(up())
+    monkeypatch.setenv("AC_API_KEY", "key")
+    half = commands.wait(up())
+
+    assert [said.returncode for said in (taken, hijacking, half)] == [2, 2, 2]
+    assert taken.stderr == (
+        f"acsync cannot start. Port {port} of 127.0.0.1, for the Prefect server, is taken. End "
+        "what listens there, perhaps another acsync up, or use another port: acsync up "
+        "--port 4300\n"
+    )
+    assert "PREFECT_API_URL is set, but neither AC_API_URL nor AC_API_KEY" in hijacking.stderr
+    assert half.stderr == (
+        "acsync cannot start. AC_API_URL is not set: copy it from Settings, Developer in "
+        "ActiveCampaign.\n"
+    )
+    assert list(data_dir.iterdir()) == []
+
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from acsync.cli.children import Children
+from acsync.cli.programs import Program
+children = Children(Path(sys.argv[1]))
+children.start(Program("sleeper", (sys.executable, "-c", "import time; time.sleep(600)")))
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+def test_children_do_not_outlive_who_started_them_and_was_killed(data_dir: Path) -> None:
+    """A kill -9 leaves no chance to end anything; the guard sees that nobody is left."""
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, data_dir], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    assert starter.stdout.readline() == "started\n"
+    family = family_of(starter)
+    assert len(family) == 2
+
+    starter.kill()
+    starter.communicate()
+
+    assert_gone(family)

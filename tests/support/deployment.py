@@ -1,0 +1,28 @@
+"""Deploy as an operator does, and take away from a shared Prefect server what was deployed."""
+
+from prefect.client.orchestration import get_client
+
+from tests.support import commands
+
+
+def deploy(*words: str) -> str:
+    """Run `acsync deploy`, which must succeed, and give what it said."""
+    done = commands.wait(commands.start("deploy", *words))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def forget() -> None:
+    """Delete deployments, work pools, automations and blocks, whoever made them.
+
+    Prefect's client waits for a server that is busy.
+    """
+    with get_client(sync_client=True) as client:
+        for deployment in client.read_deployments():
+            client.delete_deployment(deployment.id)
+        for automation in client.read_automations():
+            client.delete_automation(automation.id)
+        for block in client.read_block_documents(limit=None):
+            client.delete_block_document(block.id)
+        for pool in client.read_work_pools():
+            client.delete_work_pool(pool.name)

@@ -1,0 +1,28 @@
+"""Give a measurement a folder, a Postgres and a Prefect server of its own, whatever is set here."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from acsync.cli.simulated import point_at_simulated
+from acsync.store.embedded import stop_embedded
+from tests.support.prefect_server import QUIET, prefect_server
+
+
+@contextmanager
+def own_environment(account_url: str, api_key: str, calls_per_second: float) -> Iterator[None]:
+    """Set this process's environment, and that of what it starts, until the block ends."""
+    with TemporaryDirectory(prefix="acsync-") as folder:
+        point_at_simulated(account_url, api_key, calls_per_second, Path(folder))
+        os.environ.update(
+            PREFECT_HOME=f"{folder}/prefect",
+            PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL",
+            **QUIET,
+        )
+        try:
+            with prefect_server(Path(folder) / "prefect") as os.environ["PREFECT_API_URL"]:
+                yield
+        finally:
+            stop_embedded(Path(folder))

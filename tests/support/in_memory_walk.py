@@ -1,0 +1,96 @@
+"""Walk an account in memory, without sockets, waits or Postgres, so that thousands are seconds."""
+
+from collections.abc import Iterable, Iterator
+
+import httpx
+
+from acsync.activecampaign.client import Client, RequestLimits
+from acsync.activecampaign.pagination import END, Walk
+from acsync.activecampaign.planning import (
+    NEWEST_SLICE,
+    Interval,
+    Plan,
+    Slice,
+    WalkPage,
+    plan_slices,
+)
+from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.application import answer_bent
+from acsync.simulator.calls import Call
+from acsync.sync.completeness import Walked, require_complete
+from acsync.sync.gap_fill import close_gaps
+
+TIRELESS = RequestLimits(first_wait_seconds=0, longest_pause_seconds=0)
+"""Waits are for the clock: here trouble follows trouble at once."""
+
+MAX_ROUNDS = 300
+"""The copy gives up far sooner and comes again later; here there is no later."""
+
+
+def account_of(records: int, page_cap: int = 100) -> Account:
+    return Account(
+        AccountOptions(contacts=records, deals=records, values_per_record=1, page_cap=page_cap)
+    )
+
+
+def client_of(account: Account) -> Client:
+    """Connect to the account without a socket, so that thousands of walks take seconds."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api/3/")
+        number = account.statistics.accept(path)
+        call = Call(path, dict(request.url.params), number, account.options.page_cap)
+        answer = answer_bent(account, call)
+        if answer.ending == "reset":
+            raise httpx.RemoteProtocolError("peer closed connection")
+        if answer.delay_seconds > TIRELESS.read_timeout_seconds:
+            raise httpx.ReadTimeout("timed out")
+        return httpx.Response(answer.status, headers=answer.headers, content=answer.content())
+
+    transport = httpx.MockTransport(respond)
+    return Client("http://localhost/api/3/", "key", RateLimiter(1e9), TIRELESS, transport)
+
+
+class Reading:
+    """One walk of a dataset, kept in memory as the store keeps it in staging."""
+
+    def __init__(self, account: Account, name: DatasetName, page_size: int) -> None:
+        self.account = account
+        self.name = name
+        self.page_size = page_size
+        self.walk = Walk(client_of(account), DATASETS[name], page_size)
+        self.covered: dict[int, Interval] = {}
+        self.ids: set[int] = set()
+
+    def plan(self) -> Plan:
+        newest = self.walk.read_newest()
+        self.keep(NEWEST_SLICE, [newest])
+        return plan_slices(DATASETS[self.name], newest, self.page_size)
+
+    def keep(self, number: int, pages: Iterable[WalkPage]) -> None:
+        for page in list(pages):
+            if not page.ids and page.covered.last == END:
+                continue
+            self.ids |= set(page.ids)
+            first, last = page.covered.first, page.covered.last
+            if number in self.covered:
+                first = min(first, self.covered[number].first)
+                last = max(last, self.covered[number].last)
+            self.covered[number] = Interval(first, last)
+
+    def read(self, wanted: Slice) -> Iterator[WalkPage]:
+        return self.walk.read_slice(wanted)
+
+    def close(self, plan: Plan) -> Walked:
+        newest = close_gaps(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
+        planned = sum(record <= plan.newest_id for record in self.ids)
+        return Walked(newest.newest_id, newest.total, len(self.ids), planned)
+
+    def run(self) -> set[int]:
+        plan = self.plan()
+        for part in plan.slices:
+            self.keep(part.number, self.read(part))
+        require_complete(plan, self.covered.values(), self.close(plan))
+        return self.ids

@@ -1,0 +1,59 @@
+"""Run a real Prefect server of one's own, for a test run or a benchmark."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support.processes import ended
+
+START_SECONDS = 120
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+}
+
+
+def free_port() -> int:
+    """Give a port nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
+    """Start a server whose state lives in `home`, and give the URL of its API.
+
+    Raises TimeoutError where it does not come up; its log is `home/server.log`.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui", f"--port={port}"]
+    environment = {**os.environ, **QUIET, "PREFECT_HOME": str(home)}
+    environment.pop("PREFECT_API_URL", None)
+    with (home / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        with ended(server, within_seconds=20):
+            _wait_until_healthy(f"http://127.0.0.1:{port}/api/health", server, home)
+            yield f"http://127.0.0.1:{port}/api"
+
+
+def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", home: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    log = (home / "server.log").read_text(errors="replace")
+    raise TimeoutError(f"The Prefect server did not start; its log ends with:\n{log[-2000:]}")

@@ -1,0 +1,73 @@
+"""Run the store's part of a sync on records that a test invents."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import text
+
+from acsync.models import Calls, Changes, DatasetName, DatasetResult, Record, Sync
+from acsync.store.database import Database
+from acsync.store.lease import keep_lease, require_lease, start_sync
+from acsync.store.publish import publish_dataset, retire_versions
+from acsync.store.staging import StagedRecord, StagedSlice, published_hashes, stage_slice
+from acsync.store.sync_log import finish_log
+
+KEEP = 3
+
+
+def people(*ids: int, **values: Any) -> list[Record]:
+    """Invent contacts that are alike but for their ids."""
+    return [{"id": str(number), "email": f"p{number}@example.com"} | values for number in ids]
+
+
+def cut(
+    database: Database, name: DatasetName, records: Iterable[Record], number: int = 0
+) -> StagedSlice:
+    """Make a slice of records as the copy does: bodies only where they differ."""
+    encoded = {
+        int(record["id"]): json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
+        for record in records
+    }
+    hashes = {key: hashlib.blake2b(body, digest_size=16).digest() for key, body in encoded.items()}
+    published = published_hashes(database, name, list(encoded))
+    changed = [
+        StagedRecord(key, hashes[key], body)
+        for key, body in encoded.items()
+        if published.get(key) != hashes[key]
+    ]
+    masked = [int(record["id"]) for record in records if record.get("isDisabled") is True]
+    return StagedSlice(
+        number, min(encoded, default=0), max(encoded, default=0), list(encoded), changed, masked
+    )
+
+
+def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dict[str, Changes]:
+    """Publish what is staged, all in one transaction with the log row."""
+    with database.begin() as connection:
+        require_lease(connection, sync)
+        changes = {name: publish_dataset(connection, sync, name, 5) for name in names}
+        for name in names:
+            retire_versions(connection, name, KEEP)
+        outcomes = {name: DatasetResult(5, changes[name]) for name in names}
+        finish_log(connection, sync, outcomes, Calls(7, 2, 1))
+    return {str(name): changed for name, changed in changes.items()}
+
+
+def sync_all(
+    database: Database, records: Mapping[DatasetName, list[Record]]
+) -> tuple[str, dict[str, Changes]]:
+    """Run a whole sync of the datasets given, and give its id and what it changed."""
+    sync = start_sync(database, "a test", None)
+    with keep_lease(database, sync):
+        for name, rows in records.items():
+            stage_slice(database, sync, name, cut(database, name, rows))
+        return sync.sync_id, publish(database, sync, list(records))
+
+
+def fetch(database: Database, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+    """Run a query as a user would, in the schema public."""
+    with database.engine.begin() as connection:
+        result = connection.execute(text(sql), values)
+        return [tuple(row) for row in result] if result.returns_rows else []

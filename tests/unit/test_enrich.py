@@ -1,0 +1,302 @@
+"""Records are joined to what explains them, and every received value stays as it was."""
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from acsync.activecampaign.responses import parse_json
+from acsync.enrich import Enricher, encode, keep_last_body
+from acsync.errors import PaginationError
+from acsync.models import ListingName, Record
+
+FIELDS: list[Record] = [
+    {"id": "2", "perstag": "COLOUR", "title": "Colour", "type": "listbox"},
+    {"id": "1", "perstag": "COLOUR", "title": "Shade", "type": "text"},
+    {"id": "3", "perstag": "", "title": "No tag", "type": "date"},
+    {"id": "10", "perstag": None, "title": None, "type": None},
+]
+DEAL_FIELDS: list[Record] = [
+    {"id": "1", "fieldLabel": "Amount", "fieldType": "currency"},
+    {"id": "2", "fieldLabel": "Close", "fieldType": "date"},
+    {"id": "3", "fieldLabel": "Tags", "fieldType": "multiselect"},
+    {"id": 4, "fieldLabel": "Notes", "fieldType": "textarea"},
+    {"id": "5", "fieldLabel": "Odd", "fieldType": "hologram"},
+]
+
+
+def enrich_contact(*values: Record, fields: list[Record] = FIELDS) -> dict[str, Any]:
+    row = {"id": "7", "email": "", "fieldValues": [value.get("id") for value in values]}
+    [record] = Enricher("contacts", {"contact_fields": fields}).enrich([row], values)
+    return record["customFields"]  # type: ignore[no-any-return]
+
+
+def enrich_deal(row: Record, *values: Record, **listings: list[Record]) -> Record:
+    known: dict[ListingName, list[Record]] = {
+        "deal_fields": DEAL_FIELDS,
+        "pipelines": listings.get("pipelines", []),
+        "stages": listings.get("stages", []),
+        "users": listings.get("users", []),
+    }
+    [record] = Enricher("deals", known).enrich([row], values)
+    return record
+
+
+def test_a_contact_gets_its_values_under_the_tag_of_their_field() -> None:
+    """The first field in id order keeps a tag that two share; the other gets its id behind it."""
+    fields = enrich_contact(
+        {"id": "90", "contact": "7", "field": "1", "value": "007"},
+        {"id": "91", "contact": "7", "field": "2", "value": "||red||blue||"},
+        {"id": "92", "owner": 7, "field": 3, "value": None},
+        {"id": "93", "contact": "7", "field": "10", "value": ""},
+        {"id": "94", "contact": "7", "field": "99", "value": "dangling"},
+        {"id": "95", "contact": "8", "field": "1", "value": "of another contact"},
+    )
+
+    assert fields == {
+        "COLOUR": {"value": "007", "fieldId": "1", "fieldTitle": "Shade", "fieldType": "text"},
+        "COLOUR_2": {
+            "value": "||red||blue||",
+            "fieldId": "2",
+            "fieldTitle": "Colour",
+            "fieldType": "listbox",
+            "values": ["red", "blue"],
+        },
+        "field_3": {"value": None, "fieldId": "3", "fieldTitle": "No tag", "fieldType": "date"},
+        "field_10": {"value": "", "fieldId": "10", "fieldTitle": None, "fieldType": None},
+        "field_99": {
+            "value": "dangling",
+            "fieldId": "99",
+            "fieldTitle": None,
+            "fieldType": None,
+        },
+    }
+
+
+def test_a_second_value_of_the_same_field_is_kept_too() -> None:
+    """Seen nowhere, but a value must never be lost to another."""
+    fields = enrich_contact(
+        {"id": "90", "contact": "7", "field": "1", "value": "a"},
+        {"id": "91", "contact": "7", "field": "1", "value": "b"},
+    )
+
+    assert {key: entry["value"] for key, entry in fields.items()} == {
+        "COLOUR": "a",
+        "COLOUR_1": "b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "choices"),
+    [
+        ("||one||two||", ["one", "two"]),
+        ("one", ["one"]),
+        ("", []),
+        (None, []),
+        (["one", "two"], ["one", "two"]),
+    ],
+)
+def test_multiple_choices_are_split_whatever_form_they_come_in(
+    value: object, choices: list[str]
+) -> None:
+    """Recordings have pipes; clients report arrays and plain strings."""
+    fields = enrich_contact({"id": "1", "contact": "7", "field": "2", "value": value})
+
+    assert fields["COLOUR_2"]["values"] == choices
+    assert fields["COLOUR_2"]["value"] == value
+
+
+def test_no_definitions_and_no_values_are_no_trouble() -> None:
+    """A new account has neither."""
+    assert enrich_contact(fields=[]) == {}
+    assert Enricher("contacts", {"contact_fields": []}).enrich([], []) == []
+
+
+SNAKE: Record = {
+    "custom_field_text_value": None,
+    "custom_field_text_blob": None,
+    "custom_field_date_value": None,
+    "custom_field_datetime_value": None,
+    "custom_field_number_value": None,
+    "custom_field_currency_value": None,
+}
+
+
+def test_a_deal_value_is_read_from_the_column_of_its_type() -> None:
+    """Reading only the text column loses money and dates; a wrong column is better than none."""
+    record = enrich_deal(
+        {"id": "7", "group": None},
+        {**SNAKE, "deal_id": "7", "custom_field_id": "1", "custom_field_currency_value": "9900"},
+        {
+            **SNAKE,
+            "deal_id": 7,
+            "custom_field_id": 2,
+            "custom_field_text_value": "x",
+            "custom_field_date_value": "2026-03-15 00:00:00",
+        },
+        {**SNAKE, "deal_id": "7", "custom_field_id": "3", "custom_field_text_value": "||a||"},
+        {**SNAKE, "deal_id": "7", "custom_field_id": "4", "custom_field_text_blob": "long"},
+        {**SNAKE, "deal_id": "7", "custom_field_id": "5", "custom_field_number_value": 0},
+    )
+
+    assert {key: entry["value"] for key, entry in record["customFields"].items()} == {
+        "Amount": "9900",
+        "Close": "2026-03-15 00:00:00",
+        "Tags": "||a||",
+        "Notes": "long",
+        "Odd": 0,
+    }
+    assert record["customFields"]["Tags"]["values"] == ["a"]
+
+
+def test_the_camel_case_form_of_deal_values_is_accepted() -> None:
+    """Two clients read it from the same include."""
+    record = enrich_deal(
+        {"id": "7"}, {"id": "5", "dealId": 7, "customFieldId": 3, "fieldValue": ["a", "b"]}
+    )
+
+    assert record["customFields"] == {
+        "Tags": {
+            "value": ["a", "b"],
+            "fieldId": "3",
+            "fieldLabel": "Tags",
+            "fieldType": "multiselect",
+            "values": ["a", "b"],
+        }
+    }
+
+
+def test_a_deal_carries_its_pipeline_stage_and_owner_or_null() -> None:
+    """Pipelines are deleted and people leave, but their deals stay."""
+    record = enrich_deal(
+        {"id": "7", "group": 1, "stage": "2", "owner": "99"},
+        pipelines=[{"id": "1", "title": "Sales", "currency": "usd", "stages": ["2"]}],
+        stages=[{"id": "2", "title": "New", "order": "1", "dealOrder": "x", "group": "1"}],
+        users=[],
+    )
+
+    assert record == {
+        "id": "7",
+        "group": 1,
+        "stage": "2",
+        "owner": "99",
+        "customFields": {},
+        "pipelineData": {"id": "1", "title": "Sales", "currency": "usd"},
+        "stageData": {"id": "2", "title": "New", "order": "1", "dealOrder": "x", "group": "1"},
+        "ownerData": None,
+    }
+
+
+def test_every_value_survives_to_the_last_digit() -> None:
+    """pandas would make NaN of null, floats of ints, and orjson alone would round decimals."""
+    text = (
+        '{"id":"7","none":null,"zeros":"007","whole":9007199254740993,"exact":1.10,'
+        '"huge":1e400,"long":123456789012345678901234567890,"deep":[[{"a":[null,false]}]]}'
+    )
+
+    record = Enricher("contacts", {"contact_fields": []}).enrich([parse_json(text.encode())], [])[0]
+    body = encode(record).body.decode()
+
+    assert body == (
+        '{"customFields":{},"deep":[[{"a":[null,false]}]],"exact":1.10,'
+        f'"huge":{10**400},"id":"7",'
+        '"long":123456789012345678901234567890,"none":null,"whole":9007199254740993,'
+        '"zeros":"007"}'
+    )
+
+
+def test_what_postgres_cannot_hold_is_removed_and_counted() -> None:
+    """jsonb refuses NUL and half a surrogate pair; one such name must not stop a sync."""
+    encoded = encode({"id": "7", "a\x00": ["x\x00\x00y", "\ud83d"], "text": "\\u0000", "ok": "😀"})
+
+    assert orjson.loads(encoded.body) == {
+        "id": "7",
+        "a": ["xy", "\ufffd"],
+        "text": "\\u0000",
+        "ok": "😀",
+    }
+    assert encoded.cleaned == 4
+
+
+def test_a_hash_tells_content_apart_and_not_the_order_of_keys() -> None:
+    """The API's key order is not fixed; null, "" and "0" are different content."""
+    first = encode({"id": "7", "a": None, "b": Decimal("1.0")})
+    same = encode({"b": Decimal("1.0"), "a": None, "id": "7"})
+    others = [encode({"id": "7", "a": a, "b": b}) for a, b in [("", Decimal("1.0")), (None, 1)]]
+
+    assert first.hash == same.hash
+    assert len({first.hash, *(other.hash for other in others)}) == 3
+
+
+def test_a_masked_deal_keeps_its_last_known_body_and_stays_marked() -> None:
+    """Writing the stub's missing keys as null would destroy a good row."""
+    stub = enrich_deal({"id": "7", "title": "New title", "status": "1", "isDisabled": True})
+    last = {
+        "id": "7",
+        "title": "Old",
+        "value": "9",
+        "customFields": {"A": 1},
+        "stageData": {"b": 2},
+    }
+
+    assert keep_last_body(stub, last) == {
+        "id": "7",
+        "title": "New title",
+        "status": "1",
+        "isDisabled": True,
+        "value": "9",
+        "customFields": {"A": 1},
+        "stageData": {"b": 2},
+    }
+    assert keep_last_body(stub, None) == stub
+
+
+def test_keys_that_become_one_cost_no_value() -> None:
+    """Two keys that differ by a NUL alone are the same to Postgres, which keeps the last."""
+    encoded = encode({"id": "7", "a\x00": 1, "a": 2, "a_": 3, "\x00a": 4})
+    fields = enrich_contact(
+        {"id": "90", "contact": "7", "field": "1", "value": "a"},
+        {"id": "91", "contact": "7", "field": "2", "value": "b"},
+        {"id": "92", "contact": "7", "field": "9", "value": "nobody defined it"},
+        fields=[
+            {"id": "1", "perstag": "T", "title": "", "type": ["odd"]},
+            {"id": "2", "perstag": "T\x00", "title": "", "type": {"odd": 1}},
+            {"id": "3", "perstag": "field_9", "title": "", "type": "text"},
+        ],
+    )
+
+    assert orjson.loads(encoded.body) == {"id": "7", "a": 2, "a_": 3, "a__": 1, "a___": 4}
+    assert {key: entry["value"] for key, entry in fields.items()} == {
+        "T": "a",
+        "T_2": "b",
+        "field_9_9": "nobody defined it",
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("1e131071", "1" + "0" * 131_071),
+        ("1e131072", '"1E+131072"'),
+        ("1e-16383", f"0.{'0' * 16_382}1"),
+        ("1e-16384", '"1E-16384"'),
+        ("1e99999999999999999999", '"1e99999999999999999999"'),
+        ("-Infinity", '"-Infinity"'),
+        ("18446744073709551616", "18446744073709551616"),
+        ("-9223372036854775809", "-9223372036854775809"),
+    ],
+)
+def test_a_number_that_postgres_cannot_hold_is_kept_as_its_text(sent: str, stored: str) -> None:
+    """jsonb's numbers have 131,072 digits before and 16,383 behind the point."""
+    record = parse_json(b'{"id":"7","n":%s}' % sent.encode())
+
+    assert encode(record).body.decode() == f'{{"id":"7","n":{stored}}}'
+
+
+def test_a_record_nested_too_deep_is_named() -> None:
+    """A record left out without a word would make the copy a lie."""
+    deep = parse_json(b"[" * 300 + b"]" * 300)
+
+    with pytest.raises(PaginationError, match="record with id 7 "):
+        encode({"id": "7", "deep": deep})

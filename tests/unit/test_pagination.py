@@ -1,0 +1,256 @@
+"""Walks lose nothing: whatever is added, changed or deleted under the reader, and whenever."""
+
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from acsync.activecampaign.planning import Interval, Plan, find_gaps, interleave
+from acsync.errors import CallFailed, Incomplete
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator import failures
+from acsync.simulator.account import Account
+from acsync.simulator.faults import on_numbers
+from acsync.sync.completeness import Walked, require_complete
+from tests.support.in_memory_walk import Reading, account_of
+
+CALLS_A_CLUMP = 6
+
+BOTH = pytest.mark.parametrize("name", list(DATASETS))
+
+
+@BOTH
+@pytest.mark.parametrize("records", [0, 1, 2, 9, 10, 11, 19, 20, 100, 101, 333])
+@pytest.mark.parametrize("page_size", [2, 3, 10])
+def test_every_size_at_every_page_border_is_read_whole(
+    name: DatasetName, records: int, page_size: int
+) -> None:
+    """The system this replaces lost its last page and doubled its first."""
+    account = account_of(records)
+
+    assert Reading(account, name, page_size).run() == set(account.ids(name))
+
+
+@BOTH
+@pytest.mark.parametrize("records", [10_000, 10_100, 12_345, 20_000])
+def test_planning_seams_and_ends_cost_at_most_three_percent(
+    name: DatasetName, records: int
+) -> None:
+    """Calls are the account's scarce good: 10,000 records need 100 of them."""
+    account = account_of(records)
+
+    assert len(Reading(account, name, 100).run()) == records
+    assert account.statistics.calls <= -(-records // 100) * 1.03
+
+
+@BOTH
+def test_a_smaller_page_than_asked_for_is_followed_by_the_rows_received(name: DatasetName) -> None:
+    """Asking for 500 gives 100, and an advance by 500 would skip 400 records a page."""
+    account = account_of(730, page_cap=50)
+
+    assert Reading(account, name, 500).run() == set(account.ids(name))
+    assert account.statistics.calls <= 730 / 50 * 1.3
+
+
+@BOTH
+def test_slices_hold_the_same_number_however_unevenly_ids_are_spread(name: DatasetName) -> None:
+    """Slices of equal id ranges would be empty here and crowded there."""
+    reading = Reading(account_of(5_000), name, 20)
+    plan = reading.plan()
+
+    sizes = [sum(len(page.ids) for page in reading.read(part)) for part in plan.slices]
+
+    assert len(sizes) == (27 if name == "deals" else 26)
+    assert set(sizes[:-1]) == {200}
+
+
+@BOTH
+@settings(max_examples=100, deadline=None)
+@given(
+    records=st.integers(0, 120),
+    page_size=st.integers(2, 9),
+    seed=st.integers(0, 2**16),
+    rate=st.sampled_from([0.1, 0.5, 1.0]),
+    clump=st.sampled_from([1, 5, 40]),
+)
+def test_whatever_changes_while_reading_what_stayed_is_read(
+    name: DatasetName, records: int, page_size: int, seed: int, rate: float, clump: int
+) -> None:
+    """Changes come between any two calls, one by one or in clumps, while slices interleave."""
+    account, chance = account_of(records), Random(seed)
+
+    def disturb() -> None:
+        if chance.random() < rate and account.statistics.calls < 300:
+            action = chance.choice(["add", "change", "delete"])
+            getattr(account, action)(name, chance.randint(1, clump))
+            leave_one(account, name)
+
+    account.on_call(lambda _: True, disturb, times=None)
+    mark = account.mark()
+    reading = Reading(account, name, page_size)
+    plan = reading.plan()
+    under_way = {part.number: reading.read(part) for part in interleave([plan])}
+    while under_way:
+        number = chance.choice(sorted(under_way)[:4])
+        page = next(under_way[number], None)
+        if page is None:
+            del under_way[number]
+        else:
+            reading.keep(number, [page])
+    walked = reading.close(plan)
+
+    require_complete(plan, reading.covered.values(), walked)
+    assert account.untouched_since(name, mark) <= reading.ids <= account.ever(name)
+
+
+@BOTH
+@settings(max_examples=80, deadline=None)
+@given(
+    records=st.integers(0, 150),
+    page_size=st.integers(2, 9),
+    clumps=st.lists(
+        st.tuples(
+            st.integers(1, 60), st.sampled_from(["add", "delete"]), st.integers(0, 150),
+            st.integers(1, 100), st.sampled_from(["before", "after"]),
+        ),
+        max_size=5,
+    ),
+)  # fmt: skip
+@example(150, 5, [(1, "delete", 0, 100, "after")])
+@example(150, 5, [(2, "delete", 0, 50, "before"), (2, "delete", 50, 50, "after")])
+@example(150, 5, [(33, "delete", 0, 149, "before"), (33, "add", 0, 100, "after")])
+def test_neighbours_that_go_at_once_take_nobody_with_them(
+    name: DatasetName,
+    records: int,
+    page_size: int,
+    clumps: list[tuple[int, str, int, int, Any]],
+) -> None:
+    """Whole pages go, at the borders of pages and slices, and what closes the gap is bounded."""
+    account = account_of(records)
+    for number, action, place, size, moment in clumps:
+        account.on_call(
+            on_numbers(number), partial(clump, account, name, action, place, size), moment=moment
+        )
+    mark = account.mark()
+
+    read = Reading(account, name, page_size).run()
+
+    assert account.untouched_since(name, mark) <= read <= account.ever(name)
+    assert account.statistics.calls <= most_calls(account, name, page_size, len(clumps))
+
+
+def clump(account: Account, name: DatasetName, action: str, place: int, size: int) -> None:
+    """Add, or delete neighbours from a place on, but never all there are."""
+    if action == "add":
+        account.add(name, size)
+    else:
+        account.delete(name, account.ids(name)[place : place + size])
+        leave_one(account, name)
+
+
+def leave_one(account: Account, name: DatasetName) -> None:
+    """An account that is suddenly empty is not believed."""
+    if not account.ids(name):
+        account.add(name)
+
+
+def most_calls(account: Account, name: DatasetName, page_size: int, clumps: int) -> int:
+    """Allow a page its call, a slice its seam, and a clump some calls for its gaps."""
+    pages = len(account.ever(name)) / (page_size - 1) + 1
+    return int(pages * 2 + 12 + clumps * CALLS_A_CLUMP)
+
+
+def test_gaps_are_the_ids_that_no_interval_covers() -> None:
+    """Intervals may overlap, touch, and come in any order."""
+    intervals = [Interval(1, 5), Interval(4, 10), Interval(11, 12), Interval(20, 25)]
+
+    assert find_gaps(intervals, 30) == [Interval(13, 19), Interval(26, 30)]
+    assert find_gaps(reversed(intervals), 25) == [Interval(13, 19)]
+    assert find_gaps([], 3) == [Interval(1, 3)]
+    assert find_gaps([], 0) == []
+
+
+PLAN = Plan("deals", total=100, newest_id=500, page_rows=20, slices=())
+
+
+@pytest.mark.parametrize(
+    ("covered", "walked"),
+    [
+        ([Interval(1, 500)], Walked(500, 100, 100, 100)),
+        ([Interval(1, 510)], Walked(510, 97, 104, 100)),
+        ([Interval(1, 300), Interval(301, 500)], Walked(500, None, 90, 90)),
+    ],
+    ids=["nothing changed", "added and deleted meanwhile", "no total"],
+)
+def test_the_gate_passes_what_is_complete(covered: list[Interval], walked: Walked) -> None:
+    """What was read before it was deleted may be more than is there at the end."""
+    require_complete(PLAN, covered, walked)
+
+
+@pytest.mark.parametrize(
+    ("covered", "walked", "words"),
+    [
+        ([Interval(1, 300), Interval(302, 500)], Walked(500, 100, 100, 100), "id 301 and 301"),
+        ([Interval(1, 400)], Walked(500, 100, 100, 100), "id 401 and 500"),
+        ([Interval(1, 500)], Walked(500, 101, 100, 100), "counts 101 deals, 100 were read"),
+        ([Interval(1, 510)], Walked(510, 101, 111, 101), "counted 100 deals, 101 were read"),
+        ([], Walked(0, 75_000, 0, 0), "100 deals before, and none at the end"),
+        ([Interval(1, 300)], Walked(0, 0, 60, 60), "listed 100 deals before, and none at the end"),
+    ],
+    ids=[
+        "a gap",
+        "the end is missing",
+        "one is missing",
+        "one too many",
+        "rows are gone, the count stays",
+        "suddenly empty",
+    ],
+)
+def test_the_gate_names_what_is_not_complete(
+    covered: list[Interval], walked: Walked, words: str
+) -> None:
+    """A silently missing record is the worst bug there is."""
+    with pytest.raises(Incomplete, match=words):
+        require_complete(PLAN, covered, walked)
+
+
+@BOTH
+@pytest.mark.parametrize("place", [0, 1, 7, 100, 137, 199, 250, 398, 399])
+def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
+    name: DatasetName, place: int
+) -> None:
+    """A person can open the records beside it; nobody can open 'some page'."""
+    account = account_of(400)
+    ids = account.ids(name)
+    account.faults.add(failures.breaks_on(name, ids[place]))
+
+    with pytest.raises(CallFailed, match="One record keeps it from coming") as caught:
+        Reading(account, name, 100).run()
+
+    beside = [f"id {one}" for one in (*ids[max(place - 1, 0) : place], *ids[place + 1 :][:1])]
+    assert any(neighbour in str(caught.value) for neighbour in beside)
+    assert account.statistics.calls < 30
+
+
+@BOTH
+def test_an_account_out_of_order_is_not_searched_for_a_record(name: DatasetName) -> None:
+    """Twice ten calls a page would be the last thing that a server in trouble needs."""
+    account = account_of(400)
+    account.faults.add(failures.status(503))
+
+    with pytest.raises(CallFailed, match="status 503, tried 4 times"):
+        Reading(account, name, 100).plan()
+
+    assert account.statistics.calls == 6
+
+
+def test_a_page_that_comes_only_in_parts_is_told_apart() -> None:
+    """A page can be too much for the server, and then no record is to blame."""
+    account = account_of(400)
+    account.faults.add(failures.status(504).only(lambda call: call.limit(20) > 50))
+
+    with pytest.raises(CallFailed, match="all of it came: lower LIMIT_PER_PAGE"):
+        Reading(account, "contacts", 100).plan()

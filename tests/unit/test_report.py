@@ -1,0 +1,68 @@
+"""People read what a sync did, and what others wrote stays text while they do."""
+
+from datetime import UTC, datetime
+
+import pytest
+from markdown_it import MarkdownIt
+
+from acsync.errors import AcsyncError
+from acsync.models import Calls, Changes, DatasetResult, SyncResult
+from acsync.sync.report import report_lines, report_markdown
+
+NASTY = (
+    "<script>alert(1)</script> <!-- &lt; ![x](http://evil.example/a.png) [y](javascript:z) "
+    "www.evil.example a@evil.example `code` **bold** _it_ ~~gone~~ | cell | # title {{ 7*7 }} 100%s"
+)
+
+
+def outcome(**datasets: DatasetResult) -> SyncResult:
+    """Give a sync of two minutes that removed three characters."""
+    return SyncResult(
+        "sync-1", "a.example", datetime.now(UTC), 120_000, 10, Calls(600, 2, 1), 3,
+        {"contacts": datasets["contacts"], "deals": datasets["deals"]},
+    )  # fmt: skip
+
+
+def test_a_report_says_what_was_published_and_what_was_not_and_why() -> None:
+    """The figures and the reason are what an operator looks for first."""
+    told = outcome(
+        contacts=DatasetResult(90_000, Changes(1_200, 3, 2, 1, 0)),
+        deals=DatasetResult(4_000, error="The page did not come."),
+    )
+
+    assert list(report_lines(told)) == [
+        "contacts: 1,200 records; 3 added, 2 updated, 1 deleted",
+        "deals: not published. The page did not come.",
+        "600 calls in 120.0 s, 50% of the rate limit of 10/s; 2 retries, 1 refused as too many; "
+        "3 characters removed",
+    ]
+    assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(told)
+    assert "**deals not published.** The page did not come." in report_markdown(told)
+
+
+def test_a_hostile_reason_is_shown_as_text_and_nothing_else() -> None:
+    """The API may quote anything in an error, and Prefect's UI renders Markdown with HTML."""
+    told = outcome(contacts=DatasetResult(1, error=NASTY), deals=DatasetResult(1, error=NASTY))
+
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(report_markdown(told))
+
+    reason = next(token for token in tokens if token.content.startswith("**contacts"))
+    kinds = {child.type for child in reason.children or ()}
+    shown = "".join(child.content for child in reason.children or ())
+    assert kinds <= {"text", "text_special", "strong_open", "strong_close"}
+    assert shown == f"contacts not published. {NASTY}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("\x1b[2J\x1b]0;owned\x07", "\ufffd[2J\ufffd]0;owned\ufffd"),
+        ("one\r\nERROR two\n\tthree", "one ERROR two three"),
+        ("a\x00b\x9bc\x7f", "a\ufffdb\ufffdc\ufffd"),
+        ("abc\u202edcba\ud800", "abc\ufffddcba\ufffd"),
+        ("100 % of %s [red]{0} 😀 é", "100 % of %s [red]{0} 😀 é"),
+    ],
+)
+def test_an_error_is_one_line_that_no_terminal_obeys(sent: str, shown: str) -> None:
+    """Errors quote what was received, and go to terminals, logs and a table."""
+    assert str(AcsyncError(sent)) == shown

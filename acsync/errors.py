@@ -1,13 +1,15 @@
-"""Say what went wrong so that a person can act: what happened, where, what to do.
+"""Every foreseeable failure: what happened, where, and what to do about it.
 
 AcsyncError                 everything foreseeable
-├── SettingsError           the environment cannot be used as it is
+├── SettingsError           the environment or a block cannot be used as it is
 ├── AccountError            ActiveCampaign did not give what was asked
-│   ├── CallFailed          no usable answer, after every retry; another try may work
-│   ├── CallRefused         a lasting refusal: key, permission, unknown path
+│   ├── CallFailed          no usable answer after every retry; another try may work
+│   ├── CallRefused         a lasting refusal: the address, the plan, an unknown path
+│   │   └── AccessDenied    status 403: the key, or what its user may see
 │   └── PaginationError     answers that contradict the walk: nothing read this way can be trusted
 ├── StoreError              Postgres did not do what was asked
-│   ├── SchemaOutdated      the tables are missing or of another version
+│   ├── SchemaOutdated      the tables are missing, or older than this acsync
+│   ├── SchemaTooNew        the tables are newer than this acsync
 │   ├── LeaseHeld           another sync is running
 │   └── LeaseLost           another sync took over from this one
 └── SyncFailed              a dataset was not published
@@ -16,36 +18,55 @@ AcsyncError                 everything foreseeable
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 def sanitize(text: str) -> str:
-    """Make one line of what others wrote, with nothing that a terminal or Postgres would obey.
+    """Return one line of foreign text without anything a terminal or Postgres would obey.
 
-    Control characters (escape sequences, NUL), invisible ones that turn text around, and half
-    surrogate pairs become U+FFFD.
+    Control characters (escape sequences, NUL), invisible characters that change the direction
+    of text, and lone surrogates become U+FFFD.
     """
     line = " ".join(text.split())
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
 
 
 class AcsyncError(Exception):
-    """The root: one paragraph that says what happened, where, and what to do.
+    """The root. `message` says what happened and where, `remedy` what to do; `str()` is both.
 
-    It may quote what an API sent, and ends up in terminals, logs and tables: so it is sanitize.
+    Both may quote what an API sent, and end up in terminals, logs and tables: they are sanitized.
     """
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(sanitize(message))
+    def __init__(self, message: str = "", remedy: str = "") -> None:
+        self.message, self.remedy = sanitize(message), sanitize(remedy)
+        super().__init__(f"{self.message} {self.remedy}".strip())
+
+
+@dataclass(frozen=True)
+class SettingsProblem:
+    """One setting that cannot be used; `name` is its variable, or the field of a block."""
+
+    name: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.message}"
 
 
 class SettingsError(AcsyncError):
-    """All problems of the environment at once."""
+    """All problems of the settings at once; one is a sentence, several are a line each."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[SettingsProblem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("acsync cannot start. " + " ".join(problems))
+        super().__init__(" ".join(map(str, problems)))
 
-    def __reduce__(self) -> tuple[type["SettingsError"], tuple[tuple[str, ...]]]:
+    def __str__(self) -> str:
+        lines = [sanitize(str(problem)) for problem in self.problems]
+        if len(lines) == 1:
+            return f"acsync cannot start: {lines[0]}"
+        return "\n".join(["acsync cannot start:", *(f"- {line}" for line in lines)])
+
+    def __reduce__(self) -> tuple[type["SettingsError"], tuple[tuple[SettingsProblem, ...]]]:
         return SettingsError, (self.problems,)
 
 
@@ -54,11 +75,15 @@ class AccountError(AcsyncError):
 
 
 class CallFailed(AccountError):
-    """No usable answer, after every retry; another try later may work."""
+    """No usable answer after every retry; another try may work."""
 
 
 class CallRefused(AccountError):
-    """A lasting refusal: the key, its permissions, or the path."""
+    """A lasting refusal: the address, the plan, an unknown path."""
+
+
+class AccessDenied(CallRefused):
+    """Status 403: the key, or what its user may see."""
 
 
 class PaginationError(AccountError):
@@ -70,7 +95,11 @@ class StoreError(AcsyncError):
 
 
 class SchemaOutdated(StoreError):
-    """The tables are missing or of another version."""
+    """The tables are missing, or older than this acsync."""
+
+
+class SchemaTooNew(StoreError):
+    """The tables are newer than this acsync."""
 
 
 class LeaseHeld(StoreError):

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from platformdirs import user_data_path
 
-from acsync.errors import SettingsError
+from acsync.errors import SettingsError, SettingsProblem
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class _Reader:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
-        self.problems: list[str] = []
+        self.problems: list[SettingsProblem] = []
 
     def text(self, *names: str) -> tuple[str, str]:
         """Give the first of the variables that is set, with its name; an empty value is unset."""
@@ -76,12 +76,12 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as problem:
-            self.problems.append(f"{name} {problem}")
+            self.problems.append(SettingsProblem(name, str(problem)))
             return default
 
     def required(self, parse: Callable[[str], str], name: str, remedy: str) -> str:
         if not self.text(name)[1]:
-            self.problems.append(f"{name} is not set: {remedy}")
+            self.problems.append(SettingsProblem(name, f"is not set: {remedy}"))
         return self.optional(parse, "", name)
 
     def raise_problems(self) -> None:

@@ -5,13 +5,14 @@ What a block leaves out comes from the environment, and so do the settings all a
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, cast
 
 from prefect.blocks.core import Block
 from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr
 
-from acsync.errors import SettingsError
+from acsync.errors import SettingsError, SettingsProblem
 from acsync.settings import Settings, read_settings
 
 VARIABLES = {
@@ -57,8 +58,11 @@ def account_environment(account: str | None) -> Mapping[str, str]:
     except (ValueError, ObjectNotFound):
         raise SettingsError(
             [
-                f"No block {slug} is saved on the Prefect API in use. Register its type with "
-                "prefect block register --module flows.blocks; make one in the UI under Blocks."
+                SettingsProblem(
+                    f"The block {slug}",
+                    "is not saved on the Prefect API in use. Register its type with prefect block "
+                    "register --module flows.blocks, and make one in the UI under Blocks.",
+                )
             ]
         ) from None
     fields = {
@@ -83,7 +87,6 @@ def read_account_settings(account: str | None) -> Settings:
         raise SettingsError([_name_field(problem, account) for problem in error.problems]) from None
 
 
-def _name_field(problem: str, account: str) -> str:
-    variable, _, rest = problem.partition(" ")
-    field = VARIABLES.get(variable)
-    return f"{field} of the block {account} {rest}" if field else problem
+def _name_field(problem: SettingsProblem, account: str) -> SettingsProblem:
+    field = VARIABLES.get(problem.name)
+    return replace(problem, name=f"{field} of the block {account}") if field else problem

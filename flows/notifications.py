@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import BlockDocument
 from prefect.types import SecretDict
 from pydantic import SecretStr
 
-from acsync.errors import SettingsError
+from acsync.errors import SettingsError, SettingsProblem
 
 ALERT_BLOCK = "acsync-alerts"
 NATIVE_URLS: tuple[Any, ...] = (
@@ -71,8 +71,11 @@ def make_alert_block(alert_url: str) -> NotificationBlock:
     if Apprise.instantiate(alert_url) is None:
         raise SettingsError(
             [
-                "ACSYNC_ALERT_URL is neither a webhook (https://...) nor a URL that Apprise "
-                "knows (mailtos://..., slack://..., discord://...): see Apprise's list of services."
+                SettingsProblem(
+                    "ACSYNC_ALERT_URL",
+                    "is neither a webhook (https://...) nor a URL that Apprise knows "
+                    "(mailtos://..., slack://..., discord://...): see Apprise's list of services.",
+                )
             ]
         )
     # Of Prefect's blocks this one hands Apprise what is no webhook of Slack's, whatever it names.

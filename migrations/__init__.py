@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from acsync.errors import SchemaOutdated
+from acsync.errors import SchemaTooNew
 from acsync.store.database import Database, read_revision
 from acsync.store.sql import run
 
@@ -28,7 +28,7 @@ HEAD = str(ScriptDirectory.from_config(_config("public")).get_current_head())
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Give the revision before, None for none, and after; concurrent calls take turns.
 
-    Raises SchemaOutdated where the tables are newer than this acsync.
+    Raises SchemaTooNew where the tables are newer than this acsync.
     """
     config = _config(database.schema)
     with database.begin() as connection:
@@ -39,9 +39,10 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         )
         before = read_revision(connection)
         if before is not None and before > HEAD:
-            raise SchemaOutdated(
+            raise SchemaTooNew(
                 f"The schema {database.schema} is at revision {before}, newer than the {HEAD} "
-                "that this acsync knows. Update acsync."
+                "this acsync knows.",
+                "Update acsync.",
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -10,7 +10,7 @@ from rich.text import Text
 from acsync.cli.prefect_logging import quiet_prefect
 from acsync.errors import AcsyncError, sanitize
 from acsync.preflight.account import inspect_account
-from acsync.preflight.checks import Finding, Standing, broken
+from acsync.preflight.checks import Finding, Standing, from_error
 from acsync.preflight.database import inspect_database, read_past
 from acsync.settings import Settings
 
@@ -59,7 +59,7 @@ def _guard(check: str, inspect: Callable[[], Iterable[Finding]]) -> Iterator[Fin
     try:
         yield from inspect()
     except AcsyncError as error:
-        yield broken(check, error)
+        yield from_error(check, error)
     except Exception as error:  # noqa: BLE001  # as the docstring says; Prefect's are httpx's
         seen = f"The check broke off ({type(error).__name__})."
         yield Finding(check, "problem", seen, "Try again; if it stays, report it as a bug.")

@@ -11,7 +11,7 @@ from typing import NoReturn
 import psutil
 
 from acsync.cli.programs import Program
-from acsync.errors import AcsyncError, SettingsError
+from acsync.errors import AcsyncError, SettingsError, SettingsProblem
 from acsync.guard import end_in_turn, find_family, kill
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -25,7 +25,12 @@ class Children:
             log_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(
-                [f"{log_dir} cannot be made ({error.strerror}): choose another ACSYNC_DATA_DIR."]
+                [
+                    SettingsProblem(
+                        "ACSYNC_DATA_DIR",
+                        f"does not work: {log_dir} cannot be made ({error.strerror}).",
+                    )
+                ]
             ) from None
         self._log_dir = log_dir
         self._running: dict[str, psutil.Popen] = {}

@@ -3,7 +3,7 @@
 from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 
-from acsync.errors import SettingsError
+from acsync.errors import SettingsError, SettingsProblem
 from flows.deployment import deploy
 
 
@@ -15,8 +15,11 @@ def run_deploy(console: Console, account: str | None, alert_url: str | None) -> 
     if not PREFECT_API_URL.value():
         raise SettingsError(
             [
-                "PREFECT_API_URL is not set: start a server with `prefect server start` and set "
-                "it to http://127.0.0.1:4200/api, or log in to Prefect Cloud."
+                SettingsProblem(
+                    "PREFECT_API_URL",
+                    "is not set: start a server with `prefect server start` and set it to "
+                    "http://127.0.0.1:4200/api, or log in to Prefect Cloud.",
+                )
             ]
         )
     for line in deploy(account, alert_url):

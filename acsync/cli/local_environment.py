@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acsync.cli.simulated import point_at_simulated
-from acsync.errors import SettingsError
+from acsync.errors import SettingsError, SettingsProblem
 from acsync.settings import Settings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
 
@@ -51,9 +51,12 @@ def _simulate(options: AccountOptions) -> int:
     if os.environ.get("PREFECT_API_URL"):
         raise SettingsError(
             [
-                "PREFECT_API_URL is set, but neither AC_API_URL nor AC_API_KEY: a worker for the "
-                "simulated account could take the syncs of a real one there. Set both, or unset "
-                "PREFECT_API_URL."
+                SettingsProblem(
+                    "PREFECT_API_URL",
+                    "is set, but neither AC_API_URL nor AC_API_KEY: a worker for the simulated "
+                    "account could take the syncs of a real one there. Set both, or unset "
+                    "PREFECT_API_URL.",
+                )
             ]
         )
     port = _free_port()
@@ -84,8 +87,11 @@ def _require_free(port: int) -> None:
         except OSError:
             raise SettingsError(
                 [
-                    f"Port {port} of 127.0.0.1, for the Prefect server, is taken. End what listens "
-                    "there, perhaps another acsync up, or use another port: acsync up --port 4300"
+                    SettingsProblem(
+                        f"Port {port} of 127.0.0.1",
+                        "for the Prefect server is taken. End what listens there, perhaps another "
+                        "acsync up, or use another port: acsync up --port 4300",
+                    )
                 ]
             ) from None
 

@@ -9,7 +9,7 @@ from acsync.activecampaign.pagination import read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import AccountError
 from acsync.models import DATASETS, LISTINGS, Listing
-from acsync.preflight.checks import Finding, broken, compare_clocks
+from acsync.preflight.checks import Finding, compare_clocks, from_error
 from acsync.preflight.headers import HeaderNotes
 from acsync.preflight.rating import CHECK as RATE_LIMIT
 from acsync.preflight.rating import KEY_OWNER, try_rate
@@ -50,7 +50,7 @@ def _inspect_key(client: Client, host: str) -> Finding:
     try:
         user = client.get_page(KEY_OWNER, {}).rows[0]
     except AccountError as error:
-        finding = broken(check, error)
+        finding = from_error(check, error)
         return replace(finding, seen=f"{finding.seen} Nothing else of the account was asked for.")
     return Finding(check, "ok", f"{host} knows the key as that of {user.get('username')}.")
 

@@ -21,10 +21,9 @@ class Finding:
     remedy: str = ""
 
 
-def broken(check: str, error: AcsyncError) -> Finding:
-    """Make a problem of an error, whose last sentence is what to do."""
-    happened, between, remedy = str(error).rpartition(". ")
-    return Finding(check, "problem", f"{happened}{between}".rstrip() or remedy, remedy)
+def from_error(check: str, error: AcsyncError) -> Finding:
+    """Return an error as a problem."""
+    return Finding(check, "problem", error.message, error.remedy)
 
 
 def compare_clocks(check: str, ahead_seconds: float) -> Finding:

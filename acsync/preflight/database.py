@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.errors import SchemaOutdated, StoreError
-from acsync.preflight.checks import Finding, broken, compare_clocks
+from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
+from acsync.preflight.checks import Finding, compare_clocks, from_error
 from acsync.settings import DatabaseSettings
 from acsync.store.database import (
     SCHEMA_REVISION,
@@ -112,10 +112,13 @@ def _inspect_schema(database: Database) -> Iterator[Finding]:
     try:
         require_current_schema(database)
     except SchemaOutdated as error:
-        yield _judge_outdated(broken("schema", error), access)
+        yield _judge_outdated(from_error("schema", error), access)
+        return
+    except SchemaTooNew as error:
+        yield from_error("schema", error)
         return
     except StoreError as error:
-        yield replace(broken("schema", error), remedy=_grants(database, access.role))
+        yield replace(from_error("schema", error), remedy=_grants(database, access.role))
         return
     yield Finding("schema", "ok", f"{database.schema} is at revision {SCHEMA_REVISION}.")
     yield _inspect_rights(database, access.role)
@@ -147,7 +150,7 @@ def _read_access(connection: Connection, schema: str) -> _Access:
 
 def _judge_outdated(finding: Finding, access: _Access) -> Finding:
     """Add to the remedy, which is to migrate, that this role cannot."""
-    if access.create or "migrate" not in finding.remedy:
+    if access.create:
         return finding
     remedy = f"{finding.remedy}, as a role that may create here: {access.role} may not."
     return replace(finding, remedy=remedy)

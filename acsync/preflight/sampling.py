@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from acsync.activecampaign.client import CHECK_KEY, Client
+from acsync.activecampaign.client import Client
 from acsync.activecampaign.pagination import Walk
 from acsync.activecampaign.planning import Plan, WalkPage, plan_slices
 from acsync.activecampaign.validation import record_id
-from acsync.errors import AccountError
+from acsync.errors import AccessDenied, AccountError
 from acsync.models import Dataset
-from acsync.preflight.checks import Finding, broken
+from acsync.preflight.checks import Finding, from_error
 
 FIRST_PAGES = 2
 """The second is asked for as all others are: by `id_greater`, or by an offset that overlaps."""
@@ -34,8 +34,8 @@ def inspect_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterato
 
 def unreadable(check: str, what: str, error: AccountError) -> Finding:
     """Say what a path that is not answered costs; a key that works can still lack a permission."""
-    finding = broken(check, error)
-    if CHECK_KEY not in str(error):
+    finding = from_error(check, error)
+    if not isinstance(error, AccessDenied):
         return finding
     remedy = f"Let the user of AC_API_KEY see the {what}, or take the key of an admin."
     return replace(finding, remedy=remedy)

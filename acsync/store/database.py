@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from acsync.errors import SchemaOutdated, StoreError
+from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
 from acsync.store.sql import quote, run, schema_of
@@ -77,21 +77,22 @@ def open_database(settings: DatabaseSettings) -> Database:
 
 
 def require_current_schema(database: Database) -> None:
-    """Raise SchemaOutdated unless the tables are exactly those this code knows."""
+    """Raise SchemaOutdated or SchemaTooNew unless the tables are those this code knows."""
     with database.begin() as connection:
         found = read_revision(connection)
     if found == SCHEMA_REVISION:
         return
     place = f"The schema {database.schema} at {place_of(database.engine.url)}"
     if found is None:
-        raise SchemaOutdated(f"{place} has no acsync tables yet. Run: acsync migrate")
+        raise SchemaOutdated(f"{place} has no acsync tables yet.", "Run: acsync migrate")
     if found > SCHEMA_REVISION:
-        raise SchemaOutdated(
-            f"{place} is at revision {found}, newer than the {SCHEMA_REVISION} that this acsync "
-            "knows. Update acsync."
+        raise SchemaTooNew(
+            f"{place} is at revision {found}, newer than the {SCHEMA_REVISION} this acsync knows.",
+            "Update acsync.",
         )
     raise SchemaOutdated(
-        f"{place} is at revision {found}, this acsync needs {SCHEMA_REVISION}. Run: acsync migrate"
+        f"{place} is at revision {found}, this acsync needs {SCHEMA_REVISION}.",
+        "Run: acsync migrate",
     )
 
 
@@ -111,11 +112,12 @@ def _read_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise StoreError(
-            "POSTGRES_URL cannot be read: it looks like postgresql://USER:PASSWORD@HOST/DATABASE."
+            "POSTGRES_URL is not a URL.",
+            "It looks like postgresql://USER:PASSWORD@HOST/DATABASE.",
         ) from None
     # A password with a bare @ ends up in the host, and from there in every message of libpq.
     if "@" in (url.host or ""):
-        raise StoreError("POSTGRES_URL holds more than one @: write the @ in its password as %40.")
+        raise StoreError("POSTGRES_URL has more than one @.", "Write the @ in its password as %40.")
     return url.difference_update_query(NOT_LIBPQ)
 
 
@@ -128,14 +130,14 @@ def place_of(url: URL) -> str:
 def _explain(error: DBAPIError | PoolTimeout | psycopg2.Error, url: URL) -> StoreError:
     """Keep only the first line: what follows may quote the row, which is personal data."""
     if isinstance(error, PoolTimeout):
-        return StoreError(f"No connection to Postgres at {place_of(url)} came free. Try again.")
+        return StoreError(f"No connection to Postgres at {place_of(url)} came free.", "Try again.")
     cause = error.orig if isinstance(error, DBAPIError) else error
     line = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
     code = getattr(cause, "pgcode", None)
     if code is None:
         return StoreError(
-            f"Postgres at {place_of(url)} cannot be reached: {line.rstrip('.')}. Check "
-            "POSTGRES_URL, and that the server runs and lets this machine in."
+            f"Postgres at {place_of(url)} cannot be reached: {line.rstrip('.')}.",
+            "Check POSTGRES_URL, and that the server runs and accepts this machine.",
         )
     return StoreError(
         f"Postgres at {place_of(url)} refused a statement: {line} (SQLSTATE {code}). Nothing of "

@@ -94,10 +94,11 @@ def _held_by(connection: Connection) -> LeaseHeld:
         """,
     ).one_or_none()
     if held is None:
-        return LeaseHeld("Another sync is starting right now. Try again when it has ended.")
+        return LeaseHeld("Another sync is starting right now.", "Try again when it has ended.")
     return LeaseHeld(
-        f"{held.sync_id} is running since {held.acquired_at:%Y-%m-%d %H:%M:%S %Z}, held by "
-        f"{held.holder}. Wait for it; if it died, its lease is free within two minutes."
+        f"{held.sync_id} has been running since {held.acquired_at:%Y-%m-%d %H:%M:%S %Z}, started "
+        f"by {held.holder}.",
+        "Wait until it ends; if it has crashed, its lease expires within two minutes.",
     )
 
 
@@ -116,8 +117,9 @@ def require_lease(
     ).scalar_one_or_none()
     if holding != sync.number:
         raise LeaseLost(
-            f"{sync.sync_id} lost its lease: it did not renew it for {EXPIRES_SECONDS} seconds "
-            "and another sync took over. Nothing was published; see the other sync's result."
+            f"{sync.sync_id} lost its lease: it was not renewed for {EXPIRES_SECONDS} seconds and "
+            "another sync took over. Nothing was published.",
+            "See how the other sync ended with: acsync status",
         )
 
 

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.hosts
 ACCOUNT_PORT = 8765
 EXPIRED = "update ac_lease set renewed_at = clock_timestamp() - interval '91 seconds'"
 HELD = (
-    r"sync-\d+ is running since .* held by flow run .* on host-a\. Wait for it; "
-    r"if it died, its lease is free within two minutes\.\n"
+    r"sync-\d+ has been running since .* started by flow run .* on host-a\. Wait until "
+    r"it ends; if it has crashed, its lease expires within two minutes\.\n"
 )
 
 

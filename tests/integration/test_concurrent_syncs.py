@@ -57,7 +57,7 @@ def test_of_syncs_from_everywhere_one_runs_and_the_others_name_it(
     ((sync_id,),) = fetch(database, "select sync_id from ac_sync_logs")
     assert endings == ["done", "turned away", "turned away"]
     for _, message in turned_away:
-        assert re.search(f"{sync_id} is running since .* held by flow run .* on ", message)
+        assert re.search(f"{sync_id} has been running since .* started by flow run .* on ", message)
     assert_exact(database, account)
 
 

@@ -48,14 +48,16 @@ def test_of_syncs_that_start_together_one_runs(database: Database) -> None:
 
     assert (len(started), len(refused)) == (1, 7)
     assert fetch(database, "select count(*) from ac_sync_logs") == [(1,)]
-    assert all(f"{started[0].sync_id} is running since" in message for message in refused)
+    assert all(f"{started[0].sync_id} has been running since" in message for message in refused)
 
 
 def test_a_refusal_names_the_holder(database: Database) -> None:
     """Who reads it wants to know whom to wait for."""
     sync = start_sync(database, "flow run grey-owl on host-1", None)
 
-    with pytest.raises(LeaseHeld, match=f"{sync.sync_id} .* held by flow run grey-owl on host-1"):
+    with pytest.raises(
+        LeaseHeld, match=f"{sync.sync_id} .* started by flow run grey-owl on host-1"
+    ):
         start_sync(database, "another", None)
 
 

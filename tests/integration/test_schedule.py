@@ -126,7 +126,7 @@ def test_the_schedule_fires_by_itself_and_a_run_beside_another_is_turned_away(
     assert in_a_shell.returncode == 3
     assert f"held by flow run {host()}" in in_a_shell.stderr
     turned_away = stack.runs("TurnedAway")[0]
-    assert "is running since" in turned_away["state"]["message"]
+    assert "has been running since" in turned_away["state"]["message"]
     assert turned_away["tags"] == ["acsync", host(), "contacts", "deals"]
     wait_for("the end of the one held", lambda: not stack.runs(*UNDER_WAY))
     assert stack.runs("Failed", "Crashed", "TimedOut") == []

@@ -147,4 +147,4 @@ def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
     done = commands.wait(commands.start("sync", "--account", "nobody"))
 
     assert done.returncode == 2
-    assert "No block activecampaign-account/nobody is saved" in done.stderr
+    assert "The block activecampaign-account/nobody is not saved" in done.stderr

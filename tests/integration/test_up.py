@@ -166,13 +166,13 @@ def test_what_is_missing_is_said_before_anything_starts(
 
     assert [said.returncode for said in (taken, hijacking, half)] == [2, 2, 2]
     assert taken.stderr == (
-        f"acsync cannot start. Port {port} of 127.0.0.1, for the Prefect server, is taken. End "
+        f"acsync cannot start: Port {port} of 127.0.0.1 for the Prefect server is taken. End "
         "what listens there, perhaps another acsync up, or use another port: acsync up "
         "--port 4300\n"
     )
     assert "PREFECT_API_URL is set, but neither AC_API_URL nor AC_API_KEY" in hijacking.stderr
     assert half.stderr == (
-        "acsync cannot start. AC_API_URL is not set: copy it from Settings, Developer in "
+        "acsync cannot start: AC_API_URL is not set: copy it from Settings, Developer in "
         "ActiveCampaign.\n"
     )
     assert list(data_dir.iterdir()) == []

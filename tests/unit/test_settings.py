@@ -42,7 +42,7 @@ def test_all_problems_are_told_at_once_with_their_names_and_remedies() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings(environment)
 
-    assert [problem.split()[0] for problem in caught.value.problems] == [
+    assert [problem.name for problem in caught.value.problems] == [
         "AC_API_URL",
         "AC_API_KEY",
         "POSTGRES_URL",

@@ -132,7 +132,7 @@ def test_nobody_takes_over_from_a_sync_that_is_publishing(database: Database) ->
 
     with database.begin() as connection:
         require_lease(connection, sync)
-        with pytest.raises(LeaseHeld, match=f"{sync.sync_id} is running"):
+        with pytest.raises(LeaseHeld, match=f"{sync.sync_id} has been running"):
             start_sync(database, "another", None)
 
 

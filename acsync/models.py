@@ -1,19 +1,21 @@
-"""The values that cross rooms: datasets, records, and what became of a sync."""
+"""The values that cross rooms: datasets, records, plans, and what became of a sync."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+# One row of the API as parsed from JSON; numbers with a fraction are `decimal.Decimal`.
 Record: TypeAlias = dict[str, Any]
-"""One row of the API as parsed from JSON; numbers with a fraction are `decimal.Decimal`."""
 
 DatasetName: TypeAlias = Literal["contacts", "deals"]
 ListingName: TypeAlias = Literal["contact_fields", "deal_fields", "pipelines", "stages", "users"]
+Metadata: TypeAlias = Mapping[ListingName, Sequence[Record]]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A small collection read whole at each sync; `path` is also the key of its rows."""
+    """A small collection, read whole at each sync; `path` is also the key of its rows."""
 
     name: ListingName
     path: str
@@ -21,10 +23,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A large collection copied in slices; `path` is also the key of its rows.
+    """A large collection, copied in slices; `path` is also the key of its rows.
 
     `sideload` is both the `include` parameter and the key of the custom field values.
-    `keyset` tells whether `id_greater` can be used: documented for contacts only.
+    `keyset` tells whether `id_greater` works: it is documented for contacts only.
+    `needs` names the listings that explain its records.
     """
 
     name: DatasetName
@@ -60,6 +63,84 @@ DATASETS: dict[DatasetName, Dataset] = {
 }
 
 
+def is_masked(record: Record) -> bool:
+    """Return whether a deal is a stub that the key's user may not see."""
+    # A boolean in recordings, a 1 in the documentation, and "0" means no.
+    return str(record.get("isDisabled")).lower() in ("true", "1")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All ids from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some thousand neighbouring records, read by one task.
+
+    It starts at `offset` in id order, or behind the id `after_id`, for which the offset is then
+    only a hint. It ends once `records` were read or `through_id` is covered.
+    """
+
+    dataset: DatasetName
+    number: int
+    offset: int
+    records: int
+    through_id: int
+    after_id: int | None = None
+
+    @property
+    def title(self) -> str:
+        """Return a name for people: `contacts 12,001 to 13,000`."""
+        # No dash between the numbers: the font of Prefect's timeline has none.
+        if self.after_id is not None:
+            return f"{self.dataset} behind id {self.after_id}"
+        return f"{self.dataset} {self.offset + 1:,} to {self.offset + self.records:,}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one dataset is walked: its total and newest id when planned, and its slices."""
+
+    dataset: DatasetName
+    total: int | None
+    newest_id: int
+    page_rows: int
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True)
+class EnrichedRecord:
+    """A record ready to store: `body` is UTF-8 JSON without NUL; `cleaned` counts removed
+    characters."""
+
+    record_id: int
+    hash: bytes
+    body: bytes
+    cleaned: int = 0
+
+
+@dataclass(frozen=True)
+class Sync:
+    """A sync that holds the lease; `number` orders syncs and marks the versions they made."""
+
+    number: int
+    sync_id: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class CallCounts:
+    """The calls of one sync; every attempt is a call, so `calls` includes the other two."""
+
+    calls: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+
+
 @dataclass(frozen=True)
 class Changes:
     """What publishing changed, in records; `masked` of `records` are stubs."""
@@ -73,55 +154,39 @@ class Changes:
 
 @dataclass(frozen=True)
 class DatasetResult:
-    """One dataset of one sync; `changes` is None where nothing was published."""
+    """One dataset of one sync: either its `changes`, or the `error` that kept it unpublished.
 
-    duration_ms: int
+    `duration_ms` runs from its plan to its proof that nothing is missing.
+    """
+
+    duration_ms: int | None = None
     changes: Changes | None = None
     error: str | None = None
 
     @property
     def success(self) -> bool:
-        """Tell whether the dataset was published."""
+        """Return whether the dataset was published."""
         return self.changes is not None
 
 
 @dataclass(frozen=True)
-class Calls:
-    """The calls of one sync; `retries` and `rate_limited` are among `calls`.
-
-    `learned_rate` is the calls per second the account was found to allow, None where that is
-    as many as configured.
-    """
-
-    calls: int = 0
-    retries: int = 0
-    rate_limited: int = 0
-    learned_rate: float | None = None
-
-
-@dataclass(frozen=True)
 class SyncResult:
-    """One finished sync; `rate_limit` in calls per second, `cleaned` in characters."""
+    """One finished sync; rates in calls per second, `cleaned` in characters.
+
+    `learned_rate` is what the account was found to allow; None where that is `rate_limit`.
+    """
 
     sync_id: str
     account: str
     started_at: datetime
     duration_ms: int
     rate_limit: float
-    calls: Calls
+    learned_rate: float | None
+    calls: CallCounts
     cleaned: int = 0
-    datasets: dict[DatasetName, DatasetResult] = field(default_factory=dict)
+    datasets: Mapping[DatasetName, DatasetResult] = field(default_factory=dict)
 
     @property
     def success(self) -> bool:
-        """Tell whether every dataset that was asked for was published."""
-        return all(outcome.success for outcome in self.datasets.values())
-
-
-@dataclass(frozen=True)
-class Sync:
-    """A sync that holds the lease; `number` orders syncs and marks the versions they made."""
-
-    number: int
-    sync_id: str
-    started_at: datetime
+        """Return whether every dataset that was asked for was published."""
+        return all(dataset.success for dataset in self.datasets.values())

@@ -1,19 +1,31 @@
-"""The sync, as a table of contents: metadata, plan, copy, close, publish, tell."""
+"""The sync as a Prefect flow, a table of contents: each task calls one function of acsync.sync.
+
+The way of one record, in eight functions:
+
+1. `Client.get_page` (acsync.activecampaign.client) fetches the page it is on, in its turn;
+2. `Walk.read_slice` (acsync.activecampaign.pagination) knows which ids that page covers;
+3. `enrich` (acsync.enrich.records) joins its fields, pipeline, stage and owner, with pandas;
+4. `encode` (acsync.enrich.encoding) writes it as JSON, with a hash;
+5. `stage_pages` (acsync.sync.copy_slice) compares that with the published record, and stages it;
+6. `verify` (acsync.sync.verify) proves that none is missing beside it;
+7. `publish` (acsync.sync.publish) opens its transaction;
+8. `publish_dataset` (acsync.store.publish) makes it a version, which the view `ac_contacts` or
+   `ac_deals` shows from the commit on.
+"""
 
 import socket
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import opaque, quote
 
-from acsync.activecampaign.pagination import read_listing
-from acsync.activecampaign.planning import Plan, Slice, interleave
 from acsync.errors import (
     AcsyncError,
     CallFailed,
@@ -24,29 +36,43 @@ from acsync.errors import (
     SyncFailed,
     sanitize,
 )
-from acsync.models import DATASETS, LISTINGS, DatasetName, ListingName
+from acsync.models import DATASETS, DatasetName, ListingName, Metadata, Record, Slice, SyncResult
+from acsync.settings import Settings
 from acsync.sync.allocator import limit_allocator
+from acsync.sync.context import SyncContext, open_sync
+from acsync.sync.copy_slice import Job, SliceCounts
+from acsync.sync.copy_slice import copy_slice as copy_slice_step
+from acsync.sync.plan import interleave
+from acsync.sync.plan import plan as plan_step
+from acsync.sync.plan import read_metadata as read_metadata_step
+from acsync.sync.publish import publish as publish_step
 from acsync.sync.report import report_lines
+from acsync.sync.verify import Verified
+from acsync.sync.verify import verify as verify_step
 from flows.blocks import read_account_settings
-from flows.copying import SliceCounts, close_dataset, copy_slice
-from flows.log_filters import drop_routine_lines
-from flows.publishing import publish_datasets
-from flows.reporting import Progress, data_age, label_flow_run, publish_report, tell_recovery
-from flows.resuming import plan_or_resume
-from flows.session import SyncSession, current_session, open_session
+from flows.recovery import send_recovery
+from flows.reporting import (
+    Progress,
+    describe_data_age,
+    hide_routine_log_lines,
+    label_flow_run,
+    save_report,
+)
 
+T = TypeVar("T")
+
+# Slices read at the same time: enough to make ten calls a second where a call takes 700 ms.
 WORKERS = 8
-"""Slices read at the same time: enough to hold ten calls a second at 700 ms a call."""
 
+# The name of a completed run that found another sync holding the lease.
 TURNED_AWAY = "TurnedAway"
-"""The name of a completed run that found another sync holding the lease."""
 
 
 def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Try again only what time can mend."""
+    """Return whether time may help."""
     error = state.result(raise_on_failure=False)
-    mendable = isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
-    return mendable and not isinstance(error, LeaseLost)
+    retryable = isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
+    return retryable and not isinstance(error, LeaseLost)
 
 
 RETRIES: dict[str, Any] = {
@@ -60,36 +86,35 @@ RETRIES: dict[str, Any] = {
 
 
 @task(task_run_name="read {name}", **RETRIES)
-def read_metadata(name: ListingName) -> int:
-    """Read one small collection whole; gives how many rows it has."""
-    session = current_session()
-    rows = read_listing(session.client, LISTINGS[name], session.settings.page_size)
-    session.listings[name] = rows
-    return len(rows)
+def read_metadata(context: SyncContext, name: ListingName) -> list[Record]:
+    """Read one small collection whole."""
+    return read_metadata_step(context, name)
 
 
 @task(task_run_name="plan {name}", **RETRIES)
-def plan(name: DatasetName) -> Plan:
-    """Find out how much there is and cut it into slices, or go on with those of a dead sync."""
-    return plan_or_resume(current_session(), name)
+def plan(context: SyncContext, name: DatasetName, metadata: Metadata) -> Job:
+    """Cut a dataset into slices, or resume what a crashed sync staged."""
+    return plan_step(context, name, metadata)
 
 
 @task(task_run_name="{wanted.title}", **RETRIES)
-def copy(wanted: Slice) -> SliceCounts:
+def copy_slice(context: SyncContext, job: Job, wanted: Slice) -> SliceCounts:
     """Copy one slice into staging."""
-    return copy_slice(current_session(), wanted)
+    return copy_slice_step(context, job, wanted)
 
 
-@task(task_run_name="close {walked.dataset}", **RETRIES)
-def close(walked: Plan) -> int:
-    """Close the seams of a walk and let the gate judge it; gives how many records it read."""
-    return close_dataset(current_session(), walked).records
+@task(task_run_name="verify {job.dataset}", **RETRIES)
+def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Verified:
+    """Fill the gaps of a walk, then prove that it is complete."""
+    return verify_step(context, job, copied)
 
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)
-def publish() -> None:
-    """Publish what passed the gate, in one transaction with the log row."""
-    publish_datasets(current_session())
+def publish(
+    context: SyncContext, verified: Sequence[Verified], failures: Mapping[DatasetName, str]
+) -> SyncResult:
+    """Publish what is verified, in one transaction with the log row."""
+    return publish_step(context, verified, failures)
 
 
 @flow(
@@ -100,17 +125,17 @@ def publish() -> None:
 def sync_activecampaign(
     only: DatasetName | None = None, accept_shrink: bool = False, account: str | None = None
 ) -> State[Any]:
-    """Make one complete copy; fails where a dataset could not be published.
+    """Make one complete copy; fail where a dataset could not be published.
 
-    Foreseeable failures become the message of the final state, without a traceback.
+    A foreseeable failure becomes the message of the final state, without a traceback.
 
     Args:
-        only: Copy one dataset alone.
+        only: Copy this dataset alone.
         accept_shrink: Publish even if many records are gone.
         account: Name of the block with the credentials; without one, the worker's environment.
     """
     limit_allocator()
-    drop_routine_lines()
+    hide_routine_log_lines()
     datasets: tuple[DatasetName, ...] = (only,) if only else tuple(DATASETS)
     try:
         settings = read_account_settings(account)
@@ -118,75 +143,108 @@ def sync_activecampaign(
         return Failed(message=str(error), data=error)
     holder = f"flow run {label_flow_run(settings, datasets)} on {socket.gethostname()}"
     try:
-        with open_session(settings, datasets, accept_shrink, holder, flow_run.id) as session:
-            copy_everything(session)
-        return tell(session)
+        with open_sync(
+            settings,
+            datasets,
+            accept_shrink=accept_shrink,
+            holder=holder,
+            flow_run_id=flow_run.id,
+        ) as context:
+            result = copy_account(context)
     except LeaseHeld as held:
         return Completed(name=TURNED_AWAY, message=str(held))
     except AcsyncError as error:
-        return Failed(message=f"{error} {data_age(settings)}".rstrip(), data=error)
+        message = f"{error} {describe_data_age(settings)}".rstrip()
+        return Failed(message=message, data=error)
+    return report(settings, result)
 
 
-def copy_everything(session: SyncSession) -> None:
+def copy_account(context: SyncContext) -> SyncResult:
     """Run the steps; a dataset that fails in one of them leaves the other alone."""
-    needed = dict.fromkeys(need for name in session.datasets for need in DATASETS[name].needs)
-    listings = {name: read_metadata.submit(name) for name in needed}
-    for name in session.datasets:
-        note_failures(session, name, [listings[need] for need in DATASETS[name].needs])
-
-    plans = {name: plan.submit(name) for name in session.healthy}
-    for name, planned in plans.items():
-        note_failures(session, name, [planned])
-    ready = [plans[name].result() for name in session.healthy]
-
-    copy_slices(session, ready)
-    closes = {
-        walked.dataset: close.submit(walked)
-        for walked in ready
-        if walked.dataset in session.healthy
+    sync = as_it_is(context)
+    needed = dict.fromkeys(need for name in context.datasets for need in DATASETS[name].needs)
+    listings = {name: read_metadata.submit(sync, name) for name in needed}
+    jobs = {
+        name: plan.submit(
+            sync, name, {need: result_of(listings[need]) for need in DATASETS[name].needs}
+        )
+        for name in context.datasets
     }
-    for name, closing in closes.items():
-        note_failures(session, name, [closing])
-    session.proven = {name: closes[name].result() for name in session.healthy}
-
-    publish()
-
-
-def copy_slices(session: SyncSession, plans: Sequence[Plan]) -> None:
-    """Copy the slices not staged yet, of all datasets side by side, so that they end together."""
-    slices = [part for part in interleave(plans) if not session.is_staged(part)]
-    for planned in plans:
-        title = f"{planned.dataset}: some {planned.total or 0:,} records to copy"
-        get_run_logger().info("%s in %d slices", title, len(planned.slices))
-    copies = dict(zip(copy.map(slices), slices, strict=True))
-    progress = Progress(plans, slices)
-    for future in as_completed(list(copies)):
-        note_failures(session, copies[future].dataset, [future])
-        progress.advance(copies[future].dataset)
+    copies = copy_slices(context, jobs)
+    verified = {
+        name: verify.submit(sync, result_of(jobs[name]), [result_of(one) for one in copies[name]])
+        for name in context.datasets
+    }
+    failures = {}
+    for name in context.datasets:
+        read = [listings[need] for need in DATASETS[name].needs]
+        if reason := first_failure([*read, jobs[name], *copies[name], verified[name]]):
+            failures[name] = reason
+    healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]
+    return publish(sync, healthy, failures)
 
 
-def note_failures(
-    session: SyncSession, name: DatasetName, futures: Sequence[PrefectFuture[Any]]
-) -> None:
-    """Wait for tasks, and keep why the first of them failed as the dataset's failure."""
+def copy_slices(
+    context: SyncContext, jobs: Mapping[DatasetName, PrefectFuture[Job]]
+) -> dict[DatasetName, list[PrefectFuture[SliceCounts]]]:
+    """Copy the slices of all datasets side by side; return their futures as they completed."""
+    planned = {name: job.result() for name, job in jobs.items() if is_completed(job)}
+    for name, job in planned.items():
+        title = f"{name}: about {job.plan.total or 0:,} records to copy"
+        get_run_logger().info("%s in %d slices", title, len(job.slices))
+    slices = interleave(planned.values())
+    futures = copy_slice.map(
+        unmapped(as_it_is(context)), [result_of(jobs[one.dataset]) for one in slices], slices
+    )
+    dataset_of = {future: one.dataset for future, one in zip(futures, slices, strict=True)}
+    copied: dict[DatasetName, list[PrefectFuture[SliceCounts]]] = {name: [] for name in jobs}
+    progress = Progress([*planned.values()])
+    for future in as_completed(list(futures)):
+        name = dataset_of[future]
+        copied[name].append(future)
+        progress.advance(name)
+        if not is_completed(future):
+            planned[name].cancelled.set()
+    return copied
+
+
+def as_it_is(value: T) -> T:
+    """Mark an argument of a task that Prefect must not walk through in search of futures."""
+    return cast(T, quote(value))
+
+
+def result_of(future: PrefectFuture[T]) -> T:
+    """Mark an argument that a future brings, and that Prefect must not walk through either.
+
+    The task waits for it, and does not run where the other task failed.
+    """
+    return cast(T, opaque(future))
+
+
+def is_completed(future: PrefectFuture[Any]) -> bool:
+    """Wait for a task; return whether it did what it should."""
+    future.wait()
+    return future.state.is_completed()
+
+
+def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
+    """Return why the first of the tasks that failed did so, None where all completed."""
     for future in futures:
-        future.wait()
-        if not future.state.is_completed():
+        if not is_completed(future):
             error = future.state.result(raise_on_failure=False)
-            reason = str(error) or future.state.message or "unknown"
-            session.failures.setdefault(name, sanitize(reason))
+            return sanitize(str(error) or future.state.message or "unknown")
+    return None
 
 
-def tell(session: SyncSession) -> State[Any]:
+def report(settings: Settings, result: SyncResult) -> State[Any]:
     """Report, and fail the flow run where a dataset failed, so that alerts fire."""
-    outcome = session.outcome()
-    publish_report(outcome)
-    lines = [line.rstrip(".") for line in report_lines(outcome)]
+    save_report(result)
+    lines = [line.rstrip(".") for line in report_lines(result)]
     for line in lines:
         get_run_logger().info(line)
     summary = f"{'. '.join(lines)}."
-    if outcome.success:
-        tell_recovery(outcome)
-        return Completed(message=summary, data=outcome)
-    reason = f"{summary} {data_age(session.settings)}".rstrip()
+    if result.success:
+        send_recovery(result)
+        return Completed(message=summary, data=result)
+    reason = f"{summary} {describe_data_age(settings)}".rstrip()
     return Failed(message=reason, data=SyncFailed(reason))

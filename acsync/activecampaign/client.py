@@ -1,8 +1,8 @@
-"""Ask ActiveCampaign for one page, and give that page or a typed error, never less."""
+"""Ask ActiveCampaign for one page, and return that page or raise a typed error, never less."""
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,55 +13,53 @@ import tenacity
 
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.responses import Page, TransientError, read_page
-from acsync.errors import CallFailed, CallRefused, SyncFailed, sanitize
+from acsync.errors import AccessDenied, CallFailed, CallRefused, SyncFailed, sanitize
 
 Params: TypeAlias = Mapping[str, str | int]
 
 ATTEMPTS = 4
 DEFAULT_PAUSE_SECONDS = 1.0
 MAX_CONNECTIONS = 32
-CHECK_KEY = "Check AC_API_KEY, and that its user may see every list and pipeline."
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """How long to wait for an answer, and before the first retry; the next waits double.
+    """How long to wait for a response, and before the first retry; later waits double.
 
-    A page of 100 contacts with their values can be slow to build on the server. The read timeout
-    begins again with every page that arrives, so an answer that drips needs a deadline as well.
-    Where a 429 asks for more than the longest pause, that pause is made once, and then the call
-    fails.
+    The read timeout starts again with every chunk that arrives, so a response that drips needs a
+    deadline as well. Where a 429 asks for more than the longest pause, that pause is made once,
+    and then the call fails.
     """
 
+    # A page of 100 contacts with their values can be slow to build on the server.
     read_timeout_seconds: float = 60.0
     deadline_seconds: float = 120.0
-    largest_answer_bytes: int = 64 * 1024 * 1024
+    max_response_bytes: int = 64 * 1024 * 1024
     first_wait_seconds: float = 0.5
-    longest_pause_seconds: float = 60.0
+    max_pause_seconds: float = 60.0
 
 
 DEFAULT_LIMITS = RequestLimits()
 
 
 class Client:
-    """Calls to one account, in pace; safe to share between threads.
+    """Calls to one account, inside its rate limit; safe to share between threads.
 
-    Seconds-long trouble is retried here three times; redirects are never followed, since
-    they would carry the key to another host. `observe` sees the headers of every answer.
+    Each call is retried up to three times, within seconds. Redirects are never followed: they
+    would carry the key to another host.
     """
 
     def __init__(
         self,
         account_url: str,
         api_key: str,
-        budget: RateLimiter,
+        rate_limiter: RateLimiter,
         limits: RequestLimits = DEFAULT_LIMITS,
         transport: httpx.BaseTransport | None = None,
-        observe: Callable[[httpx.Response], None] | None = None,
     ) -> None:
-        self.budget = budget
+        self.rate_limiter = rate_limiter
         self._limits = limits
         self._http = httpx.Client(
             base_url=account_url,
@@ -70,7 +68,6 @@ class Client:
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=60),
             follow_redirects=False,
             transport=transport,
-            event_hooks={"response": [observe] if observe else []},
         )
         wait = limits.first_wait_seconds
         self._retrying = tenacity.Retrying(
@@ -81,14 +78,14 @@ class Client:
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; calls made later raise SyncFailed."""
         self._http.close()
 
     def get_page(self, path: str, params: Params, attempts: int = ATTEMPTS) -> Page:
-        """Fetch the collection `path`, whose rows stand under the same key.
+        """Return one page of the collection `path`, whose rows stand under the same key.
 
-        Raises CallFailed after the last retry and CallRefused for what no retry can mend;
-        both name the call. Source: https://developers.activecampaign.com/reference/pagination
+        Raises CallFailed after the last retry, and CallRefused where retries cannot help; both
+        name the call. Source: https://developers.activecampaign.com/reference/pagination
         """
         call = f"GET {self._http.base_url.path}{path}?{httpx.QueryParams(params)}"
         retrying = self._retrying.copy(
@@ -96,26 +93,25 @@ class Client:
         )
         try:
             return retrying(self._attempt, path, params)
-        except TransientError as trouble:
-            tried = f"{retrying.statistics['attempt_number']} times"
-            if trouble.remedy:
-                raise CallRefused(
-                    f"ActiveCampaign answered {call} with {trouble}, {tried}. {trouble.remedy}"
-                ) from None
+        except TransientError as error:
+            tried = f"tried {retrying.statistics['attempt_number']} times"
+            if error.lasting:
+                message = f"ActiveCampaign answered {call} with {error}, {tried}."
+                raise type(error.lasting)(message, error.lasting.remedy) from None
             raise CallFailed(
-                f"ActiveCampaign gave no usable answer to {call}: {trouble}, tried {tried}. "
-                "It is tried again by the next sync."
+                f"ActiveCampaign gave no usable answer to {call}: {error}, {tried}.",
+                "Sync again later; if it stays, tell ActiveCampaign's support.",
             ) from None
 
     def _note_retry(self, state: tenacity.RetryCallState) -> None:
-        self.budget.count_retry()
+        self.rate_limiter.count_retry()
         outcome = state.outcome
-        logger.debug("call tried again: %s", outcome.exception() if outcome else "")
+        logger.debug("call retried: %s", outcome.exception() if outcome else "")
 
     def _attempt(self, path: str, params: Params) -> Page:
-        released_at = self.budget.wait_turn()
+        released_at = self.rate_limiter.wait_turn()
         if self._http.is_closed:
-            raise SyncFailed(f"The sync was ended before GET {path} was called.")
+            raise SyncFailed(f"The sync ended before GET {path} was called.")
         try:
             with self._http.stream("GET", path, params=dict(params)) as response:
                 content = self._read_whole(response, released_at)
@@ -125,64 +121,63 @@ class Client:
             return read_page(content, path)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise self._too_many(response, released_at)
-        raise self._refusal(response, content)
+        raise _refusal(response, content)
 
     def _read_whole(self, response: httpx.Response, released_at: float) -> bytes:
-        """Read the body as it arrives, but neither for ever nor without end."""
+        """Read the body as it arrives, up to a deadline and a size."""
         content, limits = bytearray(), self._limits
         for chunk in response.iter_bytes():
             content += chunk
-            if len(content) > limits.largest_answer_bytes:
-                raise TransientError(
-                    f"an answer of more than {limits.largest_answer_bytes:,} bytes"
-                )
+            if len(content) > limits.max_response_bytes:
+                raise TransientError(f"a response of more than {limits.max_response_bytes:,} bytes")
             if time.monotonic() > released_at + limits.deadline_seconds:
-                raise TransientError(f"an answer not whole after {limits.deadline_seconds:g} s")
+                raise TransientError(f"a response not whole after {limits.deadline_seconds:g} s")
         return bytes(content)
 
     def _too_many(self, response: httpx.Response, released_at: float) -> TransientError:
-        """Let the refusal pause everybody; its body is not known and not read."""
-        asked, longest = retry_after_seconds(response), self._limits.longest_pause_seconds
-        self.budget.refuse(released_at, min(asked, longest))
-        reason = f"status 429, too many calls (Retry-After: {_retry_after(response) or 'no time'})"
+        """Let the 429 pause every thread; its body is not known and not read."""
+        asked, longest = retry_after_seconds(response), self._limits.max_pause_seconds
+        self.rate_limiter.refuse(released_at, min(asked, longest))
+        reason = f"status 429, too many calls (Retry-After: {_retry_after(response) or 'absent'})"
         if asked <= longest:
             return TransientError(reason)
-        return TransientError(
-            reason,
+        lasting = CallRefused(
             remedy=f"It asks for a pause of {asked:,.0f} s; {longest:g} s were waited. Find out "
-            "what else uses the account's calls, and sync again after that time.",
-            too_long=True,
+            "what else uses the account's calls, and sync again after that time."
         )
+        return TransientError(reason, lasting=lasting, too_long=True)
 
-    def _refusal(self, response: httpx.Response, content: bytes) -> Exception:
-        status = response.status_code
-        if status == 403:
-            return TransientError(f"status 403{_detail(content)}", remedy=CHECK_KEY)
-        if status >= 500 or status == 408:
-            return TransientError(f"status {status}")
-        call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
-        if response.is_redirect:
-            return CallRefused(
-                f"ActiveCampaign answered {call} with a redirect, which would carry the key to "
-                "another address. Set AC_API_URL to the URL under Settings, Developer."
-            )
+
+def _refusal(response: httpx.Response, content: bytes) -> Exception:
+    status = response.status_code
+    if status == httpx.codes.FORBIDDEN:
+        # ActiveCampaign answers 403 now and then for no reason (singer-io/tap-activecampaign#52).
+        remedy = "Check AC_API_KEY, and that its user may see every list and pipeline."
+        return TransientError(f"status 403{_detail(content)}", lasting=AccessDenied(remedy=remedy))
+    if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
+        return TransientError(f"status {status}")
+    call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
+    if response.is_redirect:
         return CallRefused(
-            f"ActiveCampaign refused {call} with status {status}{_detail(content)}. Check "
-            "AC_API_URL, AC_API_KEY and the plan of the account."
+            f"ActiveCampaign answered {call} with a redirect, which would carry the key to "
+            "another address.",
+            "Set AC_API_URL to the URL under Settings, Developer.",
         )
+    return CallRefused(
+        f"ActiveCampaign refused {call} with status {status}{_detail(content)}.",
+        "Check AC_API_URL, AC_API_KEY and the plan of the account.",
+    )
 
 
 def _is_hopeless(state: tenacity.RetryCallState) -> bool:
-    """Give up where a long pause is asked for once more: it was cut short, not obeyed."""
-    trouble = state.outcome.exception() if state.outcome else None
-    return state.attempt_number > 1 and isinstance(trouble, TransientError) and trouble.too_long
+    """Stop where a pause that is too long is asked for again: it was cut short, not obeyed."""
+    error = state.outcome.exception() if state.outcome else None
+    return state.attempt_number > 1 and isinstance(error, TransientError) and error.too_long
 
 
 def _detail(content: bytes) -> str:
-    """Give what the API says about a refusal; a 403 may have no body and no content type.
-
-    Never in the charset of the answer's header: one such as `base64` makes decoding raise.
-    """
+    """Return what the API says about a refusal; a 403 may have no body and no content type."""
+    # Never in the charset of the response's header: one such as `base64` makes decoding raise.
     text = sanitize(content[:1000].decode("utf-8", "replace"))[:200]
     return f" ({text})" if text else ""
 
@@ -192,7 +187,7 @@ def _retry_after(response: httpx.Response) -> str:
 
 
 def retry_after_seconds(response: httpx.Response) -> float:
-    """Read `Retry-After` as seconds or as an HTTP date; 1 s where it is absent or unreadable."""
+    """Return `Retry-After`, given as seconds or an HTTP date; 1 s where it cannot be read."""
     text = _retry_after(response)
     if text.isascii() and text.isdigit():
         return float(text)

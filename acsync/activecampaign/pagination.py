@@ -1,31 +1,68 @@
 """Walk a collection so that no record is lost, whatever changes under the reader."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from acsync.activecampaign.bad_record import Position, describe_neighbourhood
+from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
-from acsync.activecampaign.planning import Interval, Slice, WalkPage
 from acsync.activecampaign.responses import Page
 from acsync.activecampaign.validation import (
     LARGEST_ID,
     record_id,
     require_order,
-    require_possible,
+    require_plausible_total,
     require_sideload,
 )
 from acsync.errors import CallFailed, PaginationError
-from acsync.models import Dataset, Listing, Record
+from acsync.models import Dataset, Interval, Listing, Record, Slice
 
+# A page that reaches to here was the last: nothing lies behind it.
 END = LARGEST_ID
-"""Covered to here: nothing lies behind."""
 
+# Pages in a row that may end no later than the one before; more means a server that repeats.
 MAX_REPEATS = 2
-"""Pages in a row that may end no later than the one before: more is a server that repeats."""
+
+
+@dataclass(frozen=True)
+class WalkPage:
+    """One page of a walk: its rows in id order, their custom field values, the ids it covers."""
+
+    rows: list[Record]
+    values: list[Record]
+    ids: tuple[int, ...]
+    covered: Interval
+    total: int | None
+
+    @property
+    def newest_id(self) -> int:
+        """Return the last id; 0 where there is no record."""
+        return self.ids[-1] if self.ids else 0
+
+
+def join_pages(pages: Iterable[WalkPage], dataset: Dataset) -> WalkPage | None:
+    """Return one page that holds what neighbouring pages hold; None where there are none.
+
+    Neighbours may share records. The later reading of a record wins, and only the values that it
+    names come along.
+    """
+    rows: dict[int, Record] = {}
+    values: dict[str, Record] = {}
+    last: WalkPage | None = None
+    first_id, last_id = END, 0
+    for last in pages:
+        rows.update(zip(last.ids, last.rows, strict=True))
+        values.update((str(value.get("id")), value) for value in last.values)
+        first_id = min(first_id, last.covered.first)
+        last_id = max(last_id, last.covered.last)
+    if last is None:
+        return None
+    named = {str(name) for row in rows.values() for name in row.get(dataset.sideload) or ()}
+    kept = [value for value_id, value in values.items() if value_id in named]
+    return WalkPage([*rows.values()], kept, tuple(rows), Interval(first_id, last_id), last.total)
 
 
 def read_listing(client: Client, listing: Listing, page_size: int) -> list[Record]:
-    """Read a small collection to its end: until a page has no row, whatever the total says.
+    """Return all rows of a small collection: read until a page has none, whatever the total.
 
     Raises PaginationError where the pages do not add up. `/dealCustomFieldMeta` has no total, and
     whether it honours `offset` is unknown: a first page that comes again ends the walk where it
@@ -44,17 +81,10 @@ def read_listing(client: Client, listing: Listing, page_size: int) -> list[Recor
     if len(rows) < (page.total or 0) or (repeated and page.total is None and offset >= page_size):
         raise PaginationError(
             f"/{listing.path} gave {len(rows)} rows and then no other, but has "
-            f"{page.total or 'more'}. It is read again by the next sync."
+            f"{page.total or 'more'}.",
+            "Sync again; if it stays, tell ActiveCampaign's support.",
         )
     return list(rows.values())
-
-
-def _without_end(page: WalkPage, through_id: int) -> WalkPage:
-    """Claim no ids behind the slice where the walk ended: records may appear there later."""
-    if page.covered.last < END:
-        return page
-    last = max(through_id, *page.ids, 0)
-    return replace(page, covered=Interval(page.covered.first, last))
 
 
 class Walk:
@@ -66,45 +96,45 @@ class Walk:
         self.page_size = page_size
 
     def read_newest(self) -> WalkPage:
-        """Read the newest page; it has no ids where the account is empty."""
+        """Return the newest page; it has no ids where the account is empty."""
         page = self._get("DESC", offset=0)
         page.rows.reverse()
-        newest = self._piece(page)
-        require_possible(self.dataset, page.total, newest.newest_id)
+        newest = self._validate(page)
+        require_plausible_total(self.dataset, page.total, newest.newest_id)
         return newest
 
     def read_slice(self, wanted: Slice) -> Iterator[WalkPage]:
-        """Read one slice page by page; the pages' intervals together leave no gap."""
+        """Read one slice page by page; the intervals of its pages leave no gap."""
         records = 0
         for page in self._by_id(wanted) if self.dataset.keyset else self._by_offset(wanted):
-            yield _without_end(page, wanted.through_id)
+            yield _limit_coverage(page, wanted.through_id)
             records += len(page.ids)
             if records >= wanted.records or page.covered.last >= wanted.through_id:
                 break
 
     def _by_id(self, wanted: Slice) -> Iterator[WalkPage]:
-        """Go on behind the last id: nothing moves under this reader.
+        """Read on behind the last id, where nothing can move under the reader.
 
         Only the first page of a slice is found by its offset, which spreads the slices evenly
         however unevenly ids are spread.
         """
         cursor = wanted.after_id
         if cursor is None:
-            page = self._piece(self._get(offset=wanted.offset), from_start=wanted.offset == 0)
+            page = self._validate(self._get(offset=wanted.offset), from_start=wanted.offset == 0)
             if not page.ids and wanted.offset > 0:
                 return
             yield page
             cursor = page.covered.last
         while cursor < END:
-            page = self._piece(self._get(id_greater=cursor), behind=cursor)
+            page = self._validate(self._get(id_greater=cursor), behind=cursor)
             yield page
             cursor = page.covered.last
 
     def _by_offset(self, wanted: Slice) -> Iterator[WalkPage]:
-        """Go on by offset, each page sharing a record with what was read before it.
+        """Read on by offset, each page sharing a record with what was read before it.
 
         The offset moves by the rows received. A higher offset gives later records, also after
-        having stepped back; where it does not, the server repeats itself.
+        a step back; where it does not, the server repeats itself.
         """
         reach, offset, repeats = wanted.after_id, wanted.offset, 0
         before = (-1, 0)
@@ -123,7 +153,8 @@ class Walk:
             if repeats > MAX_REPEATS:
                 raise PaginationError(
                     f"/{self.dataset.path} repeats itself: offset {found_at} ends at id "
-                    f"{page.covered.last}, read before. Nothing can be published from this walk."
+                    f"{page.covered.last}, which was read before.",
+                    "Nothing can be published from such answers; tell ActiveCampaign's support.",
                 )
             before = (found_at, page.covered.last)
             offset = found_at + len(page.ids) - 1
@@ -135,7 +166,7 @@ class Walk:
         """
         step = self.page_size - 1
         while True:
-            page = self._piece(self._get(offset=offset), from_start=offset == 0)
+            page = self._validate(self._get(offset=offset), from_start=offset == 0)
             if reach is None or offset == 0 or (page.ids and page.ids[0] <= reach + 1):
                 return page, offset
             offset, step = max(offset - step, 0), step * 2
@@ -149,8 +180,9 @@ class Walk:
         try:
             return self._ask(order, position, self.page_size, ATTEMPTS)
         except CallFailed as failed:
-            where = describe_neighbourhood(read_ids, position, self.page_size)
-            raise CallFailed(f"{failed} {where}".rstrip()) from None
+            where, remedy = describe_bad_record(read_ids, position, self.page_size)
+            message = f"{failed.message} {where}".rstrip()
+            raise CallFailed(message, remedy or failed.remedy) from None
 
     def _ask(self, order: str, position: Position, rows: int, attempts: int) -> Page:
         return self.client.get_page(
@@ -159,13 +191,20 @@ class Walk:
             attempts,
         )
 
-    def _piece(self, page: Page, *, from_start: bool = False, behind: int = 0) -> WalkPage:
-        """Check a page in ascending order, and say which ids it covers."""
+    def _validate(self, page: Page, *, from_start: bool = False, behind: int = 0) -> WalkPage:
+        """Check a page in ascending order, and tell which ids it covers."""
         ids = tuple(record_id(row) for row in page.rows)
         require_order(self.dataset, ids, behind)
         values = page.sideloads.get(self.dataset.sideload, [])
         require_sideload(self.dataset, page.rows, values)
         first = behind + 1 if from_start or behind or not ids else ids[0]
-        return WalkPage(
-            page.rows, values, ids, Interval(first, ids[-1] if ids else END), page.total
-        )
+        covered = Interval(first, ids[-1] if ids else END)
+        return WalkPage(page.rows, values, ids, covered, page.total)
+
+
+def _limit_coverage(page: WalkPage, through_id: int) -> WalkPage:
+    """Claim no ids behind the slice where the walk ended: records may appear there later."""
+    if page.covered.last < END:
+        return page
+    last = max(through_id, *page.ids, 0)
+    return replace(page, covered=Interval(page.covered.first, last))

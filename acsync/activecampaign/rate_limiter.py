@@ -1,30 +1,26 @@
-"""Keep all threads together inside the account's calls per second, and nearly reach them."""
+"""Keep all threads together inside the account's calls per second, and close to them."""
 
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import replace
 
+from acsync.models import CallCounts
+
+# How much earlier than expected a call may reach the server without breaking its limit.
 ARRIVAL_JITTER_SECONDS = 0.015
-"""How much earlier than expected a call may reach the server without breaking its limit."""
 
+# One refusal is jitter; another this soon after the pause means that the account allows less.
 REPEAT_SECONDS = 3.0
-"""One refusal is jitter; another this soon after the pause says that the account allows less."""
 
-GENTLEST_DECREASE, STRONGEST_DECREASE = 0.95, 0.5
+MIN_DECREASE, MAX_DECREASE = 0.95, 0.5
 INCREASE_SHARE = 0.02
 INCREASE_SECONDS = 5.0
+
+# How long a rate that was refused is not tried again.
 PROBE_SECONDS = 300.0
-"""How long a rate that was refused is not tried again."""
 
-
-@dataclass
-class CallCounts:
-    """What the calls of one sync came to; every attempt is a call."""
-
-    calls: int = 0
-    retries: int = 0
-    rate_limited: int = 0
+MIN_RATE = 0.1
 
 
 class RateLimiter:
@@ -49,20 +45,20 @@ class RateLimiter:
 
     @property
     def learned_rate(self) -> float | None:
-        """Give the rate the account was found to allow; None where it is the configured one."""
+        """Return the rate the account was found to allow; None where it is the configured one."""
         return self.rate if self.rate < self.configured_rate else None
 
     def wait_turn(self) -> float:
-        """Block until this thread may send one call; gives when that was."""
+        """Block until this thread may send one call; return when that was."""
         with self._gate:
             while (delay := self._delay_seconds()) > 0:
                 time.sleep(delay)
             return self._release()
 
     def count_retry(self) -> None:
-        """Note that a call is sent once more."""
+        """Count a call that is sent once more."""
         with self._state:
-            self.counts.retries += 1
+            self.counts = replace(self.counts, retries=self.counts.retries + 1)
 
     def refuse(self, released_at: float, pause_seconds: float) -> None:
         """Pause every thread after a 429; where refusals repeat, fall to what was accepted.
@@ -71,12 +67,12 @@ class RateLimiter:
         accepted in the second before it.
         """
         with self._state:
-            self.counts.rate_limited += 1
+            self.counts = replace(self.counts, rate_limited=self.counts.rate_limited + 1)
             # A call sent before the pause began is part of the same refusal.
             if 0 <= released_at - self._paused_until < REPEAT_SECONDS:
                 accepted = sum(released_at - 1 <= at < released_at for at in self._released)
                 self._ceiling, self._refused_at = self.rate, released_at
-                most, least = self.rate * GENTLEST_DECREASE, self.rate * STRONGEST_DECREASE
+                most, least = self.rate * MIN_DECREASE, self.rate * MAX_DECREASE
                 self._change_rate(min(most, max(accepted, least)))
             until = time.monotonic() + pause_seconds
             self._paused_until = max(self._paused_until, until)
@@ -96,7 +92,7 @@ class RateLimiter:
             spacing = 1 / self.rate
             self._released.append(now)
             self._next_at = max(self._next_at + spacing, now + spacing / 2)
-            self.counts.calls += 1
+            self.counts = replace(self.counts, calls=self.counts.calls + 1)
             if self.rate < self.configured_rate and now - self._changed_at > INCREASE_SECONDS:
                 self._increase(now)
         return now
@@ -108,9 +104,9 @@ class RateLimiter:
             self._change_rate(rate)
 
     def _window(self) -> int:
-        """Calls in the second the server counts; one where the limit is below one a second."""
+        """Return the calls in the second the server counts; 1 below one call a second."""
         return max(1, int(self.rate))
 
     def _change_rate(self, rate: float) -> None:
-        self.rate = max(rate, 0.1)
+        self.rate = max(rate, MIN_RATE)
         self._changed_at = time.monotonic()

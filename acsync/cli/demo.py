@@ -16,7 +16,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from acsync.store.embedded import psql_command
-from acsync.store.publish import read_sample
+from acsync.store.snapshot import read_sample
 
 LATENCY_SECONDS = 0.1
 SHOWN: dict[DatasetName, int] = {"contacts": 2, "deals": 1}

@@ -9,7 +9,7 @@ import orjson
 from acsync.models import DATASETS, DatasetName, Record
 from acsync.simulator.account import Account
 from acsync.store.database import Database
-from acsync.store.staging import published_ids, published_records
+from acsync.store.snapshot import published_ids, published_records
 
 BATCH = 1_000
 

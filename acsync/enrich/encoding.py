@@ -1,38 +1,29 @@
 """Write a record as JSON that Postgres can hold, with a hash that tells two records apart."""
 
 import hashlib
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from acsync.errors import PaginationError
-from acsync.models import Record
+from acsync.models import EnrichedRecord, Record
 
 HASH_BYTES = 16
 REPLACEMENT = "\ufffd"
+
+# What Postgres' numeric, and so jsonb, holds before and behind the decimal point.
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
-"""What Postgres' numeric, and so jsonb, holds before and behind the decimal point."""
+
+# How deep orjson writes nested JSON.
 MAX_LEVELS = 254
-"""How deep orjson writes nested JSON."""
-
-
-@dataclass(frozen=True)
-class EnrichedRecord:
-    """A record ready to store: `body` is its JSON; `cleaned` counts removed characters."""
-
-    record_id: int
-    hash: bytes
-    body: bytes
-    cleaned: int
 
 
 def encode(record: Record) -> EnrichedRecord:
-    """Encode with sorted keys, since the API's key order is not fixed.
+    """Return a record's JSON with sorted keys, since the API's key order is not fixed.
 
-    What jsonb cannot hold (NUL, half a surrogate pair) is taken out and counted. Raises
+    What jsonb cannot hold (NUL, half a surrogate pair) is removed and counted. Raises
     PaginationError for a record that cannot be written at all.
     """
     try:
@@ -56,12 +47,13 @@ def _dump_clean(record: Record) -> tuple[bytes, int]:
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise PaginationError(
             f"The record with id {record['id']} cannot be stored as JSON ({error}; {MAX_LEVELS} "
-            "levels are possible). Nothing is published without it; look at it in ActiveCampaign."
+            "levels are possible). Nothing is published without it.",
+            "Look at the record in ActiveCampaign.",
         ) from None
 
 
 def _write_decimal(value: Any) -> Any:
-    """Write a number with its digits, as jsonb does; one that jsonb cannot hold as its text.
+    """Write a number with its digits, as jsonb does; a number too large for jsonb as its text.
 
     A float would lose digits, and an exponent would make the same number look changed.
     """
@@ -74,13 +66,13 @@ def _write_decimal(value: Any) -> Any:
 
 
 class Cleaner:
-    """Copy a value without the characters that Postgres cannot hold; `removed` counts them."""
+    """Copies values without the characters that Postgres cannot hold; `removed` counts them."""
 
     def __init__(self) -> None:
         self.removed = 0
 
     def clean(self, value: Any) -> Any:
-        """Clean texts and keys, however deep; RecursionError where that is too deep."""
+        """Return a clean copy, however deep; raise RecursionError where that is too deep."""
         if isinstance(value, str):
             return self.clean_text(value)
         if isinstance(value, list):
@@ -90,7 +82,7 @@ class Cleaner:
         return value
 
     def _clean_keys(self, value: Record) -> Record:
-        """Two keys that become one must not cost a value: the dirty one gets `_` behind it."""
+        """Keep both values where two keys become one: the dirty one gets `_` behind it."""
         cleaned: Record = {}
         for key in sorted(value, key=self._is_dirty):
             free = self.clean_text(key)
@@ -104,7 +96,7 @@ class Cleaner:
         return Cleaner().clean_text(key) != key
 
     def clean_text(self, text: str) -> str:
-        """Remove NUL, replace half surrogate pairs."""
+        """Return the text without NUL, half surrogate pairs replaced."""
         halves = sum("\ud800" <= letter <= "\udfff" for letter in text)
         if halves:
             text = "".join(

@@ -23,10 +23,10 @@ def try_rate(client: Client, notes: HeaderNotes, learned_rate: float | None) -> 
 
     `learned_rate` is what the last sync found, where that was less than configured.
     """
-    rate = client.budget.configured_rate
+    rate = client.rate_limiter.configured_rate
     answered = _burst(client)
     seen = f"{answered} calls at {rate:g} a second were answered"
-    if refused := client.budget.counts.rate_limited:
+    if refused := client.rate_limiter.counts.rate_limited:
         named = "" if notes.rate_limit is None else f", naming a limit of {notes.rate_limit}"
         seen = f"{seen}, {refused} refused as too many{named}."
         return Finding(CHECK, "warning", seen, _slower(notes.rate_limit or DOCUMENTED_RATE))
@@ -45,11 +45,11 @@ def _slower(rate: float) -> str:
 
 def _burst(client: Client) -> int:
     """Give how many calls were answered; those under way when one is refused wait their pause."""
-    rate = client.budget.configured_rate
+    rate = client.rate_limiter.configured_rate
     calls: list[Future[Page]] = []
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         while len(calls) < min(BURST_SECONDS * rate, MAX_CALLS):
-            if client.budget.counts.rate_limited:
+            if client.rate_limiter.counts.rate_limited:
                 break
             calls.append(pool.submit(client.get_page, KEY_OWNER, {}, attempts=1))
             time.sleep(1 / rate)

@@ -5,11 +5,11 @@ from dataclasses import replace
 from itertools import islice
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.pagination import Walk
-from acsync.activecampaign.planning import Plan, WalkPage, plan_slices
+from acsync.activecampaign.pagination import Walk, WalkPage
+from acsync.activecampaign.planning import plan_slices
 from acsync.activecampaign.validation import record_id
 from acsync.errors import AccessDenied, AccountError
-from acsync.models import Dataset
+from acsync.models import Dataset, Plan
 from acsync.preflight.checks import Finding, from_error
 
 FIRST_PAGES = 2

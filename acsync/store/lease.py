@@ -1,14 +1,13 @@
-"""Let one sync an account run at a time: a lease is a row with a heartbeat.
+"""Run one sync an account at a time: the lease is a row with a heartbeat.
 
-A session lock would be lost in a pooler in transaction mode. Stagings lock the row so that the
-heartbeat passes and a successor waits; publishing lets nobody pass.
+A session lock would be lost in a pooler in transaction mode. Staging locks the row so that the
+heartbeat passes and another sync waits; publishing locks out both.
 """
 
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Literal
 
 from psycopg2.errors import LockNotAvailable
@@ -33,18 +32,11 @@ ALIVE = (
 )
 
 
-@dataclass(frozen=True)
-class Lease:
-    """The lease while it is kept; `lost` is set once another sync has taken over."""
-
-    sync: Sync
-    lost: threading.Event = field(default_factory=threading.Event)
-
-
 def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync:
-    """Take the lease, close what a dead predecessor left, and open the log row.
+    """Take the lease, close the log rows of crashed syncs, and open a log row.
 
-    Raises LeaseHeld while another sync is alive; it is dead after 90 seconds without renewal.
+    `holder` names this sync to others. Raises LeaseHeld while another sync renews its lease; it
+    counts as crashed after 90 seconds without.
     """
     with database.begin() as connection:
         if _is_taken(connection):
@@ -66,9 +58,9 @@ def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync
 
 
 def _is_taken(connection: Connection) -> bool:
-    """Lock the lease until the end of the transaction, or find that somebody alive has it.
+    """Lock the lease until the transaction ends, or return that a live sync has it.
 
-    Who waits long for the lock waits for a sync that is publishing.
+    A lock that does not come for seconds is held by a sync that is publishing.
     """
     run(connection, f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
     try:
@@ -105,10 +97,10 @@ def _held_by(connection: Connection) -> LeaseHeld:
 def require_lease(
     connection: Connection, sync: Sync, lock: Literal["update", "key share"] = "update"
 ) -> None:
-    """Raise LeaseLost where another sync took over; else nobody can until the transaction ends.
+    """Raise LeaseLost where another sync took over; else none can until the transaction ends.
 
     An expired lease that nobody took is still ours. `lock` is "key share" where the heartbeat
-    and other threads of the sync must be let through.
+    and other threads of this sync must pass.
     """
     # A machine that vanishes inside the transaction must not hold the lock for hours.
     run(connection, f"set local idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}")
@@ -126,30 +118,29 @@ def require_lease(
 @contextmanager
 def keep_lease(
     database: Database, sync: Sync, renew_seconds: float = RENEW_SECONDS
-) -> Iterator[Lease]:
+) -> Iterator[None]:
     """Renew the lease from a thread of its own until the block ends, then give it back."""
-    lease, done = Lease(sync), threading.Event()
-    heart = threading.Thread(
-        target=_beat, args=(database, lease, done, renew_seconds), name="lease", daemon=True
+    done = threading.Event()
+    heartbeat = threading.Thread(
+        target=_beat, args=(database, sync, done, renew_seconds), name="lease", daemon=True
     )
-    heart.start()
+    heartbeat.start()
     try:
-        yield lease
+        yield
     finally:
         done.set()
-        heart.join()
+        heartbeat.join()
         _release(database, sync)
 
 
-def _beat(database: Database, lease: Lease, done: threading.Event, seconds: float) -> None:
+def _beat(database: Database, sync: Sync, done: threading.Event, seconds: float) -> None:
     """Renew until done or lost; an outage shorter than the expiry costs nothing."""
     while not done.wait(seconds):
         try:
-            if not _renew(database, lease.sync):
-                lease.lost.set()
-                return
+            if not _renew(database, sync):
+                return  # lost: every staging and the publishing will notice
         except AcsyncError as error:
-            logger.warning("the lease of %s was not renewed: %s", lease.sync.sync_id, error)
+            logger.warning("the lease of %s was not renewed: %s", sync.sync_id, error)
 
 
 def _renew(database: Database, sync: Sync) -> bool:
@@ -166,7 +157,7 @@ def _renew(database: Database, sync: Sync) -> bool:
 
 
 def _release(database: Database, sync: Sync) -> None:
-    """Give the lease back if it is still ours; where that fails it runs out by itself."""
+    """Give the lease back if it is still ours; where that fails, it expires."""
     try:
         with database.begin() as connection:
             run(
@@ -176,4 +167,4 @@ def _release(database: Database, sync: Sync) -> None:
                 number=sync.number,
             )
     except AcsyncError as error:
-        logger.warning("the lease of %s runs out by itself: %s", sync.sync_id, error)
+        logger.warning("the lease of %s expires by itself: %s", sync.sync_id, error)

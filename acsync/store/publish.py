@@ -1,18 +1,15 @@
-"""Publish a dataset: close what vanished or changed, add what is new, and count it.
+"""Publish a dataset: close versions that vanished or changed, add new ones, count both.
 
 A version is part of the snapshot of sync n where valid_from <= n and valid_to is null or > n.
-Nothing is locked against readers, and no table is made, renamed or emptied.
+Readers are never locked out, and no table is made, renamed or emptied.
 """
-
-from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Connection
 
 from acsync.errors import StoreError
 from acsync.models import Changes, DatasetName, Sync
-from acsync.store.database import Database
+from acsync.store.diff import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
 from acsync.store.sql import run
-from acsync.store.staged_ids import STAGED_IDS, STAGED_MASKED, forbid_nested_loops
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
 
@@ -52,25 +49,26 @@ ADD_VERSIONS = f"""
     )
 """
 
-COUNT_STAGED = f"""
+COUNT_PUBLISHED = f"""
     {STAGED}
-    select (select count(*) from staged) as records, ({STAGED_MASKED}) as masked
+    select (select count(*) from staged) as records, ({COUNT_MASKED}) as masked
 """
 
 
 def publish_dataset(
     connection: Connection, sync: Sync, name: DatasetName, duration_ms: int
 ) -> Changes:
-    """Make what is staged the snapshot, visible when the caller's transaction commits.
+    """Make what is staged the snapshot; readers see it when the caller's transaction commits.
 
-    The caller holds the lease in the same transaction. Raises StoreError at a second try.
+    The caller holds the lease in the same transaction. Raises StoreError where this sync, or a
+    newer one, is published already.
     """
     _require_unpublished(connection, sync, name)
     forbid_nested_loops(connection)
     deleted = run(connection, CLOSE_VANISHED, name, sync_no=sync.number).rowcount
     updated = run(connection, CLOSE_CHANGED, name, sync_no=sync.number).rowcount
     written = run(connection, ADD_VERSIONS, name, sync_no=sync.number).rowcount
-    counted = run(connection, COUNT_STAGED, name, sync_no=sync.number).one()
+    counted = run(connection, COUNT_PUBLISHED, name, sync_no=sync.number).one()
     run(
         connection,
         """
@@ -95,15 +93,16 @@ def _require_unpublished(connection: Connection, sync: Sync, name: DatasetName) 
     ).scalar()
     if newest is not None and newest >= sync.number:
         raise StoreError(
-            f"The {name} of {sync.sync_id} are published already, or newer ones are. Nothing was "
-            "changed; start a new sync."
+            f"The {name} of {sync.sync_id}, or newer ones, are published already. Nothing was "
+            "changed.",
+            "Start a new sync.",
         )
 
 
 def retire_versions(connection: Connection, name: DatasetName, keep: int) -> None:
-    """Forget all but the last `keep` published syncs.
+    """Delete all but the last `keep` published syncs.
 
-    What the oldest kept sync closed stays, to show what it changed.
+    Versions that the oldest kept sync closed stay: they show what it changed.
     """
     oldest = run(
         connection,
@@ -123,23 +122,3 @@ def retire_versions(connection: Connection, name: DatasetName, keep: int) -> Non
         oldest=oldest,
     )
     run(connection, "delete from {versions} where valid_to < :oldest", name, oldest=oldest)
-
-
-def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
-    """Give the richest of each dataset's first records, as indented JSON under a title.
-
-    `sizes` says how many; the links of a record are left out, being half of it.
-    """
-    sql = """
-        select record_count, jsonb_pretty(record - 'links')
-        from (select * from {versions} where valid_to is null order by record_id limit 1000)
-            as version,
-            (select record_count from {schema}.ac_published
-             where data_type = :data_type order by sync_no desc limit 1) as published
-        order by length(custom_fields::text) desc, record_id
-        limit :size
-    """
-    with database.begin() as connection:
-        for name, size in sizes.items():
-            for count, record in run(connection, sql, name, size=size):
-                yield f"one of {count:,} {name}, without its links", record

@@ -1,4 +1,4 @@
-"""Name tables by schema in every statement: a pooler in transaction mode keeps no search_path."""
+"""Run SQL with every name qualified: a pooler in transaction mode keeps no search_path."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -8,20 +8,23 @@ from sqlalchemy import Connection, CursorResult, text
 
 from acsync.models import DatasetName
 
+# The table that holds each dataset's versions.
 VERSIONS: dict[DatasetName, str] = {
     "contacts": "ac_contact_versions",
     "deals": "ac_deal_versions",
 }
-"""The table that holds each dataset's versions."""
+
+# What has a meaning to COPY; the backslash first, since the others bring one.
+COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
 
 
 def quote(name: str) -> str:
-    """Quote an identifier."""
+    """Return a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def schema_of(connection: Connection) -> str:
-    """Give the quoted schema that a connection of `Database.begin` works in."""
+    """Return the quoted schema that a connection of `Database.begin` works in."""
     schema: str = connection.get_execution_options()["schema_translate_map"][None]
     return quote(schema)
 
@@ -37,12 +40,8 @@ def run(
     return connection.execute(text(sql.replace("{schema}", schema)), values)
 
 
-ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
-"""What means something to COPY; the backslash first, since the others bring one."""
-
-
 def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes]]) -> None:
-    """Append rows of UTF-8 text to `table (columns)` of the schema; null is not among them."""
+    """Append rows of UTF-8 text, without nulls, to `table (columns)` of the schema by COPY."""
     lines = b"".join(b"\t".join(map(_escape, row)) + b"\n" for row in rows)
     sql = f"copy {schema_of(connection)}.{table} from stdin with (format text, encoding 'UTF8')"
     cursor: Any = connection.connection.cursor()
@@ -51,6 +50,6 @@ def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes]
 
 
 def _escape(field: bytes) -> bytes:
-    for plain, escaped in ESCAPES:
+    for plain, escaped in COPY_ESCAPES:
         field = field.replace(plain, escaped)
     return field

@@ -1,102 +1,37 @@
-"""Keep what a sync has read so far where no reader looks, until all of it can be published.
+"""Keep what a sync has read where no reader looks, until all of it can be published.
 
-Only new and changed records are staged with their body; unchanged ones as ids.
+Only new and changed records are staged with their bodies, unchanged ones as ids. A staged slice is
+an interval of ids that was read, at whatever moment: with the plan it was cut from, and compared
+with the same snapshot, it proves as much for a later sync. So a sync resumes what a crashed one
+staged.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from acsync.models import DATASETS, DatasetName, Record, Sync
+from acsync.models import DATASETS, DatasetName, EnrichedRecord, Interval, Sync
 from acsync.store.database import Database
 from acsync.store.lease import require_lease
 from acsync.store.sql import copy_rows, run
-from acsync.store.staged_ids import STAGED_IDS, STAGED_MASKED, forbid_nested_loops
 
-
-@dataclass(frozen=True)
-class StagedRecord:
-    """A new or changed record; `body` is UTF-8 JSON without NUL."""
-
-    record_id: int
-    hash: bytes
-    body: bytes
+TABLES = ("ac_staged_records", "ac_staged_slices", "ac_staged_plans")
 
 
 @dataclass(frozen=True)
 class StagedSlice:
-    """One slice as read: it covers every id from `covered_from` to `covered_through`."""
+    """One slice as read: the ids it covers and holds; `changed` of them have new bodies."""
 
     number: int
-    covered_from: int
-    covered_through: int
-    record_ids: list[int]
-    changed: list[StagedRecord]
-    masked_ids: list[int]
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """The ids that a staged slice covers, both ends included."""
-
-    slice_no: int
-    covered_from: int
-    covered_through: int
-
-
-@dataclass(frozen=True)
-class StagedCounts:
-    """What the gate judges by; a record read by two slices counts once.
-
-    `planned_records` of `records` existed when the walk was planned; `vanished` of the
-    `published` ones were not read.
-    """
-
-    records: int
-    planned_records: int
-    masked: int
-    vanished: int
-    published: int
-
-
-def published_ids(database: Database, name: DatasetName) -> list[int]:
-    """Give the ids of the published snapshot, in order."""
-    sql = "select record_id from {versions} where valid_to is null order by record_id"
-    with database.begin() as connection:
-        return list(run(connection, sql, name).scalars())
-
-
-def published_hashes(database: Database, name: DatasetName, ids: Sequence[int]) -> dict[int, bytes]:
-    """Give the hashes of those ids that are published."""
-    sql = """
-        select record_id, hash from {versions}
-        where valid_to is null and record_id = any(cast(:ids as bigint[]))
-    """
-    with database.begin() as connection:
-        return {row.record_id: bytes(row.hash) for row in run(connection, sql, name, ids=list(ids))}
-
-
-def published_records(
-    database: Database, name: DatasetName, ids: Sequence[int]
-) -> dict[int, Record]:
-    """Give those of the records that are published, numbers with all their digits."""
-    sql = """
-        select record_id, record::text as body from {versions}
-        where valid_to is null and record_id = any(cast(:ids as bigint[]))
-    """
-    with database.begin() as connection:
-        return {
-            # As decimals, since Python refuses to read an int of more than 4,300 digits.
-            row.record_id: json.loads(row.body, parse_float=Decimal, parse_int=Decimal)
-            for row in run(connection, sql, name, ids=list(ids))
-        }
+    covered: Interval
+    record_ids: Sequence[int]
+    changed: Sequence[EnrichedRecord]
+    masked_ids: Sequence[int]
 
 
 def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: StagedSlice) -> None:
-    """Stage one slice whole, in place of an earlier try; raises LeaseLost."""
+    """Stage one slice whole, in place of an earlier try; raise LeaseLost without the lease."""
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
         for table in ("ac_staged_records", "ac_staged_slices"):
@@ -122,10 +57,10 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
             name,
             sync_no=sync.number,
             slice_no=staged.number,
-            covered_from=staged.covered_from,
-            covered_through=staged.covered_through,
-            record_ids=staged.record_ids,
-            masked_ids=staged.masked_ids,
+            covered_from=staged.covered.first,
+            covered_through=staged.covered.last,
+            record_ids=list(staged.record_ids),
+            masked_ids=list(staged.masked_ids),
         )
 
 
@@ -141,53 +76,20 @@ def _copy_records(
     copy_rows(connection, f"ac_staged_records ({columns})", rows)
 
 
-def sweep_staging(database: Database, sync: Sync) -> None:
-    """Give the space of what was published back at once; a first sync staged the account whole.
-
-    No reader looks here but the progress, which waits for some milliseconds.
-    """
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
-        run(
-            connection,
-            "truncate {schema}.ac_staged_records, {schema}.ac_staged_slices, "
-            "{schema}.ac_staged_plans",
-        )
-
-
-def read_coverage(database: Database, sync: Sync, name: DatasetName) -> list[Coverage]:
-    """Give what the staged slices cover, in id order."""
+def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int, Interval]:
+    """Return the ids that each staged slice covers, by the slice's number, in id order."""
     sql = """
         select slice_no, covered_from, covered_through from {schema}.ac_staged_slices
         where sync_no = :sync_no and data_type = :data_type
         order by covered_from, covered_through, slice_no
     """
     with database.begin() as connection:
-        return [Coverage(*row) for row in run(connection, sql, name, sync_no=sync.number)]
-
-
-def count_staged(
-    database: Database, sync: Sync, name: DatasetName, newest_planned_id: int
-) -> StagedCounts:
-    """Count what publishing would do, before anybody decides on it."""
-    sql = f"""
-        with staged as materialized ({STAGED_IDS})
-        select (select count(*) from staged) as records,
-               (select count(*) from staged where record_id <= :newest_id) as planned_records,
-               ({STAGED_MASKED}) as masked,
-               count(*) filter (where staged.record_id is null) as vanished,
-               count(*) as published
-        from {{versions}} as version left join staged using (record_id)
-        where version.valid_to is null
-    """
-    with database.begin() as connection:
-        forbid_nested_loops(connection)
-        row = run(connection, sql, name, sync_no=sync.number, newest_id=newest_planned_id).one()
-        return StagedCounts(*row)
+        rows = run(connection, sql, name, sync_no=sync.number)
+        return {row.slice_no: Interval(row.covered_from, row.covered_through) for row in rows}
 
 
 def read_progress(database: Database, sync: Sync) -> dict[DatasetName, int]:
-    """Count the records staged so far; those read by two slices count twice."""
+    """Return the records staged so far; those read by two slices count twice."""
     sql = """
         select coalesce(sum(records), 0)::int from {schema}.ac_staged_slices
         where sync_no = :sync_no and data_type = :data_type
@@ -196,3 +98,70 @@ def read_progress(database: Database, sync: Sync) -> dict[DatasetName, int]:
         return {
             name: run(connection, sql, name, sync_no=sync.number).scalar_one() for name in DATASETS
         }
+
+
+def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:
+    """Keep a plan, as JSON; `basis` names all that must be the same for a sync to resume it."""
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        run(
+            connection,
+            """
+            insert into {schema}.ac_staged_plans (data_type, sync_no, basis, plan, planned_at)
+            values (:data_type, :sync_no, :basis, cast(:plan as jsonb), clock_timestamp())
+            on conflict (data_type) do update
+            set sync_no = excluded.sync_no, basis = excluded.basis, plan = excluded.plan,
+                planned_at = excluded.planned_at
+            """,
+            name,
+            sync_no=sync.number,
+            basis=basis,
+            plan=plan,
+        )
+
+
+def adopt_staging(database: Database, sync: Sync, name: DatasetName, basis: str) -> str | None:
+    """Make a crashed sync's staging this sync's, and return its plan; None where there is none.
+
+    What is stale or was published is deleted when a sync starts, what has another basis here.
+    """
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        found = run(
+            connection,
+            """
+            select sync_no, plan::text as plan from {schema}.ac_staged_plans
+            where data_type = :data_type and basis = :basis
+            """,
+            name,
+            basis=basis,
+        ).one_or_none()
+        crashed = found.sync_no if found else sync.number
+        for table in TABLES:
+            run(
+                connection,
+                f"delete from {{schema}}.{table} "
+                "where data_type = :data_type and sync_no not in (:crashed, :number)",
+                name,
+                crashed=crashed,
+                number=sync.number,
+            )
+            run(
+                connection,
+                f"update {{schema}}.{table} set sync_no = :number "
+                "where data_type = :data_type and sync_no <> :number",
+                name,
+                number=sync.number,
+            )
+        return found.plan if found else None
+
+
+def sweep_staging(database: Database, sync: Sync) -> None:
+    """Free the space of what was published at once; a first sync stages the whole account.
+
+    No reader looks here but the progress, which waits for some milliseconds.
+    """
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        tables = ", ".join(f"{{schema}}.{table}" for table in TABLES)
+        run(connection, f"truncate {tables}")

@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import Calls, DatasetName, DatasetResult, Sync
+from acsync.models import CallCounts, DatasetName, DatasetResult, Sync
 from acsync.store.database import Database
 from acsync.store.sql import run
 
 RESUMABLE_MINUTES = 15
 
+# What is staged was compared with the snapshot: once a newer one is published, it proves nothing.
 UNUSABLE_PLANS = f"""
     delete from {{schema}}.ac_staged_plans as plan
     where planned_at < clock_timestamp() - interval '{RESUMABLE_MINUTES} minutes'
@@ -19,12 +20,11 @@ UNUSABLE_PLANS = f"""
            where published.data_type = plan.data_type and published.sync_no >= plan.sync_no
        )
 """
-"""What is staged was compared with the snapshot: once a newer one is published, it is void."""
 
 
 def abandon_open_syncs(connection: Connection) -> None:
-    """Close log rows whose sync died, and drop all staging that nobody can go on with."""
-    reason = "abandoned: the sync ended without saying why, and its lease ran out"
+    """Close the log rows of crashed syncs, and delete all staging that no sync can resume."""
+    reason = "The sync crashed: it did not close its log row, and its lease expired."
     run(
         connection,
         """
@@ -67,7 +67,7 @@ def open_log(connection: Connection, flow_run_id: str | None) -> Sync:
 
 
 def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int) -> None:
-    """Note how many records a dataset is expected to have, for the progress."""
+    """Record how many records a dataset is expected to have, for the progress."""
     with database.begin() as connection:
         _update_log(connection, sync, {f"{name}_expected": expected})
 
@@ -75,22 +75,23 @@ def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int
 def finish_log(
     connection: Connection,
     sync: Sync,
-    outcomes: Mapping[DatasetName, DatasetResult],
-    calls: Calls,
+    results: Mapping[DatasetName, DatasetResult],
+    calls: CallCounts,
+    learned_rate: float | None,
 ) -> None:
     """Close the log row; a dataset that was not asked for keeps its nulls.
 
-    A row that a successor closed as abandoned stays as it is.
+    A row that the next sync closed, because it took this one for crashed, stays as it is.
     """
     values: dict[str, Any] = {
-        "overall_success": all(outcome.success for outcome in outcomes.values()),
+        "overall_success": all(result.success for result in results.values()),
         "api_calls": calls.calls,
         "retries": calls.retries,
         "rate_limited": calls.rate_limited,
-        "learned_rate": calls.learned_rate,
+        "learned_rate": learned_rate,
     }
-    for name, outcome in outcomes.items():
-        values |= _dataset_values(name, outcome)
+    for name, result in results.items():
+        values |= _dataset_values(name, result)
     _update_log(connection, sync, values)
     run(
         connection,
@@ -104,13 +105,13 @@ def finish_log(
     )
 
 
-def _dataset_values(name: DatasetName, outcome: DatasetResult) -> dict[str, Any]:
+def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "success": outcome.success,
-        "error": outcome.error,
-        "duration_ms": outcome.duration_ms,
+        "success": result.success,
+        "error": result.error,
+        "duration_ms": result.duration_ms,
     }
-    if changes := outcome.changes:
+    if changes := result.changes:
         values |= {
             "count": changes.records,
             "added": changes.added,

@@ -1,41 +1,83 @@
-"""Close what a walk left open: what moved past the reader, and what appeared since the plan."""
+"""Fill what a walk left open: what moved past the reader, and what appeared since the plan."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from acsync.activecampaign.pagination import Walk
-from acsync.activecampaign.planning import (
-    Interval,
-    Plan,
-    WalkPage,
-    find_gaps,
-    next_number,
-    slice_gaps,
-)
+from acsync.activecampaign.pagination import Walk, WalkPage
+from acsync.activecampaign.planning import NO_LIMIT
+from acsync.models import Interval, Plan, Slice
 
+# How often gaps that open again while they are filled are read before giving up.
 MAX_ROUNDS = 5
-"""How often gaps that open again while being closed are read before giving up."""
 
+# Slices that fill gaps are numbered from here, behind all planned ones.
+FIRST_GAP_SLICE = 1_000_000
+
+# Return the ids that each staged slice covers, by its number.
 Covered: TypeAlias = Callable[[], Mapping[int, Interval]]
-"""Give the ids that each kept slice covers, by its number."""
 
-Keep: TypeAlias = Callable[[int, Iterable[WalkPage]], object]
-"""Keep pages that together leave no gap, as the slice of a number."""
+# Stage neighbouring pages as the slice of a number.
+Stage: TypeAlias = Callable[[int, Iterable[WalkPage]], object]
 
 
-def close_gaps(
-    walk: Walk, plan: Plan, covered: Covered, keep: Keep, most_rounds: int = MAX_ROUNDS
+def fill_gaps(
+    walk: Walk, plan: Plan, covered: Covered, stage: Stage, max_rounds: int = MAX_ROUNDS
 ) -> WalkPage:
-    """Read gaps until none is left; gives the newest page, read when everything else was."""
+    """Read gaps until none is left; return the newest page, read after everything else."""
     newest_id = plan.newest_id
-    for _ in range(most_rounds):
+    for _ in range(max_rounds):
         for gap in slice_gaps(plan, covered(), newest_id):
-            keep(gap.number, walk.read_slice(gap))
+            stage(gap.number, walk.read_slice(gap))
         # Only now: a record deleted before its gap was read must not be counted any more.
         newest = walk.read_newest()
         newest_id = newest.newest_id
         if newest.ids:
-            keep(next_number(covered()), [newest])
+            stage(_next_number(covered()), [newest])
         if not find_gaps(covered().values(), newest_id):
             break
     return newest
+
+
+def find_gaps(intervals: Iterable[Interval], through_id: int) -> list[Interval]:
+    """Return the ids up to `through_id` that no interval covers."""
+    gaps, reach = [], 0
+    for interval in sorted(intervals, key=lambda interval: interval.first):
+        if interval.first > reach + 1:
+            gaps.append(Interval(reach + 1, interval.first - 1))
+        reach = max(reach, interval.last)
+    if reach < through_id:
+        gaps.append(Interval(reach + 1, through_id))
+    return gaps
+
+
+def slice_gaps(plan: Plan, covered: Mapping[int, Interval], through_id: int) -> list[Slice]:
+    """Return the slices that fill the gaps up to `through_id`; `covered` is by slice number."""
+    return [
+        Slice(
+            plan.dataset,
+            number,
+            _offset_before(plan, covered, gap),
+            records=NO_LIMIT,
+            through_id=gap.last,
+            after_id=gap.first - 1,
+        )
+        for number, gap in enumerate(find_gaps(covered.values(), through_id), _next_number(covered))
+    ]
+
+
+def _next_number(covered: Iterable[int]) -> int:
+    """Return the number of the next slice that fills a gap, behind all there are."""
+    return max([FIRST_GAP_SLICE, *covered]) + 1
+
+
+def _offset_before(plan: Plan, covered: Mapping[int, Interval], gap: Interval) -> int:
+    """Guess where a gap begins: before the offset planned for the slice behind it.
+
+    Records only move to lower offsets; the reader steps back further where it must.
+    """
+    behind = [
+        part.offset
+        for part in plan.slices
+        if part.number in covered and covered[part.number].first > gap.first
+    ]
+    return max(min(behind, default=plan.total or 0) - plan.page_rows + 1, 0)

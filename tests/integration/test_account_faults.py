@@ -15,7 +15,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.churn import Churn
 from acsync.simulator.faults import Fault, on_path
 from acsync.store.database import Database
-from acsync.store.staging import published_ids, published_records
+from acsync.store.snapshot import published_ids, published_records
 from tests.conftest import Sync
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of
 

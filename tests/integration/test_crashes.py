@@ -21,8 +21,9 @@ from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.calls import Call
 from acsync.store.database import Database
-from flows.publishing import publish_datasets
-from flows.session import open_session
+from acsync.sync.context import open_sync
+from acsync.sync.publish import publish
+from acsync.sync.verify import Verified
 from tests.conftest import Postgres, Sync
 from tests.integration.test_lease import EXPIRE
 from tests.integration.test_sync_flow import assert_exact
@@ -239,10 +240,10 @@ def test_staging_that_a_crash_emptied_behind_the_gate_is_no_empty_account(
     assert sync().is_completed()
     before = fetch(database, SNAPSHOT)
 
-    with open_session(read_settings(), ("contacts",), False, "a test", None) as session:
-        session.proven = {"contacts": 700}
+    with open_sync(read_settings(), ("contacts",), holder="a test") as context:
+        verified = Verified("contacts", records=700, cleaned=0, duration_ms=1)
         with pytest.raises(StoreError, match="Of 700 contacts that were staged, 0 are left"):
-            publish_datasets(session)
+            publish(context, [verified], {})
 
     assert fetch(database, SNAPSHOT) == before
 

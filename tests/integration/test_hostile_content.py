@@ -14,7 +14,7 @@ from acsync.simulator.calls import Answer
 from acsync.simulator.faults import Fault, on_path
 from acsync.simulator.truth import enrich_contact, enrich_deal
 from acsync.store.database import Database
-from acsync.store.staging import published_ids, published_records
+from acsync.store.snapshot import published_ids, published_records
 from tests.conftest import Sync
 from tests.integration.test_cli import acsync
 from tests.integration.test_sync_flow import changes_of, last_log

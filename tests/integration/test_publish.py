@@ -11,22 +11,13 @@ from sqlalchemy import text
 
 import migrations
 from acsync.errors import StoreError
-from acsync.models import Changes, Record
+from acsync.models import Changes, EnrichedRecord, Interval, Record
 from acsync.store.database import Database
+from acsync.store.diff import StagedCounts, count_staged
 from acsync.store.lease import require_lease, start_sync
-from acsync.store.publish import publish_dataset, read_sample
-from acsync.store.staging import (
-    Coverage,
-    StagedCounts,
-    StagedRecord,
-    StagedSlice,
-    count_staged,
-    published_ids,
-    published_records,
-    read_coverage,
-    read_progress,
-    stage_slice,
-)
+from acsync.store.publish import publish_dataset
+from acsync.store.snapshot import published_ids, published_records, read_sample
+from acsync.store.staging import StagedSlice, read_coverage, read_progress, stage_slice
 from tests.conftest import Postgres
 from tests.support.store_syncs import cut, fetch, people, publish, sync_all
 
@@ -129,7 +120,7 @@ def test_of_two_slices_that_share_a_record_the_later_wins(database: Database) ->
     counts = count_staged(database, sync, "contacts", 2)
     changes = publish(database, sync, ["contacts"])
 
-    assert counts == StagedCounts(records=3, planned_records=2, masked=0, vanished=0, published=3)
+    assert counts == StagedCounts(records=3, planned_records=2, vanished=0, published=3)
     assert changes == {"contacts": Changes(3, 0, 1, 0, 0)}
     assert published_records(database, "contacts", [1, 2, 3]) == {
         1: people(1)[0],
@@ -146,9 +137,9 @@ def test_a_slice_staged_again_replaces_its_first_try(database: Database) -> None
     stage_slice(database, sync, "deals", cut(database, "deals", [{"id": "2"}, masked], 4))
     stage_slice(database, sync, "deals", cut(database, "deals", [masked], 5))
 
-    assert read_coverage(database, sync, "deals") == [Coverage(4, 2, 9), Coverage(5, 9, 9)]
+    assert read_coverage(database, sync, "deals") == {4: Interval(2, 9), 5: Interval(9, 9)}
     assert read_progress(database, sync) == {"contacts": 0, "deals": 3}
-    assert count_staged(database, sync, "deals", 2) == StagedCounts(2, 1, 1, 0, 0)
+    assert count_staged(database, sync, "deals", 2) == StagedCounts(2, 1, 0, 0)
     assert publish(database, sync, ["deals"]) == {"deals": Changes(2, 2, 0, 0, 1)}
 
 
@@ -227,7 +218,7 @@ def test_numbers_keep_every_digit(database: Database) -> None:
     """A float would make 0.1 + 0.2 out of money."""
     sync = start_sync(database, "a test", None)
     body = b'{"id": 1,\n\t"score": 12345678901234567890.123456789}'
-    staged = StagedSlice(0, 1, 1, [1], [StagedRecord(1, b"h", body)], [])
+    staged = StagedSlice(0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", body)], [])
     stage_slice(database, sync, "contacts", staged)
     publish(database, sync, ["contacts"])
 
@@ -239,13 +230,15 @@ def test_numbers_keep_every_digit(database: Database) -> None:
 def test_a_body_that_is_no_json_fails_without_being_repeated(database: Database) -> None:
     """An error must not carry a customer's data into a log."""
     sync = start_sync(database, "a test", None)
-    staged = StagedSlice(0, 1, 1, [1], [StagedRecord(1, b"h", b'{"email": secret@x}')], [])
+    staged = StagedSlice(
+        0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", b'{"email": secret@x}')], []
+    )
 
     with pytest.raises(StoreError, match="SQLSTATE 22P02") as caught:
         stage_slice(database, sync, "contacts", staged)
 
     assert "secret" not in str(caught.value)
-    assert read_coverage(database, sync, "contacts") == []
+    assert read_coverage(database, sync, "contacts") == {}
 
 
 def test_contacts_show_their_columns(database: Database) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from acsync.models import Sync
+from acsync.models import Interval, Sync
 from acsync.store.database import Database
 from acsync.store.lease import start_sync
-from acsync.store.resuming import adopt_staging, keep_plan
-from acsync.store.staging import Coverage, published_ids, read_coverage, stage_slice
+from acsync.store.snapshot import published_ids
+from acsync.store.staging import adopt_staging, keep_plan, read_coverage, stage_slice
 from tests.integration.test_lease import EXPIRE
 from tests.support.store_syncs import cut, fetch, people, publish, sync_all
 
@@ -34,7 +34,7 @@ def test_a_successor_goes_on_with_what_is_staged(database: Database) -> None:
 
     plan = adopt_staging(database, sync, "contacts", "the same")
     assert plan == '{"total": 3}'
-    assert read_coverage(database, sync, "contacts") == [Coverage(4, 1, 2)]
+    assert read_coverage(database, sync, "contacts") == {4: Interval(1, 2)}
 
     stage_slice(database, sync, "contacts", cut(database, "contacts", people(3), number=5))
     assert publish(database, sync, ["contacts"])["contacts"].records == 3
@@ -49,7 +49,7 @@ def test_a_successor_may_die_as_well(database: Database) -> None:
     sync = start_sync(database, "a test", None)
 
     assert adopt_staging(database, sync, "contacts", "the same") == '{"total": 3}'
-    assert read_coverage(database, sync, "contacts") == [Coverage(4, 1, 2)]
+    assert read_coverage(database, sync, "contacts") == {4: Interval(1, 2)}
 
 
 def test_staging_with_another_basis_is_swept(database: Database) -> None:

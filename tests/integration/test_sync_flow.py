@@ -22,7 +22,7 @@ from acsync.simulator.churn import Churn
 from acsync.simulator.faults import on_path
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
-from acsync.store.staging import published_ids, published_records
+from acsync.store.snapshot import published_ids, published_records
 from flows.sync_activecampaign import TURNED_AWAY
 from tests.conftest import Postgres, Sync
 
@@ -334,7 +334,7 @@ def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
     state = sync()
 
     names, artifacts = asyncio.run(read_run(state.state_details.flow_run_id))
-    assert {"read contact_fields", "plan deals", "close contacts", "publish"} <= names
+    assert {"read contact_fields", "plan deals", "verify contacts", "publish"} <= names
     assert "contacts 1 to 200" in names
     assert artifacts["acsync-contacts"] == 100
     assert artifacts["acsync-deals"] == 100

@@ -5,24 +5,17 @@ from collections.abc import Iterable, Iterator
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
-from acsync.activecampaign.pagination import END, Walk
-from acsync.activecampaign.planning import (
-    NEWEST_SLICE,
-    Interval,
-    Plan,
-    Slice,
-    WalkPage,
-    plan_slices,
-)
+from acsync.activecampaign.pagination import END, Walk, WalkPage
+from acsync.activecampaign.planning import NEWEST_SLICE, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.models import DATASETS, DatasetName
+from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.application import answer_bent
 from acsync.simulator.calls import Call
 from acsync.sync.completeness import Walked, require_complete
-from acsync.sync.gap_fill import close_gaps
+from acsync.sync.gap_fill import fill_gaps
 
-TIRELESS = RequestLimits(first_wait_seconds=0, longest_pause_seconds=0)
+TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
 """Waits are for the clock: here trouble follows trouble at once."""
 
 MAX_ROUNDS = 300
@@ -84,7 +77,7 @@ class Reading:
         return self.walk.read_slice(wanted)
 
     def close(self, plan: Plan) -> Walked:
-        newest = close_gaps(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
+        newest = fill_gaps(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
         planned = sum(record <= plan.newest_id for record in self.ids)
         return Walked(newest.newest_id, newest.total, len(self.ids), planned)
 

@@ -7,11 +7,21 @@ from typing import Any
 
 from sqlalchemy import text
 
-from acsync.models import Calls, Changes, DatasetName, DatasetResult, Record, Sync
+from acsync.models import (
+    CallCounts,
+    Changes,
+    DatasetName,
+    DatasetResult,
+    EnrichedRecord,
+    Interval,
+    Record,
+    Sync,
+)
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset, retire_versions
-from acsync.store.staging import StagedRecord, StagedSlice, published_hashes, stage_slice
+from acsync.store.snapshot import published_hashes
+from acsync.store.staging import StagedSlice, stage_slice
 from acsync.store.sync_log import finish_log
 
 KEEP = 3
@@ -33,14 +43,13 @@ def cut(
     hashes = {key: hashlib.blake2b(body, digest_size=16).digest() for key, body in encoded.items()}
     published = published_hashes(database, name, list(encoded))
     changed = [
-        StagedRecord(key, hashes[key], body)
+        EnrichedRecord(key, hashes[key], body)
         for key, body in encoded.items()
         if published.get(key) != hashes[key]
     ]
     masked = [int(record["id"]) for record in records if record.get("isDisabled") is True]
-    return StagedSlice(
-        number, min(encoded, default=0), max(encoded, default=0), list(encoded), changed, masked
-    )
+    covered = Interval(min(encoded, default=0), max(encoded, default=0))
+    return StagedSlice(number, covered, list(encoded), changed, masked)
 
 
 def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dict[str, Changes]:
@@ -51,7 +60,7 @@ def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dic
         for name in names:
             retire_versions(connection, name, KEEP)
         outcomes = {name: DatasetResult(5, changes[name]) for name in names}
-        finish_log(connection, sync, outcomes, Calls(7, 2, 1))
+        finish_log(connection, sync, outcomes, CallCounts(7, 2, 1), None)
     return {str(name): changed for name, changed in changes.items()}
 
 

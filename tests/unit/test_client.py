@@ -23,9 +23,9 @@ from acsync.simulator.server import serve
 HASTY = RequestLimits(
     read_timeout_seconds=0.5,
     deadline_seconds=1.0,
-    largest_answer_bytes=500_000,
+    max_response_bytes=500_000,
     first_wait_seconds=0.01,
-    longest_pause_seconds=1.5,
+    max_pause_seconds=1.5,
 )
 CONTACTS: Params = {"limit": 20, "orders[id]": "ASC", "include": "fieldValues"}
 
@@ -93,23 +93,23 @@ def test_trouble_that_passes_is_retried_and_counted(
     account.faults.add(fault.only(times=1))
 
     assert len(client.get_page("contacts", CONTACTS).rows) == 20
-    assert client.budget.counts.calls == 2
-    assert client.budget.counts.retries == 1
+    assert client.rate_limiter.counts.calls == 2
+    assert client.rate_limiter.counts.retries == 1
 
 
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
         (failures.status(500), CallFailed, "status 500"),
-        (failures.empty_body(), CallFailed, "an empty answer"),
-        (failures.cut_off(), CallFailed, "no whole JSON"),
+        (failures.empty_body(), CallFailed, "an empty response"),
+        (failures.cut_off(), CallFailed, "not whole JSON"),
         (failures.reset(), CallFailed, "RemoteProtocolError"),
-        (failures.drip(0.05), CallFailed, "an answer not whole after 1 s"),
-        (failures.swell(500_000), CallFailed, "an answer of more than 500,000 bytes"),
+        (failures.drip(0.05), CallFailed, "a response not whole after 1 s"),
+        (failures.swell(500_000), CallFailed, "a response of more than 500,000 bytes"),
         (failures.too_many(0), CallFailed, "status 429"),
         (failures.forbidden(), CallRefused, "AC_API_KEY"),
-        (lies.total_is("many"), CallFailed, "a total that is no count ('many')"),
-        (lies.total_is(-5), CallFailed, "a total that is no count ('-5')"),
+        (lies.total_is("many"), CallFailed, "a total that is not a count ('many')"),
+        (lies.total_is(-5), CallFailed, "a total that is not a count ('-5')"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -125,7 +125,7 @@ def test_trouble_that_stays_is_an_error_that_names_the_call(
     assert words in str(caught.value)
     assert "GET /api/3/contacts?limit=20" in str(caught.value)
     assert account.options.api_key not in str(caught.value)
-    assert client.budget.counts.calls == 4
+    assert client.rate_limiter.counts.calls == 4
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     [refused] = [call.at for call in account.statistics.log if call.status == 429]
     later = [call.at for call in account.statistics.log if call.at > refused + 0.1]
     assert min(later) - refused >= 0.95
-    assert client.budget.counts.rate_limited == 1
+    assert client.rate_limiter.counts.rate_limited == 1
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,10 @@ def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
 
 def test_no_sliding_second_sees_more_than_the_limit_and_the_rate_is_nearly_reached() -> None:
     """Released, not scheduled, times count: a thread that wakes late must not cause a burst."""
-    budget, released, lock = RateLimiter(50), list[float](), threading.Lock()
+    limiter, released, lock = RateLimiter(50), list[float](), threading.Lock()
 
     def work(_: int) -> None:
-        budget.wait_turn()
+        limiter.wait_turn()
         with lock:
             released.append(time.monotonic())
 
@@ -265,21 +265,21 @@ def test_no_sliding_second_sees_more_than_the_limit_and_the_rate_is_nearly_reach
     released.sort()
     windows = [after - before for before, after in zip(released, released[50:], strict=False)]
     assert min(windows) >= 1.0
-    assert budget.counts.calls == 150
+    assert limiter.counts.calls == 150
 
 
 def test_repeated_refusals_lower_the_rate_to_what_was_accepted_and_one_alone_does_not() -> None:
     """One is jitter on the way; an account that allows less refuses in every second."""
-    budget = RateLimiter(100)
-    released = [budget.wait_turn() for _ in range(60)]
-    budget.refuse(released[-1], 0)
-    assert budget.rate == 100
+    limiter = RateLimiter(100)
+    released = [limiter.wait_turn() for _ in range(60)]
+    limiter.refuse(released[-1], 0)
+    assert limiter.rate == 100
 
     time.sleep(1.0)
-    released = [budget.wait_turn() for _ in range(61)]
-    budget.refuse(released[-1], 0)
+    released = [limiter.wait_turn() for _ in range(61)]
+    limiter.refuse(released[-1], 0)
 
-    assert budget.rate == pytest.approx(60, abs=1)
+    assert limiter.rate == pytest.approx(60, abs=1)
 
 
 @contextmanager
@@ -315,9 +315,9 @@ def test_an_account_that_allows_half_is_found_out(
             list(threads.map(lambda _: client.get_page("users", {}), range(250)))
         client.close()
 
-    counts = client.budget.counts
+    counts = client.rate_limiter.counts
     assert counts.rate_limited < 0.05 * counts.calls
-    assert client.budget.rate == pytest.approx(20, rel=0.2)
+    assert client.rate_limiter.rate == pytest.approx(20, rel=0.2)
 
 
 def test_a_learned_rate_never_exceeds_the_configured_one() -> None:

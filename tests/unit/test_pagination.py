@@ -8,13 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acsync.activecampaign.planning import Interval, Plan, find_gaps, interleave
 from acsync.errors import CallFailed, Incomplete
-from acsync.models import DATASETS, DatasetName
+from acsync.models import DATASETS, DatasetName, Interval, Plan
 from acsync.simulator import failures
 from acsync.simulator.account import Account
 from acsync.simulator.faults import on_numbers
 from acsync.sync.completeness import Walked, require_complete
+from acsync.sync.copy_slice import Job
+from acsync.sync.gap_fill import find_gaps
+from acsync.sync.plan import interleave
 from tests.support.in_memory_walk import Reading, account_of
 
 CALLS_A_CLUMP = 6
@@ -92,7 +94,7 @@ def test_whatever_changes_while_reading_what_stayed_is_read(
     mark = account.mark()
     reading = Reading(account, name, page_size)
     plan = reading.plan()
-    under_way = {part.number: reading.read(part) for part in interleave([plan])}
+    under_way = {part.number: reading.read(part) for part in interleave([Job(plan, {})])}
     while under_way:
         number = chance.choice(sorted(under_way)[:4])
         page = next(under_way[number], None)
@@ -195,10 +197,10 @@ def test_the_gate_passes_what_is_complete(covered: list[Interval], walked: Walke
     [
         ([Interval(1, 300), Interval(302, 500)], Walked(500, 100, 100, 100), "id 301 and 301"),
         ([Interval(1, 400)], Walked(500, 100, 100, 100), "id 401 and 500"),
-        ([Interval(1, 500)], Walked(500, 101, 100, 100), "counts 101 deals, 100 were read"),
-        ([Interval(1, 510)], Walked(510, 101, 111, 101), "counted 100 deals, 101 were read"),
-        ([], Walked(0, 75_000, 0, 0), "100 deals before, and none at the end"),
-        ([Interval(1, 300)], Walked(0, 0, 60, 60), "listed 100 deals before, and none at the end"),
+        ([Interval(1, 500)], Walked(500, 101, 100, 100), "counts 101 deals, but 100 were read"),
+        ([Interval(1, 510)], Walked(510, 101, 111, 101), "counted 100 deals, but 101 were read"),
+        ([], Walked(0, 75_000, 0, 0), "100 deals first and none at the end"),
+        ([Interval(1, 300)], Walked(0, 0, 60, 60), "listed 100 deals first and none at the end"),
     ],
     ids=[
         "a gap",
@@ -227,7 +229,7 @@ def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
     ids = account.ids(name)
     account.faults.add(failures.breaks_on(name, ids[place]))
 
-    with pytest.raises(CallFailed, match="One record keeps it from coming") as caught:
+    with pytest.raises(CallFailed, match="One record keeps the page from coming") as caught:
         Reading(account, name, 100).run()
 
     beside = [f"id {one}" for one in (*ids[max(place - 1, 0) : place], *ids[place + 1 :][:1])]
@@ -252,5 +254,5 @@ def test_a_page_that_comes_only_in_parts_is_told_apart() -> None:
     account = account_of(400)
     account.faults.add(failures.status(504).only(lambda call: call.limit(20) > 50))
 
-    with pytest.raises(CallFailed, match="all of it came: lower LIMIT_PER_PAGE"):
+    with pytest.raises(CallFailed, match=r"all of it came\. Lower LIMIT_PER_PAGE"):
         Reading(account, "contacts", 100).plan()

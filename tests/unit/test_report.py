@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from acsync.errors import AcsyncError
-from acsync.models import Calls, Changes, DatasetResult, SyncResult
+from acsync.models import CallCounts, Changes, DatasetResult, SyncResult
 from acsync.sync.report import report_lines, report_markdown
 
 NASTY = (
@@ -18,7 +18,7 @@ NASTY = (
 def outcome(**datasets: DatasetResult) -> SyncResult:
     """Give a sync of two minutes that removed three characters."""
     return SyncResult(
-        "sync-1", "a.example", datetime.now(UTC), 120_000, 10, Calls(600, 2, 1), 3,
+        "sync-1", "a.example", datetime.now(UTC), 120_000, 10, None, CallCounts(600, 2, 1), 3,
         {"contacts": datasets["contacts"], "deals": datasets["deals"]},
     )  # fmt: skip
 

@@ -62,7 +62,7 @@ def walk(client: httpx.Client, path: str, **params: str | int) -> list[int]:
     return found
 
 
-# Calls
+# CallCounts
 
 
 def test_a_wrong_key_gets_a_403_without_content_type(client: httpx.Client) -> None:

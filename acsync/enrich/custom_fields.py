@@ -1,4 +1,4 @@
-"""Resolve custom field values to names: a value knows only the id of its field."""
+"""Name custom field values: a value knows only the id of its field."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,6 +19,8 @@ DEAL_VALUE_COLUMNS = (
     "custom_field_currency_value",
     "custom_field_text_blob",
 )
+# Where `include=dealCustomFieldData` puts a value, as seven code bases read it; other types are
+# text. What is not where its type says stands in the first filled column.
 COLUMN_OF_TYPE = {
     "date": "custom_field_date_value",
     "datetime": "custom_field_datetime_value",
@@ -26,17 +28,15 @@ COLUMN_OF_TYPE = {
     "currency": "custom_field_currency_value",
     "textarea": "custom_field_text_blob",
 }
-"""Where `include=dealCustomFieldData` puts a value, as seven code bases read it; other types
-are text. What is not where its type says stands in the first filled column."""
 
 
 def pick(row: Record, *names: str) -> Any:
-    """Give the first of the keys that is there and not null; both spellings are in use."""
+    """Return the first of the keys that is there and not null; both spellings are in use."""
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
 def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:
-    """Give `key`, with the field's id behind it as often as it takes to be free."""
+    """Return `key`, with the field's id behind it as often as it takes to be free."""
     while taken(key):
         key = f"{key}_{field_id}"
     return key
@@ -45,10 +45,10 @@ def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:
 def catalogue_fields(
     definitions: Sequence[Record], key: str, label: str, kind: str
 ) -> pd.DataFrame:
-    """Make a frame of `field_id, key, label, kind`, keys unique, in the order of the ids.
+    """Return a frame of `field_id, key, label, kind`, keys unique, in the order of the ids.
 
-    The order makes a key the same at every sync, whatever order the API lists fields in. Keys
-    are cleaned before they are compared: two that differ by a NUL alone would else be one.
+    With that order a key is the same at every sync, in whatever order the API lists fields. Keys
+    are cleaned before they are compared: two that differ only by a NUL would become one.
     """
     rows: list[tuple[str, str, object, object]] = []
     taken: set[str] = set()
@@ -62,14 +62,14 @@ def catalogue_fields(
 
 
 def contact_values(rows: Iterable[Record]) -> pd.DataFrame:
-    """Make a frame of `record_id, field_id, value` from `fieldValues`."""
+    """Return a frame of `record_id, field_id, value` from `fieldValues`."""
     return _values_frame(
         (pick(row, "contact", "owner"), pick(row, "field"), row.get("value")) for row in rows
     )
 
 
 def deal_values(rows: Sequence[Record], catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Make a frame of `record_id, field_id, value` from `dealCustomFieldData`.
+    """Return a frame of `record_id, field_id, value` from `dealCustomFieldData`.
 
     Its rows come with typed columns in snake_case, or with one `fieldValue` in camelCase.
     """
@@ -111,7 +111,7 @@ def _values_frame(rows: Iterable[tuple[Any, Any, Any]]) -> pd.DataFrame:
 def join_fields(
     values: pd.DataFrame, catalogue: pd.DataFrame, label_name: str
 ) -> dict[str, dict[str, Record]]:
-    """Give the `customFields` of each record id; a field nobody defined is kept by its id."""
+    """Return the `customFields` of each record id; an undefined field is kept by its id."""
     joined = values.merge(catalogue, on="field_id", how="left", indicator="defined")
     reserved = set(catalogue["key"])
     fields: dict[str, dict[str, Record]] = {}
@@ -138,5 +138,5 @@ def split_choices(value: Any) -> list[Any]:
         return value
     if value is None or value == "":
         return []
-    # Of a choice that is all NUL nothing is stored, so it is none.
+    # A choice that is only NUL would be stored as nothing.
     return [choice for choice in str(value).split("||") if choice.strip("\x00")]

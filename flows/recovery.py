@@ -1,4 +1,7 @@
-"""Look back at the earlier runs of a deployment, as Prefect and so its alerts saw them."""
+"""Alert once that all is well again, after scheduled syncs failed or did not come.
+
+Only the sync can tell: it looks back at the runs of its deployment, as Prefect's alerts saw them.
+"""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -13,12 +16,27 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.runtime import deployment, flow_run
+from prefect.utilities.urls import url_for
 
+from acsync.models import SyncResult
+from acsync.sync.report import report_lines
 from flows.automations import FAILED_STATES, STALE_AFTER, SUCCEEDED
+from flows.notifications import send_alert
+from flows.reporting import warn_on_failure
 
 
-def trouble_before(deployment_id: str | None, flow_run_id: str) -> str | None:
-    """Say what was wrong before this run, or None; only scheduled syncs alert, and so recover."""
+def send_recovery(result: SyncResult) -> None:
+    """Send the alert where an earlier run had failed or was overdue."""
+    with warn_on_failure("recovery"):
+        if trouble := _trouble_before(deployment.id, flow_run.id):
+            run = f"Run: {url_for('flow-run', obj_id=flow_run.id) or flow_run.id}"
+            lines = [f"{trouble} This sync is complete.", "", *report_lines(result), "", run]
+            send_alert(f"acsync: recovered: {result.account}", "\n".join(lines))
+
+
+def _trouble_before(deployment_id: str | None, flow_run_id: str) -> str | None:
+    """Return what was wrong before this run; None without a deployment, which never alerts."""
     if deployment_id is None:
         return None
     with get_client(sync_client=True) as client:

@@ -1,0 +1,88 @@
+"""Wire one sync together, in one place: settings, database, client, lease and log row."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+
+from acsync.activecampaign.client import Client
+from acsync.activecampaign.pagination import Walk
+from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.errors import AcsyncError
+from acsync.models import DATASETS, DatasetName, DatasetResult, Sync
+from acsync.settings import Settings
+from acsync.store.database import Database, open_database, require_current_schema
+from acsync.store.lease import keep_lease, start_sync
+from acsync.store.status import read_learned_rate
+from acsync.store.sync_log import finish_log
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SyncContext:
+    """What every step of one sync needs; made by `open_sync`, changed by nobody."""
+
+    settings: Settings
+    datasets: tuple[DatasetName, ...]
+    accept_shrink: bool
+    database: Database
+    client: Client
+    sync: Sync
+    started: float = field(default_factory=time.monotonic)
+
+    def walk(self, name: DatasetName) -> Walk:
+        """Return the reader of a dataset."""
+        return Walk(self.client, DATASETS[name], self.settings.page_size)
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Return the milliseconds since the sync started."""
+        return round((time.monotonic() - self.started) * 1000)
+
+
+@contextmanager
+def open_sync(
+    settings: Settings,
+    datasets: tuple[DatasetName, ...],
+    *,
+    accept_shrink: bool = False,
+    holder: str,
+    flow_run_id: str | None = None,
+) -> Iterator[SyncContext]:
+    """Take the lease and open the log row; whatever happens inside, close both at the end.
+
+    `holder` names this sync to others that meet its lease. Raises LeaseHeld where another sync is
+    running, and SchemaOutdated or SchemaTooNew.
+    """
+    with ExitStack() as stack:
+        database = stack.enter_context(closing(open_database(settings.database)))
+        require_current_schema(database)
+        limiter = RateLimiter(settings.rate_limit, read_learned_rate(database))
+        # Closed first: threads that go on after a SIGTERM then get an error instead of a page.
+        client = Client(settings.account_url, settings.api_key, limiter)
+        stack.enter_context(closing(client))
+        sync = start_sync(database, holder, flow_run_id)
+        stack.enter_context(keep_lease(database, sync))
+        context = SyncContext(settings, datasets, accept_shrink, database, client, sync)
+        try:
+            yield context
+        except BaseException as error:
+            client.close()
+            _fail(context, str(error) or f"The sync was ended by {type(error).__name__}.")
+            raise
+
+
+def _fail(context: SyncContext, reason: str) -> None:
+    """Close the log row of a sync that published nothing; a closed row stays as it is."""
+    results: Mapping[DatasetName, DatasetResult] = dict.fromkeys(
+        context.datasets, DatasetResult(error=reason)
+    )
+    limiter = context.client.rate_limiter
+    try:
+        with context.database.begin() as connection:
+            finish_log(connection, context.sync, results, limiter.counts, limiter.learned_rate)
+    except AcsyncError as error:
+        # The next sync closes the row; this error must not hide why the sync ended.
+        logger.warning("the log row of %s stays open: %s", context.sync.sync_id, error)

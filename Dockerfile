@@ -14,9 +14,9 @@ RUN python -m venv --without-pip /opt/acsync \
  && python -m pip --python /opt/acsync/bin/python install --no-deps --require-hashes -r requirements.lock
 
 # What builds the wheel is locked as well, and stays behind in this stage.
-COPY .ci/tools.lock .ci/tools.lock
+COPY requirements-dev.lock ./
 RUN python -m venv tools \
- && tools/bin/python -m pip install --no-deps --require-hashes -r .ci/tools.lock
+ && tools/bin/python -m pip install --no-deps --require-hashes -r requirements-dev.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY acsync acsync
 COPY flows flows

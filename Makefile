@@ -1,8 +1,8 @@
 # Every target sets up what it needs: a virtual environment from the lock files, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-# What a sync needs, which is what the image has, and what tests and checks need beside it.
-LOCKS := requirements.lock .ci/tools.lock
+# What a sync needs, which is what the image has; and what a developer needs beside it.
+LOCKS := requirements.lock requirements-dev.lock
 
 .PHONY: setup demo up test hosts lint bench soak lock
 setup: .venv/.installed
@@ -46,5 +46,5 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
 	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file .ci/tools.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	rm -r .venv-lock

@@ -11,7 +11,12 @@ from typing import TypeAlias
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument, StateType
-from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, SendNotification
+from prefect.events.actions import (
+    ActionTypesOrUnknown,
+    ChangeFlowRunState,
+    DoNothing,
+    SendNotification,
+)
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 Labels: TypeAlias = dict[str, str | list[str]]
@@ -56,9 +61,9 @@ class Audience:
         """Match what belongs to the flow."""
         return {"prefect.resource.role": "flow", "prefect.resource.name": self.flow}
 
-    def notify(self, subject: str, body: str) -> list[ActionTypes]:
+    def notify(self, subject: str, body: str) -> list[ActionTypesOrUnknown]:
         """Send through every block; without one, fire visibly but tell nobody."""
-        actions: list[ActionTypes] = [
+        actions: list[ActionTypesOrUnknown] = [
             SendNotification(block_document_id=block.id, subject=subject, body=body)
             for block in self.blocks
         ]

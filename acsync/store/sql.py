@@ -31,7 +31,7 @@ def schema_of(connection: Connection) -> str:
 
 def run(
     connection: Connection, sql: str, name: DatasetName | None = None, **values: Any
-) -> CursorResult[Any]:
+) -> CursorResult[*tuple[Any, ...]]:
     """Run one statement; `{schema}` and the dataset's `{versions}` stand for their names."""
     schema = schema_of(connection)
     if name is not None:

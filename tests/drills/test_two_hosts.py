@@ -13,7 +13,7 @@ import migrations
 from acsync.simulator.account import Account
 from acsync.simulator.server import Server
 from acsync.store.database import Database
-from acsync.store.embedded import _wheel
+from acsync.store.embedded import pg_ctl
 from tests.conftest import Postgres
 from tests.integration.test_crashes import LEFT_OVERS, SNAPSHOT, in_copying
 from tests.integration.test_sync_flow import assert_exact
@@ -38,11 +38,7 @@ def listen(data_dir: Path) -> None:
     folder = data_dir / "postgres"
     with (folder / "pg_hba.conf").open("a") as rules:
         rules.write("host all all 10.77.0.0/24 trust\n")
-    wheel = _wheel()
-    server = wheel.get_server(folder, cleanup_mode=None)
-    options = f"-h {HUB_ADDRESS} -k {server.get_postmaster_info().socket_dir}"
-    words = ["-w", "-m", "fast", "-l", str(folder / "log"), "-o", options, "restart"]
-    wheel.pg_ctl(words, pgdata=folder, user=server.system_user)
+    pg_ctl(data_dir, "-m", "fast", "-o", f"-h {HUB_ADDRESS} -k {folder}", "restart")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The tables come from one place, whole, however often and from wherever they are asked for."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -222,3 +223,19 @@ def test_two_starts_of_the_embedded_postgres_find_one_server(tmp_path: Path) -> 
 
     assert urls == [urls[0]] * 3
     assert command.endswith("-U postgres acsync")
+
+
+def test_an_embedded_postgres_starts_where_a_crash_left_the_number_of_another_program(
+    tmp_path: Path,
+) -> None:
+    """Postgres would take that program, here this one, for a server of the same data."""
+    url = start_embedded(tmp_path)
+    stop_embedded(tmp_path)
+    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+        (tmp_path / "postgres" / name).write_text(f"{os.getpid()}\n")
+    try:
+        again = start_embedded(tmp_path)
+    finally:
+        stop_embedded(tmp_path)
+
+    assert again == url

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from acsync.store.embedded import _wheel, start_embedded, stop_embedded
+from acsync.store.embedded import pg_ctl, start_embedded, stop_embedded
 
 Mode: TypeAlias = Literal["fast", "immediate"]
 
@@ -14,18 +14,12 @@ class OwnPostgres:
     """An embedded server; `url` names its empty database."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir / "postgres"
+        self._data_dir = data_dir
         self.url = start_embedded(data_dir)
 
     def restart(self, mode: Mode) -> None:
         """Stop and start it: `fast` as an upgrade does, `immediate` as a crash does."""
-        wheel = _wheel()
-        server = wheel.get_server(self._folder, cleanup_mode=None)
-        wheel.pg_ctl(
-            ["-w", "-m", mode, "-l", str(self._folder / "log"), "restart"],
-            pgdata=self._folder,
-            user=server.system_user,
-        )
+        pg_ctl(self._data_dir, "-m", mode, "restart")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def tls_postgres() -> Iterator[str]:
     files = f"-c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
     run(control, "-w", "-D", data, "-l", folder / "log", "-o", f"{listening} {files}", "start")
     try:
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
     finally:
         run(control, "-w", "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(folder)

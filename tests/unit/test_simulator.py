@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from typer.main import get_command
 
+from acsync.cli.app import app
 from acsync.models import DATASETS, LISTINGS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_call
@@ -555,6 +557,13 @@ def test_every_fault_spoils_a_call(account: Account, fault: Fault) -> None:
         )
 
     assert any(spoiled)
+
+
+def test_the_command_names_every_fault() -> None:
+    simulate = get_command(app).commands["simulate"]  # type: ignore[attr-defined]  # a click group
+    (option,) = [one for one in simulate.params if one.name == "fault"]
+
+    assert [name for name in FAULTS if name not in option.help] == []
 
 
 # Changes

@@ -12,10 +12,10 @@ import migrations
 from acsync.cli.verify import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.churn import Churn
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from acsync.store.sql import run
+from tests.support.churn import Churn
 from tests.support.environment import own_environment
 
 SYNCS = 40

@@ -154,7 +154,13 @@ def simulate(  # noqa: PLR0913, PLR0917  # an option each
     rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,
     latency: Annotated[float, typer.Option(min=0, help="Seconds a call takes.")] = 0.1,
     seed: int = 1,
-    fault: Annotated[list[str] | None, typer.Option(help="Break it on purpose.")] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Break it on purpose: bad-network, shared-budget, key-revoked, page-always-fails, "
+            "orders-ignored. May be given several times."
+        ),
+    ] = None,
 ) -> None:
     """Serve the simulated account alone, until Ctrl-C."""
     from acsync.cli.simulate import run_simulator  # noqa: PLC0415  # only this command serves

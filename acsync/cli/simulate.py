@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.faults import FAULTS
+from acsync.simulator.fault_injection import FAULTS
 from acsync.simulator.server import serve_forever
 
 
@@ -18,7 +18,7 @@ def run_simulator(
     for name in faults:
         if name not in FAULTS:
             raise typer.BadParameter(f"no fault is called {name!r}; there are: {', '.join(FAULTS)}")
-        account.faults.add(FAULTS[name]())
+        account.faults.add(*FAULTS[name])
     console.print(
         f"A simulated account at http://127.0.0.1:{port}, key {options.api_key}. Ctrl-C ends it.",
         highlight=False,

@@ -1,1 +1,1 @@
-"""Stand in for ActiveCampaign: an invented account that hurts where the real one does."""
+"""Serve an invented ActiveCampaign account, with the oddities that were seen at real ones."""

@@ -1,41 +1,47 @@
-"""Hold an invented account: which records exist, what is known about calls, what breaks."""
+"""Hold an invented account: which records exist, what its API is like, what breaks."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
 
 from acsync.models import DatasetName, Record
-from acsync.simulator.arrangement import Arrangement, ByEmail, without_order
-from acsync.simulator.breakage import Faults
-from acsync.simulator.calls import Statistics
-from acsync.simulator.chance import draw
-from acsync.simulator.contacts import Contacts
-from acsync.simulator.deals import Deals
-from acsync.simulator.hooks import Hooks, Moment, Predicate
+from acsync.simulator.custom_fields import Slots, make_contact_fields, make_deal_fields
+from acsync.simulator.expected import enrich_contact, enrich_deal
+from acsync.simulator.fault_injection import Faults
+from acsync.simulator.id_store import IdStore, Selected
 from acsync.simulator.metadata import build_metadata
-from acsync.simulator.options import AccountOptions
-from acsync.simulator.population import Population, Selected, Window
-from acsync.simulator.truth import enrich_contact, enrich_deal
+from acsync.simulator.records import Contacts, Deals
+from acsync.simulator.requests import Call, Statistics
+from acsync.simulator.values import draw
 
-__all__ = ["Account", "AccountOptions", "Mark"]
-
-DEFAULTS = AccountOptions()
 MASK_SALT = 31
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A moment in the life of an account: the highest id each dataset had then."""
+class AccountOptions:
+    """Counts of records, fields, stages and users, and how the API treats its callers.
 
-    highest: Mapping[DatasetName, int]
+    `rate_limit` is calls in any sliding second (None: no limit), `retry_after_seconds` what a
+    429 asks for (None: says nothing), `masked_share` the share of deals that are stubs.
+    `camel_case_values` serves the custom field values of deals in the other spelling in use.
+    """
 
-
-class Renderer(Protocol):
-    """What makes rows from ids."""
-
-    def render(self, selected: Selected, sideload: bool) -> tuple[Record, list[Record]]: ...
+    contacts: int = 2500
+    deals: int = 1200
+    seed: int = 1
+    api_key: str = field(default="simulated-key", repr=False)
+    contact_fields: int = 8
+    deal_fields: int = 8
+    stages: int = 12
+    users: int = 6
+    values_per_record: int = 8
+    rate_limit: float | None = 10
+    retry_after_seconds: int | None = 1
+    latency_seconds: float = 0.0
+    page_cap: int = 100
+    camel_case_values: bool = False
+    masked_share: float = 0.005
 
 
 class Account:
@@ -45,71 +51,74 @@ class Account:
     calls go. Nothing is stored for a record but its id, until it changes.
     """
 
-    def __init__(self, options: AccountOptions = DEFAULTS) -> None:
-        self.options = options
-        self.metadata = build_metadata(options)
+    def __init__(self, options: AccountOptions | None = None) -> None:
+        self.options = options = options or AccountOptions()
         self.statistics = Statistics()
         self.faults = Faults(options.seed)
-        self.hooks = Hooks()
+        contact_fields = make_contact_fields(options.contact_fields)
+        deal_fields = make_deal_fields(options.deal_fields)
+        self.metadata = build_metadata(contact_fields, deal_fields, options.stages, options.users)
+        contacts = Contacts(options.seed, Slots(contact_fields, options.values_per_record))
+        self._records: dict[DatasetName, Contacts | Deals] = {
+            "contacts": contacts,
+            "deals": Deals(
+                options.seed,
+                Slots(deal_fields, options.values_per_record),
+                self.metadata,
+                contacts=3 * options.contacts + 1,
+                camel_case=options.camel_case_values,
+            ),
+        }
+        self._stores: dict[DatasetName, IdStore] = {
+            "contacts": IdStore(options.seed, options.contacts, contacts.sort_key),
+            "deals": IdStore(options.seed + 1, options.deals),
+        }
         self._lock = threading.RLock()
         self._random = Random(options.seed)  # noqa: S311  # repeatable chance
         self._mask_overrides: dict[int, bool] = {}
-        self._populations: dict[DatasetName, Population] = {
-            "contacts": Population(options.seed, options.contacts),
-            "deals": Population(options.seed + 1, options.deals),
-        }
-        contacts = Contacts(options)
-        self._renderers: dict[DatasetName, Renderer] = {
-            "contacts": contacts,
-            "deals": Deals(options, self.metadata),
-        }
-        self._arrangements: dict[DatasetName, Arrangement] = {
-            "contacts": ByEmail(contacts.email),
-            "deals": without_order,
-        }
 
     # What exists
 
     def ids(self, dataset: DatasetName) -> list[int]:
-        """Give the ids that exist now, ascending."""
+        """Return the ids that exist now, ascending."""
         with self._lock:
-            return self._populations[dataset].ids.tolist()
+            return self._stores[dataset].ids.tolist()
 
     def ever(self, dataset: DatasetName) -> set[int]:
-        """Give every id that exists or ever existed."""
+        """Return every id that exists or ever existed."""
         with self._lock:
-            population = self._populations[dataset]
-            return {*population.ids, *population.deleted}
+            store = self._stores[dataset]
+            return {*store.ids, *store.deleted}
 
     def masked_ids(self) -> list[int]:
-        """Give the deals that are stubs now."""
+        """Return the deals that are stubs now."""
         return [deal for deal in self.ids("deals") if self._is_masked(deal)]
 
-    def mark(self) -> Mark:
-        """Remember this moment for `untouched_since`."""
+    def mark(self) -> Mapping[DatasetName, int]:
+        """Return the highest id each dataset has now, for `untouched_since`."""
         with self._lock:
-            return Mark({name: one.highest for name, one in self._populations.items()})
+            return {name: store.highest for name, store in self._stores.items()}
 
-    def untouched_since(self, dataset: DatasetName, mark: Mark) -> set[int]:
-        """Give the ids that existed at the mark and ever since; ids are never used again."""
-        return {record for record in self.ids(dataset) if record <= mark.highest[dataset]}
+    def untouched_since(self, dataset: DatasetName, mark: Mapping[DatasetName, int]) -> set[int]:
+        """Return the ids that existed at the mark and ever since; ids are never used again."""
+        return {record for record in self.ids(dataset) if record <= mark[dataset]}
 
     # What changes
 
     def add(self, dataset: DatasetName, count: int = 1) -> list[int]:
-        """Create records with the highest ids; gives their ids."""
+        """Create records with the highest ids, and return their ids."""
         with self._lock:
-            return self._populations[dataset].add(count)
+            return self._stores[dataset].add(count)
 
     def change(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
-        """Change the records with these ids, or so many of them; gives the ids."""
+        """Change the records with these ids, or so many of them, and return the ids."""
         with self._lock:
-            return self._populations[dataset].change(self._choose(dataset, which))
+            return self._stores[dataset].change(self._choose(dataset, which))
 
     def delete(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
-        """Delete the records with these ids, or so many of them; gives the ids."""
+        """Delete the records with these ids, or so many of them, and return the ids."""
         with self._lock:
-            return self._populations[dataset].delete(self._choose(dataset, which))
+            return self._stores[dataset].delete(self._choose(dataset, which))
 
     def mask(self, deals: Iterable[int]) -> None:
         """Make stubs of these deals, as when the user loses the right to see their pipeline."""
@@ -121,72 +130,49 @@ class Account:
         with self._lock:
             self._mask_overrides |= dict.fromkeys(deals, False)
 
-    def on_call(
-        self,
-        when: Predicate,
-        action: Callable[[], object],
-        *,
-        moment: Moment = "after",
-        times: int | None = 1,
-    ) -> None:
-        """Run `action` at calls that `when` accepts.
-
-        `after` means once the page is cut out of the account but not yet sent: the caller gets
-        the old page, and its next call sees what the action did.
-        """
-        self.hooks.add(when, action, moment, times)
-
     def _choose(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         if not isinstance(which, int):
             return list(which)
-        ids = self._populations[dataset].ids
+        ids = self._stores[dataset].ids
         places = self._random.sample(range(len(ids)), min(which, len(ids)))
         return [ids[place] for place in places]
 
     # What is served
 
-    def select(
-        self, dataset: DatasetName, window: Window, number: int
-    ) -> tuple[list[Selected], int]:
-        """Give a page and the total from one consistent state; `number` is the call's."""
+    def page(
+        self, dataset: DatasetName, call: Call, sideload: bool
+    ) -> tuple[list[Record], list[Record], int]:
+        """Return rows, values beside them and the total, from one consistent state."""
         with self._lock:
-            population = self._populations[dataset]
-            if window.order == "default":
-                ids = self._arrangements[dataset](population, window, number)
-            else:
-                ids = population.select(window)
-            first, end = population.bounds(window)
-            return [self._selected(dataset, one) for one in ids], end - first
+            ids, total = self._stores[dataset].select(call)
+            selected = [self._selected(dataset, record) for record in ids]
+        rendered = [self._records[dataset].render(one, sideload) for one in selected]
+        values = [value for _, values in rendered for value in values]
+        return [row for row, _ in rendered], values, total
 
-    def find(self, dataset: DatasetName, record: int) -> Selected | None:
-        """Give one record, or None where the id does not exist."""
-        with self._lock:
-            exists = record in self._populations[dataset]
-            return self._selected(dataset, record) if exists else None
-
-    def render(
-        self, dataset: DatasetName, selected: Selected, sideload: bool
+    def record(
+        self, dataset: DatasetName, record: int, sideload: bool = True
     ) -> tuple[Record, list[Record]]:
-        """Give a row as served and its sideloaded values."""
-        return self._renderers[dataset].render(selected, sideload)
+        """Return one row and its values; raises KeyError where the id does not exist."""
+        with self._lock:
+            if record not in self._stores[dataset]:
+                raise KeyError(record)
+            selected = self._selected(dataset, record)
+        return self._records[dataset].render(selected, sideload)
 
     def expected(self, dataset: DatasetName, record: int) -> Record:
-        """Give the enriched record that a sync must have stored, had it run just now.
+        """Return the enriched record that a sync must have stored, had it run just now.
 
-        Raises KeyError where the id does not exist. A masked deal is given as never seen before.
+        Raises KeyError where the id does not exist. A masked deal is one that was never seen.
         """
-        selected = self.find(dataset, record)
-        if selected is None:
-            raise KeyError(record)
-        row, values = self.render(dataset, selected, sideload=True)
+        row, values = self.record(dataset, record)
         enrich = enrich_contact if dataset == "contacts" else enrich_deal
         return enrich(row, values, self.metadata.listings)
 
     def _selected(self, dataset: DatasetName, record: int) -> Selected:
-        version = self._populations[dataset].versions.get(record, 0)
+        version = self._stores[dataset].versions.get(record, 0)
         return Selected(record, version, dataset == "deals" and self._is_masked(record))
 
     def _is_masked(self, deal: int) -> bool:
-        by_chance = draw(self.options.seed, MASK_SALT, deal) % 100_000
-        masked = by_chance < 100_000 * self.options.masked_share
-        return self._mask_overrides.get(deal, masked)
+        chance = draw(self.options.seed, MASK_SALT, deal) % 100_000 / 100_000
+        return self._mask_overrides.get(deal, chance < self.options.masked_share)

@@ -5,22 +5,35 @@ from collections.abc import Callable
 
 from acsync.models import DATASETS, LISTINGS, Dataset, Listing, ListingName, Record
 from acsync.simulator.account import Account
-from acsync.simulator.calls import Answer, Call
-from acsync.simulator.population import Order, Selected, Window
+from acsync.simulator.requests import Answer, Call
+from acsync.simulator.templates import load
 
+# Key of a single record, and the class name that the API's 404 gives away.
 SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}
-"""Key of a single record and the class name that the API's 404 lets slip."""
 
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
+_PAGE_INPUT = load("contacts")["page_input"]
 _DATASETS = {dataset.path: dataset for dataset in DATASETS.values()}
 _LISTINGS = {listing.path: listing for listing in LISTINGS.values()}
 
 
+def answer_with_faults(account: Account, call: Call) -> Answer:
+    """Return the answer to an accepted call, changed by the account's faults."""
+    faults = account.faults.strike(call)
+    for fault in faults:
+        call = fault.ask(call) if fault.ask else call
+    answer = answer_call(account, call)
+    for fault in faults:
+        answer = fault.reply(call, answer) if fault.reply else answer
+    return answer
+
+
 def answer_call(account: Account, call: Call) -> Answer:
-    """Give the answer that the API, with nothing wrong, has for this call."""
+    """Return the answer that the API, with nothing wrong, has for this call."""
     if call.path == "users/me":
         users = account.metadata.listings["users"]
-        return Answer(data={"user": users[0]}) if users else not_found("User", "me")
+        missing = message(404, "No Result found for User with id me")
+        return Answer(data={"user": users[0]}) if users else missing
     if dataset := _DATASETS.get(call.path):
         return Answer(data=_dataset_page(account, call, dataset))
     if listing := _LISTINGS.get(call.path):
@@ -31,70 +44,32 @@ def answer_call(account: Account, call: Call) -> Answer:
 
 
 def message(status: int, text: str) -> Answer:
-    """Give an error in the older endpoints' form."""
+    """Return an error in the older endpoints' form."""
     return Answer(status, {"message": text})
 
 
-def not_found(kind: str, record: str) -> Answer:
-    """Give the 404 of a record."""
-    return message(404, f"No Result found for {kind} with id {record}")
+# Contacts and deals
 
 
 def _dataset_page(account: Account, call: Call, dataset: Dataset) -> Record:
-    """Give a page of contacts or deals; only contacts know `id_greater` and `id_less`."""
-    window = Window(
-        _order(call),
-        call.offset,
-        call.limit(20),
-        call.cursor if dataset.keyset else None,
-        call.id_less if dataset.keyset else None,
-    )
-    selected, total = account.select(dataset.name, window, call.number)
+    """Return a page of contacts or deals; only contacts know `id_greater` and `id_less`."""
+    known = call if dataset.keyset else call.without("id_greater", "id_less")
     sideload = dataset.sideload in call.params.get("include", "").split(",")
-    body = _render(account, dataset, selected, sideload)
+    rows, values, total = account.page(dataset.name, known, sideload)
+    body = {dataset.sideload: values, dataset.path: rows} if sideload else {dataset.path: rows}
     if dataset.keyset:
-        meta = {"page_input": _page_input(window), "total": str(total), "sortable": True}
+        meta = {"page_input": _page_input(call), "total": str(total), "sortable": True}
         return {"scoreValues": [], **body, "meta": meta}
     return {**body, "meta": {"currencies": _currencies(total), "total": total}}
 
 
-def _order(call: Call) -> Order:
-    direction = call.params.get("orders[id]", "").upper()
-    if direction == "ASC":
-        return "ASC"
-    return "DESC" if direction == "DESC" else "default"
-
-
-def _render(account: Account, dataset: Dataset, selected: list[Selected], sideload: bool) -> Record:
-    rows: list[Record] = []
-    sideloads: list[Record] = []
-    for one in selected:
-        row, values = account.render(dataset.name, one, sideload)
-        rows.append(row)
-        sideloads += values
-    return {dataset.sideload: sideloads, dataset.path: rows} if sideload else {dataset.path: rows}
-
-
-def _page_input(window: Window) -> Record:
-    return {
-        "segmentid": None,
-        "formid": 0,
-        "listid": 0,
-        "tagid": 0,
-        "limit": window.limit,
-        "offset": window.offset,
-        "search": None,
-        "sort": None,
-        "seriesid": 0,
-        "waitid": 0,
-        "status": -1,
-        "forceQuery": 0,
-        "cacheid": f"{window.offset:032x}",
-    }
+def _page_input(call: Call) -> Record:
+    place = {"limit": call.limit(), "offset": call.offset, "cacheid": f"{call.offset:032x}"}
+    return {**_PAGE_INPUT, **place}
 
 
 def _currencies(total: int) -> Record | list[Record]:
-    """Sum up by currency; without deals this is `[]`, PHP's empty object."""
+    """Return sums by currency; without deals this is `[]`, PHP's empty object."""
     if not total:
         return []
     sums = {"total": str(total), "value": str(total * 1234), "currency": "USD"}
@@ -102,15 +77,19 @@ def _currencies(total: int) -> Record | list[Record]:
 
 
 def _single(account: Account, dataset: Dataset, record: int) -> Answer:
+    """Return one record; only a contact has its values beside it, and unasked."""
     key, kind = SINGULAR[dataset.path]
-    selected = account.find(dataset.name, record)
-    if selected is None:
-        return not_found(kind, str(record))
-    row, values = account.render(dataset.name, selected, dataset.keyset)
+    try:
+        row, values = account.record(dataset.name, record, sideload=dataset.keyset)
+    except KeyError:
+        return message(404, f"No Result found for {kind} with id {record}")
     if not dataset.keyset:
         return Answer(data={key: row})
     beside: Record = {"contactAutomations": [], "contactLists": [], "deals": [], "geoIps": []}
     return Answer(data={**beside, dataset.sideload: values, "accountContacts": [], key: row})
+
+
+# Metadata
 
 
 def _listing_page(account: Account, call: Call, listing: Listing) -> Record:
@@ -137,6 +116,7 @@ def _pipelines(account: Account, page: list[Record], total: int) -> Record:
     return {"dealStages": stages, "dealGroups": page, "meta": {"total": total}}
 
 
+# Each listing has its own envelope: `total` is text, a number, or not there at all.
 _ENVELOPES: dict[ListingName, Callable[[Account, list[Record], int], Record]] = {
     "contact_fields": _fields,
     "deal_fields": lambda _account, page, _total: {"dealCustomFieldMeta": page},
@@ -144,4 +124,3 @@ _ENVELOPES: dict[ListingName, Callable[[Account, list[Record], int], Record]] = 
     "stages": lambda _account, page, total: {"dealStages": page, "meta": {"total": total}},
     "users": lambda _account, page, total: {"meta": {"total": str(total)}, "users": page},
 }
-"""Each listing's own wrapping: `total` is text, a number, or not there at all."""

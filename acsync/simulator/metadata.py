@@ -1,20 +1,16 @@
-"""List pipelines, stages, users and fields, including what is no longer listed."""
+"""List the custom fields, pipelines, stages and users of an account, as the API does."""
 
 from dataclasses import dataclass
 
 from acsync.models import ListingName, Record
-from acsync.simulator import fields
-from acsync.simulator.links import Links
-from acsync.simulator.moments import STAMPS, ZERO_TIME
-from acsync.simulator.options import AccountOptions
+from acsync.simulator.custom_fields import CHOICES, Field
+from acsync.simulator.templates import Template, load
 
+# Deleted: its stage is still listed, and deals still stand in it.
 VANISHED_PIPELINE = "1"
-"""Deleted: its stage is still listed, and deals still stand in it."""
+STAGE_TITLES = ("In contact", "Proposal – 50 %", "Won?", "To contact")
 
-_PIPELINE_LINKS = Links("dealGroups", ("dealGroupUsers", "dealGroupGroups", "stages"))
-_STAGE_LINKS = Links("dealStages", ("group",))
-_USER_LINKS = Links("users", ("lists", "userGroup", "dealGroupTotals", "configs"))
-_ZONES = ("America/Chicago", "Europe/Berlin")
+_ROWS = {kind: Template(row) for kind, row in load("metadata").items()}
 
 
 @dataclass
@@ -26,96 +22,98 @@ class Metadata:
     field_relations: list[Record]
 
 
-def build_metadata(options: AccountOptions) -> Metadata:
-    """Invent the metadata of an account."""
-    contact_fields = fields.contact_fields(options.contact_fields)
-    deal_fields = fields.deal_fields(options.deal_fields)
-    stages = _stages(options.stages)
+def build_metadata(
+    contact_fields: list[Field], deal_fields: list[Field], stage_count: int, user_count: int
+) -> Metadata:
+    """Return the listings of an account; fields come newest first, not in the order of ids."""
+    stages = _stages(stage_count)
     return Metadata(
         {
-            "contact_fields": fields.list_contact_fields(contact_fields),
-            "deal_fields": fields.list_deal_fields(deal_fields),
+            "contact_fields": [_contact_field(*place) for place in enumerate(contact_fields)][::-1],
+            "deal_fields": [_deal_field(*place) for place in enumerate(deal_fields)][::-1],
             "pipelines": _pipelines(stages),
             "stages": stages,
-            "users": [_user(number) for number in range(1, options.users + 1)],
+            "users": [_user(number) for number in range(1, user_count + 1)],
         },
-        fields.list_options(contact_fields),
-        fields.list_relations(contact_fields),
+        [option for field in contact_fields for option in _options(field)],
+        # Their `links` is `[]`, PHP's empty object.
+        [
+            _ROWS["relation"].new(slot + 1) | {"field": str(field.id)}
+            for slot, field in enumerate(contact_fields)
+        ],
     )
+
+
+def _contact_field(slot: int, field: Field) -> Record:
+    return _ROWS["contact_field"].new(field.id) | {
+        "title": field.label or "Nameless",
+        "type": field.type,
+        "perstag": field.label.upper().replace(" ", "_"),
+        "ordernum": str(slot + 1),
+        "options": [option["id"] for option in _options(field)],
+        "relations": [str(slot + 1)],
+    }
+
+
+def _options(field: Field) -> list[Record]:
+    """Return the options that `/fields` sideloads; value and label differ."""
+    return [
+        _ROWS["option"].new(10 * field.id + place)
+        | {
+            "field": str(field.id),
+            "orderid": str(place + 1),
+            "value": value,
+            "label": CHOICES[value],
+        }
+        for place, value in enumerate(field.choices)
+    ]
+
+
+def _deal_field(slot: int, field: Field) -> Record:
+    return _ROWS["deal_field"].new(field.id) | {
+        "fieldLabel": field.label,
+        "fieldType": field.type,
+        "fieldOptions": list(field.choices) or None,
+        "fieldDefaultCurrency": "usd" if field.type == "currency" else None,
+        "displayOrder": slot or -1,
+        "personalization": f"DEAL_FIELD_{field.id}",
+    }
 
 
 def _stages(count: int) -> list[Record]:
     """Spread the stages over pipelines of four; the last stands in the vanished one."""
     pipelines = max(1, count // 4)
-    return [
-        _stage(
-            number,
-            VANISHED_PIPELINE if number == count - 1 else str(3 + 2 * (number % pipelines)),
-            number // pipelines + 1,
-        )
+    rows = [
+        _ROWS["stage"].new(3 * number + 7)
+        | {
+            "group": str(3 + 2 * (number % pipelines)),
+            "title": STAGE_TITLES[number // pipelines % 4],
+            "order": str(number // pipelines + 1),
+        }
         for number in range(count)
     ]
-
-
-def _stage(number: int, pipeline: str, order: int) -> Record:
-    stage_id = 3 * number + 7
-    return {
-        "group": pipeline,
-        "title": ("To contact", "In contact", "Proposal – 50 %", "Won?")[order % 4],
-        "color": "19CCA3",
-        "order": str(order),
-        "width": "280",
-        "dealOrder": "next-action DESC",
-        "cardRegion1": "title",
-        "cardRegion2": "next-action",
-        "cardRegion3": "show-avatar",
-        "cardRegion4": "contact-fullname-acctname",
-        "cardRegion5": "value",
-        "cdate": None if number % 3 else STAMPS[number],
-        "udate": None,
-        "links": _STAGE_LINKS.of(stage_id),
-        "id": str(stage_id),
-    }
+    for last in rows[-1:]:
+        last["group"] = VANISHED_PIPELINE
+    return rows
 
 
 def _pipelines(stages: list[Record]) -> list[Record]:
-    listed = dict.fromkeys(stage["group"] for stage in stages)
-    listed.pop(VANISHED_PIPELINE, None)
-    return [_pipeline(pipeline, stages) for pipeline in listed]
-
-
-def _pipeline(pipeline_id: str, stages: list[Record]) -> Record:
-    return {
-        "title": f"Pipeline {pipeline_id}",
-        "currency": "eur" if int(pipeline_id) % 4 == 1 else "usd",
-        "autoassign": "1",
-        "allusers": "1",
-        "allgroups": "1",
-        "win_probability_initialize_date": None,
-        "cdate": STAMPS[int(pipeline_id)],
-        "udate": STAMPS[int(pipeline_id)],
-        "source": "",
-        "count": "0",
-        "stages": [stage["id"] for stage in stages if stage["group"] == pipeline_id],
-        "links": _PIPELINE_LINKS.of(pipeline_id),
-        "id": pipeline_id,
-    }
+    return [
+        _ROWS["pipeline"].new(pipeline)
+        | {
+            "title": f"Pipeline {pipeline}",
+            "currency": "eur" if int(pipeline) % 4 == 1 else "usd",
+            "stages": [stage["id"] for stage in stages if stage["group"] == pipeline],
+        }
+        for pipeline in dict.fromkeys(stage["group"] for stage in stages)
+        if pipeline != VANISHED_PIPELINE
+    ]
 
 
 def _user(number: int) -> Record:
     admin = number == 1
-    return {
+    return _ROWS["user"].new(number) | {
         "username": "admin" if admin else f"user.{number}",
         "firstName": "Olu" if admin else f"Robin {number}",
-        "lastName": "O'Neill",
         "email": f"user{number}@account.example",
-        "phone": "",
-        "signature": "" if admin else None,
-        "localZoneid": _ZONES[number % 2],
-        "password_updated_utc_timestamp": ZERO_TIME if admin else None,
-        "cdate": None if admin else STAMPS[number],
-        "udate": None if admin else STAMPS[number],
-        "mfaEnabled": "0",
-        "links": _USER_LINKS.of(number),
-        "id": str(number),
     }

@@ -1,72 +1,54 @@
-"""Serve an account over a real socket, beside a test or as a process of its own."""
+"""Serve an account over HTTP as ActiveCampaign would, beside a test or as a process of its own."""
 
+import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from secrets import compare_digest
+from urllib.parse import parse_qsl
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from acsync.simulator.account import Account
-from acsync.simulator.application import Application
+from acsync.simulator.answers import answer_with_faults, message
+from acsync.simulator.requests import Answer, Call, RateGate
+from acsync.simulator.templates import load
+from acsync.simulator.values import draw
 
 HOST = "127.0.0.1"
-BACKLOG = 256
-
-
-class Server:
-    """A served account: `url` works from `start` to `stop`."""
-
-    def __init__(self, account: Account, port: int = 0) -> None:
-        self._socket = _listen(port)
-        self._server = _server(account)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._socket],), name="simulator", daemon=True
-        )
-        self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Begin to answer; calls made before that wait in the socket's queue."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End what is under way and free the port."""
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
-        self._socket.close()
+PREFIX = "/api/3/"
+# As recorded; no Content-Length (every answer is chunked) and no rate limit on a good answer.
+HEADERS: dict[str, str] = load("headers")
 
 
 @contextmanager
 def serve(account: Account, port: int = 0) -> Iterator[str]:
-    """Serve the account in a thread and give its URL, for `AC_API_URL`."""
-    server = Server(account, port)
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
+    """Serve the account in a thread and yield its URL, for `AC_API_URL`."""
+    with socket.create_server((HOST, port)) as listener:
+        server = _uvicorn(account)
+        thread = threading.Thread(
+            target=server.run, args=([listener],), name="simulator", daemon=True
+        )
+        thread.start()
+        try:
+            yield f"http://{HOST}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
 
 
 def serve_forever(account: Account, port: int) -> None:
     """Serve the account in this thread until it is interrupted."""
-    with _listen(port) as listener, suppress(KeyboardInterrupt):
-        _server(account).run([listener])
+    with socket.create_server((HOST, port)) as listener, suppress(KeyboardInterrupt):
+        _uvicorn(account).run([listener])
 
 
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-    except OSError:
-        listener.close()
-        raise
-    listener.listen(BACKLOG)
-    return listener
-
-
-def _server(account: Account) -> uvicorn.Server:
+def _uvicorn(account: Account) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             Application(account),
@@ -80,3 +62,94 @@ def _server(account: Account) -> uvicorn.Server:
             timeout_graceful_shutdown=1,
         )
     )
+
+
+class Application:
+    """The ASGI application of one account: key, rate limit, faults, then the answer."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self._gate = RateGate(account.options.rate_limit)
+        self._arrivals = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, which must be HTTP."""
+        at = time.monotonic()
+        path = scope["path"].removeprefix(PREFIX)
+        params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        answer = self._refuse(scope, at) or await self._answer(path, params)
+        self.account.statistics.record(at, answer.status)
+        self._arrivals += 1
+        if await _still_there(receive, answer.delay_seconds):
+            await _send(answer, self._arrivals, receive, send)
+
+    def _refuse(self, scope: Scope, at: float) -> Answer | None:
+        """Refuse what never reaches the account; a refused call takes nothing from the limit."""
+        key = dict(scope["headers"]).get(b"api-token", b"")
+        if not compare_digest(key, self.account.options.api_key.encode()):
+            return Answer(403, content_type=None)
+        if not self._gate.admit(at):
+            self.account.statistics.refused += 1
+            return self._too_many()
+        if not scope["path"].startswith(PREFIX) or scope["method"] != "GET":
+            return message(404, f"No route found for {scope['method']} {scope['path']}")
+        return None
+
+    def _too_many(self) -> Answer:
+        """Refuse as documented; the body of a real 429 is not known."""
+        retry_after = self.account.options.retry_after_seconds
+        headers = [("RateLimit-Limit", str(self._gate.most)), ("RateLimit-Remaining", "0")]
+        if retry_after is not None:
+            headers.insert(0, ("Retry-After", str(retry_after)))
+        return Answer(429, content_type=None, headers=tuple(headers))
+
+    async def _answer(self, path: str, params: dict[str, str]) -> Answer:
+        account = self.account
+        call = Call(path, params, account.statistics.accept(path), account.options.page_cap)
+        await asyncio.sleep(account.options.latency_seconds)
+        return answer_with_faults(account, call)
+
+
+async def _still_there(receive: Receive, seconds: float) -> bool:
+    """Wait, but not longer than the caller does."""
+    if not seconds:
+        return True
+
+    async def leave() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    try:
+        await asyncio.wait_for(leave(), seconds)
+    except TimeoutError:
+        return True
+    return False
+
+
+async def _send(answer: Answer, arrival: int, receive: Receive, send: Send) -> None:
+    content = answer.content()
+    headers = _headers(answer, arrival)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if answer.ending == "reset":
+        # To return without ending the body makes uvicorn drop the connection.
+        half = content[: len(content) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        return
+    for byte in content if answer.byte_seconds else b"":
+        await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+        if not await _still_there(receive, answer.byte_seconds):
+            return
+    await send({"type": "http.response.body", "body": b"" if answer.byte_seconds else content})
+
+
+def _headers(answer: Answer, arrival: int) -> list[tuple[bytes, bytes]]:
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    headers = HEADERS | {
+        "X-Request-Id": f"{draw(arrival):032x}",
+        "Cf-Ray": f"{draw(arrival, 1):016x}-SIM",
+        "Date": now,
+        **dict(answer.headers),
+    }
+    if answer.content_type:
+        headers["Content-Type"] = answer.content_type
+    return [(name.encode(), text.encode()) for name, text in headers.items()]

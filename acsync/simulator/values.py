@@ -1,110 +1,66 @@
-"""Make the value of a custom field from its type, in the form the API gives it."""
+"""Derive every invented value from numbers, so that no record needs to be stored."""
 
-from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
-from acsync.simulator import texts
-from acsync.simulator.chance import draw
-from acsync.simulator.fields import Field
-from acsync.simulator.moments import DAYS, NAIVE, STAMPS, ZERO_DATE
+from acsync.simulator.templates import load
 
-UNKNOWN_FIELD = 9999
-"""A field that was deleted while its values stayed."""
-
-MISSING, EMPTY, NULL = range(6), range(6, 10), range(10, 13)
-"""How many of a hundred values have no row, are `""`, or are null."""
+ZERO_DATE = "0000-00-00"
+ZERO_TIME = "0000-00-00 00:00:00"
 
 
-def choose(choices: tuple[str, ...], bits: int) -> list[str]:
-    """Pick at least one of the choices, in their order."""
-    chosen = [choice for place, choice in enumerate(choices) if bits >> (8 + place) & 1]
-    return chosen or [choices[bits % len(choices)]]
+def draw(*numbers: int) -> int:
+    """Return up to 63 bits that look random and are the same for the same non-negative numbers."""
+    # CPython hashes a tuple of ints without the per-process salt that strings get, in 60 ns.
+    bits = hash(numbers) & 0x7FFF_FFFF_FFFF_FFFF
+    return bits ^ (bits >> 31)
 
 
-def _several(one: Field, bits: int) -> str:
-    return f"||{'||'.join(choose(one.choices, bits))}||"
+# Times: made once, because a page of 100 records carries two thousand of them.
+
+TIMES = 8192
+_FIRST = datetime(2021, 1, 4, 8, 15, tzinfo=UTC)
 
 
-def _single(one: Field, bits: int) -> str:
-    return one.choices[bits % len(one.choices)]
+def _local_time(number: int) -> datetime:
+    return _FIRST + timedelta(hours=6 * number, seconds=draw(number) % 20_000)
 
 
-def _text(_: Field, bits: int) -> str:
-    return texts.text(bits)
+def _with_offset(moment: datetime) -> str:
+    """Add the offset of the account's time zone, which moves with DST inside one record."""
+    summer = (3, 11) <= (moment.month, moment.day) < (11, 4)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{'-05:00' if summer else '-06:00'}"
 
 
-def _long_text(_: Field, bits: int) -> str:
-    return f"{texts.text(bits)}.\n{texts.text(draw(bits))}."
+_MOMENTS = [_local_time(number) for number in range(TIMES)]
+STAMPS = tuple(_with_offset(moment) for moment in _MOMENTS)
+# Account-local, as in `created_timestamp` and, in spite of its name, `created_utc_timestamp`.
+NAIVE = tuple(f"{moment:%Y-%m-%d %H:%M:%S}" for moment in _MOMENTS)
 
 
-def _day(_: Field, bits: int) -> str:
-    return DAYS[bits % 8192] if bits % 40 else ZERO_DATE
+def created_and_updated(bits: int, version: int) -> tuple[int, int]:
+    """Return the places of both times in the tables; each version has its own update time."""
+    created = bits % 5000
+    return created, (created + bits % 997 + version) % TIMES
 
 
-def _stamp(_: Field, bits: int) -> str:
-    return STAMPS[bits % 8192]
+# Texts
+
+_TEXTS: dict[str, list[str]] = load("texts")
+FIRST_NAMES, LAST_NAMES = _TEXTS["first_names"], _TEXTS["last_names"]
+COMPANIES, WORDS, PHONES = _TEXTS["companies"], _TEXTS["words"], _TEXTS["phones"]
+ODD_TEXTS = _TEXTS["odd_texts"]  # each was a bug somewhere
 
 
-def _number(_: Field, bits: int) -> str:
-    """Give a number as text; ones no float can hold are among them."""
-    return f"{bits % 10_000}.{bits % 7}0" if bits % 30 else f"{bits}.10"
+def text(bits: int) -> str:
+    """Return two words and a number, or in one of 25 cases an odd text."""
+    if bits % 25 == 0:
+        return ODD_TEXTS[draw(bits) % len(ODD_TEXTS)]
+    return f"{WORDS[bits % 16]} {WORDS[(bits >> 8) % 16]} {bits % 9973}"
 
 
-def _cents(_: Field, bits: int) -> str:
-    return str(bits % 2_000_000)
-
-
-MAKERS: dict[str, Callable[[Field, int], str]] = {
-    "text": _text,
-    "textarea": _long_text,
-    "date": _day,
-    "datetime": _stamp,
-    "dropdown": _single,
-    "radio": _single,
-    "listbox": _several,
-    "checkbox": _several,
-    "multiselect": _several,
-    "number": _number,
-    "currency": _cents,
-}
-
-
-def make_value(one: Field, bits: int) -> str | None:
-    """Give a value of the field's type, `""` or None; an unknown type is text."""
-    case = draw(bits) % 100
-    if case in EMPTY:
-        return ""
-    if case in NULL:
-        return None
-    return MAKERS.get(one.type, _text)(one, bits)
-
-
-def naive_moment(bits: int) -> str:
-    """Give a time as the typed columns of deals hold it."""
-    return NAIVE[bits % 8192]
-
-
-class Slots:
-    """Which fields a record has values for; up to `count`, some missing, a few dangling."""
-
-    def __init__(self, fields: list[Field], count: int) -> None:
-        self.fields = fields
-        self.count = min(count, len(fields))
-        self.stride = self.count + 1
-        self._unknown = Field(UNKNOWN_FIELD, "text")
-
-    def of(self, record: int, bits: int, version: int) -> list[tuple[int, Field, int]]:
-        """Give (value id, field, bits) of each; the first slot changes with every version.
-
-        Slot n changes with every n-th version, so that a change leaves most values alone.
-        """
-        filled = []
-        for slot in range(self.count):
-            chance = draw(bits, slot)
-            if chance % 100 in MISSING:
-                continue
-            one = self.fields[(bits + slot) % len(self.fields)]
-            if chance % 1501 == 0:
-                one = self._unknown
-            value_id = record * self.stride + slot
-            filled.append((value_id, one, draw(chance, version // (slot + 1))))
-        return filled
+def name(bits: int, names: list[str]) -> str:
+    """Return one of `names`, sometimes an odd text or ""."""
+    case = bits % 60
+    if case < 3:
+        return "" if case else ODD_TEXTS[draw(bits) % len(ODD_TEXTS)]
+    return names[(bits >> 8) % len(names)]

@@ -17,6 +17,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.integration.test_crashes import in_copying
+from tests.support.calls import on_call
 from tests.support.debian import require_program
 from tests.support.dockerfile import ROOT, build, command_of, environment_of
 from tests.support.image import Image, stop
@@ -123,7 +124,7 @@ def connected(
 def copying(account: Account) -> Callable[[], bool]:
     """Wait until the sync reads slices."""
     reached = threading.Event()
-    account.on_call(in_copying, reached.set)
+    on_call(account, in_copying, reached.set)
     return lambda: reached.wait(60)
 
 

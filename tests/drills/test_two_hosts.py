@@ -11,13 +11,14 @@ import pytest
 
 import migrations
 from acsync.simulator.account import Account
-from acsync.simulator.server import Server
+from acsync.simulator.server import serve
 from acsync.store.database import Database
 from acsync.store.embedded import pg_ctl
 from tests.conftest import Postgres
 from tests.integration.test_crashes import LEFT_OVERS, SNAPSHOT, in_copying
 from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
+from tests.support.calls import on_call
 from tests.support.hosts import HUB_ADDRESS, Host, made_hosts
 from tests.support.own_postgres import own_postgres
 from tests.support.prefect_server import free_port, prefect_server
@@ -66,9 +67,7 @@ def database(
         stack.enter_context(prefect_server(folder / "prefect", port))
         for host in hosts[1:]:
             with host.entered():
-                simulator = Server(account, ACCOUNT_PORT)
-            simulator.start()
-            stack.callback(simulator.stop)
+                stack.enter_context(serve(account, ACCOUNT_PORT))
         monkeypatch.setenv("PREFECT_API_URL", f"http://{HUB_ADDRESS}:{port}/api")
         monkeypatch.setenv("POSTGRES_URL", f"postgresql://postgres@{HUB_ADDRESS}/acsync")
         monkeypatch.setenv("AC_API_URL", f"http://127.0.0.1:{ACCOUNT_PORT}")
@@ -88,7 +87,7 @@ def start_held(host: Host, account: Account) -> "tuple[subprocess.Popen[str], Ca
         copying.set()
         released.wait(60)
 
-    account.on_call(in_copying, hold)
+    on_call(account, in_copying, hold)
     process = host.start("sync")
     assert copying.wait(60)
     return process, released.set

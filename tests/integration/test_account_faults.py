@@ -10,13 +10,14 @@ from sqlalchemy import text
 from acsync.cli.verify import compare
 from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError
 from acsync.models import DATASETS, DatasetName
-from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.churn import Churn
-from acsync.simulator.faults import Fault, on_path
+from acsync.simulator.fault_injection import Fault
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from tests.conftest import Sync
+from tests.support import data_faults, transport_faults
+from tests.support.calls import nth_call, on_call, on_path
+from tests.support.churn import Churn
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
@@ -24,14 +25,14 @@ BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
 def bad_network(seed: int, *more: Fault) -> Fault:
     """Mix what proxies, networks and tired servers do."""
-    return failures.one_of(
+    return transport_faults.one_of(
         "bad-network",
-        failures.html(502),
-        failures.status(503),
-        failures.reset(),
-        failures.empty_body(),
-        failures.cut_off(),
-        failures.forbidden(),
+        transport_faults.html(502),
+        transport_faults.status(503),
+        transport_faults.reset(),
+        transport_faults.empty_body(),
+        transport_faults.cut_off(),
+        transport_faults.forbidden(),
         *more,
         seed=seed,
     )
@@ -66,7 +67,7 @@ def test_people_at_work_and_clumps_of_hundreds_lose_nobody(
         account.add(name, 150)
 
     for nth in (1, 15, 31):
-        account.on_call(nth_call(walk, nth), change_hundreds)
+        on_call(account, nth_call(walk, nth), change_hundreds)
     with Churn(account, per_second=20, seed=5) as churn:
         assert sync(name).is_completed()
 
@@ -75,18 +76,6 @@ def test_people_at_work_and_clumps_of_hundreds_lose_nobody(
     assert len(published) == len(set(published))
     assert churn.existed_throughout(name) <= set(published) <= account.ever(name)
     assert account.statistics.by_path[name] <= 3000 / 100 * 1.1 + 3 * 18
-
-
-def nth_call(when: Callable[[Any], bool], number: int) -> Callable[[Any], bool]:
-    """Accept the nth of the calls that `when` accepts."""
-    seen = 0
-
-    def accept(call: Any) -> bool:
-        nonlocal seen
-        seen += when(call)
-        return when(call) and seen == number
-
-    return accept
 
 
 # A bad network
@@ -106,8 +95,12 @@ def test_a_bad_network_gives_the_whole_or_an_error(name: DatasetName, share: flo
 def walk_through(name: DatasetName, share: float, seed: int) -> str:
     """Read an account through a bad network; gives the error's name, or whether all was read."""
     account = account_of(300)
-    stall = failures.stall(TIRELESS.read_timeout_seconds + 1)
-    refusals = failures.too_many(0), failures.too_many_until(-5), failures.too_many(3600)
+    stall = transport_faults.stall(TIRELESS.read_timeout_seconds + 1)
+    refusals = (
+        transport_faults.too_many(0),
+        transport_faults.too_many_until(-5),
+        transport_faults.too_many(3600),
+    )
     account.faults = type(account.faults)(seed)
     account.faults.add(bad_network(seed, stall, *refusals).only(share=share))
     try:
@@ -122,8 +115,8 @@ def test_a_sync_through_a_bad_network_is_exact(
     share: float, sync: Sync, account: Account, database: Database
 ) -> None:
     """The whole way: waits and pauses are real here, and shared by all threads."""
-    refusals = failures.too_many(None), failures.too_many_until(1)
-    account.faults.add(bad_network(7, failures.stall(1), *refusals).only(share=share))
+    refusals = transport_faults.too_many(None), transport_faults.too_many_until(1)
+    account.faults.add(bad_network(7, transport_faults.stall(1), *refusals).only(share=share))
 
     assert sync().is_completed()
 
@@ -138,17 +131,17 @@ def test_a_sync_through_a_bad_network_is_exact(
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
-        (lies.add_to_total(7), Incomplete, "counts 307 .*, 300 were read"),
-        (lies.add_to_total(-7), Incomplete, "counted 293 .*, 300 were read"),
-        (lies.total_is(10**15), CallFailed, "cannot be trusted"),
-        (lies.total_is(-5), CallFailed, "a total that is no count"),
-        (lies.total_is("many"), CallFailed, "a total that is no count"),
-        (lies.ignore_parameter("orders"), PaginationError, r"ignores orders\[id\]"),
-        (lies.ignore_parameter("include"), PaginationError, "ignores include"),
-        (lies.unsorted_rows(), PaginationError, r"ignores orders\[id\]"),
-        (lies.repeat_page(), PaginationError, "ignores id_greater|repeats itself"),
-        (lies.record_without_id(), PaginationError, "without a usable id"),
-        (lies.drop_sideload(), CallFailed, "without .* of its"),
+        (data_faults.add_to_total(7), Incomplete, "counts 307 .*, 300 were read"),
+        (data_faults.add_to_total(-7), Incomplete, "counted 293 .*, 300 were read"),
+        (data_faults.total_is(10**15), CallFailed, "cannot be trusted"),
+        (data_faults.total_is(-5), CallFailed, "a total that is no count"),
+        (data_faults.total_is("many"), CallFailed, "a total that is no count"),
+        (data_faults.ignore_parameter("orders"), PaginationError, r"ignores orders\[id\]"),
+        (data_faults.ignore_parameter("include"), PaginationError, "ignores include"),
+        (data_faults.unsorted_rows(), PaginationError, r"ignores orders\[id\]"),
+        (data_faults.repeat_page(), PaginationError, "ignores id_greater|repeats itself"),
+        (data_faults.record_without_id(), PaginationError, "without a usable id"),
+        (data_faults.drop_sideload(), CallFailed, "without .* of its"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -168,7 +161,7 @@ def test_a_lie_is_recognised_and_named(
 def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
     """The walk would read the first page for ever."""
     account = account_of(300)
-    account.faults.add(lies.ignore_parameter("id_greater"))
+    account.faults.add(data_faults.ignore_parameter("id_greater"))
 
     with pytest.raises(PaginationError, match="ignores id_greater"):
         Reading(account, "contacts", 20).run()
@@ -177,7 +170,7 @@ def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
 def test_a_server_that_ignores_the_offset_is_recognised() -> None:
     """Deals are walked by offset, each page sharing a record with the one before."""
     account = account_of(300)
-    account.faults.add(lies.ignore_parameter("offset"))
+    account.faults.add(data_faults.ignore_parameter("offset"))
 
     with pytest.raises(PaginationError, match="repeats itself"):
         Reading(account, "deals", 20).run()
@@ -187,11 +180,11 @@ def test_a_server_that_ignores_the_offset_is_recognised() -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        lies.ignore_parameter("limit"),
-        lies.page_cap(50),
-        lies.drop_rows(1),
-        lies.without_meta(),
-        lies.total_is(None),
+        data_faults.ignore_parameter("limit"),
+        data_faults.page_cap(50),
+        data_faults.drop_rows(1),
+        data_faults.without_meta(),
+        data_faults.total_is(None),
     ],
     ids=lambda fault: fault.name,
 )
@@ -206,13 +199,16 @@ def test_pages_that_are_only_smaller_or_uncounted_are_read_exactly(
 
 
 LIES: list[Callable[[], Fault]] = [
-    *(partial(lies.add_to_total, number) for number in (3, -3)),
-    *(partial(lies.ignore_parameter, key) for key in ("orders", "offset", "id_greater", "limit")),
-    lies.repeat_page,
-    partial(lies.page_cap, 7),
-    partial(lies.drop_rows, 2),
-    lies.unsorted_rows,
-    lies.empty_dataset,
+    *(partial(data_faults.add_to_total, number) for number in (3, -3)),
+    *(
+        partial(data_faults.ignore_parameter, key)
+        for key in ("orders", "offset", "id_greater", "limit")
+    ),
+    data_faults.repeat_page,
+    partial(data_faults.page_cap, 7),
+    partial(data_faults.drop_rows, 2),
+    data_faults.unsorted_rows,
+    data_faults.empty_dataset,
 ]
 
 
@@ -247,10 +243,12 @@ def forget_definitions(account: Account) -> None:
     ("lose", "words"),
     [
         (
-            lambda account: account.faults.add(lies.empty_dataset().only(on_path(*DATASETS))),
+            lambda account: account.faults.add(
+                data_faults.empty_dataset().only(on_path(*DATASETS))
+            ),
             "are gone from the account",
         ),
-        (lambda account: account.faults.add(lies.fields_vanish()), "have none any more"),
+        (lambda account: account.faults.add(data_faults.fields_vanish()), "have none any more"),
         (forget_definitions, "have none any more"),
     ],
     ids=["suddenly empty", "values vanished", "definitions vanished"],

@@ -21,9 +21,8 @@ from acsync.cli.check import run_check
 from acsync.errors import AcsyncError, SettingsError
 from acsync.preflight.database import TABLES
 from acsync.settings import read_settings
-from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.faults import Fault, on_path
+from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from acsync.store.embedded import USER
@@ -32,6 +31,8 @@ from flows.deployment import WORK_POOL, deploy
 from tests.conftest import Postgres, Sync
 from tests.integration.test_cli import acsync
 from tests.integration.test_grants import execute, url_of
+from tests.support import data_faults, transport_faults
+from tests.support.calls import most_calls_in_a_second, on_path
 from tests.support.pgbouncer import pgbouncer
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.tls_postgres import tls_postgres
@@ -192,73 +193,73 @@ def test_missing_settings_are_exit_status_two() -> None:
     ("fault", "found", "row"),
     [
         pytest.param(
-            failures.forbidden().only(on_path("dealGroups")),
+            transport_faults.forbidden().only(on_path("dealGroups")),
             {"/dealGroups": "problem"},
             ("/dealGroups", "status 403", "see the pipelines"),
             id="a listing refused",
         ),
         pytest.param(
-            failures.status(403).only(on_path("deals")),
+            transport_faults.status(403).only(on_path("deals")),
             {"/deals": "problem"},
             ("/deals", "Simulated status 403", "see the deals"),
             id="a dataset refused",
         ),
         pytest.param(
-            lies.mask_all().only(on_path("deals")),
+            data_faults.mask_all().only(on_path("deals")),
             {"deals: masked": "warning"},
             ("deals: masked", "59 of 59 sampled", "every pipeline"),
             id="masked deals",
         ),
         pytest.param(
-            lies.ignore_parameter("include"),
+            data_faults.ignore_parameter("include"),
             {"/contacts": "problem", "/deals": "problem"},
             ("/deals", "ignores include", ""),
             id="include ignored",
         ),
         pytest.param(
-            lies.ignore_parameter("orders"),
+            data_faults.ignore_parameter("orders"),
             {"/contacts": "problem", "/deals": "problem"},
             ("/deals", "ignores orders[id]", ""),
             id="orders ignored",
         ),
         pytest.param(
-            lies.ignore_parameter("id_greater").only(on_path("contacts")),
+            data_faults.ignore_parameter("id_greater").only(on_path("contacts")),
             {"/contacts": "problem"},
             ("/contacts", "ignores id_greater", ""),
             id="id_greater ignored",
         ),
         pytest.param(
-            lies.fields_vanish(),
+            data_faults.fields_vanish(),
             {"contacts: custom fields": "warning", "deals: custom fields": "warning"},
             ("contacts: custom fields", "0 values came with 60 sampled", "AC_API_KEY see them"),
             id="no custom field values",
         ),
         pytest.param(
-            lies.empty_dataset().only(on_path("deals")),
+            data_faults.empty_dataset().only(on_path("deals")),
             {"/deals": "warning"},
             ("/deals", "There are no deals.", "If the account has deals"),
             id="an empty dataset",
         ),
         pytest.param(
-            lies.empty_dataset().only(on_path("fields")),
+            data_faults.empty_dataset().only(on_path("fields")),
             {"/fields": "problem"},
             ("/fields", "has 8", ""),
             id="fields that are counted but not listed",
         ),
         pytest.param(
-            lies.without_meta().only(on_path("deals")),
+            data_faults.without_meta().only(on_path("deals")),
             {"/deals": "warning"},
             ("/deals", "no total", "support"),
             id="no total",
         ),
         pytest.param(
-            lies.page_cap(10).only(on_path("contacts")),
+            data_faults.page_cap(10).only(on_path("contacts")),
             {"/contacts": "warning"},
             ("/contacts", "A page has 10 of the 20", "LIMIT_PER_PAGE=10"),
             id="short pages",
         ),
         pytest.param(
-            lies.clock_ahead(3600),
+            transport_faults.clock_ahead(3600),
             {"clock of ActiveCampaign": "warning"},
             ("clock of ActiveCampaign", "s ahead of this machine's clock", "NTP"),
             id="another time",
@@ -361,7 +362,7 @@ def test_a_running_sync_is_left_its_calls(
 
     assert checked.not_ok() == {"rate limit": "warning"}, checked.said
     assert running.sync_id in checked.rows["rate limit"][1]
-    assert account.statistics.most_calls_in_a_second() <= 2
+    assert most_calls_in_a_second(account.statistics) <= 2
 
 
 # Postgres
@@ -609,7 +610,7 @@ def test_a_check_that_breaks_is_a_finding_too(check: Check) -> None:
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_table_reads_well_at_any_width(check: Check, account: Account, width: int) -> None:
     """Nothing is wider than the screen, nothing is cut off, and what to do stands with it."""
-    account.faults.add(failures.forbidden().only(on_path("users")))
+    account.faults.add(transport_faults.forbidden().only(on_path("users")))
 
     checked = check(width)
 

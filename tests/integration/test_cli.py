@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from acsync.simulator import failures
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.embedded import stop_embedded
 from acsync.store.lease import keep_lease, start_sync
 from tests.conftest import Sync
+from tests.support import transport_faults
 from tests.support.prefect_server import free_port
 
 ACSYNC = [sys.executable, "-c", "from acsync.cli import main; main()"]
@@ -79,7 +79,7 @@ def test_status_fails_when_the_last_success_is_too_old() -> None:
 @pytest.mark.usefixtures("served")
 def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None:
     """What happened, where, what to do; never a traceback for a foreseeable problem."""
-    account.faults.add(failures.forbidden())
+    account.faults.add(transport_faults.forbidden())
 
     done = acsync("sync")
 

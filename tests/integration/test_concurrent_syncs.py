@@ -17,6 +17,7 @@ from flows.sync_activecampaign import TURNED_AWAY
 from tests.conftest import Sync
 from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
+from tests.support.calls import on_call
 from tests.support.store_syncs import fetch
 
 
@@ -43,7 +44,7 @@ def test_of_syncs_from_everywhere_one_runs_and_the_others_name_it(
     """The first one is held in its first call until the other two have ended."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     others_ended = threading.Event()
-    account.on_call(lambda call: call.number == 1, lambda: others_ended.wait(60))
+    on_call(account, lambda call: call.number == 1, lambda: others_ended.wait(60))
     starts: list[Callable[[], tuple[str, str]]] = [by_command, by_command, lambda: by_flow(sync)]
 
     with ThreadPoolExecutor() as pool:

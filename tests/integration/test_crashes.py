@@ -19,7 +19,7 @@ from acsync.errors import StoreError
 from acsync.models import DATASETS
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.calls import Call
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.sync.context import open_sync
 from acsync.sync.publish import publish
@@ -28,6 +28,7 @@ from tests.conftest import Postgres, Sync
 from tests.integration.test_lease import EXPIRE
 from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
+from tests.support.calls import on_call
 from tests.support.own_postgres import Mode, OwnPostgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.store_syncs import fetch
@@ -79,7 +80,7 @@ def change(account: Account) -> None:
 def die(account: Account, phase: Callable[[Call], bool], ending: signal.Signals) -> int:
     """Start a sync that gets a signal in a phase, and give its exit status."""
     process = commands.start("sync")
-    account.on_call(phase, lambda: os.kill(process.pid, ending))
+    on_call(account, phase, lambda: os.kill(process.pid, ending))
     return commands.wait(process).returncode
 
 
@@ -209,7 +210,7 @@ def test_a_postgres_that_restarts_is_waited_for(
     """A crash empties what is staged, which is then a gap like any other and read again."""
     assert sync().is_completed()
     change(account)
-    account.on_call(phase, lambda: own_server.restart(mode))
+    on_call(account, phase, lambda: own_server.restart(mode))
 
     require_clean_end(sync, account, own_database)
 
@@ -258,7 +259,7 @@ def test_a_prefect_server_that_restarts_while_copying_costs_nothing(
     """What it was not told is missing in its pictures, not in the data."""
     port, copying = free_port(), threading.Event()
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
-    account.on_call(in_copying, copying.set)
+    on_call(account, in_copying, copying.set)
     with prefect_server(tmp_path, port):
         process = commands.start("sync")
         assert copying.wait(60)

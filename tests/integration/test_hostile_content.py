@@ -10,14 +10,15 @@ from sqlalchemy import text
 
 from acsync.models import DATASETS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.calls import Answer
-from acsync.simulator.faults import Fault, on_path
-from acsync.simulator.truth import enrich_contact, enrich_deal
+from acsync.simulator.expected import enrich_contact, enrich_deal
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Answer
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from tests.conftest import Sync
 from tests.integration.test_cli import acsync
 from tests.integration.test_sync_flow import changes_of, last_log
+from tests.support.calls import on_path
 from tests.support.hostile_account import DATES, ODD_STORED, PLACEHOLDER, Sent, clean
 
 SMALL = AccountOptions(

@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
-from acsync.simulator import failures
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.conftest import Sync
 from tests.integration.test_sync_flow import assert_exact
-from tests.support import commands
+from tests.support import commands, transport_faults
+from tests.support.calls import on_call
 from tests.support.deployment import deploy
 from tests.support.processes import PATIENCE_SECONDS, wait_for
 from tests.support.webhook import Webhook, webhook
@@ -116,8 +116,8 @@ def test_the_schedule_fires_by_itself_and_a_run_beside_another_is_turned_away(
     assert_exact(database, account)
 
     held, freed = threading.Event(), threading.Event()
-    account.on_call(lambda _call: True, held.set)
-    account.on_call(lambda _call: True, lambda: freed.wait(PATIENCE_SECONDS))
+    on_call(account, lambda _call: True, held.set)
+    on_call(account, lambda _call: True, lambda: freed.wait(PATIENCE_SECONDS))
     assert held.wait(PATIENCE_SECONDS)
     stack.rest()
     assert "finished successfully in 'TurnedAway'" in run_by_hand()
@@ -141,7 +141,7 @@ def test_who_should_know_learns_of_failure_recovery_and_staleness(
     assert "finished successfully in 'Completed'" in run_by_hand()
 
     revoked = threading.Event()
-    account.faults.add(failures.forbidden().only(lambda _call: revoked.is_set()))
+    account.faults.add(transport_faults.forbidden().only(lambda _call: revoked.is_set()))
     revoked.set()
     assert "finished in state 'Failed'" in run_by_hand()
     subject = wait_for("word of the failure", lambda: stack.alerts.subjects("failed"))[0]

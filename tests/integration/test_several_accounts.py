@@ -21,6 +21,7 @@ from flows.blocks import ActiveCampaignAccount
 from tests.conftest import Postgres
 from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
+from tests.support.calls import on_call
 from tests.support.deployment import deploy
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
@@ -98,7 +99,7 @@ def test_two_workers_sync_three_accounts_at_once(
         migrated = commands.wait(commands.start("migrate", "--account", name))
         assert migrated.returncode == 0, migrated.stderr
         deployments.append(deploy_unscheduled(name))
-        served.account.on_call(lambda _call: True, everybody.wait)
+        on_call(served.account, lambda _call: True, everybody.wait)
 
     prefect = os.environ["PREFECT_API_URL"]
     with (

@@ -16,15 +16,15 @@ from sqlalchemy import text
 import migrations
 from acsync.cli.verify import compare
 from acsync.models import DATASETS, DatasetName
-from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.churn import Churn
-from acsync.simulator.faults import on_path
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.snapshot import published_ids, published_records
 from flows.sync_activecampaign import TURNED_AWAY
 from tests.conftest import Postgres, Sync
+from tests.support import data_faults, transport_faults
+from tests.support.calls import on_call, on_path
+from tests.support.churn import Churn
 
 
 def changes_of(database: Database) -> dict[str, tuple[int, int, int]]:
@@ -184,7 +184,7 @@ def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the
     account.add("contacts", 5)
     account.add("deals", 5)
     ids = account.ids("contacts")
-    account.faults.add(failures.breaks_on("contacts", ids[205]))
+    account.faults.add(transport_faults.breaks_on("contacts", ids[205]))
 
     state = sync()
 
@@ -206,7 +206,7 @@ def test_metadata_that_cannot_be_read_fails_only_the_datasets_that_need_it(
     sync: Sync, account: Account, database: Database
 ) -> None:
     """Deals without their pipelines would be half a truth."""
-    account.faults.add(failures.status(404).only(on_path("dealGroups")))
+    account.faults.add(transport_faults.status(404).only(on_path("dealGroups")))
 
     assert sync().is_failed()
 
@@ -231,10 +231,10 @@ def test_a_wrong_key_is_told_and_nothing_is_published(
 @pytest.mark.parametrize(
     "fault",
     [
-        lies.ignore_parameter("id_greater"),
-        lies.ignore_parameter("orders"),
-        lies.ignore_parameter("include"),
-        lies.record_without_id(),
+        data_faults.ignore_parameter("id_greater"),
+        data_faults.ignore_parameter("orders"),
+        data_faults.ignore_parameter("include"),
+        data_faults.record_without_id(),
     ],
     ids=lambda fault: fault.name,
 )
@@ -361,8 +361,10 @@ def test_a_deal_or_contact_deleted_between_two_pages_hides_no_other(
 ) -> None:
     """A deletion moves every later record up by one, past the border of the page."""
     first = account.ids(name)[0]
-    account.on_call(
-        lambda call: call.path == name and call.offset > 0, lambda: account.delete(name, [first])
+    on_call(
+        account,
+        lambda call: call.path == name and call.offset > 0,
+        lambda: account.delete(name, [first]),
     )
     mark = account.mark()
 

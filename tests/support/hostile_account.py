@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from acsync.models import DATASETS, LISTINGS, Record
-from acsync.simulator.calls import Answer, Call
-from acsync.simulator.faults import Fault
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Answer, Call
 
 TEXTS = (
     "NUL \x00 and \x00\x00",

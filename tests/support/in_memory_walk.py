@@ -10,8 +10,8 @@ from acsync.activecampaign.planning import NEWEST_SLICE, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.application import answer_bent
-from acsync.simulator.calls import Call
+from acsync.simulator.answers import answer_with_faults
+from acsync.simulator.requests import Call
 from acsync.sync.completeness import Walked, require_complete
 from acsync.sync.gap_fill import fill_gaps
 
@@ -35,7 +35,7 @@ def client_of(account: Account) -> Client:
         path = request.url.path.removeprefix("/api/3/")
         number = account.statistics.accept(path)
         call = Call(path, dict(request.url.params), number, account.options.page_cap)
-        answer = answer_bent(account, call)
+        answer = answer_with_faults(account, call)
         if answer.ending == "reset":
             raise httpx.RemoteProtocolError("peer closed connection")
         if answer.delay_seconds > TIRELESS.read_timeout_seconds:

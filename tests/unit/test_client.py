@@ -15,10 +15,11 @@ from acsync.activecampaign.pagination import read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import CallFailed, CallRefused, PaginationError
 from acsync.models import LISTINGS, ListingName, Record
-from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.faults import Fault, on_path
+from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve
+from tests.support import data_faults, transport_faults
+from tests.support.calls import on_path
 
 HASTY = RequestLimits(
     read_timeout_seconds=0.5,
@@ -62,26 +63,26 @@ def test_a_page_has_its_rows_its_sideloads_and_a_total_of_either_type(client: Cl
 
 
 PASSING_TROUBLE = [
-    failures.status(500),
-    failures.status(503),
-    failures.html(502),
-    failures.html(200),
-    failures.forbidden(),
-    failures.reset(),
-    failures.stall(),
-    failures.drip(0.05),
-    failures.swell(500_000),
-    failures.empty_body(),
-    failures.cut_off(),
-    failures.too_many(0),
-    failures.too_many(1),
-    failures.too_many(None),
-    failures.too_many("soon"),
-    failures.too_many_until(1),
-    failures.too_many_until(-3600),
-    failures.too_many(3600),
-    lies.total_is("many"),
-    lies.total_is(-5),
+    transport_faults.status(500),
+    transport_faults.status(503),
+    transport_faults.html(502),
+    transport_faults.html(200),
+    transport_faults.forbidden(),
+    transport_faults.reset(),
+    transport_faults.stall(),
+    transport_faults.drip(0.05),
+    transport_faults.swell(500_000),
+    transport_faults.empty_body(),
+    transport_faults.cut_off(),
+    transport_faults.too_many(0),
+    transport_faults.too_many(1),
+    transport_faults.too_many(None),
+    transport_faults.too_many("soon"),
+    transport_faults.too_many_until(1),
+    transport_faults.too_many_until(-3600),
+    transport_faults.too_many(3600),
+    data_faults.total_is("many"),
+    data_faults.total_is(-5),
 ]
 
 
@@ -100,16 +101,16 @@ def test_trouble_that_passes_is_retried_and_counted(
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
-        (failures.status(500), CallFailed, "status 500"),
-        (failures.empty_body(), CallFailed, "an empty response"),
-        (failures.cut_off(), CallFailed, "not whole JSON"),
-        (failures.reset(), CallFailed, "RemoteProtocolError"),
-        (failures.drip(0.05), CallFailed, "a response not whole after 1 s"),
-        (failures.swell(500_000), CallFailed, "a response of more than 500,000 bytes"),
-        (failures.too_many(0), CallFailed, "status 429"),
-        (failures.forbidden(), CallRefused, "AC_API_KEY"),
-        (lies.total_is("many"), CallFailed, "a total that is not a count ('many')"),
-        (lies.total_is(-5), CallFailed, "a total that is not a count ('-5')"),
+        (transport_faults.status(500), CallFailed, "status 500"),
+        (transport_faults.empty_body(), CallFailed, "an empty response"),
+        (transport_faults.cut_off(), CallFailed, "not whole JSON"),
+        (transport_faults.reset(), CallFailed, "RemoteProtocolError"),
+        (transport_faults.drip(0.05), CallFailed, "a response not whole after 1 s"),
+        (transport_faults.swell(500_000), CallFailed, "a response of more than 500,000 bytes"),
+        (transport_faults.too_many(0), CallFailed, "status 429"),
+        (transport_faults.forbidden(), CallRefused, "AC_API_KEY"),
+        (data_faults.total_is("many"), CallFailed, "a total that is not a count ('many')"),
+        (data_faults.total_is(-5), CallFailed, "a total that is not a count ('-5')"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -131,10 +132,10 @@ def test_trouble_that_stays_is_an_error_that_names_the_call(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (failures.redirect(), "redirect"),
-        (failures.status(401), "status 401"),
-        (failures.status(404), "status 404"),
-        (failures.status(422), "status 422"),
+        (transport_faults.redirect(), "redirect"),
+        (transport_faults.status(401), "status 401"),
+        (transport_faults.status(404), "status 404"),
+        (transport_faults.status(422), "status 422"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -161,7 +162,7 @@ def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
 
 def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account: Account) -> None:
     """Every byte begins the read timeout anew: the page of 20 contacts would take half an hour."""
-    account.faults.add(failures.drip(0.05))
+    account.faults.add(transport_faults.drip(0.05))
 
     began = time.monotonic()
     with serve(account) as url:
@@ -177,7 +178,7 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
 
 def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     """One refusal is the account's: whoever calls on meanwhile is refused as well."""
-    account.faults.add(failures.too_many(1).only(times=1))
+    account.faults.add(transport_faults.too_many(1).only(times=1))
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: client.get_page("contacts", CONTACTS), range(8)))
@@ -189,7 +190,12 @@ def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [failures.too_many(3600), failures.too_many_until(3600), failures.too_many("9" * 500)]
+    "fault",
+    [
+        transport_faults.too_many(3600),
+        transport_faults.too_many_until(3600),
+        transport_faults.too_many("9" * 500),
+    ],
 )
 def test_a_pause_of_an_hour_is_cut_short_once_and_then_refused(
     fault: Fault, client: Client, account: Account
@@ -231,7 +237,7 @@ def test_metadata_is_read_to_its_end(name: ListingName) -> None:
 
 def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Account) -> None:
     """Whether /dealCustomFieldMeta honours `offset` is unknown: its first page comes again."""
-    account.faults.add(lies.ignore_parameter("offset").only(on_path("dealCustomFieldMeta")))
+    account.faults.add(data_faults.ignore_parameter("offset").only(on_path("dealCustomFieldMeta")))
 
     rows = read_listing(client, LISTINGS["deal_fields"], 100)
 
@@ -244,7 +250,7 @@ def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
     client: Client, account: Account
 ) -> None:
     """A definition that is missing would rename a column in everybody's queries."""
-    account.faults.add(lies.add_to_total(3).only(on_path("users")))
+    account.faults.add(data_faults.add_to_total(3).only(on_path("users")))
 
     with pytest.raises(PaginationError, match="/users gave"):
         read_listing(client, LISTINGS["users"], 100)

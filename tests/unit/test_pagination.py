@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from acsync.errors import CallFailed, Incomplete
 from acsync.models import DATASETS, DatasetName, Interval, Plan
-from acsync.simulator import failures
 from acsync.simulator.account import Account
-from acsync.simulator.faults import on_numbers
 from acsync.sync.completeness import Walked, require_complete
 from acsync.sync.copy_slice import Job
 from acsync.sync.gap_fill import find_gaps
 from acsync.sync.plan import interleave
+from tests.support import transport_faults
+from tests.support.calls import on_call, on_numbers
 from tests.support.in_memory_walk import Reading, account_of
 
 CALLS_A_CLUMP = 6
@@ -90,7 +90,7 @@ def test_whatever_changes_while_reading_what_stayed_is_read(
             getattr(account, action)(name, chance.randint(1, clump))
             leave_one(account, name)
 
-    account.on_call(lambda _: True, disturb, times=None)
+    on_call(account, lambda _: True, disturb, times=None)
     mark = account.mark()
     reading = Reading(account, name, page_size)
     plan = reading.plan()
@@ -133,8 +133,11 @@ def test_neighbours_that_go_at_once_take_nobody_with_them(
     """Whole pages go, at the borders of pages and slices, and what closes the gap is bounded."""
     account = account_of(records)
     for number, action, place, size, moment in clumps:
-        account.on_call(
-            on_numbers(number), partial(clump, account, name, action, place, size), moment=moment
+        on_call(
+            account,
+            on_numbers(number),
+            partial(clump, account, name, action, place, size),
+            moment=moment,
         )
     mark = account.mark()
 
@@ -227,7 +230,7 @@ def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
     """A person can open the records beside it; nobody can open 'some page'."""
     account = account_of(400)
     ids = account.ids(name)
-    account.faults.add(failures.breaks_on(name, ids[place]))
+    account.faults.add(transport_faults.breaks_on(name, ids[place]))
 
     with pytest.raises(CallFailed, match="One record keeps the page from coming") as caught:
         Reading(account, name, 100).run()
@@ -241,7 +244,7 @@ def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
 def test_an_account_out_of_order_is_not_searched_for_a_record(name: DatasetName) -> None:
     """Twice ten calls a page would be the last thing that a server in trouble needs."""
     account = account_of(400)
-    account.faults.add(failures.status(503))
+    account.faults.add(transport_faults.status(503))
 
     with pytest.raises(CallFailed, match="status 503, tried 4 times"):
         Reading(account, name, 100).plan()
@@ -252,7 +255,7 @@ def test_an_account_out_of_order_is_not_searched_for_a_record(name: DatasetName)
 def test_a_page_that_comes_only_in_parts_is_told_apart() -> None:
     """A page can be too much for the server, and then no record is to blame."""
     account = account_of(400)
-    account.faults.add(failures.status(504).only(lambda call: call.limit(20) > 50))
+    account.faults.add(transport_faults.status(504).only(lambda call: call.limit(20) > 50))
 
     with pytest.raises(CallFailed, match=r"all of it came\. Lower LIMIT_PER_PAGE"):
         Reading(account, "contacts", 100).plan()

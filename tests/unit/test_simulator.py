@@ -9,16 +9,20 @@ from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from typer.main import get_command
 
+from acsync.cli.app import app
 from acsync.models import DATASETS, LISTINGS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_call
-from acsync.simulator.calls import Call, RateGate
-from acsync.simulator.churn import Churn
-from acsync.simulator.faults import FAULTS, Fault, failures, lies, on_numbers, on_path
-from acsync.simulator.fields import CONTACT_TYPES, DEAL_TYPES
+from acsync.simulator.custom_fields import CONTACT_TYPES, DEAL_TYPES
+from acsync.simulator.expected import assign_keys
+from acsync.simulator.fault_injection import FAULTS, Fault
+from acsync.simulator.requests import Call, RateGate
 from acsync.simulator.server import serve
-from acsync.simulator.truth import assign_keys
+from tests.support import data_faults, transport_faults
+from tests.support.calls import most_calls_in_a_second, on_call, on_numbers, on_path
+from tests.support.churn import Churn
 
 FirstPage: TypeAlias = Callable[..., httpx.Response]
 
@@ -356,7 +360,7 @@ def test_the_eleventh_call_in_a_second_is_refused_and_does_not_count() -> None:
     statistics = account.statistics
     assert (statistics.calls, statistics.refused, statistics.by_path) == (10, 3, {"users": 10})
     assert [call.status for call in statistics.log][-4:] == [200, 429, 429, 429]
-    assert statistics.most_calls_in_a_second() == 13
+    assert most_calls_in_a_second(statistics) == 13
 
 
 def test_the_limit_holds_in_any_second_not_in_seconds_of_the_clock() -> None:
@@ -389,13 +393,13 @@ def first_page(account: Account, client: httpx.Client) -> Iterator[FirstPage]:
 @pytest.mark.parametrize(
     ("fault", "status", "content_type"),
     [
-        (failures.html(502), 502, "text/html; charset=UTF-8"),
-        (failures.html(200), 200, "text/html; charset=UTF-8"),
-        (failures.status(500), 500, "application/json"),
-        (failures.status(401), 401, "application/json"),
-        (failures.forbidden(), 403, None),
-        (failures.redirect(), 302, None),
-        (failures.empty_body(), 200, "application/json"),
+        (transport_faults.html(502), 502, "text/html; charset=UTF-8"),
+        (transport_faults.html(200), 200, "text/html; charset=UTF-8"),
+        (transport_faults.status(500), 500, "application/json"),
+        (transport_faults.status(401), 401, "application/json"),
+        (transport_faults.forbidden(), 403, None),
+        (transport_faults.redirect(), 302, None),
+        (transport_faults.empty_body(), 200, "application/json"),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
@@ -409,15 +413,15 @@ def test_a_failure_shows_once(
 
 @pytest.mark.parametrize("retry_after", [None, 3600, "soon"])
 def test_too_many_asks_for_any_pause(first_page: FirstPage, retry_after: str | int | None) -> None:
-    answer = first_page(failures.too_many(retry_after))
+    answer = first_page(transport_faults.too_many(retry_after))
 
     assert answer.status_code == 429
     assert answer.headers.get("retry-after") == (str(retry_after) if retry_after else None)
-    assert first_page(failures.too_many_until(60)).headers["retry-after"].endswith("GMT")
+    assert first_page(transport_faults.too_many_until(60)).headers["retry-after"].endswith("GMT")
 
 
 def test_a_cut_off_body_ends_properly_in_the_middle_of_its_json(first_page: FirstPage) -> None:
-    answer = first_page(failures.cut_off())
+    answer = first_page(transport_faults.cut_off())
 
     assert answer.status_code == 200
     with pytest.raises(ValueError, match=r"Unterminated|Expecting|delimiter"):
@@ -426,11 +430,11 @@ def test_a_cut_off_body_ends_properly_in_the_middle_of_its_json(first_page: Firs
 
 def test_a_dropped_connection_is_seen_by_the_caller(first_page: FirstPage) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        first_page(failures.reset())
+        first_page(transport_faults.reset())
 
 
 def test_a_stalled_answer_outlasts_the_caller(account: Account, client: httpx.Client) -> None:
-    account.faults.add(failures.stall().only(times=1))
+    account.faults.add(transport_faults.stall().only(times=1))
 
     with pytest.raises(httpx.ReadTimeout):
         client.get("users", timeout=0.3)
@@ -439,10 +443,10 @@ def test_a_stalled_answer_outlasts_the_caller(account: Account, client: httpx.Cl
 @pytest.mark.parametrize(
     ("fault", "total"),
     [
-        (lies.add_to_total(5), "255"),
-        (lies.add_to_total(-251), "-1"),
-        (lies.total_is("many"), "many"),
-        (lies.total_is(None), None),
+        (data_faults.add_to_total(5), "255"),
+        (data_faults.add_to_total(-251), "-1"),
+        (data_faults.total_is("many"), "many"),
+        (data_faults.total_is(None), None),
     ],
 )
 def test_a_total_can_lie(first_page: FirstPage, fault: Fault, total: object) -> None:
@@ -453,8 +457,10 @@ def test_parameters_can_be_ignored(account: Account, first_page: FirstPage) -> N
     everyone = account.ids("contacts")
     asked: dict[str, str | int] = {"id_greater": everyone[99], "include": "fieldValues"}
 
-    without_cursor = first_page(lies.ignore_parameter("id_greater"), **asked).json()
-    without_any = first_page(lies.ignore_parameter("include", "orders", "limit"), **asked).json()
+    without_cursor = first_page(data_faults.ignore_parameter("id_greater"), **asked).json()
+    without_any = first_page(
+        data_faults.ignore_parameter("include", "orders", "limit"), **asked
+    ).json()
 
     assert ids(without_cursor, "contacts") == everyone[:100]
     assert len(without_any["contacts"]) == 20
@@ -464,9 +470,9 @@ def test_parameters_can_be_ignored(account: Account, first_page: FirstPage) -> N
 
 def test_rows_can_lie(account: Account, first_page: FirstPage) -> None:
     everyone = account.ids("contacts")
-    shuffled = ids(first_page(lies.unsorted_rows()).json(), "contacts")
-    nameless = first_page(lies.record_without_id()).json()["contacts"]
-    masked = first_page(lies.mask_all(), "deals").json()["deals"]
+    shuffled = ids(first_page(data_faults.unsorted_rows()).json(), "contacts")
+    nameless = first_page(data_faults.record_without_id()).json()["contacts"]
+    masked = first_page(data_faults.mask_all(), "deals").json()["deals"]
 
     assert shuffled != everyone[:100]
     assert sorted(shuffled) == everyone[:100]
@@ -476,10 +482,10 @@ def test_rows_can_lie(account: Account, first_page: FirstPage) -> None:
 
 def test_pages_can_lie(account: Account, first_page: FirstPage) -> None:
     everyone = account.ids("contacts")
-    short = first_page(lies.drop_rows(3)).json()
-    capped = first_page(lies.page_cap(50)).json()
-    repeated = first_page(lies.repeat_page(), offset=100).json()
-    empty = first_page(lies.empty_dataset(), "deals").json()
+    short = first_page(data_faults.drop_rows(3)).json()
+    capped = first_page(data_faults.page_cap(50)).json()
+    repeated = first_page(data_faults.repeat_page(), offset=100).json()
+    empty = first_page(data_faults.empty_dataset(), "deals").json()
 
     assert ids(short, "contacts") == everyone[:97]
     assert ids(capped, "contacts") == everyone[:50]
@@ -488,8 +494,8 @@ def test_pages_can_lie(account: Account, first_page: FirstPage) -> None:
 
 
 def test_sideloads_can_be_cut_or_vanish(first_page: FirstPage) -> None:
-    cut = first_page(lies.drop_sideload(), include="fieldValues").json()
-    gone = first_page(lies.fields_vanish(), include="fieldValues").json()
+    cut = first_page(data_faults.drop_sideload(), include="fieldValues").json()
+    gone = first_page(data_faults.fields_vanish(), include="fieldValues").json()
 
     named = [value for row in cut["contacts"] for value in row["fieldValues"]]
     assert len(cut["fieldValues"]) == len(named) // 2
@@ -500,9 +506,9 @@ def test_sideloads_can_be_cut_or_vanish(first_page: FirstPage) -> None:
 def test_a_fault_strikes_where_and_as_often_as_asked() -> None:
     account = Account(SMALL)
     account.faults.add(
-        failures.status(503).only(on_path("deals"), times=2),
-        failures.status(500).only(on_numbers(5)),
-        failures.status(418).only(share=0),
+        transport_faults.status(503).only(on_path("deals"), times=2),
+        transport_faults.status(500).only(on_numbers(5)),
+        transport_faults.status(418).only(share=0),
     )
     with calling(account) as client:
         paths = ["deals", "users", "deals", "deals", "users"]
@@ -513,13 +519,34 @@ def test_a_fault_strikes_where_and_as_often_as_asked() -> None:
     assert account.faults.hits == {"status-503": 2, "status-500": 1}
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_every_named_fault_spoils_a_call(account: Account, name: str) -> None:
+FAULTS_OF_TESTS = (
+    *(data_faults.ignore_parameter(name) for name in ("id_greater", "orders", "include")),
+    data_faults.page_cap(50),
+    data_faults.repeat_page(),
+    data_faults.add_to_total(7),
+    data_faults.add_to_total(-7),
+    data_faults.drop_sideload(),
+    data_faults.fields_vanish(),
+    data_faults.mask_all(),
+    data_faults.empty_dataset(),
+    data_faults.without_meta(),
+    transport_faults.cut_off(),
+    transport_faults.empty_body(),
+    transport_faults.too_many(3600),
+    transport_faults.redirect(),
+)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [*(fault for faults in FAULTS.values() for fault in faults), *FAULTS_OF_TESTS],
+    ids=lambda fault: fault.name,
+)
+def test_every_fault_spoils_a_call(account: Account, fault: Fault) -> None:
     params = {"limit": "100", "offset": "180", "orders[id]": "ASC", "id_greater": "100"}
     spoiled = []
     for dataset in DATASETS.values():
         call = Call(dataset.path, {**params, "include": dataset.sideload}, number=1)
-        fault = FAULTS[name]()
         answer = answer_call(account, fault.ask(call) if fault.ask else call)
         bent = fault.reply(call, answer) if fault.reply else answer
         good = answer_call(account, call)
@@ -530,6 +557,13 @@ def test_every_named_fault_spoils_a_call(account: Account, name: str) -> None:
         )
 
     assert any(spoiled)
+
+
+def test_the_command_names_every_fault() -> None:
+    simulate = get_command(app).commands["simulate"]  # type: ignore[attr-defined]  # a click group
+    (option,) = [one for one in simulate.params if one.name == "fault"]
+
+    assert [name for name in FAULTS if name not in option.help] == []
 
 
 # Changes
@@ -571,7 +605,7 @@ def test_a_change_moves_the_time_of_update_but_not_that_of_creation() -> None:
 def test_a_deletion_can_be_placed_exactly_between_two_pages() -> None:
     account = Account(SMALL)
     everyone = account.ids("deals")
-    account.on_call(lambda call: call.offset == 0, lambda: account.delete("deals", everyone[:3]))
+    on_call(account, lambda call: call.offset == 0, lambda: account.delete("deals", everyone[:3]))
     with calling(account) as client:
         found = walk(client, "deals", **BY_ID)
 
@@ -580,7 +614,7 @@ def test_a_deletion_can_be_placed_exactly_between_two_pages() -> None:
 
 def test_an_action_can_run_before_its_page() -> None:
     account = Account(SMALL)
-    account.on_call(lambda call: call.number == 2, lambda: account.add("deals"), moment="before")
+    on_call(account, lambda call: call.number == 2, lambda: account.add("deals"), moment="before")
     with calling(account) as client:
         totals = [client.get("deals").json()["meta"]["total"] for _ in range(3)]
 

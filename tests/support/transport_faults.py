@@ -5,66 +5,79 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from random import Random
 
-from acsync.simulator.breakage import Fault
-from acsync.simulator.calls import Answer, Call
+from acsync.simulator.fault_injection import Fault, cut_in_half, reply_with
+from acsync.simulator.requests import Answer, Call
 
 HTML = b"<html><head><title>%d</title></head><body><h1>Bad gateway</h1>cloudflare</body></html>"
 
 
-def answer_with(name: str, answer: Answer) -> Fault:
-    """Give this answer instead of the good one."""
-    return Fault(name, reply=lambda _call, _answer: answer)
-
-
 def status(code: int) -> Fault:
     """Answer with this status and a JSON message."""
-    return answer_with(f"status-{code}", Answer(code, {"message": f"Simulated status {code}"}))
+    data = {"message": f"Simulated status {code}"}
+    return Fault(f"status-{code}", reply=reply_with(status=code, data=data))
 
 
 def html(code: int = 502) -> Fault:
     """Answer with a page of the proxy in front, as a 502 or even as a 200."""
-    answer = Answer(code, body=HTML % code, content_type="text/html; charset=UTF-8")
-    return answer_with(f"html-{code}", answer)
+    reply = reply_with(
+        status=code, data=None, body=HTML % code, content_type="text/html; charset=UTF-8"
+    )
+    return Fault(f"html-{code}", reply=reply)
 
 
 def forbidden() -> Fault:
     """Answer 403 with no content type and no body, as for a bad key."""
-    return answer_with("forbidden", Answer(403, content_type=None))
+    return Fault("forbidden", reply=reply_with(status=403, data=None, content_type=None))
 
 
 def too_many(retry_after: str | int | None = 1) -> Fault:
     """Answer 429 with this `Retry-After`: seconds, an HTTP date, nonsense, or None for none."""
     headers = () if retry_after is None else (("Retry-After", str(retry_after)),)
-    return answer_with("too-many", Answer(429, content_type=None, headers=headers))
+    reply = reply_with(status=429, data=None, content_type=None, headers=headers)
+    return Fault("too-many", reply=reply)
 
 
 def too_many_until(seconds: float) -> Fault:
     """Answer 429 with an HTTP date so many seconds away from the answer."""
 
     def reply(_call: Call, _answer: Answer) -> Answer:
-        moment = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
-        return Answer(429, content_type=None, headers=(("Retry-After", moment),))
+        headers = (("Retry-After", http_date(seconds)),)
+        return Answer(429, content_type=None, headers=headers)
 
     return Fault("too-many-until", reply=reply)
 
 
+def clock_ahead(seconds: float) -> Fault:
+    """Move the `Date` of every answer so many seconds away from the time."""
+
+    def reply(_call: Call, answer: Answer) -> Answer:
+        return replace(answer, headers=(*answer.headers, ("Date", http_date(seconds))))
+
+    return Fault("clock-ahead", reply=reply)
+
+
+def http_date(seconds: float) -> str:
+    """Return the time in so many seconds as HTTP writes it."""
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
 def reset() -> Fault:
     """Drop the connection in the middle of a good answer."""
-    return Fault("reset", reply=lambda _call, answer: replace(answer, ending="reset"))
+    return Fault("reset", reply=reply_with(ending="reset"))
 
 
 def stall(seconds: float = 3600) -> Fault:
-    """Give the good answer, but so late that the caller may have gone."""
-    return Fault("stall", reply=lambda _call, answer: replace(answer, delay_seconds=seconds))
+    """Send the good answer, but so late that the caller may have gone."""
+    return Fault("stall", reply=reply_with(delay_seconds=seconds))
 
 
 def drip(seconds: float = 1.0) -> Fault:
-    """Give the good answer byte by byte, with a pause after each: no read ever times out."""
-    return Fault("drip", reply=lambda _call, answer: replace(answer, byte_seconds=seconds))
+    """Send the good answer byte by byte, with a pause after each: no read ever times out."""
+    return Fault("drip", reply=reply_with(byte_seconds=seconds))
 
 
 def swell(size: int) -> Fault:
-    """Give the good answer with so many blanks behind it, which JSON allows."""
+    """Send the good answer with so many blanks behind it, which JSON allows."""
 
     def reply(_call: Call, answer: Answer) -> Answer:
         return replace(answer, data=None, body=answer.content() + b" " * size)
@@ -74,32 +87,28 @@ def swell(size: int) -> Fault:
 
 def empty_body() -> Fault:
     """Answer 200 with nothing, as seen in production."""
-    return answer_with("empty-body", Answer())
+    return Fault("empty-body", reply=lambda _call, _answer: Answer())
 
 
 def cut_off() -> Fault:
     """End the body properly, but in the middle of its JSON: only the parser notices."""
-
-    def reply(_call: Call, answer: Answer) -> Answer:
-        content = answer.content()
-        return replace(answer, data=None, body=content[: len(content) // 2])
-
-    return Fault("cut-off", reply=reply)
+    return Fault("cut-off", reply=cut_in_half)
 
 
 def redirect(location: str = "https://elsewhere.example/api/3/") -> Fault:
     """Send the caller, and its key with it, to another host."""
     headers = (("Location", location),)
-    return answer_with("redirect", Answer(302, content_type=None, headers=headers))
+    reply = reply_with(status=302, data=None, content_type=None, headers=headers)
+    return Fault("redirect", reply=reply)
 
 
 def one_of(name: str, *faults: Fault, seed: int = 1) -> Fault:
     """Answer with one of these, by repeatable chance."""
-    random = Random(seed)  # noqa: S311  # repeatable chance
+    random = Random(seed)
 
     def reply(call: Call, answer: Answer) -> Answer:
-        bend = random.choice(faults).reply
-        return bend(call, answer) if bend else answer
+        change = random.choice(faults).reply
+        return change(call, answer) if change else answer
 
     return Fault(name, reply=reply)
 

@@ -28,7 +28,7 @@ class Churn:
     ) -> None:
         self._account = account
         self._pause_seconds = 1 / per_second
-        self._random = Random(seed)  # noqa: S311  # repeatable chance
+        self._random = Random(seed)  # repeatable chance
         acts: list[tuple[str, Callable[[DatasetName, int], list[int]], int]] = [
             ("add", account.add, adds),
             ("change", account.change, changes),
@@ -55,7 +55,7 @@ class Churn:
         self._thread.join()
 
     def existed_throughout(self, dataset: DatasetName) -> set[int]:
-        """Give the ids that existed when the churn began and do so still."""
+        """Return the ids that existed when the churn began and do so still."""
         return self._account.untouched_since(dataset, self.mark)
 
     def _run(self) -> None:

@@ -1,0 +1,141 @@
+"""Compute what a sync must have stored, from the contract alone: not with the code that syncs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from acsync.models import ListingName, Record
+
+Listings = Mapping[ListingName, list[Record]]
+
+SEVERAL = frozenset({"listbox", "checkbox", "multiselect"})
+# Where `include=dealCustomFieldData` puts a value; every other type is text.
+COLUMN_OF_TYPE = {
+    "textarea": "text_blob",
+    "date": "date_value",
+    "datetime": "datetime_value",
+    "number": "number_value",
+    "currency": "currency_value",
+}
+# In this order they are searched for a value that is not where its type says.
+COLUMNS = (
+    "text_value", "date_value", "datetime_value", "number_value", "currency_value", "text_blob",
+)  # fmt: skip
+
+# Key of a deal -> the listing it comes from, the deal's column with its id, what is taken.
+POINTED_TO: dict[str, tuple[ListingName, str, tuple[str, ...]]] = {
+    "pipelineData": ("pipelines", "group", ("id", "title", "currency")),
+    "stageData": ("stages", "stage", ("id", "title", "order", "dealOrder", "group")),
+    "ownerData": ("users", "owner", ("id", "username", "firstName", "lastName", "email")),
+}
+
+
+def assign_keys(definitions: list[Record], label: str) -> dict[str, str]:
+    """Return each field id its key: the first field in id order takes a name that two have."""
+    keys: dict[str, str] = {}
+    for definition in sorted(definitions, key=lambda one: int(one["id"])):
+        field_id = str(definition["id"])
+        key = definition[label] or f"field_{field_id}"
+        while key in keys.values():
+            key = f"{key}_{field_id}"
+        keys[field_id] = key
+    return keys
+
+
+def enrich_contact(row: Record, values: list[Record], listings: Listings) -> Record:
+    """Return a contact with its `customFields`."""
+    fields = {str(one["id"]): one for one in listings["contact_fields"]}
+    entries = [_contact_entry(value, fields.get(str(value["field"]), {})) for value in values]
+    keys = assign_keys(listings["contact_fields"], "perstag")
+    return _as_record({**row, "customFields": _by_key(entries, keys)})
+
+
+def enrich_deal(row: Record, values: list[Record], listings: Listings) -> Record:
+    """Return a deal with its `customFields` and the rows its ids point to."""
+    fields = {str(one["id"]): one for one in listings["deal_fields"]}
+    entries = [_deal_entry(value, fields.get(_deal_field_id(value), {})) for value in values]
+    keys = assign_keys(listings["deal_fields"], "fieldLabel")
+    pointed_to = {
+        key: _pick(listings[name], row.get(column), wanted)
+        for key, (name, column, wanted) in POINTED_TO.items()
+    }
+    return _as_record({**row, "customFields": _by_key(entries, keys), **pointed_to})
+
+
+def _contact_entry(value: Record, field: Record) -> Record:
+    return {
+        "value": value["value"],
+        "fieldId": str(value["field"]),
+        "fieldTitle": field.get("title"),
+        "fieldType": field.get("type"),
+    }
+
+
+def _deal_entry(value: Record, field: Record) -> Record:
+    return {
+        "value": _deal_value(value, field.get("fieldType")),
+        "fieldId": _deal_field_id(value),
+        "fieldLabel": field.get("fieldLabel"),
+        "fieldType": field.get("fieldType"),
+    }
+
+
+def _deal_field_id(value: Record) -> str:
+    return str(value.get("custom_field_id", value.get("customFieldId")))
+
+
+def _by_key(entries: list[Record], keys: dict[str, str]) -> Record:
+    """Return the entries by their keys, also where a field is not defined (any more) or twice."""
+    custom: Record = {}
+    for entry in entries:
+        field_id = entry["fieldId"]
+        key = keys.get(field_id, f"field_{field_id}")
+        taken = {*custom} if field_id in keys else {*custom, *keys.values()}
+        while key in taken:
+            key = f"{key}_{field_id}"
+        custom[key] = _with_choices(entry)
+    return custom
+
+
+def _with_choices(entry: Record) -> Record:
+    """Add `values` to a multiple-choice entry."""
+    kind = entry.get("fieldType")
+    if kind not in SEVERAL:
+        return entry
+    value = entry["value"]
+    if isinstance(value, str):
+        value = [choice for choice in value.split("||") if choice]
+    return {**entry, "values": value or []}
+
+
+def _deal_value(value: Record, kind: str | None) -> Any:
+    if "fieldValue" in value:
+        return value["fieldValue"]
+    own = COLUMN_OF_TYPE.get(kind or "")
+    columns = (own, *COLUMNS) if own else COLUMNS
+    found = (value[f"custom_field_{column}"] for column in columns)
+    return next((one for one in found if one is not None), None)
+
+
+def _pick(listing: list[Record], row_id: str | None, wanted: tuple[str, ...]) -> Record | None:
+    for row in listing:
+        if row_id is not None and str(row["id"]) == str(row_id):
+            return {name: row[name] for name in wanted}
+    return None
+
+
+def _as_record(row: Record) -> Record:
+    """Return what JSON makes of a row, without the NUL characters that Postgres cannot hold."""
+    record: Record = _without_nul(orjson.loads(orjson.dumps(row)))
+    return record
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(one) for key, one in value.items()}
+    return value

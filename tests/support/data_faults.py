@@ -1,0 +1,147 @@
+"""Faults that do not show: good-looking answers that are short, stale, or of another question.
+
+A new one is a function that changes the parsed body of a good answer in place, in `body_fault`
+or, for the rows of the page alone, in `rows_fault`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import orjson
+
+from acsync.models import DATASETS, Record
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Answer, Call
+
+SIDELOADS = {dataset.path: dataset.sideload for dataset in DATASETS.values()}
+
+
+def body_fault(name: str, change: Callable[[Call, Record], object]) -> Fault:
+    """Change the body of good answers in place."""
+
+    def reply(call: Call, answer: Answer) -> Answer:
+        if answer.data is None or answer.status != 200:
+            return answer
+        body: Record = orjson.loads(answer.content())
+        change(call, body)
+        return replace(answer, data=body)
+
+    return Fault(name, reply=reply)
+
+
+def rows_fault(name: str, change: Callable[[list[Record]], object]) -> Fault:
+    """Change the rows of good answers in place."""
+    return body_fault(name, lambda call, body: change(body.get(call.path, [])))
+
+
+# Other questions
+
+
+def ignore_parameter(*names: str) -> Fault:
+    """Ignore these parameters; `orders` stands for `orders[id]` too."""
+    return Fault(f"ignores-{'-'.join(names)}", ask=lambda call: call.without(*names))
+
+
+def repeat_page() -> Fault:
+    """Answer with the first page, whichever is asked for."""
+    return replace(ignore_parameter("offset", "id_greater"), name="repeats-page")
+
+
+def page_cap(rows: int) -> Fault:
+    """Clamp pages at so many rows, whatever is asked for."""
+    return Fault(f"pages-of-{rows}", ask=lambda call: replace(call, page_cap=rows))
+
+
+# Totals
+
+
+def add_to_total(number: int) -> Fault:
+    """Make `meta.total` wrong by so many, as text or number, whichever it was."""
+
+    def change(_call: Call, body: Record) -> None:
+        total = body.get("meta", {}).get("total")
+        if total is not None:
+            body["meta"]["total"] = type(total)(int(total) + number)
+
+    return body_fault(f"total-{number:+}", change)
+
+
+def total_is(value: object) -> Fault:
+    """Set `meta.total` to this: negative, a word, null."""
+    return body_fault("total-is", lambda _, body: body.setdefault("meta", {}).update(total=value))
+
+
+def without_meta() -> Fault:
+    """Leave `meta` out, and `total` with it."""
+    return body_fault("without-meta", lambda _, body: body.pop("meta", None))
+
+
+# Rows
+
+
+def unsorted_rows(seed: int = 1) -> Fault:
+    """Shuffle the rows inside their page."""
+    return rows_fault("unsorted-rows", Random(seed).shuffle)
+
+
+def drop_rows(number: int = 1) -> Fault:
+    """Leave out the last rows of a page without a word."""
+
+    def change(rows: list[Record]) -> None:
+        del rows[max(len(rows) - number, 0) :]
+
+    return rows_fault("drops-rows", change)
+
+
+def record_without_id() -> Fault:
+    """Take the id from a page's first row."""
+    return rows_fault("record-without-id", lambda rows: [row.pop("id") for row in rows[:1]])
+
+
+def mask_all() -> Fault:
+    """Make a stub of every row, as for a key that may see no pipeline."""
+
+    def change(rows: list[Record]) -> None:
+        for row in rows:
+            title, status, record = row.get("title"), row.get("status"), row["id"]
+            row.clear()
+            row.update(title=title, status=status, id=record, isDisabled=True)
+
+    return rows_fault("masks-all", change)
+
+
+def empty_dataset() -> Fault:
+    """Answer with no row and a total of 0, as for a key that may see nothing."""
+
+    def change(call: Call, body: Record) -> None:
+        body.update({key: [] for key, rows in body.items() if isinstance(rows, list)})
+        if call.path in SIDELOADS:
+            body["meta"]["total"] = type(body["meta"]["total"])(0)
+
+    return body_fault("empty-dataset", change)
+
+
+# Custom field values
+
+
+def drop_sideload(share: float = 0.5) -> Fault:
+    """Cut off the sideloaded objects, while the records still name their ids."""
+
+    def change(call: Call, body: Record) -> None:
+        values = body.get(SIDELOADS.get(call.path, ""), [])
+        del values[int(len(values) * (1 - share)) :]
+
+    return body_fault("drops-sideload", change)
+
+
+def fields_vanish() -> Fault:
+    """Take all custom field values from the records: both ids and objects."""
+
+    def change(call: Call, body: Record) -> None:
+        key = SIDELOADS.get(call.path, "")
+        for holder in (body, *body.get(call.path, [])):
+            if key in holder:
+                holder[key] = []
+
+    return body_fault("fields-vanish", change)

@@ -140,7 +140,7 @@ def open_session(
         database = stack.enter_context(closing(open_database(settings.database)))
         require_current_schema(database)
         budget = RateLimiter(settings.rate_limit, read_learned_rate(database))
-        client = Client(settings.account_url, settings.api_key, budget)
+        client = Client(settings.account_url, settings.api_key.get_secret_value(), budget)
         stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
         lease = stack.enter_context(keep_lease(database, sync))

@@ -19,7 +19,6 @@ from rich.console import Console
 
 from acsync.cli.check import run_check
 from acsync.errors import AcsyncError, SettingsError
-from acsync.preflight.database import TABLES
 from acsync.settings import read_settings
 from acsync.simulator import failures, lies
 from acsync.simulator.account import Account, AccountOptions
@@ -27,6 +26,7 @@ from acsync.simulator.faults import Fault, on_path
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from acsync.store.embedded import USER
+from acsync.store.inspection import TABLES
 from acsync.store.lease import keep_lease, start_sync
 from flows.deployment import WORK_POOL, deploy
 from tests.conftest import Postgres, Sync
@@ -101,7 +101,7 @@ def check(
             said = StringIO()
             console = Console(file=said, width=width, markup=False, emoji=False, highlight=False)
             try:
-                run_check(console, read_settings({**environment, **changes}))
+                run_check(console, read_settings(**{**environment, **changes}))
             except SettingsError:
                 raise
             except AcsyncError as error:

@@ -2,154 +2,25 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from platformdirs import user_data_path
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from acsync.errors import SettingsError, SettingsProblem
 
-T = TypeVar("T")
+S = TypeVar("S", bound=BaseSettings)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-ALERT_URL = "ACSYNC_ALERT_URL"
 POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
-@dataclass(frozen=True)
-class DatabaseSettings:
-    """Where the copy lives; enough for commands that never call the API.
-
-    `database_url` is None for the embedded Postgres in `data_dir`.
-    """
-
-    database_url: str | None = field(repr=False)
-    schema: str
-    data_dir: Path
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One account, one database, one schema; secrets stay out of `repr`.
-
-    `rate_limit` is in calls per second for the whole account, `page_size` in records,
-    `keep_syncs` in successful syncs, `max_shrink` a share from 0 to 1.
-    """
-
-    account_url: str
-    api_key: str = field(repr=False)
-    database: DatabaseSettings
-    cron_secret: str | None = field(repr=False)
-    rate_limit: float
-    page_size: int
-    keep_syncs: int
-    max_shrink: float
-    alert_url: str | None = field(repr=False)
-
-    @property
-    def account_host(self) -> str:
-        """Host and port of the account, as shown in tags and messages."""
-        return urlsplit(self.account_url).netloc
-
-
-class _Reader:
-    """Read variables one by one and remember what is wrong with them."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = environment
-        self.problems: list[SettingsProblem] = []
-
-    def text(self, *names: str) -> tuple[str, str]:
-        """Give the first of the variables that is set, with its name; an empty value is unset."""
-        for name in names:
-            if text := self.environment.get(name, "").strip():
-                return name, text
-        return names[0], ""
-
-    def optional(self, parse: Callable[[str], T], default: T, *names: str) -> T:
-        name, text = self.text(*names)
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except ValueError as problem:
-            self.problems.append(SettingsProblem(name, str(problem)))
-            return default
-
-    def required(self, parse: Callable[[str], str], name: str, remedy: str) -> str:
-        if not self.text(name)[1]:
-            self.problems.append(SettingsProblem(name, f"is not set: {remedy}"))
-        return self.optional(parse, "", name)
-
-    def raise_problems(self) -> None:
-        if self.problems:
-            raise SettingsError(self.problems)
-
-
-def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read every setting; raises SettingsError naming each variable that is missing or wrong."""
-    reader = _Reader(environment)
-    developer_page = "copy it from Settings, Developer in ActiveCampaign."
-    settings = Settings(
-        account_url=reader.required(parse_account_url, "AC_API_URL", developer_page),
-        api_key=reader.required(parse_api_key, "AC_API_KEY", developer_page),
-        database=_read_database(reader),
-        cron_secret=reader.optional(str, None, "CRON_SECRET"),
-        rate_limit=reader.optional(
-            lambda text: parse_number(text, 0.1, 1000, "calls a second"), 10.0, "AC_RATE_LIMIT"
-        ),
-        page_size=reader.optional(
-            lambda text: parse_count(text, 2, 1000, "records"), 100, "LIMIT_PER_PAGE"
-        ),
-        keep_syncs=reader.optional(
-            lambda text: parse_count(text, 1, 10_000, "syncs"), 5, "ACSYNC_KEEP_SYNCS"
-        ),
-        max_shrink=reader.optional(
-            lambda text: parse_number(text, 0, 1, "of the records"), 0.2, "ACSYNC_MAX_SHRINK"
-        ),
-        alert_url=reader.optional(str, None, ALERT_URL),
-    )
-    reader.raise_problems()
-    return settings
-
-
-def read_database_settings(environment: Mapping[str, str] = os.environ) -> DatabaseSettings:
-    """Read only what a connection to Postgres needs; raises SettingsError."""
-    reader = _Reader(environment)
-    settings = _read_database(reader)
-    reader.raise_problems()
-    return settings
-
-
-def read_alert_url(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Read only where alerts go; None where nobody is to be told."""
-    return _Reader(environment).optional(str, None, ALERT_URL)
-
-
-def _read_database(reader: _Reader) -> DatabaseSettings:
-    return DatabaseSettings(
-        database_url=reader.optional(parse_database_url, None, "POSTGRES_URL", "DATABASE_URL"),
-        schema=reader.optional(parse_schema, "public", "ACSYNC_SCHEMA"),
-        data_dir=reader.optional(
-            lambda text: Path(text).expanduser(), user_data_path("acsync"), "ACSYNC_DATA_DIR"
-        ),
-    )
-
-
-def _split(text: str) -> SplitResult:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is not a URL: check its host and port.") from None
-    return parts
-
-
 def parse_account_url(text: str) -> str:
-    """Give the base URL `https://HOST/api/3` for any form people paste."""
+    """Return the base URL `https://HOST/api/3` for any form people paste."""
     if "://" not in text:
         text = f"https://{text}"
     parts = _split(text)
@@ -171,7 +42,7 @@ def parse_api_key(text: str) -> str:
 
 
 def parse_database_url(text: str) -> str:
-    """Give the URL with its driver named; the query string stays."""
+    """Return the URL with its driver named; the query string stays."""
     parts = _split(text)
     if parts.scheme not in POSTGRES_SCHEMES:
         raise ValueError("is not a Postgres URL: it looks like postgresql://USER@HOST/DATABASE.")
@@ -190,19 +61,133 @@ def parse_schema(text: str) -> str:
     return text
 
 
-def parse_number(text: str, least: float, most: float, unit: str) -> float:
-    """Read a number of `unit` within bounds."""
+def _split(text: str) -> SplitResult:
     try:
-        number = float(text)
+        parts = urlsplit(text)
+        _ = parts.port
     except ValueError:
-        number = float("nan")
-    if not least <= number <= most:
-        raise ValueError(f"is {text!r}: give a number from {least:g} to {most:g} {unit}.")
-    return number
+        raise ValueError("is not a URL: check its host and port.") from None
+    return parts
 
 
-def parse_count(text: str, least: int, most: int, unit: str) -> int:
-    """Read a whole number of `unit` within bounds."""
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise ValueError(f"is {text!r}: give a whole number from {least} to {most} {unit}.")
-    return int(text)
+AccountUrl = Annotated[str, BeforeValidator(parse_account_url)]
+ApiKey = Annotated[SecretStr, BeforeValidator(parse_api_key)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
+SchemaName = Annotated[str, BeforeValidator(parse_schema)]
+Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """The environment; an empty value is unset.
+
+    Unlike pydantic's own source it leaves a name as it is: a problem says DATABASE_URL where that
+    was read.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # nobody asks for one field
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: text.strip() for name, text in os.environ.items() if text.strip()}
+
+
+class _Variables(BaseSettings):
+    """Values that are given by name come before those of the environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, validate_default=False
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # replaced by ours
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls)
+
+
+class DatabaseSettings(_Variables):
+    """Where the copy lives; enough for commands that never call the API.
+
+    `database_url` is None for the embedded Postgres in `data_dir`.
+    """
+
+    database_url: DatabaseUrl | None = Field(
+        None, validation_alias=AliasChoices("POSTGRES_URL", "DATABASE_URL")
+    )
+    schema_name: SchemaName = Field("public", validation_alias="ACSYNC_SCHEMA")
+    data_dir: Folder = Field(user_data_path("acsync"), validation_alias="ACSYNC_DATA_DIR")
+
+
+class AlertSettings(_Variables):
+    """Where failure alerts go; None where nobody gets any."""
+
+    alert_url: SecretStr | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
+
+
+class Settings(DatabaseSettings, AlertSettings):
+    """One account, one database, one schema.
+
+    `rate_limit` is in calls per second for the whole account, `page_size` in records,
+    `keep_syncs` in successful syncs, `max_shrink` a share from 0 to 1.
+    """
+
+    account_url: AccountUrl = Field(validation_alias="AC_API_URL")
+    api_key: ApiKey = Field(validation_alias="AC_API_KEY")
+    cron_secret: SecretStr | None = Field(None, validation_alias="CRON_SECRET")
+    rate_limit: float = Field(10.0, ge=0.1, le=1000, validation_alias="AC_RATE_LIMIT")
+    page_size: int = Field(100, ge=2, le=1000, validation_alias="LIMIT_PER_PAGE")
+    keep_syncs: int = Field(5, ge=1, le=10_000, validation_alias="ACSYNC_KEEP_SYNCS")
+    max_shrink: float = Field(0.2, ge=0, le=1, validation_alias="ACSYNC_MAX_SHRINK")
+
+    @property
+    def database(self) -> DatabaseSettings:
+        """The part that names the database."""
+        return self
+
+    @property
+    def account_host(self) -> str:
+        """Host and port of the account, as shown in tags and messages."""
+        return urlsplit(self.account_url).netloc
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read every setting; raises SettingsError naming each variable that is missing or wrong.
+
+    `given` are values by their variables, which come before those of the environment.
+    """
+    return _read(Settings, given)
+
+
+def read_database_settings(**given: Any) -> DatabaseSettings:
+    """Read only what a connection to Postgres needs; raises SettingsError."""
+    return _read(DatabaseSettings, given)
+
+
+def read_alert_url() -> str | None:
+    """Read only where alerts go; None where nobody gets any."""
+    url = _read(AlertSettings, {}).alert_url
+    return url.get_secret_value() if url else None
+
+
+def _read(kind: type[S], given: dict[str, Any]) -> S:
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        problems = [
+            SettingsProblem(str(problem["loc"][0]), _message(problem)) for problem in error.errors()
+        ]
+        raise SettingsError(problems) from None
+
+
+def _message(problem: Any) -> str:
+    if problem["type"] == "missing":
+        return "is not set: copy it from Settings, Developer in ActiveCampaign."
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    # Only numbers get here, and no number is a secret.
+    return f"is {problem['input']!r}: {problem['msg'].replace('Input', 'it')}."

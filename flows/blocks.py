@@ -3,30 +3,31 @@
 What a block leaves out comes from the environment, and so do the settings all accounts share.
 """
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from prefect.blocks.core import Block
 from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.settings import Settings, read_settings
+from acsync.settings import DatabaseSettings, Settings, read_database_settings, read_settings
 
-VARIABLES = {
+S = TypeVar("S")
+
+# The variables that a block stands for, and its fields.
+FIELDS = {
     "AC_API_URL": "url",
     "AC_API_KEY": "key",
     "AC_RATE_LIMIT": "rate_limit",
     "POSTGRES_URL": "database_url",
     "ACSYNC_SCHEMA": "database_schema",
 }
-"""The variables that a block stands for, and its fields."""
 
 
 class ActiveCampaignAccount(Block):
-    """One account to copy, and where to: its own schema, lease, budget, log and views."""
+    """One account to copy, and where to: its own schema, lease, rate limit, log and views."""
 
     _block_type_name: ClassVar[str | None] = "ActiveCampaign account"
     _block_type_slug: ClassVar[str | None] = "activecampaign-account"
@@ -45,17 +46,12 @@ class ActiveCampaignAccount(Block):
     )
 
 
-def account_environment(account: str | None) -> Mapping[str, str]:
-    """Give the environment as `account` sees it; the plain one for None.
-
-    Raises SettingsError where no such block is saved.
-    """
-    if account is None:
-        return os.environ
-    slug = f"{ActiveCampaignAccount.get_block_type_slug()}/{account}"
+def load_account(account: str) -> ActiveCampaignAccount:
+    """Load the block of an account; raises SettingsError where none of that name is saved."""
     try:
-        block = cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
+        return cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
     except (ValueError, ObjectNotFound):
+        slug = f"{ActiveCampaignAccount.get_block_type_slug()}/{account}"
         raise SettingsError(
             [
                 SettingsProblem(
@@ -65,28 +61,41 @@ def account_environment(account: str | None) -> Mapping[str, str]:
                 )
             ]
         ) from None
-    fields = {
-        "url": block.url,
-        "key": block.key.get_secret_value(),
-        "rate_limit": f"{block.rate_limit:g}",
-        "database_url": block.database_url.get_secret_value() if block.database_url else "",
-        "database_schema": block.database_schema or account.replace("-", "_"),
-    }
-    given = {name: fields[field] for name, field in VARIABLES.items() if fields[field]}
-    return {**os.environ, **given}
 
 
 def read_account_settings(account: str | None) -> Settings:
     """Read the settings of an account; raises SettingsError naming the block's fields."""
-    environment = account_environment(account)
+    return _read(read_settings, account)
+
+
+def read_account_database(account: str | None) -> DatabaseSettings:
+    """Read only where the copy of an account lives; raises SettingsError as above."""
+    return _read(read_database_settings, account)
+
+
+def _read(read: Callable[..., S], account: str | None) -> S:
+    if account is None:
+        return read()
     try:
-        return read_settings(environment)
+        return read(**_variables(load_account(account), account))
     except SettingsError as error:
-        if account is None:
-            raise
         raise SettingsError([_name_field(problem, account) for problem in error.problems]) from None
 
 
+def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
+    """Return what the block gives, by the variables it stands for."""
+    fields = {
+        "url": block.url,
+        "key": block.key.get_secret_value(),
+        "rate_limit": block.rate_limit,
+        "database_url": block.database_url and block.database_url.get_secret_value(),
+        "database_schema": block.database_schema or account.replace("-", "_"),
+    }
+    return {
+        name: fields[field] for name, field in FIELDS.items() if fields[field] not in (None, "")
+    }
+
+
 def _name_field(problem: SettingsProblem, account: str) -> SettingsProblem:
-    field = VARIABLES.get(problem.name)
+    field = FIELDS.get(problem.name)
     return replace(problem, name=f"{field} of the block {account}") if field else problem

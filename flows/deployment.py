@@ -19,7 +19,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.urls import url_for
 
 from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation
-from flows.blocks import ActiveCampaignAccount, account_environment
+from flows.blocks import ActiveCampaignAccount, load_account
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
 from flows.sync_activecampaign import sync_activecampaign
 
@@ -52,7 +52,8 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
     with get_client(sync_client=True) as client:
         yield _ensure_work_pool(client)
         ActiveCampaignAccount.register_type_and_schema()
-        account_environment(account)
+        if account is not None:
+            load_account(account)
         deployment = make_deployment(account)
         deployment_id = cast(UUID, deployment.apply())
         yield f"Deployment {deployment.full_name} is deployed: every 15 minutes, unless paused."

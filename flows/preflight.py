@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from acsync.preflight.checks import Finding
+from acsync.preflight.checks import CheckResult
 from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATION
 from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
@@ -25,11 +25,11 @@ DEPLOY = "Run: acsync deploy"
 START_WORKER = f"Run: python -m flows.worker --pool {WORK_POOL}"
 
 
-def inspect_prefect(account: str | None) -> Iterator[Finding]:
+def check_prefect(account: str | None) -> Iterator[CheckResult]:
     """Look at the API in use and what `acsync deploy` sets up there; start no server for it."""
     url = PREFECT_API_URL.value()
     if not url:
-        yield Finding(
+        yield CheckResult(
             API,
             "warning",
             "PREFECT_API_URL is not set: each command starts a server for itself, and nothing "
@@ -44,14 +44,16 @@ def inspect_prefect(account: str | None) -> Iterator[Finding]:
     ):
         if failure := client.api_healthcheck():
             seen = f"{host} did not answer as a Prefect API ({type(failure).__name__})."
-            yield Finding(API, "problem", seen, "Check PREFECT_API_URL, and that its server runs.")
+            yield CheckResult(
+                API, "problem", seen, "Check PREFECT_API_URL, and that its server runs."
+            )
             return
-        yield Finding(API, "ok", f"{_version(client)} at {host}.")
-        yield _inspect_deployment(client, make_deployment(account).full_name)
-        yield _inspect_worker(client)
+        yield CheckResult(API, "ok", f"{_version(client)} at {host}.")
+        yield _check_deployment(client, make_deployment(account).full_name)
+        yield _check_worker(client)
         for name in (FAILED_AUTOMATION, STALE_AUTOMATION, LOST_AUTOMATION):
-            yield _inspect_automation(client, name)
-        yield _inspect_alerts(client)
+            yield _check_automation(client, name)
+        yield _check_alerts(client)
 
 
 def _version(client: SyncPrefectClient) -> str:
@@ -59,49 +61,51 @@ def _version(client: SyncPrefectClient) -> str:
     return "Prefect Cloud" if cloud else f"Prefect {client.api_version()}"
 
 
-def _inspect_deployment(client: SyncPrefectClient, name: str) -> Finding:
+def _check_deployment(client: SyncPrefectClient, name: str) -> CheckResult:
     check = "deployment"
     try:
         deployment = client.read_deployment_by_name(name)
     except ObjectNotFound:
-        return Finding(check, "warning", f"{name} is not there: no sync is scheduled.", DEPLOY)
+        return CheckResult(check, "warning", f"{name} is not there: no sync is scheduled.", DEPLOY)
     if deployment.paused or not any(schedule.active for schedule in deployment.schedules):
         seen = f"{name} is paused or has no active schedule."
-        return Finding(check, "warning", seen, "Switch it on in Prefect's UI, under Deployments.")
-    return Finding(check, "ok", f"{name} is scheduled.")
+        return CheckResult(
+            check, "warning", seen, "Switch it on in Prefect's UI, under Deployments."
+        )
+    return CheckResult(check, "ok", f"{name} is scheduled.")
 
 
-def _inspect_worker(client: SyncPrefectClient) -> Finding:
+def _check_worker(client: SyncPrefectClient) -> CheckResult:
     check = "worker"
     try:
         pool = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
-        return Finding(check, "warning", f"There is no work pool {WORK_POOL}.", DEPLOY)
+        return CheckResult(check, "warning", f"There is no work pool {WORK_POOL}.", DEPLOY)
     if pool.is_paused:
         remedy = f"Run: prefect work-pool resume {WORK_POOL}"
-        return Finding(check, "warning", f"The work pool {WORK_POOL} is paused.", remedy)
+        return CheckResult(check, "warning", f"The work pool {WORK_POOL} is paused.", remedy)
     workers = client.read_workers_for_work_pool(WORK_POOL)
     online = [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]
     if not online:
         seen = f"No worker of the pool {WORK_POOL} is online: scheduled syncs wait."
-        return Finding(check, "warning", seen, START_WORKER)
-    return Finding(check, "ok", f"{', '.join(online)} of the pool {WORK_POOL}.")
+        return CheckResult(check, "warning", seen, START_WORKER)
+    return CheckResult(check, "ok", f"{', '.join(online)} of the pool {WORK_POOL}.")
 
 
-def _inspect_automation(client: SyncPrefectClient, name: str) -> Finding:
+def _check_automation(client: SyncPrefectClient, name: str) -> CheckResult:
     automations = client.read_automations_by_name(name)
     if not automations:
-        return Finding(name, "warning", "There is no such automation.", DEPLOY)
+        return CheckResult(name, "warning", "There is no such automation.", DEPLOY)
     if not any(automation.enabled for automation in automations):
         remedy = f"Run: prefect automation resume '{name}'"
-        return Finding(name, "warning", "The automation is switched off.", remedy)
-    return Finding(name, "ok", "The automation is switched on.")
+        return CheckResult(name, "warning", "The automation is switched off.", remedy)
+    return CheckResult(name, "ok", "The automation is switched on.")
 
 
-def _inspect_alerts(client: SyncPrefectClient) -> Finding:
+def _check_alerts(client: SyncPrefectClient) -> CheckResult:
     check = "alerts"
     types = [block.block_type.name for block in find_alert_blocks(client) if block.block_type]
     if not types:
         seen = f"There is no notification block {ALERT_BLOCK}: nobody is told of a failure."
-        return Finding(check, "warning", seen, f"Set ACSYNC_ALERT_URL, and {DEPLOY.lower()}")
-    return Finding(check, "ok", f"They go through {ALERT_BLOCK} ({', '.join(types)}).")
+        return CheckResult(check, "warning", seen, f"Set ACSYNC_ALERT_URL, and {DEPLOY.lower()}")
+    return CheckResult(check, "ok", f"They go through {ALERT_BLOCK} ({', '.join(types)}).")

@@ -41,6 +41,12 @@ def warn_on_failure(what: str) -> Iterator[None]:
         logger.debug("because of", exc_info=error)
 
 
+def prefect_is_away() -> bool:
+    """Return whether Prefect's API gives no sign of life."""
+    with get_client(sync_client=True) as client:
+        return client.api_healthcheck() is not None
+
+
 def label_flow_run(settings: Settings, datasets: Sequence[DatasetName]) -> str:
     """Name the flow run for its account and minute, tag it, and return the name.
 

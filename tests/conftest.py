@@ -21,7 +21,7 @@ from prefect.settings import (
 from sqlalchemy import make_url
 
 import migrations
-from acsync.settings import DatabaseSettings
+from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
@@ -63,7 +63,11 @@ class Postgres:
 
     def open(self, url: str, schema: str = "public") -> Database:
         """Open a database as acsync does."""
-        return open_database(DatabaseSettings(url, schema, self.data_dir))
+        return open_database(
+            read_database_settings(
+                POSTGRES_URL=url, ACSYNC_SCHEMA=schema, ACSYNC_DATA_DIR=self.data_dir
+            )
+        )
 
 
 @pytest.fixture(scope="session")

@@ -1,73 +1,93 @@
-"""The commands, their options, and their exit status."""
+"""The commands, their options, and their exit status.
 
-import json
+What only one command needs is imported in its function: Prefect alone takes seconds.
+"""
+
+import logging
 import os
 import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from acsync.cli.check import run_check
-from acsync.cli.durations import parse_duration
-from acsync.cli.prefect_logging import quiet_prefect
-from acsync.cli.status import show_status
-from acsync.errors import AcsyncError, LeaseHeld, SettingsError
+from acsync.cli.status import run_status
+from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
 from acsync.models import DatasetName
-from acsync.settings import Settings, read_alert_url, read_database_settings, read_settings
-from acsync.store.database import open_database, require_current_schema
-from acsync.store.status import read_last_success, read_status
+from acsync.settings import (
+    DatabaseSettings,
+    Settings,
+    read_alert_url,
+    read_database_settings,
+    read_settings,
+)
+from acsync.store.database import open_database
 
 FAILED, USAGE, ALREADY_RUNNING = 1, 2, 3
 
 app = typer.Typer(
     name="acsync",
-    help="Every contact and deal of an ActiveCampaign account, in Postgres, whole or not at all.",
+    help="Copy every contact and deal of an ActiveCampaign account into Postgres.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-Account = Annotated[
+AccountName = Annotated[
     str | None,
-    typer.Option(help="Take the credentials of this Prefect block, not of the environment."),
+    typer.Option("--account", help="Take the credentials from this Prefect block."),
 ]
+Contacts = Annotated[int, typer.Option(min=0, help="Contacts in the simulated account.")]
+Deals = Annotated[int, typer.Option(min=0, help="Deals in the simulated account.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Calls a second that it allows.")]
+
+# Results go here, errors to standard error. What others wrote is never read as markup.
 console = Console(markup=False, emoji=False, highlight=False)
-"""Where results go; errors go to standard error. What others wrote is never read as markup."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"acsync {version('acsync')}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    quiet_prefect()
 
 
 @app.command()
-def demo(
-    contacts: Annotated[int, typer.Option(min=0, help="Contacts in the account.")] = 2_500,
-    deals: Annotated[int, typer.Option(min=0, help="Deals in the account.")] = 1_200,
-    rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,
-) -> None:
+def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) -> None:
     """Copy a simulated account into an embedded Postgres, and show how to query it."""
-    from acsync.cli.demo import run_demo  # noqa: PLC0415  # Prefect takes seconds to import
+    from acsync.cli.demo import run_demo  # noqa: PLC0415
 
     run_demo(console, contacts, deals, rate)
 
 
 @app.command()
-def check(account: Account = None) -> None:
-    """Try everything a sync needs, and say what to do about each problem; changes nothing."""
+def check(account: AccountName = None) -> None:
+    """Try everything a sync needs, and say what to do about each problem; change nothing."""
     run_check(console, settings_of(account), account)
 
 
 @app.command()
 def sync(
-    only: Annotated[DatasetName | None, typer.Option(help="One dataset alone.")] = None,
+    only: Annotated[DatasetName | None, typer.Option(help="Copy one dataset alone.")] = None,
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Publish even if many records are gone.")
     ] = False,
-    account: Account = None,
+    account: AccountName = None,
 ) -> None:
-    """Make one sync now."""
-    settings = settings_of(account)
-    from acsync.cli.sync import run_sync  # noqa: PLC0415  # Prefect takes seconds to import
+    """Run one sync now."""
+    from acsync.cli.sync import run_sync  # noqa: PLC0415
 
-    run_sync(console, settings.database, only, accept_shrink, account)
+    run_sync(console, settings_of(account), only, accept_shrink, account)
 
 
 @app.command()
@@ -75,59 +95,53 @@ def migrate(
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the SQL instead of running it.")
     ] = False,
-    account: Account = None,
+    account: AccountName = None,
 ) -> None:
     """Bring the schema up to date."""
-    import migrations  # noqa: PLC0415  # Alembic is only needed here
+    import migrations  # noqa: PLC0415
 
-    settings = read_database_settings(environment_of(account))
+    settings = database_of(account)
     if sql:
-        sys.stdout.write(migrations.sql(settings.schema))
+        sys.stdout.write(migrations.sql(settings.schema_name))
         return
     database = open_database(settings)
     before, after = migrations.upgrade(database)
     database.close()
     done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
-    console.print(f"Schema {settings.schema} {done} revision {after}.", highlight=False)
+    console.print(f"Schema {settings.schema_name} {done} revision {after}.")
 
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="The status endpoint's payload.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what the status endpoint answers.")
+    ] = False,
     max_age: Annotated[
         str | None, typer.Option(help="Fail when the last success is older: 30m, 2h, 900s.")
     ] = None,
-    account: Account = None,
+    account: AccountName = None,
 ) -> None:
-    """Show the last syncs and what is published."""
-    limit = parse_duration(max_age) if max_age else None
-    database = open_database(read_database_settings(environment_of(account)))
-    require_current_schema(database)
-    payload = read_status(database)
-    last_success = read_last_success(database)
-    database.close()
-    if as_json:
-        sys.stdout.write(json.dumps(payload, indent=2) + "\n")
-    else:
-        show_status(console, payload)
-    if limit is None:
-        return
-    if last_success is None or datetime.now(UTC) - last_success > limit:
-        since = f"on {last_success:%Y-%m-%d at %H:%M:%S %Z}" if last_success else "never"
-        raise AcsyncError(
-            f"The last complete sync ended {since}, longer than {max_age} ago. See the reasons "
-            "with: acsync status"
-        )
+    """Show what is published and how the last syncs went."""
+    run_status(console, database_of(account), as_json, max_age)
 
 
 @app.command()
-def deploy(account: Account = None) -> None:
+def deploy(account: AccountName = None) -> None:
     """Set up work pool, deployment, alerts and automations on the Prefect API in use."""
     alert_url = read_alert_url()
-    quiet_prefect()
-    from acsync.cli.deploy import run_deploy  # noqa: PLC0415  # Prefect takes seconds to import
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
-    run_deploy(console, account, alert_url)
+    from flows import deployment  # noqa: PLC0415
+
+    # A server that Prefect starts inside this process would end with it.
+    if not PREFECT_API_URL.value():
+        message = (
+            "is not set: start a server with `prefect server start` and set it to "
+            "http://127.0.0.1:4200/api, or log in to Prefect Cloud."
+        )
+        raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
+    for line in deployment.deploy(account, alert_url):
+        console.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -135,12 +149,12 @@ def up(
     port: Annotated[
         int, typer.Option(min=1, max=65_535, help="Port of the Prefect server.")
     ] = 4200,
-    contacts: Annotated[int, typer.Option(min=0, help="Contacts to simulate.")] = 2_500,
-    deals: Annotated[int, typer.Option(min=0, help="Deals to simulate.")] = 1_200,
-    rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,
+    contacts: Contacts = 2_500,
+    deals: Deals = 1_200,
+    rate: Rate = 10.0,
 ) -> None:
     """Run everything on this machine until Ctrl-C; without credentials, on a simulated account."""
-    from acsync.cli.up import run_up  # noqa: PLC0415  # only this command runs others
+    from acsync.cli.up.command import run_up  # noqa: PLC0415
     from acsync.simulator.account import AccountOptions  # noqa: PLC0415
 
     run_up(console, port, AccountOptions(contacts=contacts, deals=deals, rate_limit=rate))
@@ -149,11 +163,11 @@ def up(
 @app.command()
 def simulate(  # noqa: PLR0913, PLR0917  # an option each
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
-    contacts: Annotated[int, typer.Option(min=0)] = 2_500,
-    deals: Annotated[int, typer.Option(min=0)] = 1_200,
-    rate: Annotated[float, typer.Option(min=0.1, help="Calls a second it allows.")] = 10.0,
+    contacts: Contacts = 2_500,
+    deals: Deals = 1_200,
+    rate: Rate = 10.0,
     latency: Annotated[float, typer.Option(min=0, help="Seconds a call takes.")] = 0.1,
-    seed: int = 1,
+    seed: Annotated[int, typer.Option(help="Another seed, another account.")] = 1,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -162,47 +176,67 @@ def simulate(  # noqa: PLR0913, PLR0917  # an option each
         ),
     ] = None,
 ) -> None:
-    """Serve the simulated account alone, until Ctrl-C."""
-    from acsync.cli.simulate import run_simulator  # noqa: PLC0415  # only this command serves
-    from acsync.simulator.account import AccountOptions  # noqa: PLC0415
+    """Serve only the simulated account, until Ctrl-C."""
+    from acsync.simulator.account import Account, AccountOptions  # noqa: PLC0415
+    from acsync.simulator.fault_injection import FAULTS  # noqa: PLC0415
+    from acsync.simulator.server import serve_forever  # noqa: PLC0415
 
-    options = AccountOptions(
-        contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=latency, seed=seed
+    account = Account(
+        AccountOptions(
+            contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=latency, seed=seed
+        )
     )
-    run_simulator(console, port, options, fault or [])
-
-
-def environment_of(account: str | None) -> Mapping[str, str]:
-    """Give the variables to read settings from; raises SettingsError without such a block."""
-    if account is None:
-        return os.environ
-    quiet_prefect()
-    from flows.blocks import account_environment  # noqa: PLC0415  # Prefect takes seconds
-
-    return account_environment(account)
+    for name in fault or []:
+        if name not in FAULTS:
+            raise typer.BadParameter(f"no fault is called {name!r}; there are: {', '.join(FAULTS)}")
+        account.faults.add(*FAULTS[name])
+    console.print(
+        f"A simulated account at http://127.0.0.1:{port}, key {account.options.api_key}. "
+        "Ctrl-C ends it.",
+        soft_wrap=True,
+    )
+    serve_forever(account, port)
 
 
 def settings_of(account: str | None) -> Settings:
     """Read all settings; raises SettingsError naming variables, or the fields of the block."""
     if account is None:
         return read_settings()
-    quiet_prefect()
-    from flows.blocks import read_account_settings  # noqa: PLC0415  # Prefect takes seconds
+    from flows.blocks import read_account_settings  # noqa: PLC0415
 
     return read_account_settings(account)
+
+
+def database_of(account: str | None) -> DatabaseSettings:
+    """Read only where the copy lives; raises SettingsError as above."""
+    if account is None:
+        return read_database_settings()
+    from flows.blocks import read_account_database  # noqa: PLC0415
+
+    return read_account_database(account)
+
+
+def quiet_prefect() -> None:
+    """Keep Prefect's own lines out of what commands print, unless the user has set them."""
+    # Read when Prefect is first imported, so that no module may import it before.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    # Where its server is away, Prefect writes each failure to log past its loggers.
+    logging.raiseExceptions = False
 
 
 def main() -> None:
     """Run a command; every foreseeable problem is one paragraph on standard error."""
     try:
-        app()
+        app(prog_name="acsync")
     except AcsyncError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(exit_status(error))
 
 
 def exit_status(error: AcsyncError) -> int:
-    """Give the exit status of the contract."""
+    """Return the exit status that the contract gives to an error."""
     if isinstance(error, SettingsError):
         return USAGE
     return ALREADY_RUNNING if isinstance(error, LeaseHeld) else FAILED

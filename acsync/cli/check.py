@@ -1,4 +1,4 @@
-"""Try everything a sync needs, and show what to do about each problem; nothing is changed."""
+"""Run all checks, and show what to do about each problem; nothing is changed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,16 +7,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acsync.cli.prefect_logging import quiet_prefect
 from acsync.errors import AcsyncError, sanitize
-from acsync.preflight.account import inspect_account
-from acsync.preflight.checks import Finding, Standing, from_error
-from acsync.preflight.database import inspect_database, read_past
+from acsync.preflight.account import check_account
+from acsync.preflight.checks import CheckResult, Status, from_error
+from acsync.preflight.database import check_database, read_pace
 from acsync.settings import Settings
 
-STYLES: dict[Standing, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+# Columns from which on a remedy has a column of its own.
 WIDE = 140
-"""Columns from which on a remedy has a column of its own."""
 
 
 def run_check(console: Console, settings: Settings, account: str | None = None) -> None:
@@ -24,56 +23,52 @@ def run_check(console: Console, settings: Settings, account: str | None = None) 
 
     `account` is the block that the settings were read from.
     """
-    with console.status("Looking at the database, the account and Prefect …"):
-        findings = list(_inspect(settings, account))
-    console.print(_table(findings, console.width))
-    counts = Counter(finding.standing for finding in findings)
+    with console.status("Checking the database, the account and Prefect …"):
+        results = list(_check_everything(settings, account))
+    console.print(_table(results, console.width))
+    counts = Counter(result.status for result in results)
     console.print(
-        f"{len(findings)} checks: {counts['ok']} ok, {counts['warning']} with a warning, "
+        f"{len(results)} checks: {counts['ok']} ok, {counts['warning']} with a warning, "
         f"{counts['problem']} with a problem. Nothing was changed.",
         soft_wrap=True,
     )
-    if problems := [finding.check for finding in findings if finding.standing == "problem"]:
+    if problems := [result.check for result in results if result.status == "problem"]:
         raise AcsyncError(
-            f"{len(problems)} of {len(findings)} checks found a problem: {', '.join(problems)}. "
-            "Do what the table says beside each, then run: acsync check"
+            f"{len(problems)} of {len(results)} checks found a problem: {', '.join(problems)}.",
+            "Do what the table says beside each, then run: acsync check",
         )
 
 
-def _inspect(settings: Settings, account: str | None) -> Iterator[Finding]:
-    """Look at the database first: it knows whether a sync is running."""
-    quiet_prefect()
-    from flows.preflight import inspect_prefect  # noqa: PLC0415  # takes seconds
+def _check_everything(settings: Settings, account: str | None) -> Iterator[CheckResult]:
+    """Check the database first: it knows whether a sync is running."""
+    from flows.preflight import check_prefect  # noqa: PLC0415  # Prefect takes seconds to import
 
-    yield from _guard("Postgres", lambda: inspect_database(settings.database))
-    past = read_past(settings.database)
-    yield from _guard(
-        "ActiveCampaign",
-        lambda: inspect_account(settings, past.learned_rate, past.running_sync),
-    )
-    yield from _guard("Prefect", lambda: inspect_prefect(account))
+    yield from _guard("Postgres", lambda: check_database(settings))
+    pace = read_pace(settings)
+    yield from _guard("ActiveCampaign", lambda: check_account(settings, *pace))
+    yield from _guard("Prefect", lambda: check_prefect(account))
 
 
-def _guard(check: str, inspect: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def _guard(check: str, run: Callable[[], Iterable[CheckResult]]) -> Iterator[CheckResult]:
     """Let no check that breaks hide the others, nor show what its error may quote."""
     try:
-        yield from inspect()
+        yield from run()
     except AcsyncError as error:
         yield from_error(check, error)
     except Exception as error:  # noqa: BLE001  # as the docstring says; Prefect's are httpx's
         seen = f"The check broke off ({type(error).__name__})."
-        yield Finding(check, "problem", seen, "Try again; if it stays, report it as a bug.")
+        yield CheckResult(check, "problem", seen, "Try again; if it stays, report it as a bug.")
 
 
-def _table(findings: Sequence[Finding], width: int) -> Table:
+def _table(results: Sequence[CheckResult], width: int) -> Table:
     """Put each remedy in a column of its own, or where that is too narrow, under what was seen."""
     wide = width >= WIDE
     table = Table("check", "result")
     for header in ["what was seen", "what to do"] if wide else ["what was seen"]:
         table.add_column(header, overflow="fold")
-    for finding in findings:
-        seen, remedy = sanitize(finding.seen), sanitize(finding.remedy)
+    for result in results:
+        seen, remedy = sanitize(result.seen), sanitize(result.remedy)
         cells = [seen, remedy] if wide else [f"{seen}\n→ {remedy}" if remedy else seen]
-        result = Text(finding.standing, style=STYLES[finding.standing])
-        table.add_row(sanitize(finding.check), result, *cells)
+        status = Text(result.status, style=STYLES[result.status])
+        table.add_row(sanitize(result.check), status, *cells)
     return table

@@ -1,14 +1,16 @@
-"""Run the main job on an invented account, so that a newcomer sees it work before any set-up."""
+"""Copy a simulated account, so that a newcomer sees acsync work before any set-up."""
 
-import os
+import subprocess
+from contextlib import closing
 
+import typer
 from rich.console import Console
 from rich.syntax import Syntax
 
 import migrations
-from acsync.cli.simulated import point_at_simulated
-from acsync.cli.sync import run_sync
-from acsync.cli.verify import compare
+from acsync.cli.comparison import compare
+from acsync.cli.up.environment import embedded_in, simulated_environment
+from acsync.cli.up.processes import ACSYNC
 from acsync.errors import SyncFailed
 from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings, read_database_settings
@@ -30,37 +32,38 @@ select * from ac_latest_sync;
 
 
 def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
-    """Simulate, copy, verify, show; raises SyncFailed where the copy is not the account."""
-    data_dir = read_database_settings().data_dir / "demo"
-    data_dir.mkdir(parents=True, exist_ok=True)
+    """Simulate, copy, compare, show; raises SyncFailed where the copy is not the account."""
+    settings = embedded_in(read_database_settings().data_dir / "demo")
     account = Account(
         AccountOptions(
             contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=LATENCY_SECONDS
         )
     )
-    with serve(account) as url:
-        point_at_simulated(url, account.options.api_key, rate, data_dir)
-        if "PREFECT_API_URL" not in os.environ:
-            os.environ.setdefault("PREFECT_HOME", str(data_dir / "prefect"))
-        settings = read_database_settings()
-        print_plain(
-            console, f"A simulated account at {url}: {contacts:,} contacts, {deals:,} deals."
-        )
-        database = open_database(settings)
+    with closing(open_database(settings)) as database:
         migrations.upgrade(database)
-        run_sync(console, settings, accept_shrink=True)
-        _verify(console, database, account)
-    _show(console, database, settings)
-    database.close()
+        with serve(account) as url:
+            console.print(f"A simulated account at {url}: {contacts:,} contacts, {deals:,} deals.")
+            _sync(url, account.options.api_key, rate, settings)
+            _compare(console, database, account)
+        _show(console, database, settings)
 
 
-def _verify(console: Console, database: Database, account: Account) -> None:
+def _sync(url: str, api_key: str, rate: float, settings: DatabaseSettings) -> None:
+    """Run `acsync sync` on this console; where it fails, end with its status."""
+    environment = simulated_environment(url, api_key, rate, settings.data_dir)
+    if "PREFECT_API_URL" not in environment:
+        environment.setdefault("PREFECT_HOME", str(settings.data_dir / "prefect"))
+    done = subprocess.run([*ACSYNC, "sync", "--accept-shrink"], env=environment, check=False)  # noqa: S603  # our own command
+    if done.returncode:
+        raise typer.Exit(done.returncode)
+
+
+def _compare(console: Console, database: Database, account: Account) -> None:
     for name, comparison in compare(database, account).items():
         if not comparison.exact:
             raise SyncFailed(f"The copied {name} differ from the account: {comparison}.")
         console.print(
-            f"{name}: all {comparison.records:,} records verified against the account, key by key",
-            highlight=False,
+            f"{name}: all {comparison.records:,} records verified against the account, key by key"
         )
 
 
@@ -69,12 +72,7 @@ def _show(console: Console, database: Database, settings: DatabaseSettings) -> N
         console.rule(title)
         console.print(Syntax(record, "json", word_wrap=True, background_color="default"))
     console.rule("query it")
-    console.print("The database stays. Open it with", highlight=False)
-    print_plain(console, psql_command(settings.data_dir))
-    console.print("and paste", highlight=False)
-    print_plain(console, QUERIES)
-
-
-def print_plain(console: Console, text: str) -> None:
-    """Print what people paste: no wrapping, no colours, no markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print("The database stays. Open it with")
+    console.print(psql_command(settings.data_dir), soft_wrap=True)
+    console.print("and paste")
+    console.print(QUERIES, soft_wrap=True)

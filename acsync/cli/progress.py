@@ -1,27 +1,32 @@
 """Show how far a running sync is: bars on a terminal, a plain line now and then elsewhere."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from acsync.errors import AcsyncError
-from acsync.settings import DatabaseSettings
-from acsync.store.database import Database, open_database
-from acsync.store.status import read_status
+from acsync.models import DatasetName
+from acsync.store.database import Database
+from acsync.store.status import read_running
 
-LOOK_SECONDS = 0.5
-PLAIN_SECONDS = 10.0
+BAR_SECONDS = 1.0
+LINE_SECONDS = 10.0
 
 
 @contextmanager
-def watch_progress(console: Console, settings: DatabaseSettings) -> Iterator[None]:
-    """Follow the sync of this process through the database, as the status API does."""
+def show_progress(console: Console, database: Database) -> Iterator[None]:
+    """Follow the sync of this process through the database, until the block ends."""
     done = threading.Event()
-    database = open_database(settings)
     show = _show_bars if console.is_terminal else _print_lines
     watcher = threading.Thread(target=show, args=(console, database, done), daemon=True)
     watcher.start()
@@ -30,25 +35,6 @@ def watch_progress(console: Console, settings: DatabaseSettings) -> Iterator[Non
     finally:
         done.set()
         watcher.join()
-        database.close()
-
-
-def _read_running(database: Database) -> dict[str, dict[str, int]]:
-    """Give records and expected records by dataset; nothing while no sync can be seen."""
-    try:
-        running: dict[str, Any] | None = read_status(database)["running"]
-    except AcsyncError:
-        return {}
-    return running["progress"] if running else {}
-
-
-def _follow(
-    database: Database, done: threading.Event, seconds: float, show: Callable[..., None]
-) -> None:
-    while not done.wait(seconds):
-        for name, progress in _read_running(database).items():
-            if progress["expected"]:
-                show(name, min(progress["records"], progress["expected"]), progress["expected"])
 
 
 def _show_bars(console: Console, database: Database, done: threading.Event) -> None:
@@ -58,19 +44,29 @@ def _show_bars(console: Console, database: Database, done: threading.Event) -> N
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
+    tasks: dict[DatasetName, TaskID] = {}
     with Progress(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(name: str, records: int, expected: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name)
-            bars.update(tasks[name], completed=records, total=expected)
-
-        _follow(database, done, LOOK_SECONDS, show)
+        while not done.wait(BAR_SECONDS):
+            for name, records, expected in _read_progress(database):
+                if name not in tasks:
+                    tasks[name] = bars.add_task(name)
+                bars.update(tasks[name], completed=records, total=expected)
 
 
 def _print_lines(console: Console, database: Database, done: threading.Event) -> None:
-    def show(name: str, records: int, expected: int) -> None:
-        console.print(f"{name}: {records:,} of {expected:,} records", highlight=False)
+    while not done.wait(LINE_SECONDS):
+        for name, records, expected in _read_progress(database):
+            console.print(f"{name}: {records:,} of {expected:,} records")
 
-    _follow(database, done, PLAIN_SECONDS, show)
+
+def _read_progress(database: Database) -> list[tuple[DatasetName, int, int]]:
+    """Return records and expected records by dataset; nothing while no sync can be seen."""
+    try:
+        running = read_running(database)
+    except AcsyncError:
+        return []
+    return [
+        (name, min(dataset.records, dataset.expected), dataset.expected)
+        for name, dataset in (running.progress if running else {}).items()
+        if dataset.expected
+    ]

@@ -1,44 +1,79 @@
-"""Show the status payload to people."""
+"""Show the status to people and programs, and fail where the last success is too old."""
 
-from typing import Any
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
 
+import typer
 from rich.console import Console
-from rich.table import Table
 
-from acsync.errors import sanitize
+from acsync.errors import AcsyncError, sanitize
+from acsync.models import DATASETS, LoggedSync, SyncStatus
+from acsync.settings import DatabaseSettings
+from acsync.store.database import open_database, require_current_schema
+from acsync.store.status import read_status
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def show_status(console: Console, payload: dict[str, Any]) -> None:
-    """Print what is published, what runs, and the last syncs."""
-    for name, data in payload["latestData"].items():
-        if data:
-            console.print(
-                f"{name}: {data['recordCount']:,} records, as of {data['syncedAt']}",
-                highlight=False,
-            )
-        else:
-            console.print(f"{name}: nothing published yet", highlight=False)
-    if running := payload["running"]:
-        console.print(f"running: {running['sync_id']} since {running['started']}", highlight=False)
-    table = Table("sync", "started", "seconds", "contacts", "deals", "result")
-    for sync in payload["recentSyncs"]:
-        seconds = (sync["total_duration_ms"] or 0) / 1000
-        result = "complete" if sync["overall_success"] else _reason(sync)
-        table.add_row(
-            sync["sync_id"],
-            sync["timestamp"],
-            f"{seconds:,.1f}",
-            _count(sync["contacts_count"]),
-            _count(sync["deals_count"]),
-            result,
+def run_status(
+    console: Console, settings: DatabaseSettings, as_json: bool, max_age: str | None
+) -> None:
+    """Print the status; raises AcsyncError where the last success is older than `max_age`."""
+    limit = parse_duration(max_age) if max_age else None
+    database = open_database(settings)
+    require_current_schema(database)
+    status = read_status(database)
+    database.close()
+    if as_json:
+        sys.stdout.write(json.dumps(status.as_json(), indent=2) + "\n")
+    else:
+        _print_status(console, status)
+    last = status.last_success
+    if limit is not None and (last is None or datetime.now(UTC) - last > limit):
+        since = f"on {last:%Y-%m-%d at %H:%M:%S %Z}" if last else "never"
+        raise AcsyncError(
+            f"The last complete sync ended {since}, longer than {max_age} ago.",
+            "See the reasons with: acsync status",
         )
-    console.print(table)
 
 
-def _count(count: int | None) -> str:
-    return "" if count is None else f"{count:,}"
+def sync_line(sync: LoggedSync) -> str:
+    """Return one line on how a sync went."""
+    if sync.overall_success is None:
+        return f"{sync.sync_id}: running"
+    result = "complete" if sync.overall_success else "not complete"
+    seconds = (sync.total_duration_ms or 0) / 1000
+    datasets = {
+        "contacts": (sync.contacts_success, sync.contacts_count, sync.contacts_error),
+        "deals": (sync.deals_success, sync.deals_count, sync.deals_error),
+    }
+    parts = [
+        f"{count or 0:,} {name}" if success else f"{name}: {error}"
+        for name, (success, count, error) in datasets.items()
+        if success is not None
+    ]
+    return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
 
 
-def _reason(sync: dict[str, Any]) -> str:
-    reasons = [sync["contacts_error"], sync["deals_error"]]
-    return sanitize(" ".join(dict.fromkeys(reason for reason in reasons if reason))) or "running"
+def parse_duration(text: str) -> timedelta:
+    """Read `900s`, `30m`, `2h` or `1d`; raises a usage error for anything else."""
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no duration: write 30m, 2h or 900s.")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+def _print_status(console: Console, status: SyncStatus) -> None:
+    for name in DATASETS:
+        if data := status.published.get(name):
+            console.print(f"{name}: {data.record_count:,} records, as of {data.synced_at:%F %T %Z}")
+        else:
+            console.print(f"{name}: nothing published yet")
+    if status.running:
+        console.print(f"running: {status.running.sync_id}, since {status.running.started:%F %T %Z}")
+    if status.recent:
+        console.print("The last syncs, the newest first:")
+    for sync in status.recent:
+        console.print(f"{sync.timestamp:%F %T}  {sync_line(sync)}", soft_wrap=True)

@@ -1,74 +1,83 @@
 """Run the flow in this process, and show it to the person who waits."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
 
 from rich.console import Console
 
-from acsync.cli.prefect_logging import quiet_prefect
-from acsync.cli.progress import watch_progress
+from acsync.cli.progress import show_progress
+from acsync.cli.status import sync_line
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
-from acsync.models import DatasetName, SyncResult
+from acsync.models import DatasetName, LoggedSync, SyncResult
 from acsync.settings import DatabaseSettings
+from acsync.store.database import Database, open_database, require_current_schema
+from acsync.store.status import read_recent_syncs
 from acsync.sync.report import report_lines
 
-UNTOLD = (
+NOT_TOLD = (
     "Prefect could not be told how this sync ended: its API does not answer, and the run there "
-    "stays unfinished. What it published stays. Check the server of PREFECT_API_URL.\n"
+    "stays unfinished. What was published stays. Check the server of PREFECT_API_URL.\n"
 )
 
 
 def run_sync(
     console: Console,
     settings: DatabaseSettings,
-    only: DatasetName | None = None,
-    accept_shrink: bool = False,
-    account: str | None = None,
-) -> SyncResult:
-    """Make one sync; raises LeaseHeld, or AcsyncError with the reason where it failed."""
-    quiet_prefect()
-    outcome = _run_flow(console, settings, only, accept_shrink, account)
-    for line in report_lines(outcome):
-        console.print(line, highlight=False, soft_wrap=True)
-    return outcome
-
-
-def _run_flow(
-    console: Console,
-    settings: DatabaseSettings,
     only: DatasetName | None,
     accept_shrink: bool,
     account: str | None,
-) -> SyncResult:
-    from flows.reporting import hear_outcomes, prefect_is_away  # noqa: PLC0415  # as above
-    from flows.sync_activecampaign import (  # noqa: PLC0415  # after run_sync's settings
-        TURNED_AWAY,
-        sync_activecampaign,
-    )
+) -> None:
+    """Run one sync; raises LeaseHeld, or AcsyncError with the reason where it failed."""
+    with closing(open_database(settings)) as database:
+        require_current_schema(database)
+        for line in _run_flow(console, database, (only, accept_shrink, account)):
+            console.print(line, soft_wrap=True)
 
-    with hear_outcomes() as heard, watch_progress(console, settings):
-        try:
-            state = sync_activecampaign(only, accept_shrink, account, return_state=True)
-        except Exception:
-            if not heard and not prefect_is_away():
-                raise
-            return _take_heard(heard)
+
+def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable[str]:
+    """Run the flow and return its report, by the log where Prefect could not be told the result."""
+    from flows.reporting import prefect_is_away  # noqa: PLC0415  # Prefect takes seconds to import
+    from flows.sync_activecampaign import sync_activecampaign  # noqa: PLC0415  # as above
+
+    before = {sync.sync_id for sync in read_recent_syncs(database)}
+    try:
+        with show_progress(console, database):
+            state = sync_activecampaign(*parameters, return_state=True)
+    except Exception:
+        logged = _find_ended(database, before)
+        if logged is None and not prefect_is_away():
+            raise
+        return [_logged_line(logged)]
+    return report_lines(_result_of(state))
+
+
+def _result_of(state: Any) -> SyncResult:
+    from flows.sync_activecampaign import TURNED_AWAY  # noqa: PLC0415  # as above
+
     if state.name == TURNED_AWAY:
-        raise LeaseHeld(state.message or "another sync is running")
-    outcome = state.result(raise_on_failure=False)
-    if not isinstance(outcome, SyncResult):
-        raise outcome if isinstance(outcome, AcsyncError) else AcsyncError(state.message or "")
-    return outcome
+        raise LeaseHeld(state.message or "Another sync is running.")
+    result = state.result(raise_on_failure=False)
+    if not isinstance(result, SyncResult):
+        raise result if isinstance(result, AcsyncError) else AcsyncError(state.message or "")
+    return result
 
 
-def _take_heard(heard: Sequence[SyncResult]) -> SyncResult:
-    """Give the outcome that Prefect could not be told; raises AcsyncError where there is none."""
-    if not heard:
+def _find_ended(database: Database, before: set[str]) -> LoggedSync | None:
+    """Return the newest sync that ended and was not in the log `before`."""
+    ended = (sync for sync in read_recent_syncs(database) if sync.overall_success is not None)
+    return next((sync for sync in ended if sync.sync_id not in before), None)
+
+
+def _logged_line(sync: LoggedSync | None) -> str:
+    """Return the line of a sync that Prefect knows nothing of; raises AcsyncError if it failed."""
+    if sync is None:
         raise AcsyncError(
-            "Prefect's API does not answer, so nothing was copied or the reason of a failure was "
-            "lost. Check the server of PREFECT_API_URL, and what was copied with: acsync status"
+            "Prefect's API does not answer, so the sync did not start or did not end.",
+            "Check the server of PREFECT_API_URL, and see what was copied with: acsync status",
         )
-    sys.stderr.write(UNTOLD)
-    if not heard[-1].success:
-        raise SyncFailed(" ".join(report_lines(heard[-1])))
-    return heard[-1]
+    sys.stderr.write(NOT_TOLD)
+    if not sync.overall_success:
+        raise SyncFailed(sync_line(sync))
+    return sync_line(sync)

@@ -1,1 +1,1 @@
-"""Look at everything a sync needs, and change nothing."""
+"""Check everything a sync needs, and change nothing."""

@@ -1,72 +1,160 @@
-"""Try on an account, in a few dozen calls, what a sync asks of it."""
+"""Check on an account, in about fifteen calls, what a sync asks of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from itertools import islice
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.pagination import read_listing
+from acsync.activecampaign.pagination import Walk, WalkPage, read_listing
+from acsync.activecampaign.planning import plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.errors import AccountError
-from acsync.models import DATASETS, LISTINGS, Listing
-from acsync.preflight.checks import Finding, compare_clocks, from_error
-from acsync.preflight.headers import HeaderNotes
-from acsync.preflight.rating import CHECK as RATE_LIMIT
-from acsync.preflight.rating import KEY_OWNER, try_rate
-from acsync.preflight.sampling import inspect_dataset, listed, unreadable
+from acsync.activecampaign.validation import record_id
+from acsync.errors import AccessDenied, AccountError
+from acsync.models import DATASETS, LISTINGS, Dataset, Listing, Plan, RunningSync, is_masked
+from acsync.preflight.checks import CheckResult, from_error
 from acsync.settings import Settings
 
+KEY_OWNER = "users/me"
+DOCUMENTED_RATE = 5  # https://developers.activecampaign.com/reference/rate-limits
+# Calls a second beside a running sync, which must not be refused any because of a check.
 GENTLE_RATE = 2.0
-"""Calls a second beside a running sync, which must not be refused any for our sake."""
+# The second page is asked for as all others are: by `id_greater`, or by an offset that overlaps.
+FIRST_PAGES = 2
 
 
-def inspect_account(
-    settings: Settings, learned_rate: float | None, running_sync: str | None
-) -> Iterator[Finding]:
-    """Look at the key, every collection that a sync reads, the pace and the clock.
+def check_account(
+    settings: Settings, learned_rate: float | None, running: RunningSync | None
+) -> Iterator[CheckResult]:
+    """Check the key, every collection that a sync reads, and the rate limit.
 
-    `learned_rate` and the id of a `running_sync` are what the database knows of the account.
+    `learned_rate` and `running` are what the database knows of the account's calls.
     """
-    rate = min(settings.rate_limit, GENTLE_RATE) if running_sync else settings.rate_limit
-    notes = HeaderNotes()
-    client = Client(settings.account_url, settings.api_key, RateLimiter(rate), observe=notes.note)
-    with closing(client):
-        key = _inspect_key(client, settings.account_host)
-        yield key
-        if key.standing == "problem":
+    rate = min(settings.rate_limit, GENTLE_RATE) if running else settings.rate_limit
+    key = settings.api_key.get_secret_value()
+    with closing(Client(settings.account_url, key, RateLimiter(rate))) as client:
+        try:
+            yield _check_key(client, settings.account_host)
+        except AccountError as error:
+            # All other paths would answer alike.
+            yield from_error("URL and key", error)
             return
         for listing in LISTINGS.values():
-            yield _inspect_listing(client, listing, settings.page_size)
+            yield _check_listing(client, listing, settings.page_size)
         for dataset in DATASETS.values():
-            yield from inspect_dataset(client, dataset, settings.page_size)
-        yield _leave_alone(running_sync) if running_sync else try_rate(client, notes, learned_rate)
-        if notes.ahead_seconds is not None:
-            yield compare_clocks("clock of ActiveCampaign", notes.ahead_seconds)
+            yield from _check_dataset(client, dataset, settings.page_size)
+        yield _check_rate_limit(client, settings.rate_limit, learned_rate, running)
 
 
-def _inspect_key(client: Client, host: str) -> Finding:
+def _check_key(client: Client, host: str) -> CheckResult:
     """Ask whose key it is, which needs no permission at all."""
-    check = "URL and key"
-    try:
-        user = client.get_page(KEY_OWNER, {}).rows[0]
-    except AccountError as error:
-        finding = from_error(check, error)
-        return replace(finding, seen=f"{finding.seen} Nothing else of the account was asked for.")
-    return Finding(check, "ok", f"{host} knows the key as that of {user.get('username')}.")
+    user = client.get_page(KEY_OWNER, {}).rows[0]
+    return CheckResult(
+        "URL and key", "ok", f"{host} knows the key as that of {user.get('username')}."
+    )
 
 
-def _inspect_listing(client: Client, listing: Listing, page_size: int) -> Finding:
+def _check_listing(client: Client, listing: Listing, page_size: int) -> CheckResult:
     check, what = f"/{listing.path}", listing.name.replace("_", " ")
     try:
-        return listed(check, what, len(read_listing(client, listing, page_size)))
+        return _judge_count(check, what, len(read_listing(client, listing, page_size)))
     except AccountError as error:
-        return unreadable(check, what, error)
+        return _unreadable(check, what, error)
 
 
-def _leave_alone(running_sync: str) -> Finding:
-    return Finding(
-        RATE_LIMIT,
-        "warning",
-        f"Not tried, since {running_sync} is running and needs the account's calls.",
-        "Run acsync check again when it has ended.",
+def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator[CheckResult]:
+    """Read the newest and the oldest pages as a sync does, with all its own checks."""
+    walk = Walk(client, dataset, page_size)
+    try:
+        newest = walk.read_newest()
+        plan = plan_slices(dataset, newest, page_size)
+        sample = [newest, *islice(walk.read_slice(plan.slices[0]), FIRST_PAGES)]
+    except AccountError as error:
+        yield _unreadable(f"/{dataset.path}", dataset.name, error)
+        return
+    yield _judge_pages(dataset, plan, page_size)
+    yield _judge_values(dataset, sample)
+    if "pipelines" in dataset.needs:
+        yield _judge_masked(dataset, sample)
+
+
+def _check_rate_limit(
+    client: Client, configured: float, learned: float | None, running: RunningSync | None
+) -> CheckResult:
+    """Judge by the calls that were made anyway, and by what the last sync learned."""
+    check, counts = "rate limit", client.rate_limiter.counts
+    if counts.rate_limited:
+        seen = f"{counts.rate_limited} of the {counts.calls} calls of this check were refused."
+        return CheckResult(check, "warning", seen, _slow_down(DOCUMENTED_RATE))
+    if learned is not None and learned < configured:
+        seen = f"The last sync was accepted at no more than {learned:.1f} calls a second."
+        return CheckResult(check, "warning", seen, _slow_down(learned))
+    seen = f"None of the {counts.calls} calls of this check was refused."
+    if running:
+        seen += f" They were {GENTLE_RATE:g} a second, because {running.sync_id} is running."
+    return CheckResult(check, "ok", seen)
+
+
+def _slow_down(rate: float) -> str:
+    return (
+        f"Set AC_RATE_LIMIT={round(rate, 1):g}, or find out what else uses the account's calls. "
+        "Left as it is, each sync slows down by itself."
     )
+
+
+def _unreadable(check: str, what: str, error: AccountError) -> CheckResult:
+    """Name the permission that is missing: a key that works may still not see everything."""
+    remedy = f"Let the user of AC_API_KEY see the {what}, or take the key of an admin."
+    return from_error(check, error, remedy if isinstance(error, AccessDenied) else "")
+
+
+def _judge_count(check: str, what: str, count: int) -> CheckResult:
+    """Warn where there is nothing: a key without permissions sees the same."""
+    if count:
+        return CheckResult(check, "ok", f"{count:,} {what}.")
+    remedy = f"If the account has {what}, let the user of AC_API_KEY see them."
+    return CheckResult(check, "warning", f"There are no {what}.", remedy)
+
+
+def _judge_pages(dataset: Dataset, plan: Plan, page_size: int) -> CheckResult:
+    check = f"/{dataset.path}"
+    if plan.total is None:
+        seen = "It gives no total for a sync to compare its count with."
+        return CheckResult(check, "warning", seen, "If it stays, tell ActiveCampaign's support.")
+    result = _judge_count(check, dataset.name, plan.total)
+    if plan.page_rows >= page_size or result.status != "ok":
+        return result
+    return CheckResult(
+        check,
+        "warning",
+        f"{result.seen} A page has {plan.page_rows} of the {page_size} asked for.",
+        f"Set LIMIT_PER_PAGE={plan.page_rows}: shorter pages mean more calls.",
+    )
+
+
+def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
+    """Warn where no custom field has a value: a key that may not see them gets none."""
+    check, records = f"{dataset.name}: custom fields", _count_records(sample)
+    values = len({str(value.get("id")) for page in sample for value in page.values})
+    seen = f"{values:,} values came with {records:,} sampled records (newest and oldest)."
+    if values or not records:
+        return CheckResult(check, "ok", seen)
+    remedy = "If the account uses custom fields, let the user of AC_API_KEY see them."
+    return CheckResult(check, "warning", seen, remedy)
+
+
+def _judge_masked(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
+    """Warn of masked deals: stubs without the rest of their record."""
+    check, records = f"{dataset.name}: masked", _count_records(sample)
+    masked = len({record_id(row) for page in sample for row in page.rows if is_masked(row)})
+    seen = f"{masked:,} of {records:,} sampled records (newest and oldest) are masked."
+    if not masked:
+        return CheckResult(check, "ok", seen)
+    remedy = (
+        "Give the user of AC_API_KEY access to every pipeline. Deals of a deleted pipeline stay "
+        "masked."
+    )
+    return CheckResult(check, "warning", seen, remedy)
+
+
+def _count_records(sample: Sequence[WalkPage]) -> int:
+    return len({number for page in sample for number in page.ids})

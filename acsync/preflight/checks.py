@@ -1,36 +1,24 @@
-"""Say how one thing stands that a sync needs: what was looked at, what was seen, what to do."""
+"""The result of one check: what was looked at, what was seen, what to do."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from acsync.errors import AcsyncError
 
-Standing: TypeAlias = Literal["ok", "warning", "problem"]
-"""A sync works with a warning, and fails with a problem."""
-
-TOLERATED_SECONDS = 5.0
+# A sync works with a warning, and fails with a problem.
+Status: TypeAlias = Literal["ok", "warning", "problem"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """How one thing stands; `remedy` is empty where nothing is to be done."""
+class CheckResult:
+    """The result of one check; `remedy` is empty where there is nothing to do."""
 
     check: str
-    standing: Standing
+    status: Status
     seen: str
     remedy: str = ""
 
 
-def from_error(check: str, error: AcsyncError) -> Finding:
-    """Return an error as a problem."""
-    return Finding(check, "problem", error.message, error.remedy)
-
-
-def compare_clocks(check: str, ahead_seconds: float) -> Finding:
-    """Judge how far another clock is ahead of this machine's."""
-    direction = "ahead of" if ahead_seconds > 0 else "behind"
-    seen = f"{abs(ahead_seconds):,.1f} s {direction} this machine's clock."
-    if abs(ahead_seconds) <= TOLERATED_SECONDS:
-        return Finding(check, "ok", seen)
-    remedy = "Let this machine, and the other where it is yours, set its clock by NTP."
-    return Finding(check, "warning", seen, remedy)
+def from_error(check: str, error: AcsyncError, remedy: str = "") -> CheckResult:
+    """Return an error as a problem; a `remedy` goes before the error's own."""
+    return CheckResult(check, "problem", error.message, remedy or error.remedy)

@@ -62,7 +62,8 @@ def open_database(settings: DatabaseSettings) -> Database:
 
     Connects only when first used, except to the embedded one. Raises StoreError.
     """
-    url = _read_url(settings.database_url or start_embedded(settings.data_dir))
+    given = settings.database_url
+    url = _read_url(given.get_secret_value() if given else start_embedded(settings.data_dir))
     engine = create_engine(
         url,
         connect_args={key: value for key, value in CONNECT.items() if key not in url.query},
@@ -72,8 +73,8 @@ def open_database(settings: DatabaseSettings) -> Database:
         isolation_level="READ COMMITTED",
         hide_parameters=True,
     )
-    engine = engine.execution_options(schema_translate_map={None: settings.schema})
-    return Database(engine, settings.schema)
+    engine = engine.execution_options(schema_translate_map={None: settings.schema_name})
+    return Database(engine, settings.schema_name)
 
 
 def require_current_schema(database: Database) -> None:

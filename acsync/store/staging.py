@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from acsync.models import DATASETS, DatasetName, EnrichedRecord, Interval, Sync
+from acsync.models import DatasetName, EnrichedRecord, Interval, Sync
 from acsync.store.database import Database
 from acsync.store.lease import require_lease
 from acsync.store.sql import copy_rows, run
@@ -86,18 +86,6 @@ def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int
     with database.begin() as connection:
         rows = run(connection, sql, name, sync_no=sync.number)
         return {row.slice_no: Interval(row.covered_from, row.covered_through) for row in rows}
-
-
-def read_progress(database: Database, sync: Sync) -> dict[DatasetName, int]:
-    """Return the records staged so far; those read by two slices count twice."""
-    sql = """
-        select coalesce(sum(records), 0)::int from {schema}.ac_staged_slices
-        where sync_no = :sync_no and data_type = :data_type
-    """
-    with database.begin() as connection:
-        return {
-            name: run(connection, sql, name, sync_no=sync.number).scalar_one() for name in DATASETS
-        }
 
 
 def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:

@@ -61,7 +61,7 @@ def open_sync(
         require_current_schema(database)
         limiter = RateLimiter(settings.rate_limit, read_learned_rate(database))
         # Closed first: threads that go on after a SIGTERM then get an error instead of a page.
-        client = Client(settings.account_url, settings.api_key, limiter)
+        client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
         stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
         stack.enter_context(keep_lease(database, sync))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from acsync.cli.verify import compare
+from acsync.cli.comparison import compare
 from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError
 from acsync.models import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions

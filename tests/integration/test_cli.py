@@ -5,8 +5,8 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -18,9 +18,8 @@ from acsync.store.embedded import stop_embedded
 from acsync.store.lease import keep_lease, start_sync
 from tests.conftest import Sync
 from tests.support import transport_faults
+from tests.support.commands import ACSYNC
 from tests.support.prefect_server import free_port
-
-ACSYNC = [sys.executable, "-c", "from acsync.cli import main; main()"]
 
 
 def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -120,6 +119,13 @@ def test_wrong_usage_and_settings_are_exit_status_two(
     assert "Traceback" not in done.stderr
     for word in said:
         assert word in done.stderr
+
+
+def test_the_version_is_shown() -> None:
+    """The first question of every report."""
+    done = acsync("--version")
+
+    assert (done.returncode, done.stdout) == (0, f"acsync {version('acsync')}\n")
 
 
 def test_a_database_that_is_not_there_is_told_without_its_password() -> None:

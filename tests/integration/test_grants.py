@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from acsync.errors import StoreError
-from acsync.settings import DatabaseSettings
+from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database
 from acsync.store.status import read_status
 from tests.conftest import Sync
@@ -50,8 +50,7 @@ def url_of(database: Database, role: str) -> str:
 
 
 def opened(database: Database, role: str) -> "closing[Database]":
-    settings = DatabaseSettings(url_of(database, role), "public", Path())
-    return closing(open_database(settings))
+    return closing(open_database(read_database_settings(POSTGRES_URL=url_of(database, role))))
 
 
 def denied(database: Database, sql: str) -> bool:
@@ -75,7 +74,7 @@ def test_a_sync_runs_with_the_grants_of_the_readme(
     assert last_log(granted)["overall_success"] is True
     assert acsync("status", "--max-age", "30m").returncode == 0
     with opened(granted, "acsync_sync") as database:
-        assert read_status(database)["latestData"]["contacts"]["recordCount"] == 700
+        assert read_status(database).published["contacts"].record_count == 700
 
 
 def test_the_role_of_the_syncs_changes_no_tables(granted: Database) -> None:

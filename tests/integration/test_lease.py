@@ -11,13 +11,12 @@ import pytest
 
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
 from acsync.models import CallCounts, Changes, DatasetName, DatasetResult, Sync
-from acsync.settings import DatabaseSettings
-from acsync.store.database import Database, open_database
+from acsync.store.database import Database
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.snapshot import published_ids
 from acsync.store.staging import read_coverage, stage_slice
-from acsync.store.status import read_last_success, read_status
+from acsync.store.status import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
 from tests.conftest import Postgres
 from tests.support.processes import wait_for
@@ -220,7 +219,7 @@ def test_a_half_failed_sync_is_logged_as_failed(database: Database) -> None:
         "deals_added, deals_duration_ms, api_calls, retries, rate_limited, flow_run_id, "
         "finished_at >= timestamp, total_duration_ms < 60000 from ac_sync_logs",
     ) == [(1, 2, 3, 1500, None, 700, 40, 3, 2, "run-1", True, True)]
-    assert read_last_success(database) is None
+    assert read_status(database).last_success is None
 
 
 def test_the_log_of_an_abandoned_sync_stays_as_its_successor_wrote_it(database: Database) -> None:
@@ -237,7 +236,7 @@ def test_the_log_of_an_abandoned_sync_stays_as_its_successor_wrote_it(database: 
 
 def test_the_status_of_a_new_database_is_nothing_yet(database: Database) -> None:
     """The dashboard is opened before the first sync."""
-    assert read_status(database) == {
+    assert read_status(database).as_json() == {
         "currentStatus": None,
         "running": None,
         "recentSyncs": [],
@@ -259,7 +258,7 @@ def test_the_status_tells_what_is_published_and_what_runs(database: Database) ->
     running = start_sync(database, "a test", None)
     record_plan(database, running, "contacts", 3)
     stage_slice(database, running, "contacts", cut(database, "contacts", people(1)))
-    status = json.loads(json.dumps(read_status(database)))
+    status = json.loads(json.dumps(read_status(database).as_json()))
 
     ((synced_at, started),) = fetch(
         database, "select synced_at, timestamp from ac_published join ac_sync_logs on id = sync_no"
@@ -305,7 +304,7 @@ def test_the_status_tells_what_is_published_and_what_runs(database: Database) ->
             "deals": None,
         },
     }
-    assert isinstance(read_last_success(database), datetime)
+    assert isinstance(read_status(database).last_success, datetime)
 
 
 def test_a_dead_sync_is_not_shown_as_running(database: Database) -> None:
@@ -313,7 +312,7 @@ def test_a_dead_sync_is_not_shown_as_running(database: Database) -> None:
     start_sync(database, "a test", None)
     fetch(database, EXPIRE)
 
-    assert read_status(database)["running"] is None
+    assert read_running(database) is None
 
 
 def test_statistics_look_back_seven_days(database: Database) -> None:
@@ -337,10 +336,7 @@ def test_statistics_look_back_seven_days(database: Database) -> None:
 
 def test_an_unreachable_database_is_one_paragraph(postgres: Postgres) -> None:
     """The message names the place and what to look at."""
-    settings = DatabaseSettings(
-        "postgresql+psycopg2://me@127.0.0.1:1/none", "public", postgres.data_dir
-    )
-    database = open_database(settings)
+    database = postgres.open("postgresql://me@127.0.0.1:1/none")
 
     with pytest.raises(StoreError, match=r"127\.0\.0\.1/none cannot be reached: .*POSTGRES_URL"):
         start_sync(database, "a test", None)

@@ -13,8 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 import migrations
-from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.settings import DatabaseSettings
+from acsync.errors import AcsyncError, SchemaOutdated, SchemaTooNew
+from acsync.settings import read_database_settings
 from acsync.store.database import (
     SCHEMA_REVISION,
     Database,
@@ -180,11 +180,11 @@ def test_newer_tables_are_not_migrated(database: Database) -> None:
         "postgresql+psycopg2://me:s3cret@127.0.0.1:many/none",
     ],
 )
-def test_no_error_holds_the_password(url: str, tmp_path: Path) -> None:
+def test_no_error_holds_the_password(url: str) -> None:
     """Errors go to logs, artifacts and chats."""
     with (
-        pytest.raises(StoreError) as caught,
-        closing(open_database(DatabaseSettings(url, "public", tmp_path))) as database,
+        pytest.raises(AcsyncError) as caught,
+        closing(open_database(read_database_settings(POSTGRES_URL=url))) as database,
         database.begin(),
     ):
         pass

@@ -179,7 +179,7 @@ def test_a_password_that_was_not_quoted_is_refused_or_used_but_never_shown(lette
     url = f"postgresql://me:12{letter}s3cr3t@127.0.0.1:{free_port()}/nowhere"
 
     with pytest.raises(AcsyncError) as refusal:
-        require_current_schema(open_database(read_database_settings({"POSTGRES_URL": url})))
+        require_current_schema(open_database(read_database_settings(POSTGRES_URL=url)))
 
     assert "s3cr3t" not in str(refusal.value)
 
@@ -188,7 +188,7 @@ def test_a_password_that_was_not_quoted_is_refused_or_used_but_never_shown(lette
 def test_a_misread_url_is_refused_before_anything_is_called() -> None:
     """The message names the variable and the remedy, not the value."""
     with pytest.raises(SettingsError) as refusal:
-        read_database_settings({"POSTGRES_URL": "postgresql://me:12/34@host/db"})
+        read_database_settings(POSTGRES_URL="postgresql://me:12/34@host/db")
 
     assert "POSTGRES_URL" in str(refusal.value)
     assert "%2F" in str(refusal.value)

@@ -131,16 +131,26 @@ def state_of(api: httpx.Client, run: str) -> str:
 @pytest.mark.usefixtures("accounts")
 def test_what_is_wrong_in_a_block_is_named_by_its_field() -> None:
     """Who fills in a form in a browser knows nothing of our variables."""
-    broken = ActiveCampaignAccount(url="ftp://a.example", key=SecretStr("two words"))
+    broken = ActiveCampaignAccount(
+        url="ftp://a.example", key=SecretStr("two words"), database_schema="No Schema"
+    )
     broken.save("broken")
 
-    done = commands.wait(commands.start("sync", "--account", "broken"))
+    done, *others = [
+        commands.wait(commands.start(command, "--account", "broken"))
+        for command in ("sync", "migrate", "status")
+    ]
     Block.delete("activecampaign-account/broken")
 
     assert done.returncode == 2
     assert "url of the block broken is not an account's URL" in done.stderr
     assert "key of the block broken holds blanks" in done.stderr
     assert "two words" not in done.stderr
+    assert [other.returncode for other in others] == [2, 2]
+    for other in others:
+        assert other.stderr.startswith(
+            "acsync cannot start: database_schema of the block broken is not a schema name"
+        )
 
 
 @pytest.mark.usefixtures("accounts")

@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
 from sqlalchemy import text
 
 import migrations
-from acsync.cli.verify import compare
+from acsync.cli.comparison import compare
 from acsync.models import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-ACSYNC = [sys.executable, "-c", "from acsync.cli import main; main()"]
+ACSYNC = [sys.executable, "-m", "acsync"]
 TIMEOUT_SECONDS = 120
 
 

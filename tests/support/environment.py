@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from acsync.cli.simulated import point_at_simulated
+from acsync.cli.up.environment import simulated_environment
 from acsync.store.embedded import stop_embedded
 from tests.support.prefect_server import QUIET, prefect_server
 
@@ -15,8 +15,10 @@ from tests.support.prefect_server import QUIET, prefect_server
 def own_environment(account_url: str, api_key: str, calls_per_second: float) -> Iterator[None]:
     """Set this process's environment, and that of what it starts, until the block ends."""
     with TemporaryDirectory(prefix="acsync-") as folder:
-        point_at_simulated(account_url, api_key, calls_per_second, Path(folder))
+        own = simulated_environment(account_url, api_key, calls_per_second, Path(folder))
+        os.environ.clear()
         os.environ.update(
+            own,
             PREFECT_HOME=f"{folder}/prefect",
             PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL",
             **QUIET,

@@ -1,58 +1,81 @@
-"""The environment is read once, and all its problems are told at once."""
+"""The environment is read once, and all its problems are reported at once."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+from pydantic import SecretStr
 
 from acsync.errors import SettingsError
-from acsync.settings import DatabaseSettings, Settings, read_database_settings, read_settings
+from acsync.settings import Settings, read_alert_url, read_database_settings, read_settings
+
+Read: TypeAlias = Callable[..., Settings]
 
 ACCOUNT = {"AC_API_URL": "https://acme.api-us1.com", "AC_API_KEY": "k3y"}
 
 
-def test_two_variables_are_enough() -> None:
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Read:
+    """Read the settings from an account's variables and these alone."""
+
+    def read(**variables: str) -> Settings:
+        for name in os.environ:
+            monkeypatch.delenv(name)
+        for name, value in {**ACCOUNT, **variables}.items():
+            monkeypatch.setenv(name, value)
+        return read_settings()
+
+    return read
+
+
+def test_two_variables_are_enough(read: Read) -> None:
     """Every default of the contract, in one place."""
-    settings = read_settings({**ACCOUNT, "ACSYNC_DATA_DIR": "data"})
+    settings = read(ACSYNC_DATA_DIR="data")
 
-    assert settings == Settings(
-        account_url="https://acme.api-us1.com/api/3",
-        api_key="k3y",
-        database=DatabaseSettings(None, "public", Path("data")),
-        cron_secret=None,
-        rate_limit=10.0,
-        page_size=100,
-        keep_syncs=5,
-        max_shrink=0.2,
-        alert_url=None,
-    )
-
-
-def test_all_problems_are_told_at_once_with_their_names_and_remedies() -> None:
-    """Who mends one variable at a time starts the program six times."""
-    environment = {
-        "AC_API_URL": "ftp://acme",
-        "POSTGRES_URL": "mysql://user:pa55word@host/db",
-        "ACSYNC_SCHEMA": "Drop Table",
-        "AC_RATE_LIMIT": "fast",
-        "LIMIT_PER_PAGE": "1",
-        "ACSYNC_KEEP_SYNCS": "0",
-        "ACSYNC_MAX_SHRINK": "nan",
+    assert settings.model_dump() == {
+        "account_url": "https://acme.api-us1.com/api/3",
+        "api_key": SecretStr("k3y"),
+        "database_url": None,
+        "schema_name": "public",
+        "data_dir": Path("data"),
+        "cron_secret": None,
+        "rate_limit": 10.0,
+        "page_size": 100,
+        "keep_syncs": 5,
+        "max_shrink": 0.2,
+        "alert_url": None,
     }
 
+
+def test_all_problems_are_reported_at_once_with_their_names_and_remedies(read: Read) -> None:
+    """Who corrects one variable at a time starts the program seven times."""
     with pytest.raises(SettingsError) as caught:
-        read_settings(environment)
+        read(
+            AC_API_URL="ftp://acme",
+            AC_API_KEY="",
+            POSTGRES_URL="mysql://user:pa55word@host/db",
+            ACSYNC_SCHEMA="Drop Table",
+            AC_RATE_LIMIT="fast",
+            LIMIT_PER_PAGE="1",
+            ACSYNC_KEEP_SYNCS="0",
+            ACSYNC_MAX_SHRINK="nan",
+        )
 
     assert [problem.name for problem in caught.value.problems] == [
-        "AC_API_URL",
-        "AC_API_KEY",
         "POSTGRES_URL",
         "ACSYNC_SCHEMA",
+        "AC_API_URL",
+        "AC_API_KEY",
         "AC_RATE_LIMIT",
         "LIMIT_PER_PAGE",
         "ACSYNC_KEEP_SYNCS",
         "ACSYNC_MAX_SHRINK",
     ]
-    assert "pa55word" not in str(caught.value)
+    assert "AC_RATE_LIMIT is 'fast': it should be a valid number" in str(caught.value)
+    assert "AC_API_KEY is not set: copy it from Settings, Developer" in str(caught.value)
+    assert "pa55word" not in f"{caught.value} {caught.value!r}"
 
 
 @pytest.mark.parametrize(
@@ -67,11 +90,9 @@ def test_all_problems_are_told_at_once_with_their_names_and_remedies() -> None:
         "  https://acme.api-us1.com  ",
     ],
 )
-def test_the_account_url_is_taken_in_every_form_people_paste(text: str) -> None:
+def test_the_account_url_is_taken_in_every_form_people_paste(read: Read, text: str) -> None:
     """ActiveCampaign shows it without a path; its documentation with one."""
-    assert read_settings({**ACCOUNT, "AC_API_URL": text}).account_url == (
-        "https://acme.api-us1.com/api/3"
-    )
+    assert read(AC_API_URL=text).account_url == "https://acme.api-us1.com/api/3"
 
 
 @pytest.mark.parametrize(
@@ -85,57 +106,69 @@ def test_the_account_url_is_taken_in_every_form_people_paste(text: str) -> None:
         "https://",
     ],
 )
-def test_a_url_that_could_leak_the_key_or_is_none_is_refused(text: str) -> None:
+def test_a_url_that_could_leak_the_key_or_is_none_is_refused(read: Read, text: str) -> None:
     """Plain http to a host beyond this machine would send the key in the open."""
     with pytest.raises(SettingsError, match="AC_API_URL"):
-        read_settings({**ACCOUNT, "AC_API_URL": text})
+        read(AC_API_URL=text)
 
 
-def test_plain_http_is_allowed_to_this_machine_only() -> None:
+def test_plain_http_is_allowed_to_this_machine_only(read: Read) -> None:
     """The simulated account is served there."""
-    settings = read_settings({**ACCOUNT, "AC_API_URL": "http://127.0.0.1:8765/"})
+    settings = read(AC_API_URL="http://127.0.0.1:8765/")
 
     assert settings.account_url == "http://127.0.0.1:8765/api/3"
     assert settings.account_host == "127.0.0.1:8765"
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_both_postgres_schemes_work_and_the_query_string_stays(scheme: str) -> None:
+def test_both_postgres_schemes_work_and_the_query_string_stays(read: Read, scheme: str) -> None:
     """SQLAlchemy knows only one of them, and from 2.1 reads it as another driver."""
     url = f"{scheme}://u:p%40ss@db.example:6543/app?sslmode=require"
 
-    settings = read_database_settings({"POSTGRES_URL": url})
-
-    assert settings.database_url == (
+    assert read(POSTGRES_URL=url).database_url == SecretStr(
         "postgresql+psycopg2://u:p%40ss@db.example:6543/app?sslmode=require"
     )
 
 
-def test_an_empty_value_counts_as_unset() -> None:
+def test_an_empty_value_counts_as_unset(read: Read) -> None:
     """Compose files and CI systems pass empty strings for what is not set."""
-    environment = {
-        **ACCOUNT,
-        "POSTGRES_URL": "",
-        "DATABASE_URL": "postgres://h/d",
-        "CRON_SECRET": " ",
-    }
+    settings = read(POSTGRES_URL="", DATABASE_URL="postgres://h/d", CRON_SECRET=" ")
 
-    settings = read_settings(environment)
-
-    assert settings.database.database_url == "postgresql+psycopg2://h/d"
+    assert settings.database_url == SecretStr("postgresql+psycopg2://h/d")
     assert settings.cron_secret is None
 
 
-def test_no_secret_shows_in_a_repr() -> None:
-    """Frozen objects end up in tracebacks and logs."""
-    environment = {
-        **ACCOUNT,
-        "POSTGRES_URL": "postgres://u:pa55word@h/d",
-        "CRON_SECRET": "cr0n",
-        "ACSYNC_ALERT_URL": "https://hooks.example/t0ken",
-    }
+def test_a_problem_names_the_variable_that_was_read(read: Read) -> None:
+    """DATABASE_URL is read where POSTGRES_URL is unset."""
+    with pytest.raises(SettingsError, match="DATABASE_URL is not a Postgres URL"):
+        read(DATABASE_URL="mysql://h/d")
 
-    shown = repr(read_settings(environment))
+
+def test_given_values_come_before_the_environment(read: Read) -> None:
+    """A block's values; also None, which is the embedded Postgres."""
+    read(POSTGRES_URL="postgres://h/d", DATABASE_URL="postgres://h/d", ACSYNC_SCHEMA="other")
+
+    settings = read_database_settings(POSTGRES_URL=None, ACSYNC_SCHEMA="acme")
+
+    assert (settings.database_url, settings.schema_name) == (None, "acme")
+
+
+def test_a_command_without_the_api_reads_nothing_of_it(read: Read) -> None:
+    """`acsync status` runs where no key is known."""
+    with pytest.raises(SettingsError):
+        read(AC_API_KEY="", AC_RATE_LIMIT="fast", ACSYNC_ALERT_URL="https://hooks.example")
+
+    assert read_database_settings().schema_name == "public"
+    assert read_alert_url() == "https://hooks.example"
+
+
+def test_no_secret_shows_in_a_repr(read: Read) -> None:
+    """Frozen objects end up in tracebacks and logs."""
+    settings = read(
+        POSTGRES_URL="postgres://u:pa55word@h/d",
+        CRON_SECRET="cr0n",
+        ACSYNC_ALERT_URL="https://hooks.example/t0ken",
+    )
 
     for secret in ("k3y", "pa55word", "cr0n", "t0ken"):
-        assert secret not in shown
+        assert secret not in f"{settings!r} {settings} {settings.database!r}"

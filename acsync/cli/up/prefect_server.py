@@ -1,64 +1,68 @@
 """Set up the Prefect API that `acsync up` uses: the deployment, and a first run if one is due."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_HOME,
     PREFECT_UI_URL,
     temporary_settings,
 )
 from prefect.utilities.urls import url_for
 
-from acsync.cli.children import Children
+from acsync.cli.up.processes import Processes
 from acsync.errors import AcsyncError
 from acsync.settings import read_alert_url
 from acsync.store.database import Database
-from acsync.store.status import read_last_success
+from acsync.store.status import read_status
 from flows.deployment import INTERVAL, WORK_POOL, deploy, make_deployment
 
-__all__ = ["WORK_POOL", "deploy_here", "start_due_run", "wait_for_api", "where_to_look"]
+__all__ = ["WORK_POOL", "deploy_here", "start_due_run", "use_api", "wait_for_api", "where_to_look"]
 
 START_SECONDS = 120
 LOOK_SECONDS = 0.3
 
 
-def wait_for_api(children: Children) -> None:
-    """Wait until the API answers; raises AcsyncError where it never does, or a child ends."""
+@contextmanager
+def use_api(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let this process use the API that its children use."""
+    settings: dict[Any, Any] = {PREFECT_API_URL: environment["PREFECT_API_URL"]}
+    if home := environment.get("PREFECT_HOME"):
+        settings[PREFECT_HOME] = Path(home)
+    with temporary_settings(settings):
+        yield
+
+
+def wait_for_api(processes: Processes) -> None:
+    """Wait until the API answers; raises AcsyncError where it never does, or a process ends."""
     until = time.monotonic() + START_SECONDS
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(sync_client=True) as client,
     ):
         while client.api_healthcheck() is not None:
-            children.require_alive()
+            processes.require_alive()
             if time.monotonic() > until:
                 raise AcsyncError(
-                    f"No Prefect API answers at {PREFECT_API_URL.value()} after {START_SECONDS} s. "
-                    "Check PREFECT_API_URL, or unset it to have a server started."
+                    f"No Prefect API answers at {PREFECT_API_URL.value()} after {START_SECONDS} s.",
+                    "Check PREFECT_API_URL, or unset it to have a server started.",
                 )
             time.sleep(LOOK_SECONDS)
 
 
 def deploy_here() -> UUID:
-    """Deploy as `acsync deploy` does, and give the deployment's id."""
-    for _ in deploy(None, read_alert_url()):
-        pass
+    """Deploy as `acsync deploy` does, and return the deployment's id."""
+    list(deploy(None, read_alert_url()))
     with get_client(sync_client=True) as client:
         return client.read_deployment_by_name(make_deployment(None).full_name).id
-
-
-def where_to_look(deployment_id: UUID) -> Iterator[str]:
-    """Say where the UI is, and how to start a sync by hand."""
-    api = PREFECT_API_URL.value()
-    name = make_deployment(None).full_name
-    yield f"Prefect:    {PREFECT_UI_URL.value()}"
-    yield f"Deployment: {url_for('deployment', obj_id=deployment_id)}"
-    yield f"Sync now:   PREFECT_API_URL={api} prefect deployment run '{name}'"
 
 
 def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> None:
@@ -66,10 +70,19 @@ def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> N
 
     A simulated account always gets one: it may have another size than the last time.
     """
-    last = read_last_success(database)
+    last = read_status(database).last_success
     if not simulated and last is not None and datetime.now(UTC) - last < INTERVAL:
         return
     with get_client(sync_client=True) as client:
         client.create_flow_run_from_deployment(
             deployment_id, parameters={"accept_shrink": simulated}
         )
+
+
+def where_to_look(deployment_id: UUID) -> Iterator[str]:
+    """Return lines on where the UI is, and how to start a sync by hand."""
+    api = PREFECT_API_URL.value()
+    name = make_deployment(None).full_name
+    yield f"Prefect:    {PREFECT_UI_URL.value()}"
+    yield f"Deployment: {url_for('deployment', obj_id=deployment_id)}"
+    yield f"Sync now:   PREFECT_API_URL={api} prefect deployment run '{name}'"

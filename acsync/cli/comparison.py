@@ -16,7 +16,7 @@ BATCH = 1_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """How one dataset compares with the truth; `differing` names up to ten ids."""
+    """How one dataset compares with the account; `differing` names up to ten ids."""
 
     records: int
     missing: int
@@ -25,17 +25,17 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
-        """Tell whether the copy is the account."""
+        """Tell whether the copy equals the account."""
         return not (self.missing or self.invented or self.differing)
 
 
 def compare(database: Database, account: Account) -> dict[DatasetName, Comparison]:
-    """Compare both datasets; the truth is the simulator's own, made without acsync.enrich."""
+    """Compare both datasets with what the simulator expects, which it makes without enrich."""
     return {name: _compare_dataset(database, account, name) for name in DATASETS}
 
 
 def _compare_dataset(database: Database, account: Account, name: DatasetName) -> Comparison:
-    truth, published = account.ids(name), published_ids(database, name)
+    expected, published = account.ids(name), published_ids(database, name)
     differing: list[int] = []
     for start in range(0, len(published), BATCH):
         ids = published[start : start + BATCH]
@@ -45,8 +45,8 @@ def _compare_dataset(database: Database, account: Account, name: DatasetName) ->
         ]
     return Comparison(
         len(published),
-        len(set(truth) - set(published)),
-        len(set(published) - set(truth)) + len(published) - len(set(published)),
+        len(set(expected) - set(published)),
+        len(set(published) - set(expected)) + len(published) - len(set(published)),
         tuple(differing[:10]),
     )
 

@@ -1,0 +1,1 @@
+"""Run everything on this machine in one foreground command: `acsync up`."""

@@ -1,0 +1,107 @@
+"""Read what a Postgres is and what its role may do there, in read-only transactions."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from acsync.errors import StoreError
+from acsync.settings import DatabaseSettings
+from acsync.store.database import Database, open_database, place_of
+from acsync.store.embedded import has_embedded
+from acsync.store.sql import run
+
+# What the README grants to the role of the syncs, on each of the tables.
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+
+# All tables but Alembic's own; a test compares them with the schema.
+TABLES = (
+    "ac_contact_versions",
+    "ac_deal_versions",
+    "ac_lease",
+    "ac_published",
+    "ac_staged_plans",
+    "ac_staged_records",
+    "ac_staged_slices",
+    "ac_sync_logs",
+)
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """Which server answers and how; `takes_writes` is False for a standby."""
+
+    version: str
+    place: str
+    uses_tls: bool
+    takes_writes: bool
+
+
+@dataclass(frozen=True)
+class SchemaAccess:
+    """What the role may do; `usage` is None where the schema does not exist."""
+
+    role: str
+    usage: bool | None
+    create: bool
+
+
+@contextmanager
+def open_read_only(settings: DatabaseSettings) -> Iterator[Database]:
+    """Open the database so that Postgres itself refuses to write; make no embedded one."""
+    if settings.database_url is None and not has_embedded(settings.data_dir):
+        raise StoreError(
+            "POSTGRES_URL is not set, and there is no embedded Postgres in "
+            f"{settings.data_dir} yet.",
+            "Run: acsync migrate",
+        )
+    with closing(open_database(settings)) as database:
+        engine = database.engine.execution_options(postgresql_readonly=True)
+        yield replace(database, engine=engine)
+
+
+def read_server(database: Database) -> ServerState:
+    """Connect, and read the server's version and whether it takes writes."""
+    sql = """
+        select current_setting('server_version'), not (
+            pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean
+        )
+    """
+    with database.begin() as connection:
+        version, takes_writes = run(connection, sql).one()
+        driver: Any = connection.connection.driver_connection
+        uses_tls = bool(driver.info.ssl_in_use)
+    return ServerState(version, place_of(database.engine.url), uses_tls, takes_writes)
+
+
+def read_access(database: Database) -> SchemaAccess:
+    """Read what the role may do in the schema, or where to make it."""
+    # By its oid: a privilege of a schema that does not exist is an error when asked by name.
+    sql = """
+        select current_user as role, has_schema_privilege(found.oid, 'USAGE') as usage,
+               coalesce(has_schema_privilege(found.oid, 'CREATE'),
+                        has_database_privilege(current_database(), 'CREATE')) as create
+        from (select) as nothing left join pg_namespace as found on found.nspname = :wanted
+    """
+    with database.begin() as connection:
+        return SchemaAccess(*run(connection, sql, wanted=database.schema).one())
+
+
+def read_missing_rights(database: Database) -> list[str]:
+    """Return what the role lacks, as `insert, update on ac_lease`."""
+    sql = """
+        select format('%s on %s', string_agg(lower(wanted), ', ' order by wanted), name)
+        from unnest(cast(:tables as text[])) as name
+        cross join unnest(cast(:rights as text[])) as wanted
+        left join pg_class as found
+            on found.relname = name and found.relnamespace = to_regnamespace(:schema)
+        where has_table_privilege(found.oid, wanted) is not true
+        group by name order by name
+    """
+    values: dict[str, Any] = {
+        "tables": list(TABLES),
+        "rights": list(RIGHTS),
+        "schema": database.schema,
+    }
+    with database.begin() as connection:
+        return list(run(connection, sql, **values).scalars())

@@ -16,7 +16,9 @@ def require_no_shrink(context: SyncContext, name: DatasetName, staged: StagedCou
     """
     if context.accept_shrink:
         return
-    _require_small(context, name, Loss(staged.vanished, staged.published), "are gone")
+    _require_small(
+        context, name, Loss(staged.vanished, staged.published), "are gone from the account"
+    )
     fields, sight = count_losses(context.database, context.sync, name)
     if fields.lost >= MIN_SUSPICIOUS:
         _require_small(context, name, fields, "with custom fields have none any more")

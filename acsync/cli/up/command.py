@@ -74,7 +74,7 @@ def _how_to_query(settings: DatabaseSettings) -> str:
 
 
 def _uses_running_postgres(settings: DatabaseSettings) -> bool:
-    """Tell whether the embedded Postgres is used and runs: one that ran before us stays."""
+    """Return whether the embedded Postgres is used and runs: one that ran before us stays."""
     return settings.database_url is None and is_running(settings.data_dir)
 
 

@@ -1,4 +1,4 @@
-"""Look whether Prefect starts syncs on schedule and tells people when one fails.
+"""Check whether Prefect starts syncs on schedule and alerts people when one fails.
 
 A sync that a person starts needs none of it: what is missing is a warning.
 """
@@ -17,24 +17,23 @@ from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATI
 from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
 
+# Prefect's own timeouts and retries would wait for minutes where a host drops all packets.
 TIMEOUT_SECONDS = 15.0
-"""With Prefect's own patience, a host that drops all packets would hold a check for minutes."""
 
-API = "Prefect API"
 DEPLOY = "Run: acsync deploy"
-START_WORKER = f"Run: python -m flows.worker --pool {WORK_POOL}"
 
 
 def check_prefect(account: str | None) -> Iterator[CheckResult]:
-    """Look at the API in use and what `acsync deploy` sets up there; start no server for it."""
-    url = PREFECT_API_URL.value()
+    """Check the API in use and what `acsync deploy` sets up there; start no server for it."""
+    check, url = "Prefect API", PREFECT_API_URL.value()
     if not url:
         yield CheckResult(
-            API,
+            check,
             "warning",
             "PREFECT_API_URL is not set: each command starts a server for itself, and nothing "
             "runs on schedule.",
-            f"Start one with prefect server start, set PREFECT_API_URL to it, and {DEPLOY.lower()}",
+            "Start one with prefect server start, set PREFECT_API_URL to it, and run: acsync "
+            "deploy",
         )
         return
     host = urlsplit(url).hostname
@@ -44,11 +43,10 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
     ):
         if failure := client.api_healthcheck():
             seen = f"{host} did not answer as a Prefect API ({type(failure).__name__})."
-            yield CheckResult(
-                API, "problem", seen, "Check PREFECT_API_URL, and that its server runs."
-            )
+            remedy = "Check PREFECT_API_URL, and that its server runs."
+            yield CheckResult(check, "problem", seen, remedy)
             return
-        yield CheckResult(API, "ok", f"{_version(client)} at {host}.")
+        yield CheckResult(check, "ok", f"{_read_version(client)} at {host}.")
         yield _check_deployment(client, make_deployment(account).full_name)
         yield _check_worker(client)
         for name in (FAILED_AUTOMATION, STALE_AUTOMATION, LOST_AUTOMATION):
@@ -56,7 +54,7 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
         yield _check_alerts(client)
 
 
-def _version(client: SyncPrefectClient) -> str:
+def _read_version(client: SyncPrefectClient) -> str:
     cloud = client.server_type == ServerType.CLOUD
     return "Prefect Cloud" if cloud else f"Prefect {client.api_version()}"
 
@@ -66,12 +64,12 @@ def _check_deployment(client: SyncPrefectClient, name: str) -> CheckResult:
     try:
         deployment = client.read_deployment_by_name(name)
     except ObjectNotFound:
-        return CheckResult(check, "warning", f"{name} is not there: no sync is scheduled.", DEPLOY)
+        return CheckResult(
+            check, "warning", f"{name} does not exist: no sync is scheduled.", DEPLOY
+        )
     if deployment.paused or not any(schedule.active for schedule in deployment.schedules):
         seen = f"{name} is paused or has no active schedule."
-        return CheckResult(
-            check, "warning", seen, "Switch it on in Prefect's UI, under Deployments."
-        )
+        return CheckResult(check, "warning", seen, "Resume it in Prefect's UI, under Deployments.")
     return CheckResult(check, "ok", f"{name} is scheduled.")
 
 
@@ -88,8 +86,9 @@ def _check_worker(client: SyncPrefectClient) -> CheckResult:
     online = [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]
     if not online:
         seen = f"No worker of the pool {WORK_POOL} is online: scheduled syncs wait."
-        return CheckResult(check, "warning", seen, START_WORKER)
-    return CheckResult(check, "ok", f"{', '.join(online)} of the pool {WORK_POOL}.")
+        remedy = f"Run: python -m flows.worker --pool {WORK_POOL}"
+        return CheckResult(check, "warning", seen, remedy)
+    return CheckResult(check, "ok", f"{', '.join(online)} of the pool {WORK_POOL} is online.")
 
 
 def _check_automation(client: SyncPrefectClient, name: str) -> CheckResult:
@@ -106,6 +105,6 @@ def _check_alerts(client: SyncPrefectClient) -> CheckResult:
     check = "alerts"
     types = [block.block_type.name for block in find_alert_blocks(client) if block.block_type]
     if not types:
-        seen = f"There is no notification block {ALERT_BLOCK}: nobody is told of a failure."
-        return CheckResult(check, "warning", seen, f"Set ACSYNC_ALERT_URL, and {DEPLOY.lower()}")
+        seen = f"There is no notification block {ALERT_BLOCK}: failures alert nobody."
+        return CheckResult(check, "warning", seen, "Set ACSYNC_ALERT_URL, and run: acsync deploy")
     return CheckResult(check, "ok", f"They go through {ALERT_BLOCK} ({', '.join(types)}).")

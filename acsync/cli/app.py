@@ -25,7 +25,17 @@ from acsync.settings import (
 )
 from acsync.store.database import open_database
 
-FAILED, USAGE, ALREADY_RUNNING = 1, 2, 3
+FAILED = 1
+EXIT_STATUS: dict[type[AcsyncError], int] = {SettingsError: 2, LeaseHeld: 3}
+
+# Keeps Prefect's own lines out of what commands print, unless the user has set these. They are
+# read when Prefect is first imported: no module of a command imports it at its top.
+QUIET_PREFECT = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
 
 app = typer.Typer(
     name="acsync",
@@ -59,7 +69,10 @@ def every_command(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    quiet_prefect()
+    for name, value in QUIET_PREFECT.items():
+        os.environ.setdefault(name, value)
+    # Where its server is away, Prefect writes each failure to log past its loggers.
+    logging.raiseExceptions = False
 
 
 @app.command()
@@ -202,28 +215,18 @@ def settings_of(account: str | None) -> Settings:
     """Read all settings; raises SettingsError naming variables, or the fields of the block."""
     if account is None:
         return read_settings()
-    from flows.blocks import read_account_settings  # noqa: PLC0415
+    from flows import blocks  # noqa: PLC0415
 
-    return read_account_settings(account)
+    return blocks.read_account_settings(account)
 
 
 def database_of(account: str | None) -> DatabaseSettings:
     """Read only where the copy lives; raises SettingsError as above."""
     if account is None:
         return read_database_settings()
-    from flows.blocks import read_account_database  # noqa: PLC0415
+    from flows import blocks  # noqa: PLC0415
 
-    return read_account_database(account)
-
-
-def quiet_prefect() -> None:
-    """Keep Prefect's own lines out of what commands print, unless the user has set them."""
-    # Read when Prefect is first imported, so that no module may import it before.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # Where its server is away, Prefect writes each failure to log past its loggers.
-    logging.raiseExceptions = False
+    return blocks.read_account_database(account)
 
 
 def main() -> None:
@@ -232,11 +235,4 @@ def main() -> None:
         app(prog_name="acsync")
     except AcsyncError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(exit_status(error))
-
-
-def exit_status(error: AcsyncError) -> int:
-    """Return the exit status that the contract gives to an error."""
-    if isinstance(error, SettingsError):
-        return USAGE
-    return ALREADY_RUNNING if isinstance(error, LeaseHeld) else FAILED
+        sys.exit(EXIT_STATUS.get(type(error), FAILED))

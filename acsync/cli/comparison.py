@@ -25,7 +25,7 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
-        """Tell whether the copy equals the account."""
+        """Return whether the copy equals the account."""
         return not (self.missing or self.invented or self.differing)
 
 

@@ -49,7 +49,7 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
         logged = _find_ended(database, before)
         if logged is None and not prefect_is_away():
             raise
-        return [_logged_line(logged)]
+        return [logged_line(logged)]
     return report_lines(_result_of(state))
 
 
@@ -70,7 +70,7 @@ def _find_ended(database: Database, before: set[str]) -> LoggedSync | None:
     return next((sync for sync in ended if sync.sync_id not in before), None)
 
 
-def _logged_line(sync: LoggedSync | None) -> str:
+def logged_line(sync: LoggedSync | None) -> str:
     """Return the line of a sync that Prefect knows nothing of; raises AcsyncError if it failed."""
     if sync is None:
         raise AcsyncError(

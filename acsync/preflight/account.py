@@ -1,4 +1,4 @@
-"""Check on an account, in about fifteen calls, what a sync asks of it."""
+"""Check on an account, in about twenty calls, what a sync asks of it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing

@@ -9,7 +9,7 @@ from rich.console import Console
 
 import migrations
 from acsync.cli.status import sync_line
-from acsync.cli.up.environment import Local, choose_local, worker
+from acsync.cli.up.environment import Local, choose_local
 from acsync.cli.up.processes import Processes
 from acsync.errors import StoreError
 from acsync.models import LoggedSync
@@ -32,7 +32,7 @@ def run_up(console: Console, port: int, options: AccountOptions) -> None:
     processes = Processes(local.database.data_dir / "logs", local.environment)
     try:
         processes.end_on_signals()
-        _run(console, processes, local, options)
+        _run(console, processes, local)
     except KeyboardInterrupt:
         console.print("Ending, a running sync first …")
     finally:
@@ -42,10 +42,10 @@ def run_up(console: Console, port: int, options: AccountOptions) -> None:
             stop_embedded(local.database.data_dir)
 
 
-def _run(console: Console, processes: Processes, local: Local, options: AccountOptions) -> None:
+def _run(console: Console, processes: Processes, local: Local) -> None:
     """Start what is needed, in turn; then print a line for each sync until something happens."""
-    console.print(_opening_line(local, options), soft_wrap=True)
-    for program in local.first_programs(options):
+    console.print(f"Starting, for {local.account} …", soft_wrap=True)
+    for program in local.programs:
         processes.start(program)
     # Prefect takes seconds to import; its server starts meanwhile.
     from acsync.cli.up import prefect_server  # noqa: PLC0415
@@ -58,22 +58,13 @@ def _run(console: Console, processes: Processes, local: Local, options: AccountO
         prefect_server.wait_for_api(processes)
         deployment_id = prefect_server.deploy_here()
         prefect_server.start_due_run(deployment_id, database, local.simulated)
-        processes.start(worker(prefect_server.WORK_POOL))
+        processes.start(prefect_server.WORKER)
         for line in prefect_server.where_to_look(deployment_id):
             console.print(line, soft_wrap=True)
         console.print(f"Query it:   {_how_to_query(local.database)}", soft_wrap=True)
         console.print("Ctrl-C ends everything. A line for each sync that ends:")
         for sync in _follow_syncs(processes, database):
             console.print(sync_line(sync), soft_wrap=True)
-
-
-def _opening_line(local: Local, options: AccountOptions) -> str:
-    if not local.simulated:
-        return f"Starting, for {local.account_host} …"
-    return (
-        "Starting, for a simulated account, as neither AC_API_URL nor AC_API_KEY is set: "
-        f"{options.contacts:,} contacts, {options.deals:,} deals …"
-    )
 
 
 def _how_to_query(settings: DatabaseSettings) -> str:
@@ -83,7 +74,7 @@ def _how_to_query(settings: DatabaseSettings) -> str:
 
 
 def _uses_running_postgres(settings: DatabaseSettings) -> bool:
-    """Tell whether the embedded Postgres is used and runs: one that ran before us stays."""
+    """Return whether the embedded Postgres is used and runs: one that ran before us stays."""
     return settings.database_url is None and is_running(settings.data_dir)
 
 

@@ -1,10 +1,10 @@
-"""Choose what `acsync up` works on: the account, its database, the Prefect API, and what runs."""
+"""Choose what `acsync up` works on: the account, its database and the Prefect API."""
 
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from acsync.errors import SettingsError, SettingsProblem
 from acsync.settings import DatabaseSettings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
 
+LOOPBACK = "127.0.0.1"
 MAX_RATE = 1000.0  # calls a second that the settings allow, for an account without a limit
 CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 
@@ -33,28 +34,16 @@ RETENTION = {
 
 @dataclass(frozen=True)
 class Local:
-    """What was chosen; a port is None where nothing is to be started for it.
+    """What was chosen; `environment` is that of everything that is started.
 
-    `environment` is that of everything that is started.
+    `programs` must run before anything can be deployed.
     """
 
-    environment: Mapping[str, str]
+    account: str
+    simulated: bool
     database: DatabaseSettings
-    account_host: str
-    account_port: int | None
-    server_port: int | None
-
-    @property
-    def simulated(self) -> bool:
-        """Tell whether the account is a simulated one."""
-        return self.account_port is not None
-
-    def first_programs(self, options: AccountOptions) -> Iterator[Program]:
-        """Return what the deployment and its runs need first."""
-        if self.account_port:
-            yield _simulated_account(self.account_port, options)
-        if self.server_port:
-            yield _prefect_server(self.server_port, self.environment)
+    environment: Mapping[str, str]
+    programs: tuple[Program, ...]
 
 
 def choose_local(port: int, options: AccountOptions) -> Local:
@@ -62,25 +51,11 @@ def choose_local(port: int, options: AccountOptions) -> Local:
 
     Raises SettingsError, also for a `port` of the Prefect server that is taken.
     """
-    account_port = None
-    if any(os.environ.get(name, "").strip() for name in CREDENTIALS):
-        settings = read_settings()
-        environment, host, database = dict(os.environ), settings.account_host, settings.database
-    else:
-        _refuse_foreign_api()
-        account_port = _free_port()
-        host = f"127.0.0.1:{account_port}"
-        database = embedded_in(read_database_settings().data_dir / "simulated")
-        environment = simulated_environment(
-            f"http://{host}", options.api_key, options.rate_limit or MAX_RATE, database.data_dir
-        )
-    server_port = None
-    if not environment.get("PREFECT_API_URL"):
-        _require_free(port)
-        server_port = port
-        environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-        environment["PREFECT_HOME"] = str(database.data_dir / "prefect")
-    return Local(environment, database, host, account_port, server_port)
+    simulated = not any(os.environ.get(name, "").strip() for name in CREDENTIALS)
+    local = _simulate(options) if simulated else _use_account()
+    if local.environment.get("PREFECT_API_URL"):
+        return local
+    return _add_server(local, _claim_port(port))
 
 
 def simulated_environment(
@@ -101,67 +76,69 @@ def embedded_in(data_dir: Path) -> DatabaseSettings:
     return DatabaseSettings(database_url=None, schema_name="public", data_dir=data_dir)
 
 
-def worker(pool: str) -> Program:
-    """Return the worker; it always has the same name, so that the UI lists it once."""
-    words = ("-m", "flows.worker", "--pool", pool, "--type", "process", "--name", "acsync up")
-    # What the syncs log is in Prefect; a file would only grow.
-    quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
-    return Program("worker", (sys.executable, *words), quiet)
+def _use_account() -> Local:
+    settings = read_settings()
+    return Local(settings.account_host, False, settings.database, dict(os.environ), ())
 
 
-def _simulated_account(port: int, options: AccountOptions) -> Program:
-    words = (
-        "simulate",
-        f"--port={port}",
-        f"--contacts={options.contacts}",
-        f"--deals={options.deals}",
-        f"--rate={options.rate_limit}",
-    )
-    return Program("simulated account", (*ACSYNC, *words))
-
-
-def _prefect_server(port: int, environment: Mapping[str, str]) -> Program:
-    """Return Prefect's server with its UI; what the user has set goes before our defaults."""
-    # Prefect writes the UI's files anew; where it is installed it often may not.
-    ui_folder = f"{environment['PREFECT_HOME']}/ui"
-    defaults = RETENTION | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": ui_folder}
-    # The port is not an option: the UI would go on asking at the default port.
-    return Program(
-        "Prefect server",
-        (sys.executable, "-m", "prefect", "server", "start"),
-        {
-            **{name: environment.get(name, value) for name, value in defaults.items()},
-            "PREFECT_SERVER_API_PORT": str(port),
-        },
-    )
-
-
-def _refuse_foreign_api() -> None:
-    """Raise SettingsError where the worker of a simulated account could take real runs."""
+def _simulate(options: AccountOptions) -> Local:
+    """Choose a simulated account; raises SettingsError where its worker could take real runs."""
     if os.environ.get("PREFECT_API_URL"):
         message = (
             "is set, but neither AC_API_URL nor AC_API_KEY: a worker for the simulated account "
             "could take the syncs of a real one there. Set both, or unset PREFECT_API_URL."
         )
         raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
+    port = _claim_port(0)
+    database = embedded_in(read_database_settings().data_dir / "simulated")
+    environment = simulated_environment(
+        f"http://{LOOPBACK}:{port}",
+        options.api_key,
+        options.rate_limit or MAX_RATE,
+        database.data_dir,
+    )
+    size = (f"--contacts={options.contacts}", f"--deals={options.deals}")
+    words = ("simulate", f"--port={port}", *size, f"--rate={options.rate_limit}")
+    program = Program("simulated account", (*ACSYNC, *words))
+    account = (
+        "a simulated account, as neither AC_API_URL nor AC_API_KEY is set: "
+        f"{options.contacts:,} contacts, {options.deals:,} deals"
+    )
+    return Local(account, True, database, environment, (program,))
 
 
-def _require_free(port: int) -> None:
+def _add_server(local: Local, port: int) -> Local:
+    """Add a Prefect server with its UI; what the user has set goes before our defaults."""
+    home = local.database.data_dir / "prefect"
+    # Prefect writes the UI's files anew; where it is installed it often may not.
+    defaults = RETENTION | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui")}
+    # The port is not an option: the UI would go on asking at the default port.
+    own = defaults | {name: os.environ[name] for name in defaults if name in os.environ}
+    server = Program(
+        "Prefect server",
+        (sys.executable, "-m", "prefect", "server", "start"),
+        own | {"PREFECT_SERVER_API_PORT": str(port)},
+    )
+    api = {"PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api", "PREFECT_HOME": str(home)}
+    return replace(
+        local,
+        environment={**local.environment, **api},
+        programs=(*local.programs, server),
+    )
+
+
+def _claim_port(port: int) -> int:
+    """Return a port that nobody listens on, any for 0; raises SettingsError where it is taken."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((LOOPBACK, port))
         except OSError:
             message = (
                 "for the Prefect server is taken. End what listens there, perhaps another acsync "
                 "up, or use another port: acsync up --port 4300"
             )
-            problem = SettingsProblem(f"Port {port} of 127.0.0.1", message)
+            problem = SettingsProblem(f"Port {port} of {LOOPBACK}", message)
             raise SettingsError([problem]) from None
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+        free: int = listener.getsockname()[1]
+        return free

@@ -1,5 +1,6 @@
 """Set up the Prefect API that `acsync up` uses: the deployment, and a first run if one is due."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,17 +19,30 @@ from prefect.settings import (
 )
 from prefect.utilities.urls import url_for
 
-from acsync.cli.up.processes import Processes
+from acsync.cli.up.processes import Processes, Program
 from acsync.errors import AcsyncError
 from acsync.settings import read_alert_url
 from acsync.store.database import Database
 from acsync.store.status import read_status
 from flows.deployment import INTERVAL, WORK_POOL, deploy, make_deployment
 
-__all__ = ["WORK_POOL", "deploy_here", "start_due_run", "use_api", "wait_for_api", "where_to_look"]
-
 START_SECONDS = 120
 LOOK_SECONDS = 0.3
+
+# Always of the same name, so that the UI lists it once. What the syncs log is in Prefect; a file
+# would only grow.
+WORKER = Program(
+    "worker",
+    (
+        sys.executable,
+        "-m",
+        "flows.worker",
+        f"--pool={WORK_POOL}",
+        "--type=process",
+        "--name=acsync up",
+    ),
+    {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"},
+)
 
 
 @contextmanager

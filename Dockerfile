@@ -39,7 +39,7 @@ ENV PATH=/opt/acsync/bin:$PATH \
     PREFECT_SERVER_UI_STATIC_DIRECTORY=/var/lib/acsync/prefect/ui \
     PREFECT_WORKER_WEBSERVER_PORT=8080
 # Docker and Kubernetes work pools run `prefect flow-run execute` in a container for each run. Without
-# this, Prefect 3.8.8 leaves the sync behind when that is stopped; with it, the run is scheduled anew.
+# this, Prefect 3.9.1 leaves the sync behind when that is stopped; with it, the run is scheduled anew.
 ENV PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR=reschedule
 
 # By number, so that Kubernetes can see that it is not root.

@@ -1,8 +1,9 @@
 """Run a Prefect worker that lets its syncs end before it ends itself: python -m flows.worker.
 
-Told to end, a worker of Prefect 3.8.8 kills its runs at once (PrefectHQ/prefect#22528): the log row
-stays open, the lease is held and the run is `Running` for ever. Here a signal goes to the runs
-first, which close their row, give the lease back and say so in Prefect, and then to the worker.
+Told to end, a worker of Prefect 3.9.1 kills its runs at once (PrefectHQ/prefect#22528): the log row
+stays open, the lease is held, and the run stays `Running` until `acsync: run is lost` finds it.
+Here a signal goes to the runs first, which close their row, give the lease back and report to
+Prefect, and then to the worker.
 """
 
 import signal
@@ -16,12 +17,16 @@ import psutil
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# What the worker gets to tell the API of a run that ended before it could tell itself.
 REPORT_SECONDS = 1.0
-"""What the worker gets to tell the API of a run that ended before it could tell itself."""
 
 
 def run_worker(words: Sequence[str]) -> int:
-    """Run `prefect worker start` with these words until it ends or is ended; gives its status."""
+    """Run `prefect worker start` with these words until it ends or is ended; return its status."""
+    # A shell that starts us in the background of a script ignores SIGINT, for our children too,
+    # and Prefect's worker (3.9.1) ends on nothing else. What is handled here is not ignored there.
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     # In a group of its own, so that Ctrl-C in a terminal does not reach it first.
     command = [sys.executable, "-m", "prefect", "worker", "start", *words]
     worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # the words of who started us

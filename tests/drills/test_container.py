@@ -25,6 +25,8 @@ from tests.support.prefect_server import free_port, prefect_server
 from tests.support.store_syncs import fetch
 
 DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"
+# A shell does this to what it starts with `&` in a script.
+IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +176,12 @@ def test_a_worker_that_is_stopped_lets_its_sync_close_its_row(
     assert not is_healthy(connected)
 
 
-def test_an_idle_worker_that_is_stopped_ends_at_once(connected: Image) -> None:
-    """It is most of its life."""
-    with connected.start(*command_of("CMD")) as container:
+@pytest.mark.parametrize("before", [(), IN_BACKGROUND], ids=["", "in the background"])
+def test_an_idle_worker_that_is_stopped_ends_at_once(
+    before: tuple[str, ...], connected: Image
+) -> None:
+    """It is most of its life. A worker that inherits an ignored SIGINT is no exception."""
+    with connected.start(*before, *command_of("CMD")) as container:
         until = time.monotonic() + 60
         while not is_healthy(connected):
             assert time.monotonic() < until, (connected.home / "container.log").read_text()

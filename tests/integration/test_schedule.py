@@ -58,7 +58,7 @@ class Stack:
         """Let the schedule rest, and wait until nothing is under way but a run that is held.
 
         Prefect's triggers wait 15 minutes with the events of runs that were scheduled less than
-        five minutes ahead (3.8.8): their first event follows one that is never sent.
+        five minutes ahead (3.9.1): their first event follows one that is never sent.
         """
         number = self.api.get(f"/deployments/name/{NAME}").json()["id"]
         self.api.post(f"/deployments/{number}/pause_deployment").raise_for_status()

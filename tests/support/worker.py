@@ -1,4 +1,4 @@
-"""Run a real Prefect worker of one's own, as an operator starts it."""
+"""Run a real worker of one's own, as an operator starts it."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.processes import ended
 def prefect_worker(home: Path, api: str, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a worker of the pool `acsync`; its log is `home/worker.log`. Ends it politely."""
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "acsync", *words]
+    command = [sys.executable, "-m", "flows.worker", "--pool", "acsync", *words]
     own = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     with (home / "worker.log").open("wb") as log:
         worker = subprocess.Popen(

@@ -1,10 +1,13 @@
 """Reach people through the notification block, whoever made it and whatever it sends to.
 
-Prefect's server sends most alerts, wherever it runs: so the blocks are Prefect's own.
+Prefect's server sends most alerts, so the blocks are Prefect's own. That all is well again only
+the sync can tell: it looks back at the earlier runs of its deployment, as the alerts saw them.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from apprise import Apprise
 from apprise.plugins.discord import NotifyDiscord
@@ -19,11 +22,25 @@ from prefect.blocks.notifications import (
     SlackWebhook,
 )
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import BlockDocument
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
+from prefect.client.schemas.objects import BlockDocument, FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.runtime import deployment, flow_run
 from prefect.types import SecretDict
+from prefect.utilities.urls import url_for
 from pydantic import SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
+from acsync.models import SyncResult
+from acsync.sync.report import report_lines
+from flows.automations import FAILED_STATES, STALE_AFTER, SUCCEEDED
+from flows.reporting import warn_on_failure
 
 ALERT_BLOCK = "acsync-alerts"
 NATIVE_URLS: tuple[Any, ...] = (
@@ -103,3 +120,41 @@ def _make_webhook_block(alert_url: str) -> NotificationBlock:
         cookies=None,
         secrets=SecretDict({"alert_url": alert_url}),
     )
+
+
+def send_recovery(result: SyncResult) -> None:
+    """Send the alert where an earlier run had failed or was overdue."""
+    with warn_on_failure("recovery"):
+        if trouble := _trouble_before(deployment.id, flow_run.id):
+            run = f"Run: {url_for('flow-run', obj_id=flow_run.id) or flow_run.id}"
+            lines = [f"{trouble} This sync is complete.", "", *report_lines(result), "", run]
+            send_alert(f"acsync: recovered: {result.account}", "\n".join(lines))
+
+
+def _trouble_before(deployment_id: str | None, flow_run_id: str) -> str | None:
+    """Return what was wrong before this run; None without a deployment, which never alerts."""
+    if deployment_id is None:
+        return None
+    with get_client(sync_client=True) as client:
+        ended = _last_run(client, UUID(deployment_id), [SUCCEEDED, *FAILED_STATES], flow_run_id)
+        good = _last_run(client, UUID(deployment_id), [SUCCEEDED], flow_run_id)
+    since = f"{good.end_time:%Y-%m-%d %H:%M %Z}" if good and good.end_time else "the beginning"
+    if ended and ended.state and ended.state.name in FAILED_STATES:
+        return f"The last sync had failed, and none was complete since {since}."
+    if good and good.end_time and datetime.now(UTC) - good.end_time > STALE_AFTER:
+        return f"No sync had completed since {since}."
+    return None
+
+
+def _last_run(
+    client: SyncPrefectClient, deployment_id: UUID, names: list[str], but: str
+) -> FlowRun | None:
+    runs = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(name=FlowRunFilterStateName(any_=names))
+        ),
+        sort=FlowRunSort.END_TIME_DESC,
+        limit=2,
+    )
+    return next((run for run in runs if str(run.id) != but), None)

@@ -38,7 +38,6 @@ from acsync.errors import (
 )
 from acsync.models import DATASETS, DatasetName, ListingName, Metadata, Record, Slice, SyncResult
 from acsync.settings import Settings
-from acsync.sync.allocator import limit_allocator
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import Job, SliceCounts
 from acsync.sync.copy_slice import copy_slice as copy_slice_step
@@ -50,7 +49,7 @@ from acsync.sync.report import report_lines
 from acsync.sync.verify import Verified
 from acsync.sync.verify import verify as verify_step
 from flows.blocks import read_account_settings
-from flows.recovery import send_recovery
+from flows.notifications import send_recovery
 from flows.reporting import (
     Progress,
     describe_data_age,
@@ -134,7 +133,6 @@ def sync_activecampaign(
         accept_shrink: Publish even if many records are gone.
         account: Name of the block with the credentials; without one, the worker's environment.
     """
-    limit_allocator()
     hide_routine_log_lines()
     datasets: tuple[DatasetName, ...] = (only,) if only else tuple(DATASETS)
     try:

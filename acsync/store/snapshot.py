@@ -1,10 +1,13 @@
-"""Read the published snapshot: ids, hashes and records."""
+"""Read the published snapshot, and compare with it what a sync has staged."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
-from acsync.models import DatasetName, Record
+from sqlalchemy import Connection
+
+from acsync.models import DatasetName, Record, Sync
 from acsync.store.database import Database
 from acsync.store.sql import run
 
@@ -60,3 +63,119 @@ def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterato
         for name, size in sizes.items():
             for count, record in run(connection, sql, name, size=size):
                 yield f"one of {count:,} {name}, without its links", record
+
+
+# Each id that was read, with the slice that read it last: the later reading wins.
+STAGED_IDS = """
+    select distinct on (record_id) record_id, slice_no
+    from (
+        select slice_no, staged_at, unnest(record_ids) as record_id
+        from {schema}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    ) as read
+    order by record_id, staged_at desc, slice_no desc
+"""
+
+COUNT_MASKED = """
+    select count(*)
+    from (
+        select distinct slice_no, unnest(masked_ids) as record_id
+        from {schema}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    ) as masked join staged using (slice_no, record_id)
+"""
+
+COUNT_STAGED = f"""
+    with staged as materialized ({STAGED_IDS})
+    select (select count(*) from staged) as records,
+           (select count(*) from staged where record_id <= :newest_id) as planned_records,
+           count(*) filter (where staged.record_id is null) as vanished,
+           count(*) as published
+    from {{versions}} as version left join staged using (record_id)
+    where version.valid_to is null
+"""
+
+# A record has a custom field whose definition is known: values can be lost, and definitions too.
+HAS_FIELDS = "jsonb_path_exists({record}, '$.customFields.*.fieldType ? (@ != null)')"
+
+# The SQL twin of models.is_masked.
+IS_MASKED = "coalesce(lower({record} ->> 'isDisabled') in ('true', '1'), false)"
+
+
+def _on(expression: str, record: str) -> str:
+    return expression.replace("{record}", record)
+
+
+COUNT_LOST = f"""
+    with staged as materialized ({STAGED_IDS})
+    select count(*) filter (
+               where {_on(HAS_FIELDS, "version.record")} and not {_on(HAS_FIELDS, "body.record")}
+           ) as fields,
+           count(*) filter (
+               where {_on(IS_MASKED, "body.record")} and not {_on(IS_MASKED, "version.record")}
+           ) as sight
+    from {{schema}}.ac_staged_records as body
+    join staged using (slice_no, record_id)
+    join {{versions}} as version using (record_id)
+    where body.sync_no = :sync_no and body.data_type = :data_type and version.valid_to is null
+"""
+
+COUNT_HAD = f"""
+    select count(*) filter (where {_on(HAS_FIELDS, "record")}) as fields,
+           count(*) filter (where not {_on(IS_MASKED, "record")}) as sight
+    from {{versions}}
+    where valid_to is null
+"""
+
+
+@dataclass(frozen=True)
+class StagedCounts:
+    """What publishing would do; a record read by two slices counts once.
+
+    `planned_records` of `records` existed when the walk was planned; `vanished` of the
+    `published` ones were not read.
+    """
+
+    records: int
+    planned_records: int
+    vanished: int
+    published: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`lost` of the `had` published records that had something would no longer have it."""
+
+    lost: int
+    had: int
+
+
+def count_staged(
+    database: Database, sync: Sync, name: DatasetName, newest_planned_id: int
+) -> StagedCounts:
+    """Return the counts of what is staged beside what is published."""
+    with database.begin() as connection:
+        forbid_nested_loops(connection)
+        values = {"sync_no": sync.number, "newest_id": newest_planned_id}
+        return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
+
+
+def count_losses(database: Database, sync: Sync, name: DatasetName) -> tuple[Loss, Loss]:
+    """Return the losses of custom fields, and of the sight of whole records.
+
+    Only what was staged with a body can have lost anything. What the published ones had is
+    counted only where something is lost, since that unpacks them all.
+    """
+    with database.begin() as connection:
+        forbid_nested_loops(connection)
+        lost = run(connection, COUNT_LOST, name, sync_no=sync.number).one()
+        had = run(connection, COUNT_HAD, name).one() if any(lost) else lost
+    return Loss(lost.fields, had.fields), Loss(lost.sight, had.sight)
+
+
+def forbid_nested_loops(connection: Connection) -> None:
+    """Keep the planner, until the transaction ends, from a plan that takes hours.
+
+    Staging has no statistics yet: Postgres would expect a few rows and compare 80,000 with 80,000.
+    """
+    run(connection, "set local enable_nestloop = off")

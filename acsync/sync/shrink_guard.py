@@ -2,7 +2,7 @@
 
 from acsync.errors import ShrinkRefused
 from acsync.models import DatasetName
-from acsync.store.diff import Loss, StagedCounts, count_losses
+from acsync.store.snapshot import Loss, StagedCounts, count_losses
 from acsync.sync.context import SyncContext
 
 # Everyday work takes the fields, or the sight, of fewer records than this.

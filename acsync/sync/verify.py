@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
 from acsync.models import DatasetName
-from acsync.store.diff import count_staged
+from acsync.store.snapshot import count_staged
 from acsync.store.staging import read_coverage
 from acsync.sync.completeness import Walked, require_complete
 from acsync.sync.context import SyncContext

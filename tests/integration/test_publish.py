@@ -13,10 +13,15 @@ import migrations
 from acsync.errors import StoreError
 from acsync.models import Changes, EnrichedRecord, Interval, Record
 from acsync.store.database import Database
-from acsync.store.diff import StagedCounts, count_staged
 from acsync.store.lease import require_lease, start_sync
 from acsync.store.publish import publish_dataset
-from acsync.store.snapshot import published_ids, published_records, read_sample
+from acsync.store.snapshot import (
+    StagedCounts,
+    count_staged,
+    published_ids,
+    published_records,
+    read_sample,
+)
 from acsync.store.staging import StagedSlice, read_coverage, stage_slice
 from acsync.store.status import read_running
 from tests.conftest import Postgres

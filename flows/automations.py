@@ -1,7 +1,7 @@
-"""Let Prefect itself tell when a sync failed, when the data is stale, and which runs are lost.
+"""Let Prefect itself alert when a sync failed, when the data is stale, and find lost runs.
 
-The messages are Jinja templates that Prefect's server fills in: what is only known to the sync
-stands in the message of its state.
+The messages are Jinja templates that Prefect's server fills in. What only the sync knows is in the
+message of its state.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,17 +25,18 @@ FAILED_AUTOMATION = "acsync: sync failed"
 STALE_AUTOMATION = "acsync: data is stale"
 LOST_AUTOMATION = "acsync: run is lost"
 
+# Three intervals, as for GET /healthz.
 STALE_AFTER = timedelta(minutes=45)
-"""Three intervals, as for GET /healthz."""
 
 HEARTBEAT_SECONDS = 60
 LOST_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 
 SUCCEEDED = "Completed"
 FAILED_STATES = ("Failed", "Crashed", "TimedOut")
+
+# With those above, each starts the clock of staleness: a run that no worker takes becomes late, so
+# the clock starts without any worker too.
 OTHER_STATES = ("Late", "Pending")
-"""With those above, each starts the clock of staleness where none runs: a run that no worker takes
-becomes late, so that it starts without any worker too."""
 
 HEARTBEAT = "heartbeat"
 OF_DEPLOYMENT: Labels = {
@@ -46,9 +47,9 @@ OF_DEPLOYMENT: Labels = {
 
 @dataclass(frozen=True)
 class Audience:
-    """Whom to tell, and where they find the rest.
+    """Who is alerted, and where they find more.
 
-    The URLs lead to a run and a deployment, each but for its id; None where no UI is known.
+    The URLs lead to a run and a deployment, without its id at the end; None where no UI is known.
     """
 
     flow: str
@@ -58,11 +59,11 @@ class Audience:
 
     @property
     def of_flow(self) -> Labels:
-        """Match what belongs to the flow."""
+        """Return the labels of what belongs to the flow."""
         return {"prefect.resource.role": "flow", "prefect.resource.name": self.flow}
 
     def notify(self, subject: str, body: str) -> list[ActionTypesOrUnknown]:
-        """Send through every block; without one, fire visibly but tell nobody."""
+        """Return actions that send through every block; without one, the automation only fires."""
         actions: list[ActionTypesOrUnknown] = [
             SendNotification(block_document_id=block.id, subject=subject, body=body)
             for block in self.blocks
@@ -71,7 +72,7 @@ class Audience:
 
 
 def make_automations(audience: Audience) -> list[AutomationCore]:
-    """Give all of them."""
+    """Return all automations."""
     return [_failed(audience), _stale(audience), _lost(audience)]
 
 
@@ -109,7 +110,7 @@ def _stale(audience: Audience) -> AutomationCore:
             "acsync: data is stale: {{ deployment.name }}",
             "No sync of {{ deployment.name }} has completed since "
             "{{ (firing.triggered - automation.trigger.within).strftime('%Y-%m-%d %H:%M') }} UTC "
-            "or before: what is published is that old. Look whether a worker is alive "
+            "or before, so the published data is at least that old. Check that a worker runs "
             "(python -m flows.worker --pool acsync) and how the last runs ended.\n\n"
             + _link("Deployment", audience.deployment_url, "deployment"),
         ),
@@ -117,10 +118,10 @@ def _stale(audience: Audience) -> AutomationCore:
 
 
 def _lost(audience: Audience) -> AutomationCore:
-    """Find runs whose machine died: nobody is left to say so, and they would run for ever."""
+    """Find runs whose machine died: without this they would stay `Running` for ever."""
     return AutomationCore(
         name=LOST_AUTOMATION,
-        description="A run that shows no sign of life for three minutes has crashed.",
+        description="A run without a heartbeat for three minutes has crashed.",
         trigger=EventTrigger(
             after=_events((HEARTBEAT,)),
             expect=_events(("*",)),
@@ -136,8 +137,8 @@ def _lost(audience: Audience) -> AutomationCore:
                 state=StateType.CRASHED,
                 name="Crashed",
                 force=False,
-                message="The run has shown no sign of life for three minutes: its machine or its "
-                "process is gone. The next sync takes over what it held.",
+                message="The run has sent no heartbeat for three minutes: its machine or its "
+                "process is gone. The next sync takes over and resumes what it staged.",
             )
         ],
     )
@@ -152,7 +153,7 @@ def _link(title: str, url: str | None, name: str) -> str:
 
 
 def save_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
-    """Create or update one; gives what was done. An unchanged one keeps its running clocks."""
+    """Create or update one; return what was done. An unchanged one keeps its running clocks."""
     for existing in client.read_automations_by_name(automation.name):
         kept = automation.model_copy(update={"enabled": existing.enabled})
         if AutomationCore.model_validate(existing.model_dump()) == kept:

@@ -1,6 +1,6 @@
-"""Set up on the Prefect API in use what runs a sync every 15 minutes and tells when it fails.
+"""Deploy the flow on the Prefect API in use: every 15 minutes, with alerts.
 
-`prefect.yaml` says the same for `prefect deploy`; a test holds the two together.
+`prefect.yaml` describes the same deployment for `prefect deploy`; a test compares the two.
 """
 
 from collections.abc import Iterator
@@ -26,26 +26,27 @@ from flows.sync_activecampaign import sync_activecampaign
 DEPLOYMENT = "every-15-minutes"
 WORK_POOL = "acsync"
 INTERVAL = timedelta(minutes=15)
-ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
-"""A fixed one, so that deploying again moves no run."""
 
+# A fixed one, so that deploying again moves no run.
+ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
+
+# One run that syncs, and one that comes and is turned away; what comes on top, as after an outage
+# of all workers, is cancelled and not queued.
 CONCURRENCY = ConcurrencyLimitConfig(
     limit=2, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
 )
-"""One that syncs, and one that comes to be told so; what comes on top, as after an outage of all
-workers, is cancelled and never queued."""
 
+# For our warnings among the logs of a run, and for a heartbeat by which a lost run is soon noticed.
 JOB_VARIABLES = {
     "env": {
         "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,flows",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
     }
 }
-"""So that our warnings show among the logs of a run, and that a lost one is soon noticed."""
 
 
 def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
-    """Set everything up, or bring it up to date, and tell what was done, a line each.
+    """Set everything up, or bring it up to date; yield what was done, a line each.
 
     Raises SettingsError for an account without a block, or an unusable alert URL.
     """
@@ -62,7 +63,7 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
 
 
 def make_deployment(account: str | None) -> RunnerDeployment:
-    """Describe the deployment of an account, or of the one in the environment for None."""
+    """Return the deployment of an account; None is the account in the worker's environment."""
     return sync_activecampaign.to_deployment(  # type: ignore[return-value]  # sync in sync code
         name=f"{DEPLOYMENT}-{account}" if account else DEPLOYMENT,
         description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
@@ -78,25 +79,25 @@ def make_deployment(account: str | None) -> RunnerDeployment:
 
 
 def _ensure_work_pool(client: SyncPrefectClient) -> str:
-    """Leave a pool that exists as it is: it may well be one for Docker or Kubernetes."""
+    """Make the work pool; leave one that exists as it is, of whatever type."""
     try:
         pool = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         pool = client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
-        return f"Work pool {WORK_POOL} was made; run: python -m flows.worker --pool {WORK_POOL}"
-    return f"Work pool {WORK_POOL} is there, of type {pool.type}."
+        return f"Work pool {WORK_POOL} was made. Run: python -m flows.worker --pool {WORK_POOL}"
+    return f"Work pool {WORK_POOL} exists, of type {pool.type}."
 
 
 def _ensure_alerts(client: SyncPrefectClient, alert_url: str | None) -> str:
-    """Use the block that is there, whoever made it; make one only where there is none."""
+    """Use the notification block that exists, whoever made it; else make one."""
     if documents := find_alert_blocks(client):
         types = ", ".join(document.block_type.name for document in documents if document.block_type)
-        kept = " ACSYNC_ALERT_URL was not looked at; to use it, delete the block first."
-        return f"Block {ALERT_BLOCK} is there ({types}) and is used.{kept if alert_url else ''}"
+        kept = " To use ACSYNC_ALERT_URL instead, delete the block and deploy again."
+        return f"Block {ALERT_BLOCK} exists ({types}) and is used.{kept if alert_url else ''}"
     if alert_url is None:
         return (
-            f"No alerts can be sent: set ACSYNC_ALERT_URL, or make a notification block "
-            f"{ALERT_BLOCK}, and run this again."
+            "No alerts can be sent. Set ACSYNC_ALERT_URL, or make a notification block "
+            f"{ALERT_BLOCK}, and deploy again."
         )
     return f"Block {ALERT_BLOCK} was made ({save_alert_block(alert_url)})."
 
@@ -113,6 +114,6 @@ def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Itera
 
 
 def _url_before_id(kind: str, example: UUID) -> str | None:
-    """Give the part of a UI address that stands before the id; None where no UI is known."""
+    """Return the URL of a page of the UI without the id at its end; None where no UI is known."""
     url = url_for(kind, obj_id=example)
     return url.removesuffix(str(example)) if url else None

@@ -51,7 +51,7 @@ NATIVE_URLS: tuple[Any, ...] = (
 
 
 def find_alert_blocks(client: SyncPrefectClient) -> list[BlockDocument]:
-    """Give the notification blocks of that name, whoever made them and of whatever type."""
+    """Return the notification blocks of that name, whoever made them and of whatever type."""
     return [
         document
         for document in client.read_block_documents(limit=None)
@@ -72,14 +72,14 @@ def send_alert(subject: str, body: str) -> None:
 
 
 def save_alert_block(alert_url: str) -> str:
-    """Make the block that sends to `alert_url`, and give the name of its type."""
+    """Make the block that sends to `alert_url`; return the name of its type."""
     block = make_alert_block(alert_url)
     block.save(ALERT_BLOCK)
     return block.get_block_type_name()
 
 
 def make_alert_block(alert_url: str) -> NotificationBlock:
-    """Choose Prefect's block for a URL; a plain webhook gets JSON with subject, body and text.
+    """Return Prefect's block for a URL; a plain webhook gets JSON with subject, body and text.
 
     Raises SettingsError for what is neither a webhook nor a URL that Apprise knows.
     """
@@ -95,7 +95,7 @@ def make_alert_block(alert_url: str) -> NotificationBlock:
                 )
             ]
         )
-    # Of Prefect's blocks this one hands Apprise what is no webhook of Slack's, whatever it names.
+    # This one of Prefect's blocks hands any URL to Apprise, not only Slack's.
     return SlackWebhook(url=SecretStr(alert_url))
 
 
@@ -111,7 +111,7 @@ def _make_webhook_block(alert_url: str) -> NotificationBlock:
             webhook_id=SecretStr(discord["webhook_id"]),
             webhook_token=SecretStr(discord["webhook_token"]),
         )
-    # Prefect does not take the URL of this block for a secret, but its secrets.
+    # Prefect does not hide the URL of this block, only its secrets.
     return CustomWebhookNotificationBlock(
         name="acsync",
         url="{{alert_url}}",

@@ -21,14 +21,14 @@ def _config(schema: str) -> Config:
     return config
 
 
+# The newest revision there is.
 HEAD = str(ScriptDirectory.from_config(_config("public")).get_current_head())
-"""The newest revision there is."""
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Give the revision before, None for none, and after; concurrent calls take turns.
+    """Bring the schema to the newest revision; return the one before (None for none) and after.
 
-    Raises SchemaTooNew where the tables are newer than this acsync.
+    Concurrent calls take turns. Raises SchemaTooNew where the tables are newer than this acsync.
     """
     config = _config(database.schema)
     with database.begin() as connection:
@@ -50,7 +50,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
 
 
 def sql(schema: str) -> str:
-    """Give the SQL that makes everything from nothing, ready for psql."""
+    """Return the SQL that makes everything from nothing, ready for psql."""
     config = _config(schema)
     command.upgrade(config, "head", sql=True)
     output = config.output_buffer

@@ -1,4 +1,4 @@
-"""Reach Postgres: one engine, one schema, and errors that name the place but never a secret."""
+"""Reach Postgres: one engine, one schema, and errors that name the server but never a secret."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,13 @@ from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
 from acsync.store.sql import quote, run, schema_of
 
+# The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
 SCHEMA_REVISION = "0002"
-"""The revision of the tables that this code reads and writes; Alembic's head, says a test."""
 
+# What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect with it.
 NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")
-"""What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect."""
 
+# Start-up parameters; all of them pass PgBouncer, which refuses `options`.
 CONNECT: dict[str, Any] = {
     "application_name": "acsync",
     "client_encoding": "utf8",
@@ -29,7 +30,6 @@ CONNECT: dict[str, Any] = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-"""Start-up parameters; all of them pass PgBouncer, which refuses `options`."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Open a transaction, committed at the end; whatever Postgres refuses is a StoreError."""
+        """Open a transaction, committed at the end; whatever Postgres refuses raises StoreError."""
         try:
             with self.engine.begin() as connection:
                 yield connection
@@ -49,7 +49,7 @@ class Database:
             raise _explain(error, self.engine.url) from None
 
     def qualified(self, name: str) -> str:
-        """Give a name with its schema, quoted."""
+        """Return a name with its schema, quoted."""
         return f"{quote(self.schema)}.{quote(name)}"
 
     def close(self) -> None:
@@ -58,9 +58,9 @@ class Database:
 
 
 def open_database(settings: DatabaseSettings) -> Database:
-    """Give the database of the settings, starting the embedded one where no URL is set.
+    """Return the database of the settings; start the embedded one where no URL is set.
 
-    Connects only when first used, except to the embedded one. Raises StoreError.
+    It connects only when first used, except to the embedded one. Raises StoreError.
     """
     given = settings.database_url
     url = _read_url(given.get_secret_value() if given else start_embedded(settings.data_dir))
@@ -98,7 +98,7 @@ def require_current_schema(database: Database) -> None:
 
 
 def read_revision(connection: Connection) -> str | None:
-    """Give the revision the schema is at; None where it was never migrated."""
+    """Return the revision of the schema; None where it was never migrated."""
     table = f"{schema_of(connection)}.alembic_version"
     if run(connection, "select to_regclass(:table_name)", table_name=table).scalar() is None:
         return None
@@ -123,7 +123,7 @@ def _read_url(text: str) -> URL:
 
 
 def place_of(url: URL) -> str:
-    """Give host and database, which messages may show."""
+    """Return host and database, which messages may show."""
     host = url.host or url.query.get("host") or "the local socket"
     return f"{host}/{url.database or ''}"
 

@@ -119,14 +119,14 @@ def test_a_block_made_by_hand_is_used_and_stays_as_it_is(
     stale, _, failed = automations(api)
     assert stale["actions"][0]["block_document_id"] == block["id"]
     assert failed["actions"][0]["block_document_id"] == block["id"]
-    assert "Block acsync-alerts is there (Slack Webhook) and is used. ACSYNC_ALERT_URL" in said
+    assert "Block acsync-alerts exists (Slack Webhook) and is used. To use ACSYNC_ALERT_URL" in said
 
 
 def test_without_a_place_for_alerts_the_automations_stand_ready(api: httpx.Client) -> None:
     """They show in the UI, and the command says what is missing."""
     said = deploy()
 
-    assert "No alerts can be sent: set ACSYNC_ALERT_URL" in said
+    assert "No alerts can be sent. Set ACSYNC_ALERT_URL" in said
     stale, _, failed = automations(api)
     assert stale["actions"] == failed["actions"] == [{"type": "do-nothing"}]
 

@@ -11,11 +11,12 @@ from sqlalchemy import make_url
 
 from acsync.simulator.account import Account
 from acsync.store.embedded import USER
-from tests.conftest import Postgres, Sync
-from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
+from tests.support.fixtures import Sync
 from tests.support.pgbouncer import pgbouncer
+from tests.support.postgres import Postgres
 from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact
 from tests.support.tls_postgres import tls_postgres
 
 ENCRYPTED = """

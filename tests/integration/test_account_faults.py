@@ -14,10 +14,10 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
-from tests.conftest import Sync
 from tests.support import data_faults, transport_faults
 from tests.support.calls import nth_call, on_call, on_path
 from tests.support.churn import Churn
+from tests.support.fixtures import Sync
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))

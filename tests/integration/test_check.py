@@ -28,12 +28,12 @@ from acsync.store.embedded import USER
 from acsync.store.inspection import TABLES
 from acsync.store.lease import keep_lease, start_sync
 from flows.deployment import WORK_POOL, deploy
-from tests.conftest import Postgres, Sync
-from tests.integration.test_cli import acsync
-from tests.integration.test_grants import execute, url_of
 from tests.support import data_faults, transport_faults
 from tests.support.calls import most_calls_in_a_second, on_path
+from tests.support.commands import acsync
+from tests.support.fixtures import Sync
 from tests.support.pgbouncer import pgbouncer
+from tests.support.postgres import Postgres, execute, url_of
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.tls_postgres import tls_postgres
 

@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What a sync needs, which is what the image has; and what a developer needs beside it.
 LOCKS := requirements.lock requirements-dev.lock
 
-.PHONY: setup demo up test hosts lint bench soak lock
+.PHONY: setup demo up lint unit integration test drills bench soak lock
 setup: .venv/.installed
 
 .venv/.installed: $(LOCKS) pyproject.toml
@@ -21,13 +21,20 @@ demo: setup
 up: setup
 	$(BIN)/acsync up
 
-# Two at a time: half of the suite is waiting. Each has a Prefect server and a Postgres of its own.
-test: setup lint
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+test: lint unit integration
 
-# The drill of two hosts, which needs root on Linux and in a container SYS_ADMIN and NET_ADMIN.
-hosts: setup
-	$(BIN)/python -m pytest -m hosts
+# No server. Four at a time: most of it waits for seconds of the rate limit.
+unit: setup
+	$(BIN)/python -m pytest tests/unit --numprocesses=4
+
+# Two at a time: half of it is waiting. Each has a Prefect server and a Postgres of its own.
+integration: setup
+	$(BIN)/python -m pytest tests/integration --numprocesses=2 --dist=worksteal
+
+# What needs root or a Debian package: all of it as root on Debian, in a container with the
+# capabilities SYS_ADMIN and NET_ADMIN. It ends with what could not run here, and why.
+drills: setup
+	$(BIN)/python -m pytest tests/drills -rs --no-fold-skipped
 
 lint: setup
 	$(BIN)/ruff check .

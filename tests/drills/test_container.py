@@ -16,8 +16,7 @@ from packaging.utils import canonicalize_name
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
-from tests.integration.test_crashes import in_copying
-from tests.support.calls import on_call
+from tests.support.calls import in_copying, on_call
 from tests.support.debian import require_program
 from tests.support.dockerfile import ROOT, build, command_of, environment_of
 from tests.support.image import Image, stop

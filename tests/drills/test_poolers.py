@@ -11,17 +11,21 @@ from sqlalchemy import make_url
 
 from acsync.simulator.account import Account
 from acsync.store.embedded import USER
-from tests.conftest import Postgres, Sync
-from tests.integration.test_sync_flow import assert_exact
-from tests.support import commands
+from tests.support.commands import acsync
+from tests.support.fixtures import Sync
 from tests.support.pgbouncer import pgbouncer
+from tests.support.postgres import Postgres
 from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact
 from tests.support.tls_postgres import tls_postgres
 
 ENCRYPTED = """
     select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid)
     where application_name = 'acsync'
 """
+
+
+CHECKS_OF_POSTGRES = ("Postgres", "clock of Postgres", "schema", "rights")
 
 
 @pytest.fixture
@@ -44,10 +48,10 @@ def tls_url() -> Iterator[str]:
 
 def require_everything_works(
     url: str, sync: Sync, account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Migrate, sync, change, sync again and ask, all of it through this URL."""
+) -> dict[str, list[str]]:
+    """Migrate, sync, change, sync again, ask and check, all of it through this URL."""
     monkeypatch.setenv("POSTGRES_URL", url)
-    migrated = commands.wait(commands.start("migrate"))
+    migrated = acsync("migrate")
     assert migrated.returncode == 0, migrated.stderr
 
     assert sync().is_completed()
@@ -55,8 +59,19 @@ def require_everything_works(
     account.delete("deals", 2)
     assert sync().is_completed()
 
-    status = commands.wait(commands.start("status", "--max-age", "5m"))
+    status = acsync("status", "--max-age", "5m")
     assert status.returncode == 0, status.stderr
+    checked = acsync("check", COLUMNS="400")
+    assert checked.returncode == 0, checked.stdout
+    return {name: row for name, row in rows_of(checked.stdout) if name in CHECKS_OF_POSTGRES}
+
+
+def rows_of(table: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each check of the table by its name: its result, what was seen, what to do."""
+    for line in table.splitlines():
+        if line.startswith("│"):
+            name, *row = (cell.strip() for cell in line.strip("│").split("│"))
+            yield name, row
 
 
 def test_everything_works_through_a_pooler_in_transaction_mode(
@@ -67,8 +82,11 @@ def test_everything_works_through_a_pooler_in_transaction_mode(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each transaction may run on another connection of PgBouncer, Neon or Supabase."""
-    require_everything_works(pooled_url, sync, account, monkeypatch)
+    checked = require_everything_works(pooled_url, sync, account, monkeypatch)
 
+    assert {name: row[0] for name, row in checked.items()} == dict.fromkeys(
+        CHECKS_OF_POSTGRES, "ok"
+    )
     with closing(postgres.open(pooled_url)) as database:
         assert_exact(database, account)
 
@@ -81,8 +99,9 @@ def test_everything_works_over_tls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`sslmode=require` in the URL is kept, and every connection is encrypted."""
-    require_everything_works(tls_url, sync, account, monkeypatch)
+    checked = require_everything_works(tls_url, sync, account, monkeypatch)
 
+    assert checked["Postgres"][1].endswith("at 127.0.0.1/postgres, over TLS.")
     with closing(postgres.open(tls_url)) as database:
         assert_exact(database, account)
         assert fetch(database, ENCRYPTED) == [(True,)]

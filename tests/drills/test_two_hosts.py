@@ -14,20 +14,16 @@ from acsync.simulator.account import Account
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from acsync.store.embedded import pg_ctl
-from tests.conftest import Postgres
-from tests.integration.test_crashes import LEFT_OVERS, SNAPSHOT, in_copying
-from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
-from tests.support.calls import on_call
+from tests.support.calls import in_copying, on_call
 from tests.support.hosts import HUB_ADDRESS, Host, made_hosts
 from tests.support.own_postgres import own_postgres
+from tests.support.postgres import Postgres
 from tests.support.prefect_server import free_port, prefect_server
-from tests.support.store_syncs import fetch
-
-pytestmark = pytest.mark.hosts
+from tests.support.store_syncs import EXPIRE, fetch
+from tests.support.sync_results import LEFT_OVERS, SNAPSHOT, assert_exact
 
 ACCOUNT_PORT = 8765
-EXPIRED = "update ac_lease set renewed_at = clock_timestamp() - interval '91 seconds'"
 HELD = (
     r"sync-\d+ has been running since .* started by flow run .* on host-a\. Wait until "
     r"it ends; if it has crashed, its lease expires within two minutes\.\n"
@@ -54,17 +50,16 @@ def database(
     hosts: tuple[Host, ...],
     account: Account,
     postgres: Postgres,
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
     """Serve Postgres and Prefect in the hub, and the account on each host's own loopback."""
-    folder = tmp_path_factory.mktemp("hub")
     with ExitStack() as stack:
-        server = stack.enter_context(own_postgres(folder))
-        listen(folder)
+        server = stack.enter_context(own_postgres(tmp_path))
+        listen(tmp_path)
         monkeypatch.setenv("PREFECT_SERVER_API_HOST", "0.0.0.0")  # noqa: S104  # of the hub
         port = free_port()
-        stack.enter_context(prefect_server(folder / "prefect", port))
+        stack.enter_context(prefect_server(tmp_path / "prefect", port))
         for host in hosts[1:]:
             with host.entered():
                 stack.enter_context(serve(account, ACCOUNT_PORT))
@@ -104,7 +99,7 @@ def test_a_host_is_turned_away_by_the_other_and_takes_over_when_that_dies(
     held.kill()
     commands.wait(held)
     release()
-    fetch(database, EXPIRED)
+    fetch(database, EXPIRE)
     done = commands.wait(host_b.start("sync"))
 
     assert turned_away.returncode == 3
@@ -126,7 +121,7 @@ def test_a_host_that_was_cut_off_and_comes_back_publishes_nothing(
     cut_off, release = start_held(host_a, account)
 
     hub.ip("link", "set", host_a.cable, "down")
-    fetch(database, EXPIRED)
+    fetch(database, EXPIRE)
     done = commands.wait(host_b.start("sync"))
     published = fetch(database, SNAPSHOT)
     hub.ip("link", "set", host_a.cable, "up")

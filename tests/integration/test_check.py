@@ -1,6 +1,5 @@
 """`acsync check` finds what would break a sync, says what to do about it, and changes nothing."""
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import StringIO
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TypeAlias
 
 import psutil
@@ -24,18 +22,15 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve
 from acsync.store.database import Database
-from acsync.store.embedded import USER
 from acsync.store.inspection import TABLES
 from acsync.store.lease import keep_lease, start_sync
 from flows.deployment import WORK_POOL, deploy
-from tests.conftest import Postgres, Sync
-from tests.integration.test_cli import acsync
-from tests.integration.test_grants import execute, url_of
 from tests.support import data_faults, transport_faults
 from tests.support.calls import most_calls_in_a_second, on_path
-from tests.support.pgbouncer import pgbouncer
+from tests.support.commands import acsync
+from tests.support.fixtures import Sync
+from tests.support.postgres import Postgres, execute, url_of
 from tests.support.prefect_server import free_port, prefect_server
-from tests.support.tls_postgres import tls_postgres
 
 Row: TypeAlias = tuple[str, str, str]
 
@@ -372,27 +367,6 @@ def test_a_postgres_that_is_not_there_is_told_without_its_password(check: Check)
     assert checked.rows["Postgres"][2].startswith("Check POSTGRES_URL")
     assert checked.rows["/contacts"][0] == "ok"
     assert PASSWORD not in f"{checked.said} {checked.error}"
-
-
-def test_tls_is_named(check: Check) -> None:
-    """Whether the password and the records travel in the clear is worth a word."""
-    with tls_postgres() as url:
-        checked = check(POSTGRES_URL=f"{url}?sslmode=require")
-
-    assert checked.not_ok() == {"schema": "problem"}
-    assert checked.rows["Postgres"][1].endswith("at 127.0.0.1/postgres, over TLS.")
-
-
-def test_a_pooler_in_transaction_mode_is_no_problem(check: Check, database: Database) -> None:
-    """Read-only transactions pass it, and the rights are those behind it."""
-    url = database.engine.url
-    folder = Path(mkdtemp(prefix="acsync-pooler-"))
-    folder.chmod(0o755)
-    with pgbouncer(folder, str(url.query["host"])) as place:
-        checked = check(POSTGRES_URL=f"postgresql://{USER}@{place}/{url.database}")
-    shutil.rmtree(folder)
-
-    assert (checked.not_ok(), checked.error) == ({}, None)
 
 
 def test_an_embedded_postgres_is_not_made(check: Check, tmp_path: Path) -> None:

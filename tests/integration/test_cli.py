@@ -1,7 +1,6 @@
 """The `acsync` command as people and programs see it: words, exit status, and no traceback."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -16,29 +15,9 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.embedded import stop_embedded
 from acsync.store.lease import keep_lease, start_sync
-from tests.conftest import Sync
 from tests.support import transport_faults
-from tests.support.commands import ACSYNC
+from tests.support.commands import ACSYNC, acsync
 from tests.support.prefect_server import free_port
-
-
-def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command in a process of its own, with this process's environment."""
-    return subprocess.run(
-        [*ACSYNC, *words],
-        env={**os.environ, "COLUMNS": "200", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.fixture
-def served(sync: Sync, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Sync:
-    """Point commands at the served account, the fresh database and the Prefect server."""
-    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    return sync
 
 
 @pytest.mark.usefixtures("served")

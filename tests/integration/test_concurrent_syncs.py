@@ -14,11 +14,11 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import start_sync
 from flows.sync_activecampaign import TURNED_AWAY
-from tests.conftest import Sync
-from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
 from tests.support.calls import on_call
+from tests.support.fixtures import Sync
 from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact
 
 
 def by_command() -> tuple[str, str]:

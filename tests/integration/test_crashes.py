@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from contextvars import copy_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import text
@@ -25,26 +26,15 @@ from acsync.store.database import Database
 from acsync.sync.context import open_sync
 from acsync.sync.publish import publish
 from acsync.sync.verify import Verified
-from tests.conftest import Postgres, Sync
-from tests.integration.test_lease import EXPIRE
-from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
-from tests.support.calls import on_call
+from tests.support.calls import in_copying, in_metadata, on_call
+from tests.support.fixtures import Sync
 from tests.support.own_postgres import Mode, OwnPostgres, own_postgres
+from tests.support.postgres import Postgres
 from tests.support.prefect_server import free_port, prefect_server
-from tests.support.store_syncs import fetch
+from tests.support.store_syncs import EXPIRE, fetch
+from tests.support.sync_results import LEFT_OVERS, SNAPSHOT, assert_exact
 
-SNAPSHOT = """
-    select 'contacts' as data_type, record_id, hash from ac_contact_versions where valid_to is null
-    union all
-    select 'deals', record_id, hash from ac_deal_versions where valid_to is null
-    order by 1, 2
-"""
-LEFT_OVERS = """
-    select (select count(*) from ac_sync_logs where overall_success is null),
-           (select count(*) from ac_staged_slices), (select count(*) from ac_staged_records),
-           (select count(*) from ac_staged_plans)
-"""
 WHOLE_WALK_CALLS = 210
 """What 3,600 records in pages of 20 take at least, metadata, plans and seams included."""
 
@@ -53,21 +43,6 @@ WAITING = """
     where datname = current_database() and application_name = 'acsync'
       and wait_event_type = 'Lock' and query like '%ac_published%'
 """
-
-
-def in_metadata(call: Call) -> bool:
-    return call.path == "users"
-
-
-def in_copying(call: Call) -> bool:
-    return call.path == "contacts" and call.cursor is not None
-
-
-@pytest.fixture
-def served(sync: Sync, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Sync:
-    """Point processes at the served account, the fresh database and the Prefect server."""
-    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    return sync
 
 
 def change(account: Account) -> None:
@@ -175,9 +150,9 @@ def test_a_retry_does_not_copy_again_what_is_staged(
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
+def own_server() -> Iterator[OwnPostgres]:
     """Run a Postgres that only these tests crash."""
-    with own_postgres(tmp_path_factory.mktemp("crashing")) as server:
+    with TemporaryDirectory(prefix="acsync-") as folder, own_postgres(Path(folder)) as server:
         yield server
 
 

@@ -6,15 +6,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
 from acsync.errors import StoreError
 from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database
 from acsync.store.status import read_status
-from tests.conftest import Sync
-from tests.integration.test_cli import acsync
-from tests.integration.test_sync_flow import last_log
+from tests.support.commands import acsync
+from tests.support.fixtures import Sync
+from tests.support.postgres import execute, url_of
+from tests.support.sync_results import last_log
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 GRANTS = "\n".join(re.findall(r"```postgresql\n(.*?)```", README, re.DOTALL))
@@ -27,13 +27,6 @@ TABLES = ("ac_contact_versions", "ac_deal_versions", "ac_published", "ac_sync_lo
 AS_OF = "select * from ac_records_as_of((select min(sync_id) from ac_changes))"
 
 
-def execute(database: Database, sql: str) -> int:
-    """Run statements, and give the rows of the last one."""
-    with database.begin() as connection, closing(connection.connection.cursor()) as cursor:
-        cursor.execute(sql)
-        return int(cursor.rowcount)
-
-
 @pytest.fixture
 def granted(database: Database) -> Iterator[Database]:
     """Run the README's grants but the last; roles belong to the server, so they go again."""
@@ -41,12 +34,6 @@ def granted(database: Database) -> Iterator[Database]:
     yield database
     for role in ("acsync_sync", "acsync_reader"):
         execute(database, f"drop owned by {role}; drop role {role}")
-
-
-def url_of(database: Database, role: str) -> str:
-    """Give the URL of the same database for another role."""
-    url = make_url(database.engine.url).set(username=role)
-    return url.render_as_string(hide_password=False)
 
 
 def opened(database: Database, role: str) -> "closing[Database]":

@@ -15,11 +15,11 @@ from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
-from tests.conftest import Sync
-from tests.integration.test_cli import acsync
-from tests.integration.test_sync_flow import changes_of, last_log
 from tests.support.calls import on_path
+from tests.support.commands import acsync
+from tests.support.fixtures import Sync
 from tests.support.hostile_account import DATES, ODD_STORED, PLACEHOLDER, Sent, clean
+from tests.support.sync_results import changes_of, last_log
 
 SMALL = AccountOptions(
     contacts=20, deals=20, contact_fields=20, deal_fields=20, users=20, stages=20,

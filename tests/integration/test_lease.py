@@ -18,11 +18,10 @@ from acsync.store.snapshot import published_ids
 from acsync.store.staging import read_coverage, stage_slice
 from acsync.store.status import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
-from tests.conftest import Postgres
+from tests.support.postgres import Postgres
 from tests.support.processes import wait_for
-from tests.support.store_syncs import cut, fetch, people, sync_all
+from tests.support.store_syncs import EXPIRE, cut, fetch, people, sync_all
 
-EXPIRE = "update ac_lease set renewed_at = clock_timestamp() - interval '91 seconds'"
 LOG = """
     select contacts_success, contacts_count, contacts_error, deals_success, deals_count,
            deals_error, overall_success

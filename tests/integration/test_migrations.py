@@ -22,7 +22,7 @@ from acsync.store.database import (
     require_current_schema,
 )
 from acsync.store.embedded import psql_command, start_embedded, stop_embedded
-from tests.conftest import Postgres
+from tests.support.postgres import Postgres
 
 HEAD = migrations.HEAD
 CATALOGUE = """

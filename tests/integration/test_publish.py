@@ -24,7 +24,7 @@ from acsync.store.snapshot import (
 )
 from acsync.store.staging import StagedSlice, read_coverage, stage_slice
 from acsync.store.status import read_running
-from tests.conftest import Postgres
+from tests.support.postgres import Postgres
 from tests.support.store_syncs import cut, fetch, people, publish, sync_all
 
 CHANGES = "select data_type, record_id, change from ac_changes where sync_id = :sync_id order by 2"

@@ -10,7 +10,7 @@ import pytest
 from acsync.cli.app import app
 from acsync.simulator.account import Account
 from acsync.store.database import Database
-from tests.conftest import Sync
+from tests.support.fixtures import Sync
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -7,8 +7,7 @@ from acsync.store.database import Database
 from acsync.store.lease import start_sync
 from acsync.store.snapshot import published_ids
 from acsync.store.staging import adopt_staging, keep_plan, read_coverage, stage_slice
-from tests.integration.test_lease import EXPIRE
-from tests.support.store_syncs import cut, fetch, people, publish, sync_all
+from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_all
 
 STAGED = """
     select (select count(*) from ac_staged_plans), (select count(*) from ac_staged_slices),

@@ -21,10 +21,10 @@ from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.embedded import start_embedded, stop_embedded
-from tests.conftest import Sync
-from tests.integration.test_sync_flow import last_log
 from tests.support import transport_faults
+from tests.support.fixtures import Sync
 from tests.support.prefect_server import free_port
+from tests.support.sync_results import last_log
 
 KEY = "k3y-0f-the-acc0unt-7a1b2c3d"
 OLD_KEY = "0ld-k3y-9f8e7d6c"

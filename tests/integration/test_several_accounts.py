@@ -18,13 +18,13 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
-from tests.conftest import Postgres
-from tests.integration.test_sync_flow import assert_exact
 from tests.support import commands
 from tests.support.calls import on_call
 from tests.support.deployment import deploy
+from tests.support.postgres import Postgres
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact
 from tests.support.worker import prefect_worker
 
 NAMES = ("acme", "north-wind", "third")

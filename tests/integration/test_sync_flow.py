@@ -11,45 +11,20 @@ from prefect.client.schemas.filters import (
     TaskRunFilter,
     TaskRunFilterFlowRunId,
 )
-from sqlalchemy import text
 
 import migrations
-from acsync.cli.comparison import compare
 from acsync.models import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.snapshot import published_ids, published_records
 from flows.sync_activecampaign import TURNED_AWAY
-from tests.conftest import Postgres, Sync
 from tests.support import data_faults, transport_faults
 from tests.support.calls import on_call, on_path
 from tests.support.churn import Churn
-
-
-def changes_of(database: Database) -> dict[str, tuple[int, int, int]]:
-    """Give what the last sync added, updated and deleted, as its log row says."""
-    row = last_log(database)
-    return {
-        name: tuple(row[f"{name}_{change}"] for change in ("added", "updated", "deleted"))
-        for name in DATASETS
-    }
-
-
-def last_log(database: Database) -> dict[str, Any]:
-    sql = "select * from ac_sync_logs order by id desc limit 1"
-    with database.begin() as connection:
-        return dict(connection.execute(text(sql)).mappings().one())
-
-
-def assert_exact(database: Database, account: Account) -> None:
-    """Compare every record with the simulator's own truth."""
-    comparisons = compare(database, account)
-
-    assert {name: one.exact for name, one in comparisons.items()} == {
-        "contacts": True,
-        "deals": True,
-    }, comparisons
+from tests.support.fixtures import Sync
+from tests.support.postgres import Postgres
+from tests.support.sync_results import assert_exact, changes_of, last_log
 
 
 def test_the_account_is_copied_exactly_and_then_only_what_changed(

@@ -66,3 +66,13 @@ def most_calls_in_a_second(statistics: Statistics) -> int:
     times = sorted(call.at for call in [*statistics.log])
     counts = (bisect_left(times, at + 1) - place for place, at in enumerate(times))
     return max(counts, default=0)
+
+
+def in_metadata(call: Call) -> bool:
+    """Accept the calls of a sync that reads fields, pipelines, stages and users."""
+    return call.path == "users"
+
+
+def in_copying(call: Call) -> bool:
+    """Accept the calls of a sync that reads slices of contacts."""
+    return call.path == "contacts" and call.cursor is not None

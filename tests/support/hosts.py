@@ -22,7 +22,7 @@ NEW_NETWORK = 0x40000000
 """CLONE_NEWNET; `os.setns` came with Python 3.12."""
 
 NOT_PERMITTED = (
-    "This test makes network namespaces, which is not permitted here. Run it as root on Linux; "
+    "It makes network namespaces, which is not permitted here. Run it as root on Linux; "
     "in a container start that with --cap-add SYS_ADMIN --cap-add NET_ADMIN."
 )
 
@@ -86,7 +86,7 @@ def _made_host(name: str) -> Iterator[Host]:
     try:
         assert holder.stdout is not None
         if holder.stdout.readline() != "made\n":
-            pytest.fail(NOT_PERMITTED)
+            pytest.skip(NOT_PERMITTED)
         yield Host(name, holder.pid, f"to-{name}")
     finally:
         holder.kill()

@@ -25,6 +25,7 @@ from acsync.store.staging import StagedSlice, stage_slice
 from acsync.store.sync_log import finish_log
 
 KEEP = 3
+EXPIRE = "update ac_lease set renewed_at = clock_timestamp() - interval '91 seconds'"
 
 
 def people(*ids: int, **values: Any) -> list[Record]:

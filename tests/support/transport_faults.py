@@ -113,6 +113,21 @@ def one_of(name: str, *faults: Fault, seed: int = 1) -> Fault:
     return Fault(name, reply=reply)
 
 
+def bad_network(seed: int, *more: Fault) -> Fault:
+    """Mix what proxies, networks and tired servers do."""
+    return one_of(
+        "bad-network",
+        html(502),
+        status(503),
+        reset(),
+        empty_body(),
+        cut_off(),
+        forbidden(),
+        *more,
+        seed=seed,
+    )
+
+
 def breaks_on(path: str, record: int) -> Fault:
     """Answer 500 to every page that would hold this record, however it is asked for."""
 

@@ -22,11 +22,11 @@ from tests.support import data_faults, transport_faults
 from tests.support.calls import on_path
 
 HASTY = RequestLimits(
-    read_timeout_seconds=0.5,
-    deadline_seconds=1.0,
+    read_timeout_seconds=0.3,
+    deadline_seconds=0.4,
     max_response_bytes=500_000,
     first_wait_seconds=0.01,
-    max_pause_seconds=1.5,
+    max_pause_seconds=1.2,
 )
 CONTACTS: Params = {"limit": 20, "orders[id]": "ASC", "include": "fieldValues"}
 
@@ -41,9 +41,14 @@ def account() -> Account:
 
 
 @pytest.fixture
-def client(account: Account) -> Iterator[Client]:
+def limits() -> RequestLimits:
+    return HASTY
+
+
+@pytest.fixture
+def client(account: Account, limits: RequestLimits) -> Iterator[Client]:
     with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000), HASTY)
+        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000), limits)
         yield client
         client.close()
 
@@ -105,7 +110,7 @@ def test_trouble_that_passes_is_retried_and_counted(
         (transport_faults.empty_body(), CallFailed, "an empty response"),
         (transport_faults.cut_off(), CallFailed, "not whole JSON"),
         (transport_faults.reset(), CallFailed, "RemoteProtocolError"),
-        (transport_faults.drip(0.05), CallFailed, "a response not whole after 1 s"),
+        (transport_faults.drip(0.05), CallFailed, "a response not whole after 0.4 s"),
         (transport_faults.swell(500_000), CallFailed, "a response of more than 500,000 bytes"),
         (transport_faults.too_many(0), CallFailed, "status 429"),
         (transport_faults.forbidden(), CallRefused, "AC_API_KEY"),
@@ -172,7 +177,7 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
         given_up = time.monotonic() - began
         client.close()
 
-    assert 1 < given_up < 10
+    assert HASTY.deadline_seconds < given_up < 10
     assert time.monotonic() - began < 20
 
 
@@ -189,6 +194,7 @@ def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     assert client.rate_limiter.counts.rate_limited == 1
 
 
+@pytest.mark.parametrize("limits", [replace(HASTY, max_pause_seconds=0.2)])
 @pytest.mark.parametrize(
     "fault",
     [
@@ -204,11 +210,11 @@ def test_a_pause_of_an_hour_is_cut_short_once_and_then_refused(
     account.faults.add(fault)
 
     began = time.monotonic()
-    with pytest.raises(CallRefused, match=r"It asks for a pause of .* s; 1.5 s were waited"):
+    with pytest.raises(CallRefused, match=r"It asks for a pause of .* s; 0.2 s were waited"):
         client.get_page("contacts", CONTACTS)
 
     assert account.statistics.calls == 2
-    assert 1.4 < time.monotonic() - began < 3
+    assert 0.2 < time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("name", list(LISTINGS))
@@ -258,7 +264,7 @@ def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
 
 def test_no_sliding_second_sees_more_than_the_limit_and_the_rate_is_nearly_reached() -> None:
     """Released, not scheduled, times count: a thread that wakes late must not cause a burst."""
-    limiter, released, lock = RateLimiter(50), list[float](), threading.Lock()
+    limiter, released, lock = RateLimiter(100), list[float](), threading.Lock()
 
     def work(_: int) -> None:
         limiter.wait_turn()
@@ -269,7 +275,7 @@ def test_no_sliding_second_sees_more_than_the_limit_and_the_rate_is_nearly_reach
         list(threads.map(work, range(150)))
 
     released.sort()
-    windows = [after - before for before, after in zip(released, released[50:], strict=False)]
+    windows = [after - before for before, after in zip(released, released[100:], strict=False)]
     assert min(windows) >= 1.0
     assert limiter.counts.calls == 150
 
@@ -318,7 +324,7 @@ def test_an_account_that_allows_half_is_found_out(
         if eaten:
             stack.enter_context(another_program(url, half.options.api_key, eaten))
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda _: client.get_page("users", {}), range(250)))
+            list(threads.map(lambda _: client.get_page("users", {}), range(120)))
         client.close()
 
     counts = client.rate_limiter.counts

@@ -1,0 +1,131 @@
+"""What integration tests and drills share: a real Postgres, a real Prefect server, an account.
+
+One server of each a test run, and a fresh database a test.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.logging.handlers import APILogHandler
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_LOGGING_LEVEL,
+    temporary_settings,
+)
+
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.server import serve
+from acsync.store.database import Database
+from flows.sync_activecampaign import sync_activecampaign
+from tests.support.deployment import forget
+from tests.support.postgres import Postgres, running_postgres
+from tests.support.prefect_server import prefect_server
+
+# Runs the flow in this process, and returns its final state.
+Sync: TypeAlias = Callable[..., State[Any]]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return an empty folder of this test's own.
+
+    Each test run closes the folder of pytest's own ones to other users when it starts. As root,
+    Postgres runs as another user, and could not start there beside a second test run.
+    """
+    with TemporaryDirectory(prefix="acsync-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Run one server for the whole run."""
+    with (
+        TemporaryDirectory(prefix="acsync-") as folder,
+        running_postgres(Path(folder)) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> str:
+    """Return the URL of a fresh, migrated database; it goes with the server."""
+    return postgres.create("template_migrated")
+
+
+@pytest.fixture
+def database(postgres: Postgres, database_url: str) -> Iterator[Database]:
+    """Open the fresh, migrated database."""
+    with closing(postgres.open(database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty_database(postgres: Postgres) -> Iterator[Database]:
+    """Open a fresh database without any table of acsync."""
+    with closing(postgres.open(postgres.create("template1"))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one Prefect server for the whole run, and point this process at it."""
+    home = tmp_path_factory.mktemp("prefect")
+    with prefect_server(home) as url:
+        updates = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "CRITICAL"}
+        with temporary_settings(updates):
+            yield url
+            APILogHandler().flush()
+
+
+@pytest.fixture
+def api(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """Point commands at the Prefect server, with nothing deployed there, before and after."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    monkeypatch.delenv("ACSYNC_ALERT_URL", raising=False)
+    with httpx.Client(base_url=prefect_api, timeout=60) as client:
+        forget()
+        yield client
+        forget()
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take an account of several slices; a test may ask for another by parametrizing this."""
+    return AccountOptions(contacts=700, deals=600, rate_limit=None)
+
+
+@pytest.fixture
+def account(options: AccountOptions) -> Account:
+    """Invent the account."""
+    return Account(options)
+
+
+@pytest.fixture
+def sync(
+    account: Account,
+    database_url: str,
+    prefect_api: str,  # noqa: ARG001  # the server that the flow finds in Prefect's settings
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Sync]:
+    """Serve the account and return the flow, set up by the environment as a worker is."""
+    with serve(account) as url:
+        monkeypatch.setenv("AC_API_URL", url)
+        monkeypatch.setenv("AC_API_KEY", account.options.api_key)
+        monkeypatch.setenv("POSTGRES_URL", database_url)
+        monkeypatch.setenv("LIMIT_PER_PAGE", "20")
+        monkeypatch.setenv("AC_RATE_LIMIT", "100")
+        yield lambda *words, **options: sync_activecampaign(*words, **options, return_state=True)
+
+
+@pytest.fixture
+def served(sync: Sync, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Sync:
+    """Point processes at the served account, the fresh database and the Prefect server."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    return sync

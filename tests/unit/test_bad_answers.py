@@ -1,0 +1,150 @@
+"""A walk through bad answers gives the whole or an error: thousands of calls, without a server."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator.fault_injection import Fault
+from tests.support import data_faults, transport_faults
+from tests.support.in_memory_walk import TIRELESS, Reading, account_of
+
+BOTH = pytest.mark.parametrize("name", list(DATASETS))
+
+# A bad network
+
+
+@BOTH
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.5])
+def test_a_bad_network_gives_the_whole_or_an_error(name: DatasetName, share: float) -> None:
+    """Three retries mend one answer in ten; half of all is too much, and then it is said."""
+    outcomes = [walk_through(name, share, seed) for seed in range(40)]
+
+    exact = outcomes.count("exact")
+    assert set(outcomes) <= {"exact", "CallFailed", "CallRefused", "AccessDenied"}
+    assert exact == 40 if share < 0.1 else exact >= 36 if share == 0.1 else exact < 20
+
+
+def walk_through(name: DatasetName, share: float, seed: int) -> str:
+    """Read an account through a bad network; gives the error's name, or whether all was read."""
+    account = account_of(300)
+    stall = transport_faults.stall(TIRELESS.read_timeout_seconds + 1)
+    refusals = (
+        transport_faults.too_many(0),
+        transport_faults.too_many_until(-5),
+        transport_faults.too_many(3600),
+    )
+    account.faults = type(account.faults)(seed)
+    account.faults.add(transport_faults.bad_network(seed, stall, *refusals).only(share=share))
+    try:
+        read = Reading(account, name, 20).run()
+    except AcsyncError as error:
+        return type(error).__name__
+    return "exact" if read == set(account.ids(name)) else "wrong"
+
+
+# Answers that lie
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        (data_faults.add_to_total(7), Incomplete, "counts 307 .*, but 300 were read"),
+        (data_faults.add_to_total(-7), Incomplete, "counted 293 .*, but 300 were read"),
+        (data_faults.total_is(10**15), CallFailed, "but the newest has id"),
+        (data_faults.total_is(-5), CallFailed, "a total that is not a count"),
+        (data_faults.total_is("many"), CallFailed, "a total that is not a count"),
+        (data_faults.ignore_parameter("orders"), PaginationError, r"ignores orders\[id\]"),
+        (data_faults.ignore_parameter("include"), PaginationError, "ignores include"),
+        (data_faults.unsorted_rows(), PaginationError, r"ignores orders\[id\]"),
+        (data_faults.repeat_page(), PaginationError, "ignores id_greater|repeats itself"),
+        (data_faults.record_without_id(), PaginationError, "without a usable id"),
+        (data_faults.drop_sideload(), CallFailed, "without .* of its"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Fault) else None,
+)
+def test_a_lie_is_recognised_and_named(
+    name: DatasetName, fault: Fault, error: type[Exception], words: str
+) -> None:
+    """Each looks like a good answer, with status 200."""
+    account = account_of(300)
+    account.faults.add(fault)
+
+    with pytest.raises(error, match=words):
+        Reading(account, name, 20).run()
+
+    assert account.statistics.calls < 60
+
+
+def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
+    """The walk would read the first page for ever."""
+    account = account_of(300)
+    account.faults.add(data_faults.ignore_parameter("id_greater"))
+
+    with pytest.raises(PaginationError, match="ignores id_greater"):
+        Reading(account, "contacts", 20).run()
+
+
+def test_a_server_that_ignores_the_offset_is_recognised() -> None:
+    """Deals are walked by offset, each page sharing a record with the one before."""
+    account = account_of(300)
+    account.faults.add(data_faults.ignore_parameter("offset"))
+
+    with pytest.raises(PaginationError, match="repeats itself"):
+        Reading(account, "deals", 20).run()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "fault",
+    [
+        data_faults.ignore_parameter("limit"),
+        data_faults.page_cap(50),
+        data_faults.drop_rows(1),
+        data_faults.without_meta(),
+        data_faults.total_is(None),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_pages_that_are_only_smaller_or_uncounted_are_read_exactly(
+    name: DatasetName, fault: Fault
+) -> None:
+    """Only received rows move the reader, and only ids prove that all were read."""
+    account = account_of(300)
+    account.faults.add(fault)
+
+    assert Reading(account, name, 100).run() == set(account.ids(name))
+
+
+LIES: list[Callable[[], Fault]] = [
+    *(partial(data_faults.add_to_total, number) for number in (3, -3)),
+    *(
+        partial(data_faults.ignore_parameter, key)
+        for key in ("orders", "offset", "id_greater", "limit")
+    ),
+    data_faults.repeat_page,
+    partial(data_faults.page_cap, 7),
+    partial(data_faults.drop_rows, 2),
+    data_faults.unsorted_rows,
+    data_faults.empty_dataset,
+]
+
+
+@BOTH
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie().name)
+def test_a_server_that_lies_now_and_then_is_never_believed(
+    name: DatasetName, lie: Callable[[], Fault]
+) -> None:
+    """Harder to see than one that always lies; that nothing is left at all, the shrink sees."""
+    for seed in range(12):
+        account = account_of(150)
+        account.faults = type(account.faults)(seed)
+        account.faults.add(lie().only(share=(0.1, 0.4, 0.8)[seed % 3]))
+        try:
+            read = Reading(account, name, 10).run()
+        except AcsyncError:
+            continue
+        assert read == set(account.ids(name)) or not read, seed

@@ -13,6 +13,9 @@ DatasetName: TypeAlias = Literal["contacts", "deals"]
 ListingName: TypeAlias = Literal["contact_fields", "deal_fields", "pipelines", "stages", "users"]
 Metadata: TypeAlias = Mapping[ListingName, Sequence[Record]]
 
+# What a person should know although the data was published, a sentence each.
+Warnings: TypeAlias = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -163,6 +166,7 @@ class DatasetResult:
     duration_ms: int | None = None
     changes: Changes | None = None
     error: str | None = None
+    warnings: Warnings = ()
 
     @property
     def success(self) -> bool:
@@ -253,7 +257,10 @@ class PublishedDataset:
 
 @dataclass(frozen=True)
 class SyncStatus:
-    """How the syncs went and what is published; `recent` begins with the newest sync."""
+    """How the syncs went and what is published; `recent` begins with the newest sync.
+
+    `warnings` are those of the latest sync.
+    """
 
     latest: LoggedSync | None
     running: RunningSync | None
@@ -261,6 +268,7 @@ class SyncStatus:
     statistics: SyncStatistics
     published: dict[DatasetName, PublishedDataset]
     last_success: datetime | None
+    warnings: Warnings = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the payload of GET /api/sync-status."""

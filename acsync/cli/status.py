@@ -71,6 +71,8 @@ def _print_status(console: Console, status: SyncStatus) -> None:
             console.print(f"{name}: {data.record_count:,} records, as of {data.synced_at:%F %T %Z}")
         else:
             console.print(f"{name}: nothing published yet")
+    for warning in status.warnings:
+        console.print(sanitize(f"warning: {warning}"), soft_wrap=True)
     if status.running:
         console.print(f"running: {status.running.sync_id}, since {status.running.started:%F %T %Z}")
     if status.recent:

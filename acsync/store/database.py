@@ -16,7 +16,7 @@ from acsync.store.embedded import start_embedded
 from acsync.store.sql import quote, run, schema_of
 
 # The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 # What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect with it.
 NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")

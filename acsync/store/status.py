@@ -14,6 +14,7 @@ from acsync.models import (
     RunningSync,
     SyncStatistics,
     SyncStatus,
+    Warnings,
 )
 from acsync.store.database import Database
 from acsync.store.lease import ALIVE
@@ -57,6 +58,7 @@ def read_status(database: Database) -> SyncStatus:
             _read_statistics(connection),
             _read_published(connection),
             _read_last_success(connection),
+            _read_warnings(connection),
         )
 
 
@@ -112,6 +114,14 @@ def _read_published(connection: Connection) -> dict[DatasetName, PublishedDatase
         from {schema}.ac_published order by data_type, sync_no desc
     """
     return {name: PublishedDataset(*data) for name, *data in run(connection, sql)}
+
+
+def _read_warnings(connection: Connection) -> Warnings:
+    sql = """
+        select contacts_warnings || deals_warnings from {schema}.ac_sync_logs
+        where finished_at is not null order by id desc limit 1
+    """
+    return tuple(dict.fromkeys(run(connection, sql).scalar() or ()))
 
 
 def _read_last_success(connection: Connection) -> datetime | None:

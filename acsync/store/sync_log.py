@@ -109,6 +109,7 @@ def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:
     values: dict[str, Any] = {
         "success": result.success,
         "error": result.error,
+        "warnings": list(result.warnings),
         "duration_ms": result.duration_ms,
     }
     if changes := result.changes:

@@ -16,6 +16,7 @@ from acsync.models import (
     Plan,
     Record,
     Slice,
+    Warnings,
     is_masked,
 )
 from acsync.store.snapshot import published_hashes, published_records
@@ -34,6 +35,7 @@ class Job:
     metadata: Metadata
     staged: frozenset[int] = frozenset()
     cleaned: int = 0
+    warnings: Warnings = ()
     started: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
 

@@ -31,7 +31,7 @@ def publish(
             changes = publish_dataset(connection, context.sync, one.dataset, one.duration_ms)
             _require_all(one, changes.records)
             retire_versions(connection, one.dataset, context.settings.keep_syncs)
-            results[one.dataset] = DatasetResult(one.duration_ms, changes)
+            results[one.dataset] = DatasetResult(one.duration_ms, changes, warnings=one.warnings)
         counts, learned_rate = limiter.counts, limiter.learned_rate
         finish_log(connection, context.sync, results, counts, learned_rate)
     try:

@@ -23,13 +23,14 @@ def report_markdown(result: SyncResult) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
         *rows,
     ]
+    warnings = [f"Warning: {_escape(text)}" for text in warnings_of(result)]
     return "\n\n".join(
-        [f"# {result.sync_id}: {title}", "\n".join(table), *reasons, calls_line(result)]
+        [f"# {result.sync_id}: {title}", "\n".join(table), *reasons, *warnings, calls_line(result)]
     )
 
 
 def report_lines(result: SyncResult) -> Iterator[str]:
-    """Yield the same as a line a dataset, and a line of calls."""
+    """Yield the same as a line a dataset, a line a warning, and a line of calls."""
     for name, dataset in result.datasets.items():
         changes = dataset.changes
         if changes is None:
@@ -40,7 +41,13 @@ def report_lines(result: SyncResult) -> Iterator[str]:
                 f"{name}: {changes.records:,} records{masked}; {changes.added:,} added, "
                 f"{changes.updated:,} updated, {changes.deleted:,} deleted"
             )
+    yield from (f"warning: {text}" for text in warnings_of(result))
     yield calls_line(result)
+
+
+def warnings_of(result: SyncResult) -> list[str]:
+    """Return the warnings of all datasets, each once."""
+    return list(dict.fromkeys(text for one in result.datasets.values() for text in one.warnings))
 
 
 def calls_line(result: SyncResult) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
-from acsync.models import DatasetName
+from acsync.models import DatasetName, Warnings
 from acsync.store.snapshot import count_staged
 from acsync.store.staging import read_coverage
 from acsync.sync.completeness import Walked, require_complete
@@ -26,6 +26,7 @@ class Verified:
     records: int
     cleaned: int
     duration_ms: int
+    warnings: Warnings = ()
 
 
 def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Verified:
@@ -52,4 +53,4 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     require_no_shrink(context, name, staged)
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
-    return Verified(name, staged.records, cleaned, duration_ms)
+    return Verified(name, staged.records, cleaned, duration_ms, job.warnings)

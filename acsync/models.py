@@ -80,6 +80,12 @@ class Interval:
     first: int
     last: int
 
+    def join(self, other: "Interval | None") -> "Interval":
+        """Return the interval from the first to the last id of both."""
+        if other is None:
+            return self
+        return Interval(min(self.first, other.first), max(self.last, other.last))
+
 
 @dataclass(frozen=True)
 class Slice:

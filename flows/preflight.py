@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from acsync.preflight.checks import CheckResult
+from acsync.preflight import CheckResult
 from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATION
 from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks

@@ -36,18 +36,14 @@ from acsync.errors import (
     SyncFailed,
     sanitize,
 )
-from acsync.models import DATASETS, DatasetName, ListingName, Metadata, Record, Slice, SyncResult
+from acsync.models import DATASETS, DatasetName, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
-from acsync.sync.copy_slice import Job, SliceCounts
-from acsync.sync.copy_slice import copy_slice as copy_slice_step
-from acsync.sync.plan import interleave
-from acsync.sync.plan import plan as plan_step
-from acsync.sync.plan import read_metadata as read_metadata_step
-from acsync.sync.publish import publish as publish_step
+from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
+from acsync.sync.plan import interleave, plan, read_metadata
+from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
-from acsync.sync.verify import Verified
-from acsync.sync.verify import verify as verify_step
+from acsync.sync.verify import verify
 from flows.blocks import read_account_settings
 from flows.notifications import send_recovery
 from flows.reporting import (
@@ -84,36 +80,12 @@ RETRIES: dict[str, Any] = {
 }
 
 
-@task(task_run_name="read {name}", **RETRIES)
-def read_metadata(context: SyncContext, name: ListingName) -> list[Record]:
-    """Read one small collection whole."""
-    return read_metadata_step(context, name)
-
-
-@task(task_run_name="plan {name}", **RETRIES)
-def plan(context: SyncContext, name: DatasetName, metadata: Metadata) -> Job:
-    """Cut a dataset into slices, or resume what a crashed sync staged."""
-    return plan_step(context, name, metadata)
-
-
-@task(task_run_name="{wanted.title}", **RETRIES)
-def copy_slice(context: SyncContext, job: Job, wanted: Slice) -> SliceCounts:
-    """Copy one slice into staging."""
-    return copy_slice_step(context, job, wanted)
-
-
-@task(task_run_name="verify {job.dataset}", **RETRIES)
-def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Verified:
-    """Fill the gaps of a walk, then prove that it is complete."""
-    return verify_step(context, job, copied)
-
-
-@task(task_run_name="publish", cache_policy=NO_CACHE)
-def publish(
-    context: SyncContext, verified: Sequence[Verified], failures: Mapping[DatasetName, str]
-) -> SyncResult:
-    """Publish what is verified, in one transaction with the log row."""
-    return publish_step(context, verified, failures)
+# The steps as Prefect tasks: each is one function of acsync.sync, whose docstring Prefect shows.
+read_metadata_task = task(task_run_name="read {name}", **RETRIES)(read_metadata)
+plan_task = task(task_run_name="plan {name}", **RETRIES)(plan)
+copy_slice_task = task(task_run_name="{wanted.title}", **RETRIES)(copy_slice)
+verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
+publish_task = task(task_run_name="publish", cache_policy=NO_CACHE)(publish)
 
 
 @flow(
@@ -161,16 +133,18 @@ def copy_account(context: SyncContext) -> SyncResult:
     """Run the steps; a dataset that fails in one of them leaves the other alone."""
     sync = as_it_is(context)
     needed = dict.fromkeys(need for name in context.datasets for need in DATASETS[name].needs)
-    listings = {name: read_metadata.submit(sync, name) for name in needed}
+    listings = {name: read_metadata_task.submit(sync, name) for name in needed}
     jobs = {
-        name: plan.submit(
+        name: plan_task.submit(
             sync, name, {need: result_of(listings[need]) for need in DATASETS[name].needs}
         )
         for name in context.datasets
     }
     copies = copy_slices(context, jobs)
     verified = {
-        name: verify.submit(sync, result_of(jobs[name]), [result_of(one) for one in copies[name]])
+        name: verify_task.submit(
+            sync, result_of(jobs[name]), [result_of(one) for one in copies[name]]
+        )
         for name in context.datasets
     }
     failures = {}
@@ -179,7 +153,7 @@ def copy_account(context: SyncContext) -> SyncResult:
         if reason := first_failure([*read, jobs[name], *copies[name], verified[name]]):
             failures[name] = reason
     healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]
-    return publish(sync, healthy, failures)
+    return publish_task(sync, healthy, failures)
 
 
 def copy_slices(
@@ -191,7 +165,7 @@ def copy_slices(
         title = f"{name}: about {job.plan.total or 0:,} records to copy"
         get_run_logger().info("%s in %d slices", title, len(job.slices))
     slices = interleave(planned.values())
-    futures = copy_slice.map(
+    futures = copy_slice_task.map(
         unmapped(as_it_is(context)), [result_of(jobs[one.dataset]) for one in slices], slices
     )
     dataset_of = {future: one.dataset for future, one in zip(futures, slices, strict=True)}

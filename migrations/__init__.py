@@ -1,15 +1,16 @@
 """Bring the tables to the revision that the code needs: one transaction, all or nothing."""
 
+from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from acsync.errors import SchemaTooNew
 from acsync.store.database import Database, read_revision
-from acsync.store.sql import run
+from acsync.store.sql import quote, run
 
 
 def _config(schema: str) -> Config:
@@ -21,7 +22,19 @@ def _config(schema: str) -> Config:
     return config
 
 
-# The newest revision there is.
+def run_sql_file(name: str) -> None:
+    """Run `migrations/versions/NAME`, or print it: `{schema}` stands for the quoted schema."""
+    context = op.get_context()
+    text = files("migrations").joinpath("versions", name).read_text(encoding="utf-8")
+    sql = text.replace("{schema}", quote(context.opts["version_table_schema"]))
+    if context.as_sql:
+        context.impl.static_output(sql)
+    elif context.connection is not None:
+        # Without parameters psycopg2 leaves every % as it is.
+        context.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+
+# The newest revision there is. The revisions import what stands above.
 HEAD = str(ScriptDirectory.from_config(_config("public")).get_current_head())
 
 

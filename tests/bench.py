@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 import migrations
-from acsync.cli.comparison import compare
+from acsync.cli.demo import compare
 from acsync.models import LISTINGS
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import psutil
 
 import migrations
-from acsync.cli.comparison import compare
+from acsync.cli.demo import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve

@@ -1,6 +1,6 @@
 """Walk a collection so that no record is lost, whatever changes under the reader."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from acsync.activecampaign.bad_record import Position, describe_bad_record
@@ -37,28 +37,6 @@ class WalkPage:
     def newest_id(self) -> int:
         """Return the last id; 0 where there is no record."""
         return self.ids[-1] if self.ids else 0
-
-
-def join_pages(pages: Iterable[WalkPage], dataset: Dataset) -> WalkPage | None:
-    """Return one page that holds what neighbouring pages hold; None where there are none.
-
-    Neighbours may share records. The later reading of a record wins, and only the values that it
-    names come along.
-    """
-    rows: dict[int, Record] = {}
-    values: dict[str, Record] = {}
-    last: WalkPage | None = None
-    first_id, last_id = END, 0
-    for last in pages:
-        rows.update(zip(last.ids, last.rows, strict=True))
-        values.update((str(value.get("id")), value) for value in last.values)
-        first_id = min(first_id, last.covered.first)
-        last_id = max(last_id, last.covered.last)
-    if last is None:
-        return None
-    named = {str(name) for row in rows.values() for name in row.get(dataset.sideload) or ()}
-    kept = [value for value_id, value in values.items() if value_id in named]
-    return WalkPage([*rows.values()], kept, tuple(rows), Interval(first_id, last_id), last.total)
 
 
 def read_listing(client: Client, listing: Listing, page_size: int) -> list[Record]:

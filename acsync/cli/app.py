@@ -167,7 +167,7 @@ def up(
     rate: Rate = 10.0,
 ) -> None:
     """Run everything on this machine until Ctrl-C; without credentials, on a simulated account."""
-    from acsync.cli.up.command import run_up  # noqa: PLC0415
+    from acsync.cli.up import run_up  # noqa: PLC0415
     from acsync.simulator.account import AccountOptions  # noqa: PLC0415
 
     run_up(console, port, AccountOptions(contacts=contacts, deals=deals, rate_limit=rate))

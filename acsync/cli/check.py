@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from acsync.errors import AcsyncError, sanitize
+from acsync.preflight import CheckResult, Status, from_error
 from acsync.preflight.account import check_account
-from acsync.preflight.checks import CheckResult, Status, from_error
 from acsync.preflight.database import check_database, read_pace
 from acsync.settings import Settings
 

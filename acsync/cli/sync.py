@@ -1,19 +1,27 @@
-"""Run the flow in this process, and show it to the person who waits."""
+"""Run the flow in this process, and show the person who waits how far it is."""
 
 import sys
-from collections.abc import Iterable
-from contextlib import closing
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-from acsync.cli.progress import show_progress
 from acsync.cli.status import sync_line
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
 from acsync.models import DatasetName, LoggedSync, SyncResult
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database, require_current_schema
-from acsync.store.status import read_recent_syncs
+from acsync.store.status import read_recent_syncs, read_running
 from acsync.sync.report import report_lines
 
 NOT_TOLD = (
@@ -81,3 +89,56 @@ def logged_line(sync: LoggedSync | None) -> str:
     if not sync.overall_success:
         raise SyncFailed(sync_line(sync))
     return sync_line(sync)
+
+
+BAR_SECONDS = 1.0
+LINE_SECONDS = 10.0
+
+
+@contextmanager
+def show_progress(console: Console, database: Database) -> Iterator[None]:
+    """Follow the sync of this process through the database, until the block ends."""
+    done = threading.Event()
+    show = _show_bars if console.is_terminal else _print_lines
+    watcher = threading.Thread(target=show, args=(console, database, done), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _show_bars(console: Console, database: Database, done: threading.Event) -> None:
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[DatasetName, TaskID] = {}
+    with Progress(*columns, console=console, transient=True) as bars:
+        while not done.wait(BAR_SECONDS):
+            for name, records, expected in _read_progress(database):
+                if name not in tasks:
+                    tasks[name] = bars.add_task(name)
+                bars.update(tasks[name], completed=records, total=expected)
+
+
+def _print_lines(console: Console, database: Database, done: threading.Event) -> None:
+    while not done.wait(LINE_SECONDS):
+        for name, records, expected in _read_progress(database):
+            console.print(f"{name}: {records:,} of {expected:,} records")
+
+
+def _read_progress(database: Database) -> list[tuple[DatasetName, int, int]]:
+    """Return records and expected records by dataset; nothing while no sync can be seen."""
+    try:
+        running = read_running(database)
+    except AcsyncError:
+        return []
+    return [
+        (name, min(dataset.records, dataset.expected), dataset.expected)
+        for name, dataset in (running.progress if running else {}).items()
+        if dataset.expected
+    ]

@@ -11,7 +11,7 @@ from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.validation import record_id
 from acsync.errors import AccessDenied, AccountError
 from acsync.models import DATASETS, LISTINGS, Dataset, Listing, Plan, RunningSync, is_masked
-from acsync.preflight.checks import CheckResult, from_error
+from acsync.preflight import CheckResult, from_error
 from acsync.settings import Settings
 
 KEY_OWNER = "users/me"

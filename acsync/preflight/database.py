@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.models import RunningSync
-from acsync.preflight.checks import CheckResult, from_error
+from acsync.preflight import CheckResult, from_error
 from acsync.settings import DatabaseSettings
 from acsync.store.database import SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from acsync.models import DATASETS, LISTINGS, Dataset, Listing, ListingName, Record
 from acsync.simulator.account import Account
 from acsync.simulator.requests import Answer, Call
-from acsync.simulator.templates import load
+from acsync.simulator.values import load
 
 # Key of a single record, and the class name that the API's 404 gives away.
 SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 
-from acsync.simulator.templates import load
-from acsync.simulator.values import NAIVE, STAMPS, TIMES, ZERO_DATE, draw, text
+from acsync.simulator.values import NAIVE, STAMPS, TIMES, ZERO_DATE, draw, load, text
 
 _DATA = load("fields")
 CONTACT_TYPES: tuple[str, ...] = tuple(_DATA["contact_types"])

@@ -8,8 +8,16 @@ from acsync.simulator import values
 from acsync.simulator.custom_fields import Field, Slots, choose, make_value
 from acsync.simulator.id_store import Selected
 from acsync.simulator.metadata import Metadata
-from acsync.simulator.templates import Template, load
-from acsync.simulator.values import NAIVE, STAMPS, TIMES, ZERO_TIME, created_and_updated, draw
+from acsync.simulator.values import (
+    NAIVE,
+    STAMPS,
+    TIMES,
+    ZERO_TIME,
+    Template,
+    created_and_updated,
+    draw,
+    load,
+)
 
 CONTACT_SALT, DEAL_SALT = 11, 23
 DEPARTED_USERS = ("901", "902")

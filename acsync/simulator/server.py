@@ -17,8 +17,7 @@ from starlette.types import Receive, Scope, Send
 from acsync.simulator.account import Account
 from acsync.simulator.answers import answer_with_faults, message
 from acsync.simulator.requests import Answer, Call, RateGate
-from acsync.simulator.templates import load
-from acsync.simulator.values import draw
+from acsync.simulator.values import draw, load
 
 HOST = "127.0.0.1"
 PREFIX = "/api/3/"

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from acsync.activecampaign.pagination import WalkPage, join_pages
+from acsync.activecampaign.pagination import WalkPage
 from acsync.enrich import encode, enrich, keep_last_body
 from acsync.errors import SyncFailed
 from acsync.models import (
-    DATASETS,
     DatasetName,
     EnrichedRecord,
+    Interval,
     Metadata,
     Plan,
     Record,
@@ -77,19 +77,29 @@ def stage_pages(
 ) -> SliceCounts:
     """Enrich and stage neighbouring pages as the slice of that number.
 
-    Only new and changed records are staged with their bodies.
+    Neighbours may share records; the later reading wins. Only new and changed records are staged
+    with their bodies.
     """
-    page = join_pages(pages, DATASETS[name])
-    if page is None:
+    read: dict[int, EnrichedRecord] = {}
+    masked: dict[int, bool] = {}
+    covered: Interval | None = None
+    # Page by page, although a frame a slice costs 7 % less time: the raw rows of eight slices at
+    # once are 120 MB (measured with 22,000 records).
+    for page in pages:
+        covered = page.covered.join(covered)
+        enriched = enrich(name, page.rows, page.values, metadata)
+        for record in _with_last_bodies(context, name, enriched):
+            encoded = encode(record)
+            read[encoded.record_id] = encoded
+            masked[encoded.record_id] = is_masked(record)
+    if covered is None:
         return SliceCounts()
-    records = _with_last_bodies(context, name, enrich(name, page.rows, page.values, metadata))
-    masked_ids = [int(record["id"]) for record in records if is_masked(record)]
-    encoded = _encode_all(records)
-    published = published_hashes(context.database, name, page.ids)
-    changed = [one for one in encoded if published.get(one.record_id) != one.hash]
-    staged = StagedSlice(number, page.covered, page.ids, changed, masked_ids)
+    published = published_hashes(context.database, name, list(read))
+    changed = [one for one in read.values() if published.get(one.record_id) != one.hash]
+    masked_ids = [record_id for record_id, is_stub in masked.items() if is_stub]
+    staged = StagedSlice(number, covered, list(read), changed, masked_ids)
     stage_slice(context.database, context.sync, name, staged)
-    return SliceCounts(len(encoded), len(changed), sum(one.cleaned for one in encoded))
+    return SliceCounts(len(read), len(changed), sum(one.cleaned for one in read.values()))
 
 
 def _with_last_bodies(
@@ -104,12 +114,3 @@ def _with_last_bodies(
         keep_last_body(record, last.get(int(record["id"]))) if is_masked(record) else record
         for record in records
     ]
-
-
-def _encode_all(records: list[Record]) -> list[EnrichedRecord]:
-    """Encode the records and let go of each, so that no slice is in memory twice."""
-    encoded = []
-    records.reverse()
-    while records:
-        encoded.append(encode(records.pop()))
-    return encoded

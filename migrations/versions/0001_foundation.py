@@ -1,6 +1,6 @@
 """Lay the foundation: the log, the lease, the versions, the staging and the views."""
 
-from migrations.sql_file import run_sql_file
+from migrations import run_sql_file
 
 revision = "0001"
 down_revision = None

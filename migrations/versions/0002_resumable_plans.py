@@ -1,6 +1,6 @@
 """Keep the plan of a walk beside its staging, so that a dead sync's successor can go on."""
 
-from migrations.sql_file import run_sql_file
+from migrations import run_sql_file
 
 revision = "0002"
 down_revision = "0001"

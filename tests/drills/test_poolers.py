@@ -25,7 +25,7 @@ ENCRYPTED = """
 """
 
 
-CHECKS_OF_POSTGRES = ("Postgres", "clock of Postgres", "schema", "rights")
+CHECKS_OF_POSTGRES = ("Postgres", "schema", "rights")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from acsync.cli.comparison import compare
+from acsync.cli.demo import compare
 from acsync.models import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database

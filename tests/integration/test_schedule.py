@@ -124,7 +124,7 @@ def test_the_schedule_fires_by_itself_and_a_run_beside_another_is_turned_away(
     in_a_shell = commands.wait(commands.start("sync"))
     freed.set()
     assert in_a_shell.returncode == 3
-    assert f"held by flow run {host()}" in in_a_shell.stderr
+    assert f"started by flow run {host()}" in in_a_shell.stderr
     turned_away = stack.runs("TurnedAway")[0]
     assert "has been running since" in turned_away["state"]["message"]
     assert turned_away["tags"] == ["acsync", host(), "contacts", "deals"]
@@ -153,7 +153,7 @@ def test_who_should_know_learns_of_failure_recovery_and_staleness(
     assert "contacts: not published." in body
     assert "deals: not published." in body
     assert "status 403" in body
-    assert re.search(r"Published are still the contacts of 20\d\d-\d\d-\d\d \d\d:\d\d UTC", body)
+    assert re.search(r"Still published: contacts of 20\d\d-\d\d-\d\d \d\d:\d\d UTC", body)
     assert f"/runs/flow-run/{failed['id']}" in body
 
     run_by_hand()

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from acsync.cli.comparison import compare
+from acsync.cli.demo import compare
 from acsync.models import DATASETS
 from acsync.simulator.account import Account
 from acsync.store.database import Database

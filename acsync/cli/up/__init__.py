@@ -1,1 +1,103 @@
-"""Run everything on this machine in one foreground command: `acsync up`."""
+"""Start everything on this machine, print a line for each sync, and end it all on Ctrl-C."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from rich.console import Console
+
+import migrations
+from acsync.cli.status import sync_line
+from acsync.cli.up.environment import Local, choose_local
+from acsync.cli.up.processes import Processes
+from acsync.errors import StoreError
+from acsync.models import LoggedSync
+from acsync.settings import DatabaseSettings
+from acsync.simulator.account import AccountOptions
+from acsync.store.database import Database, open_database
+from acsync.store.embedded import is_running, psql_command, stop_embedded
+from acsync.store.status import read_recent_syncs
+
+LOOK_SECONDS = 1.0
+
+
+def run_up(console: Console, port: int, options: AccountOptions) -> None:
+    """Run until a signal; raises SettingsError before anything starts, or what ended it since.
+
+    `options` are those of the account to simulate where no credentials are set.
+    """
+    local = choose_local(port, options)
+    had_postgres = _uses_running_postgres(local.database)
+    processes = Processes(local.database.data_dir / "logs", local.environment)
+    try:
+        processes.end_on_signals()
+        _run(console, processes, local)
+    except KeyboardInterrupt:
+        console.print("Ending, a running sync first …")
+    finally:
+        processes.kill_on_signals()
+        processes.end()
+        if not had_postgres and _uses_running_postgres(local.database):
+            stop_embedded(local.database.data_dir)
+
+
+def _run(console: Console, processes: Processes, local: Local) -> None:
+    """Start what is needed, in turn; then print a line for each sync until something happens."""
+    console.print(f"Starting, for {local.account} …", soft_wrap=True)
+    for program in local.programs:
+        processes.start(program)
+    # Prefect takes seconds to import; its server starts meanwhile.
+    from acsync.cli.up import prefect_server  # noqa: PLC0415
+
+    with (
+        closing(open_database(local.database)) as database,
+        prefect_server.use_api(local.environment),
+    ):
+        migrations.upgrade(database)
+        prefect_server.wait_for_api(processes)
+        deployment_id = prefect_server.deploy_here()
+        prefect_server.start_due_run(deployment_id, database, local.simulated)
+        processes.start(prefect_server.WORKER)
+        for line in prefect_server.where_to_look(deployment_id):
+            console.print(line, soft_wrap=True)
+        console.print(f"Query it:   {_how_to_query(local.database)}", soft_wrap=True)
+        console.print("Ctrl-C ends everything. A line for each sync that ends:")
+        for sync in _follow_syncs(processes, database):
+            console.print(sync_line(sync), soft_wrap=True)
+
+
+def _how_to_query(settings: DatabaseSettings) -> str:
+    if settings.database_url:
+        return f"the views ac_contacts, ac_deals and others in the schema {settings.schema_name}"
+    return psql_command(settings.data_dir)
+
+
+def _uses_running_postgres(settings: DatabaseSettings) -> bool:
+    """Return whether the embedded Postgres is used and runs: one that ran before us stays."""
+    return settings.database_url is None and is_running(settings.data_dir)
+
+
+def _follow_syncs(processes: Processes, database: Database) -> Iterator[LoggedSync]:
+    """Yield each sync that ends from now on; raises AcsyncError where a process ends."""
+    seen, away = {sync.sync_id for sync in _ended_syncs(database)}, False
+    while True:
+        time.sleep(LOOK_SECONDS)
+        processes.require_alive()
+        try:
+            ended = _ended_syncs(database)
+        except StoreError as error:
+            # A Postgres of the user's may restart; the syncs themselves cope with that.
+            if not away:
+                sys.stderr.write(f"{error}\n")
+            away = True
+            continue
+        away = False
+        yield from (sync for sync in ended if sync.sync_id not in seen)
+        seen |= {sync.sync_id for sync in ended}
+
+
+def _ended_syncs(database: Database) -> list[LoggedSync]:
+    """Return the last syncs that ended, the oldest first."""
+    recent = read_recent_syncs(database)
+    return [sync for sync in reversed(recent) if sync.overall_success is not None]

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -44,11 +44,22 @@ class RequestLimits:
 DEFAULT_LIMITS = RequestLimits()
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """One call and the response to it, whatever its status."""
+
+    path: str
+    params: Params
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 class Client:
     """Calls to one account, inside its rate limit; safe to share between threads.
 
     Each call is retried up to three times, within seconds. Redirects are never followed: they
-    would carry the key to another host.
+    would carry the key to another host. `observe` sees every call and its response.
     """
 
     def __init__(
@@ -58,8 +69,10 @@ class Client:
         rate_limiter: RateLimiter,
         limits: RequestLimits = DEFAULT_LIMITS,
         transport: httpx.BaseTransport | None = None,
+        observe: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.rate_limiter = rate_limiter
+        self._observe = observe
         self._limits = limits
         self._http = httpx.Client(
             base_url=account_url,
@@ -117,6 +130,8 @@ class Client:
                 content = self._read_whole(response, released_at)
         except httpx.RequestError as error:
             raise TransientError(f"{type(error).__name__} ({error})") from None
+        if self._observe:
+            self._observe(Exchange(path, params, response.status_code, response.headers, content))
         if response.status_code == httpx.codes.OK:
             return read_page(content, path)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -84,9 +85,15 @@ def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) ->
 
 
 @app.command()
-def check(account: AccountName = None) -> None:
+def check(
+    account: AccountName = None,
+    save_samples: Annotated[
+        Path | None,
+        typer.Option(help="Keep what the account answers here, every value replaced by another."),
+    ] = None,
+) -> None:
     """Try everything a sync needs, and say what to do about each problem; change nothing."""
-    run_check(console, settings_of(account), account)
+    run_check(console, settings_of(account), account, save_samples)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,7 @@ from acsync.errors import AcsyncError, sanitize
 from acsync.preflight import CheckResult, Status, from_error
 from acsync.preflight.account import check_account
 from acsync.preflight.database import check_database, read_pace
+from acsync.preflight.samples import SampleWriter
 from acsync.settings import Settings
 
 STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -18,13 +20,20 @@ STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bol
 WIDE = 140
 
 
-def run_check(console: Console, settings: Settings, account: str | None = None) -> None:
+def run_check(
+    console: Console,
+    settings: Settings,
+    account: str | None = None,
+    samples: Path | None = None,
+) -> None:
     """Run all checks, print them, and raise AcsyncError where a sync would fail.
 
-    `account` is the block that the settings were read from.
+    `account` is the block that the settings were read from, `samples` a folder for what the account
+    answered.
     """
+    writer = SampleWriter(samples) if samples else None
     with console.status("Checking the database, the account and Prefect …"):
-        results = list(_check_everything(settings, account))
+        results = list(_check_everything(settings, account, writer))
     console.print(_table(results, console.width))
     counts = Counter(result.status for result in results)
     console.print(
@@ -32,6 +41,8 @@ def run_check(console: Console, settings: Settings, account: str | None = None) 
         f"{counts['problem']} with a problem. Nothing was changed.",
         soft_wrap=True,
     )
+    if writer:
+        console.print(f"{len(writer.written)} samples, without your data, are in {samples}.")
     if problems := [result.check for result in results if result.status == "problem"]:
         raise AcsyncError(
             f"{len(problems)} of {len(results)} checks found a problem: {', '.join(problems)}.",
@@ -39,13 +50,15 @@ def run_check(console: Console, settings: Settings, account: str | None = None) 
         )
 
 
-def _check_everything(settings: Settings, account: str | None) -> Iterator[CheckResult]:
+def _check_everything(
+    settings: Settings, account: str | None, writer: SampleWriter | None
+) -> Iterator[CheckResult]:
     """Check the database first: it knows whether a sync is running."""
     from flows.preflight import check_prefect  # noqa: PLC0415  # Prefect takes seconds to import
 
     yield from _guard("Postgres", lambda: check_database(settings))
     pace = read_pace(settings)
-    yield from _guard("ActiveCampaign", lambda: check_account(settings, *pace))
+    yield from _guard("ActiveCampaign", lambda: check_account(settings, *pace, writer))
     yield from _guard("Prefect", lambda: check_prefect(account))
 
 

@@ -1,10 +1,10 @@
 """Check on an account, in about twenty calls, what a sync asks of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 
-from acsync.activecampaign.client import Client
+from acsync.activecampaign.client import Client, Exchange
 from acsync.activecampaign.pagination import Walk, WalkPage, read_listing
 from acsync.activecampaign.planning import plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
@@ -23,15 +23,20 @@ FIRST_PAGES = 2
 
 
 def check_account(
-    settings: Settings, learned_rate: float | None, running: RunningSync | None
+    settings: Settings,
+    learned_rate: float | None,
+    running: RunningSync | None,
+    observe: Callable[[Exchange], None] | None = None,
 ) -> Iterator[CheckResult]:
     """Check the key, every collection that a sync reads, and the rate limit.
 
-    `learned_rate` and `running` are what the database knows of the account's calls.
+    `learned_rate` and `running` are what the database knows of the account's calls; `observe` sees
+    every call and its response.
     """
     rate = min(settings.rate_limit, GENTLE_RATE) if running else settings.rate_limit
     key = settings.api_key.get_secret_value()
-    with closing(Client(settings.account_url, key, RateLimiter(rate))) as client:
+    limiter = RateLimiter(rate)
+    with closing(Client(settings.account_url, key, limiter, observe=observe)) as client:
         try:
             yield _check_key(client, settings.account_host)
         except AccountError as error:

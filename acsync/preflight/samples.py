@@ -1,0 +1,134 @@
+"""Keep what an account answers, in its exact shape and without its data, to report an oddity.
+
+Keys, types, lengths, nulls, empty values and zero dates stay as they are. Every text becomes one of
+its kind (`Ada@acme.com` is `Xxx@xxxx.xxx`), and every number of two digits or more another one of
+as many digits, the same wherever it appears, so that ids still point to each other.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from acsync.activecampaign.client import Exchange
+from acsync.activecampaign.responses import parse_json
+from acsync.errors import SettingsError, SettingsProblem
+
+# Only these headers say how an account answers.
+HEADERS = ("content-type", "retry-after", "ratelimit-limit", "ratelimit-remaining")
+
+# What acsync itself chooses to ask.
+PLAIN_PARAMS = ("limit", "offset", "include", "orders[id]")
+
+# Bytes kept of a response that is not JSON.
+MAX_TEXT = 100_000
+
+# Words of the API's own, which explain a row and belong to nobody.
+KNOWN_WORDS = frozenset((
+    "text", "textarea", "date", "datetime", "dropdown", "multiselect", "listbox", "radio",
+    "checkbox", "hidden", "currency", "number", "true", "false", "null", "usd", "eur", "gbp",
+))  # fmt: skip
+
+NUMBER = re.compile(r"-?[0-9]+")
+TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})([T ][0-9]{2}:[0-9]{2}:[0-9]{2})?(.*)", re.S)
+
+
+class Disguise:
+    """Replaces values by others of their kind; a number by the same one every time."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, str] = {}
+
+    def value(self, value: Any) -> Any:
+        """Return a value of the same shape without any of the original texts and numbers."""
+        if isinstance(value, dict):
+            return {key: self.value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, int):
+            return int(self._number(str(value)))
+        return float(re.sub("[0-9]", "9", str(value)))
+
+    def text(self, text: str) -> str:
+        """Return a text of the same length and kind."""
+        if text.lower() in KNOWN_WORDS:
+            return text
+        if time := TIME.fullmatch(text):
+            return self._time(text, time)
+        if NUMBER.fullmatch(text):
+            return self._number(text)
+        return "".join(map(_mask_letter, text))
+
+    def _number(self, text: str) -> str:
+        """Count up the values of each length; a single digit is a code, and stays."""
+        sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+        if len(digits) < 2 or not digits.strip("0"):
+            return text
+        if digits not in self._numbers:
+            first = 10 ** (len(digits) - 1)
+            taken = sum(len(known) == len(digits) for known in self._numbers)
+            self._numbers[digits] = str(first + taken % (9 * first))
+        return sign + self._numbers[digits]
+
+    def _time(self, text: str, time: re.Match[str]) -> str:
+        """Keep a zero date, and the offset behind a time; all else becomes one moment."""
+        if time[1] == "0000":
+            return text
+        clock = f"{time[4][0]}04:05:06" if time[4] else ""
+        return f"2001-02-03{clock}{re.sub('[0-9]', '0', time[5])}"
+
+
+def _mask_letter(letter: str) -> str:
+    """Return a letter for a letter and a digit for a digit; blanks and marks stay."""
+    if letter.isdigit():
+        return "9"
+    if letter.isalpha():
+        plain = "X" if letter.isupper() else "x"
+        return plain if letter.isascii() else "Ä" if letter.isupper() else "ä"
+    return letter
+
+
+class SampleWriter:
+    """Writes the first response of each kind of call to a folder, disguised."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problem = SettingsProblem("--save-samples", f"{folder} cannot be made ({error}).")
+            raise SettingsError([problem]) from None
+        self._folder = folder
+        self._disguise = Disguise()
+        self.written: set[str] = set()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Take one call and its response; a second one of a kind is ignored."""
+        kind = [exchange.path, *sorted(exchange.params), str(exchange.status)]
+        name = re.sub(r"[^A-Za-z0-9]+", "-", " ".join(kind)).strip("-") + ".json"
+        if name in self.written:
+            return
+        self.written.add(name)
+        sample = {
+            "path": exchange.path,
+            "params": {key: self._param(key, value) for key, value in exchange.params.items()},
+            "status": exchange.status,
+            "headers": {
+                name: exchange.headers[name] for name in HEADERS if name in exchange.headers
+            },
+            "body": self._body(exchange.content),
+        }
+        text = json.dumps(sample, indent=1, ensure_ascii=False, default=str)
+        (self._folder / name).write_text(text + "\n", encoding="utf-8")
+
+    def _param(self, key: str, value: str | int) -> str | int:
+        return value if key in PLAIN_PARAMS else self._disguise.text(str(value))
+
+    def _body(self, content: bytes) -> Any:
+        try:
+            return self._disguise.value(parse_json(content))
+        except (ValueError, RecursionError):
+            return {"not JSON": self._disguise.text(content[:MAX_TEXT].decode("utf-8", "replace"))}

@@ -1,0 +1,131 @@
+"""Samples of what an account answers can be sent to strangers."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acsync.activecampaign.client import Client
+from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.errors import SettingsError
+from acsync.preflight.samples import KNOWN_WORDS, Disguise, SampleWriter
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.server import serve
+from tests.support import transport_faults
+
+CONTACTS = {"limit": 100, "orders[id]": "ASC", "include": "fieldValues", "id_greater": 3}
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield every text and number of a response, but not its keys."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from texts_in(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def shape_of(value: Any) -> Any:
+    """Return the types, keys and lengths of a response."""
+    if isinstance(value, dict):
+        return {key: shape_of(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape_of(item) for item in value]
+    return type(value), len(value) if isinstance(value, str) else None
+
+
+def test_nothing_of_the_original_values_is_in_the_files_and_the_shape_is_all_there(
+    tmp_path: Path,
+) -> None:
+    """Whoever meets an oddity must be able to send it without sending a person's data."""
+    account = Account(AccountOptions(contacts=100, deals=100, rate_limit=None))
+    bodies: dict[str, Any] = {}
+    writer = SampleWriter(tmp_path / "samples")
+
+    def observe(exchange: Any) -> None:
+        bodies.setdefault(exchange.path, json.loads(exchange.content))
+        writer(exchange)
+
+    with serve(account) as url:
+        client = Client(
+            f"{url}/api/3/", account.options.api_key, RateLimiter(1000), observe=observe
+        )
+        for path in ("contacts", "deals", "users", "fields", "dealGroups", "dealCustomFieldMeta"):
+            include = "dealCustomFieldData" if path == "deals" else "fieldValues"
+            client.get_page(path, CONTACTS | {"include": include})
+            client.get_page(path, CONTACTS | {"include": include, "offset": 0})
+            client.get_page(path, CONTACTS | {"include": include})
+        client.close()
+
+    files = sorted((tmp_path / "samples").iterdir())
+    assert len(files) == 12
+    everything = "\n".join(file.read_text() for file in files)
+    originals = {text for body in bodies.values() for text in texts_in(body)}
+    told = {
+        text
+        for text in originals
+        if any(letter.isalpha() for letter in text)
+        and len(text) > 3
+        and text.lower() not in KNOWN_WORDS
+        and set(text) - set("xX9")
+    }
+    assert len(told) > 1_000
+    assert [text for text in told if json.dumps(text, ensure_ascii=False)[1:-1] in everything] == []
+    assert account.options.api_key not in everything
+    [sample] = [json.loads(file.read_text()) for file in files if "contacts-id" in file.name]
+    assert shape_of(sample["body"]) == shape_of(bodies["contacts"])
+    named = {one for row in sample["body"]["contacts"] for one in row["fieldValues"]}
+    assert named == {row["id"] for row in sample["body"]["fieldValues"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "disguised"),
+    [
+        ("Ada.Lovelace+1@acme.com", "Xxx.Xxxxxxxx+9@xxxx.xxx"),
+        ("2026-05-28T03:05:54-05:00", "2001-02-03T04:05:06-00:00"),
+        ("2026-05-28 03:05:54", "2001-02-03 04:05:06"),
+        ("0000-00-00 00:00:00", "0000-00-00 00:00:00"),
+        ("dropdown", "dropdown"),
+        ("||red||blue||", "||xxx||xxxx||"),
+        ("Größe 🦄\x00", "Xxäxx 🦄\x00"),
+        ("1", "1"),
+        ("", ""),
+        (None, None),
+        (True, True),
+        (12.5, 99.9),
+        ({"a": [471, "471", "4711", "-471"]}, {"a": [100, "100", "1000", "-100"]}),
+    ],
+)
+def test_a_value_becomes_another_of_its_kind(value: Any, disguised: Any) -> None:
+    """Type, length, marks and oddities stay: they are what is looked at."""
+    assert Disguise().value(value) == disguised
+
+
+def test_errors_and_headers_are_kept_too(tmp_path: Path) -> None:
+    """A refusal nobody has seen before is worth more than a good answer."""
+    account = Account(AccountOptions(contacts=3, rate_limit=None))
+    account.faults.add(
+        transport_faults.too_many(0).only(times=1), transport_faults.html(502).only(times=2)
+    )
+    with serve(account) as url:
+        writer = SampleWriter(tmp_path)
+        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000), observe=writer)
+        client.get_page("contacts", {})
+        client.close()
+
+    assert writer.written == {"contacts-429.json", "contacts-502.json", "contacts-200.json"}
+    refused = json.loads((tmp_path / "contacts-429.json").read_text())
+    assert refused["headers"]["retry-after"] == "0"
+    assert "not JSON" in json.loads((tmp_path / "contacts-502.json").read_text())["body"]
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_any_call(tmp_path: Path) -> None:
+    """It is a wrong option, not a problem of the account."""
+    (tmp_path / "taken").write_text("")
+
+    with pytest.raises(SettingsError, match="--save-samples"):
+        SampleWriter(tmp_path / "taken" / "samples")

@@ -95,10 +95,6 @@ class Database:
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise _explain(error, self.engine.url) from None
 
-    def qualified(self, name: str) -> str:
-        """Return a name with its schema, quoted."""
-        return f"{quote(self.schema)}.{quote(name)}"
-
     def close(self) -> None:
         """Close every connection; an embedded Postgres stays up."""
         self.engine.dispose()

@@ -9,8 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from acsync.errors import SchemaTooNew
-from acsync.store.database import Database, read_revision
-from acsync.store.sql import quote, run
+from acsync.store.database import Database, quote, read_revision, run
 
 
 def _config(schema: str) -> Config:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from acsync.store.sql import quote
+from acsync.store.database import quote
 
 schema = context.config.attributes["schema"]
 

@@ -22,8 +22,7 @@ from acsync.cli.demo import compare
 from acsync.models import LISTINGS
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
-from acsync.store.database import Database, open_database
-from acsync.store.sql import run
+from acsync.store.database import Database, open_database, run
 from tests.support.commands import ACSYNC
 from tests.support.environment import own_environment
 from tests.support.prefect_server import free_port

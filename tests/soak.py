@@ -13,8 +13,7 @@ from acsync.cli.demo import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
-from acsync.store.database import Database, open_database
-from acsync.store.sql import run
+from acsync.store.database import Database, open_database, run
 from tests.support.churn import Churn
 from tests.support.environment import own_environment
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
-from acsync.activecampaign.responses import Page
-from acsync.activecampaign.validation import (
+from acsync.activecampaign.responses import (
     LARGEST_ID,
+    Page,
     record_id,
     require_order,
     require_plausible_total,
     require_sideload,
 )
 from acsync.errors import CallFailed, PaginationError
-from acsync.models import Dataset, Interval, Listing, Record, Slice
+from acsync.models import Dataset, Interval, Listing, Plan, Record, Slice
 
 # A page that reaches to here was the last: nothing lies behind it.
 END = LARGEST_ID
@@ -186,3 +186,36 @@ def _limit_coverage(page: WalkPage, through_id: int) -> WalkPage:
         return page
     last = max(through_id, *page.ids, 0)
     return replace(page, covered=Interval(page.covered.first, last))
+
+
+PAGES_PER_SLICE = 10
+
+# The newest page is read to make the plan, and is data: it is staged as a slice of this number.
+NEWEST_SLICE = 0
+
+NO_LIMIT = 2**62
+
+
+def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
+    """Cut everything below the newest page into slices.
+
+    Neighbouring slices share one record, and so do neighbouring pages of a walk by offset.
+    The rows of the newest page show how many rows the API really gives.
+    """
+    rows, total = len(newest.ids), newest.total
+    page_rows = rows if total is not None and total > rows > 1 else page_size
+    step = PAGES_PER_SLICE * page_rows - 1 if dataset.keyset else PAGES_PER_SLICE * (page_rows - 1)
+    below = max(total - rows, 0) if total is not None else None
+    through_id = newest.ids[0] if newest.ids else 0
+    slices = tuple(
+        Slice(dataset.name, number, offset, _count_records(step, below, offset), through_id)
+        for number, offset in enumerate(range(0, max(below or 0, 1), step), NEWEST_SLICE + 1)
+    )
+    return Plan(dataset.name, total, newest.newest_id, page_rows, slices)
+
+
+def _count_records(step: int, below: int | None, offset: int) -> int:
+    """Return the records of a slice, with the one it shares with the next slice."""
+    if below is None:
+        return NO_LIMIT
+    return max(min(step, below - offset), 0) + 1

@@ -1,12 +1,17 @@
-"""Parse one response: a whole page with every digit, or an error, never less."""
+"""Read one response: a whole page with every digit, that answers what was asked, or an error.
+
+A server that ignores a parameter looks healthy, so the order and the sideloads are checked.
+"""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from typing import Any
 
-from acsync.errors import CallRefused, PaginationError
-from acsync.models import Record
+from acsync.errors import CallFailed, CallRefused, PaginationError
+from acsync.models import Dataset, Record, is_masked
 
 
 @dataclass(frozen=True)
@@ -89,3 +94,62 @@ def read_total(meta: object) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise TransientError(f"a total that is not a count ({text[:40]!r})")
     return int(text)
+
+
+# Postgres' largest bigint.
+LARGEST_ID = 2**63 - 1
+
+NOT_PUBLISHED = "Nothing can be published from such answers; tell ActiveCampaign's support."
+
+
+def record_id(row: Record) -> int:
+    """Return a row's id, which is a string in most answers and a number in some."""
+    try:
+        number = int(str(row.get("id")))
+    except ValueError:
+        number = 0
+    if not 0 < number < LARGEST_ID:
+        raise PaginationError(
+            f"ActiveCampaign sent a record without a usable id ({str(row.get('id'))[:40]!r}).",
+            NOT_PUBLISHED,
+        )
+    return number
+
+
+def require_order(dataset: Dataset, ids: Iterable[int], behind: int) -> None:
+    """Raise PaginationError unless the ids ascend from behind the id that was reached."""
+    for before, after in pairwise((behind, *ids)):
+        if after <= before:
+            what = "id_greater" if behind and before == behind else "orders[id]"
+            raise PaginationError(
+                f"/{dataset.path} gave id {after} behind id {before}: it ignores {what}.",
+                NOT_PUBLISHED,
+            )
+
+
+def require_sideload(dataset: Dataset, rows: list[Record], values: list[Record]) -> None:
+    """Raise unless every value that a record names came along; a stub of a deal names none."""
+    sent = {str(value.get("id")) for value in values}
+    for row in rows:
+        named = row.get(dataset.sideload)
+        if named is None and not is_masked(row):
+            raise PaginationError(
+                f"/{dataset.path} sent record {row['id']} without {dataset.sideload}: it ignores "
+                "include, and custom fields would be lost.",
+                NOT_PUBLISHED,
+            )
+        if missing := {str(name) for name in named or ()} - sent:
+            raise CallFailed(
+                f"/{dataset.path} sent record {row['id']} without {len(missing)} of its "
+                f"{dataset.sideload}.",
+                "Sync again; if it stays, tell ActiveCampaign's support.",
+            )
+
+
+def require_plausible_total(dataset: Dataset, total: int | None, newest_id: int) -> None:
+    """Raise CallFailed for more records than there can be ids: slices would be made for them."""
+    if total is not None and total > newest_id:
+        raise CallFailed(
+            f"/{dataset.path} counts {total:,} records, but the newest has id {newest_id}.",
+            "Sync again; if it stays, tell ActiveCampaign's support.",
+        )

@@ -5,10 +5,9 @@ from contextlib import closing
 from itertools import islice
 
 from acsync.activecampaign.client import Client, Exchange
-from acsync.activecampaign.pagination import Walk, WalkPage, read_listing
-from acsync.activecampaign.planning import plan_slices
+from acsync.activecampaign.pagination import Walk, WalkPage, plan_slices, read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.activecampaign.validation import record_id
+from acsync.activecampaign.responses import record_id
 from acsync.errors import AccessDenied, AccountError
 from acsync.models import DATASETS, LISTINGS, Dataset, Listing, Plan, RunningSync, is_masked
 from acsync.preflight import CheckResult, from_error

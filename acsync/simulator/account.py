@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from random import Random
 
 from acsync.models import DatasetName, Record
-from acsync.simulator.custom_fields import Slots, make_contact_fields, make_deal_fields
 from acsync.simulator.expected import enrich_contact, enrich_deal
 from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Selected
 from acsync.simulator.metadata import build_metadata
 from acsync.simulator.records import Contacts, Deals
 from acsync.simulator.requests import Call, Statistics
-from acsync.simulator.values import draw
+from acsync.simulator.values import Slots, draw, make_contact_fields, make_deal_fields
 
 MASK_SALT = 31
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from acsync.models import ListingName, Record
-from acsync.simulator.custom_fields import CHOICES, Field
-from acsync.simulator.values import Template, load
+from acsync.simulator.values import CHOICES, Field, Template, load
 
 # Deleted: its stage is still listed, and deals still stand in it.
 VANISHED_PIPELINE = "1"

@@ -5,7 +5,6 @@ from typing import Any
 
 from acsync.models import Record
 from acsync.simulator import values
-from acsync.simulator.custom_fields import Field, Slots, choose, make_value
 from acsync.simulator.id_store import Selected
 from acsync.simulator.metadata import Metadata
 from acsync.simulator.values import (
@@ -13,10 +12,14 @@ from acsync.simulator.values import (
     STAMPS,
     TIMES,
     ZERO_TIME,
+    Field,
+    Slots,
     Template,
+    choose,
     created_and_updated,
     draw,
     load,
+    make_value,
 )
 
 CONTACT_SALT, DEAL_SALT = 11, 23

@@ -1,19 +1,20 @@
-"""Reach Postgres: one engine, one schema, and errors that name the server but never a secret."""
+"""Reach Postgres: one engine, one schema, every name qualified, and errors without a secret."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
+from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
-from acsync.store.sql import quote, run, schema_of
 
 # The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
 SCHEMA_REVISION = "0003"
@@ -31,6 +32,52 @@ CONNECT: dict[str, Any] = {
     "keepalives_count": 3,
 }
 
+# The table that holds each dataset's versions.
+VERSIONS: dict[DatasetName, str] = {
+    "contacts": "ac_contact_versions",
+    "deals": "ac_deal_versions",
+}
+
+# What has a meaning to COPY; the backslash first, since the others bring one.
+COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
+
+
+def quote(name: str) -> str:
+    """Return a quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def schema_of(connection: Connection) -> str:
+    """Return the quoted schema that a connection of `Database.begin` works in."""
+    schema: str = connection.get_execution_options()["schema_translate_map"][None]
+    return quote(schema)
+
+
+def run(
+    connection: Connection, sql: str, name: DatasetName | None = None, **values: Any
+) -> CursorResult[*tuple[Any, ...]]:
+    """Run one statement; `{schema}` and the dataset's `{versions}` stand for their names."""
+    schema = schema_of(connection)
+    if name is not None:
+        sql = sql.replace("{versions}", f"{schema}.{VERSIONS[name]}")
+        values["data_type"] = name
+    return connection.execute(text(sql.replace("{schema}", schema)), values)
+
+
+def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes]]) -> None:
+    """Append rows of UTF-8 text, without nulls, to `table (columns)` of the schema by COPY."""
+    lines = b"".join(b"\t".join(map(_escape, row)) + b"\n" for row in rows)
+    sql = f"copy {schema_of(connection)}.{table} from stdin with (format text, encoding 'UTF8')"
+    cursor: Any = connection.connection.cursor()
+    with cursor:
+        cursor.copy_expert(sql, io.BytesIO(lines))
+
+
+def _escape(field: bytes) -> bytes:
+    for plain, escaped in COPY_ESCAPES:
+        field = field.replace(plain, escaped)
+    return field
+
 
 @dataclass(frozen=True)
 class Database:
@@ -47,10 +94,6 @@ class Database:
                 yield connection
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise _explain(error, self.engine.url) from None
-
-    def qualified(self, name: str) -> str:
-        """Return a name with its schema, quoted."""
-        return f"{quote(self.schema)}.{quote(name)}"
 
     def close(self) -> None:
         """Close every connection; an embedded Postgres stays up."""

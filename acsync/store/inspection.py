@@ -7,9 +7,8 @@ from typing import Any
 
 from acsync.errors import StoreError
 from acsync.settings import DatabaseSettings
-from acsync.store.database import Database, open_database, place_of
+from acsync.store.database import Database, open_database, place_of, run
 from acsync.store.embedded import has_embedded
-from acsync.store.sql import run
 
 # What the README grants to the role of the syncs, on each of the tables.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")

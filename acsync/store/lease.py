@@ -16,8 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from acsync.errors import AcsyncError, LeaseHeld, LeaseLost
 from acsync.models import Sync
-from acsync.store.database import Database
-from acsync.store.sql import run
+from acsync.store.database import Database, run
 from acsync.store.sync_log import abandon_open_syncs, open_log
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from acsync.errors import StoreError
 from acsync.models import Changes, DatasetName, Sync
+from acsync.store.database import run
 from acsync.store.snapshot import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
-from acsync.store.sql import run
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
 

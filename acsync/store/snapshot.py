@@ -8,8 +8,7 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from acsync.models import DatasetName, Record, Sync
-from acsync.store.database import Database
-from acsync.store.sql import run
+from acsync.store.database import Database, run
 
 
 def published_ids(database: Database, name: DatasetName) -> list[int]:

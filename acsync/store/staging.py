@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from acsync.models import DatasetName, EnrichedRecord, Interval, Sync
-from acsync.store.database import Database
+from acsync.store.database import Database, copy_rows, run
 from acsync.store.lease import require_lease
-from acsync.store.sql import copy_rows, run
 
 TABLES = ("ac_staged_records", "ac_staged_slices", "ac_staged_plans")
 

@@ -16,9 +16,8 @@ from acsync.models import (
     SyncStatus,
     Warnings,
 )
-from acsync.store.database import Database
+from acsync.store.database import Database, run
 from acsync.store.lease import ALIVE
-from acsync.store.sql import run
 
 RECENT_SYNCS = 10
 

@@ -6,8 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from acsync.models import CallCounts, DatasetName, DatasetResult, Sync
-from acsync.store.database import Database
-from acsync.store.sql import run
+from acsync.store.database import Database, run
 
 RESUMABLE_MINUTES = 15
 

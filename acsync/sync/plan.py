@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from acsync.activecampaign.pagination import read_listing
-from acsync.activecampaign.planning import NEWEST_SLICE, plan_slices
+from acsync.activecampaign.pagination import NEWEST_SLICE, plan_slices, read_listing
 from acsync.models import (
     DATASETS,
     LISTINGS,

@@ -1,18 +1,21 @@
-"""Verify a dataset: fill what its walk left open, then prove that nothing is missing."""
+"""Verify a dataset: fill what its walk left open, prove that nothing is missing, or refuse."""
 
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
+from acsync.errors import ShrinkRefused
 from acsync.models import DatasetName, Warnings
-from acsync.store.snapshot import count_staged
+from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
 from acsync.store.staging import read_coverage
 from acsync.sync.completeness import Walked, require_complete
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, SliceCounts, stage_pages
 from acsync.sync.gap_fill import fill_gaps
-from acsync.sync.shrink_guard import require_no_shrink
+
+# Everyday work takes the fields, or the sight, of fewer records than this.
+MIN_SUSPICIOUS = 10
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,32 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
     return Verified(name, staged.records, cleaned, duration_ms, job.warnings)
+
+
+def require_no_shrink(context: SyncContext, name: DatasetName, staged: StagedCounts) -> None:
+    """Raise ShrinkRefused where more than ACSYNC_MAX_SHRINK of what is published would be lost.
+
+    Records can vanish, or stay and lose what made them useful.
+    """
+    if context.accept_shrink:
+        return
+    _require_small(
+        context, name, Loss(staged.vanished, staged.published), "are gone from the account"
+    )
+    fields, sight = count_losses(context.database, context.sync, name)
+    if fields.lost >= MIN_SUSPICIOUS:
+        _require_small(context, name, fields, "with custom fields have none any more")
+    if sight.lost >= MIN_SUSPICIOUS:
+        _require_small(context, name, sight, "that could be seen are masked now")
+
+
+def _require_small(context: SyncContext, name: DatasetName, loss: Loss, what: str) -> None:
+    allowed = context.settings.max_shrink
+    if loss.lost <= allowed * loss.had:
+        return
+    raise ShrinkRefused(
+        f"{loss.lost:,} of {loss.had:,} published {name} {what}, more than ACSYNC_MAX_SHRINK "
+        f"({allowed:g}) allows.",
+        "Check what the user of AC_API_KEY may see. If the loss is right, run: "
+        f"acsync sync --only {name} --accept-shrink",
+    )

@@ -3,6 +3,7 @@
 from tests.support.fixtures import (
     account,
     api,
+    copy_account,
     database,
     database_url,
     empty_database,
@@ -10,6 +11,7 @@ from tests.support.fixtures import (
     postgres,
     prefect_api,
     served,
+    served_account,
     sync,
     tmp_path,
 )
@@ -17,6 +19,7 @@ from tests.support.fixtures import (
 __all__ = [
     "account",
     "api",
+    "copy_account",
     "database",
     "database_url",
     "empty_database",
@@ -24,6 +27,7 @@ __all__ = [
     "postgres",
     "prefect_api",
     "served",
+    "served_account",
     "sync",
     "tmp_path",
 ]

@@ -14,7 +14,7 @@ from acsync.store.snapshot import published_ids, published_records
 from tests.support import data_faults, transport_faults
 from tests.support.calls import nth_call, on_call, on_path
 from tests.support.churn import Churn
-from tests.support.fixtures import Sync
+from tests.support.fixtures import CopyAccount, Sync
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
@@ -33,7 +33,7 @@ def error_of(database: Database, name: DatasetName) -> str:
 @BOTH
 def test_people_at_work_and_clumps_of_hundreds_lose_nobody(
     name: DatasetName,
-    sync: Sync,
+    copy_account: CopyAccount,
     account: Account,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
@@ -50,7 +50,7 @@ def test_people_at_work_and_clumps_of_hundreds_lose_nobody(
     for nth in (1, 15, 31):
         on_call(account, nth_call(walk, nth), change_hundreds)
     with Churn(account, per_second=20, seed=5) as churn:
-        assert sync(name).is_completed()
+        assert copy_account(name).success
 
     published = published_ids(database, name)
     assert next(places, None) is None
@@ -103,36 +103,40 @@ def forget_definitions(account: Account) -> None:
     ids=["suddenly empty", "values vanished", "definitions vanished"],
 )
 def test_what_the_key_cannot_see_any_more_is_published_only_when_accepted(
-    lose: Callable[[Account], object], words: str, sync: Sync, account: Account, database: Database
+    lose: Callable[[Account], object],
+    words: str,
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
 ) -> None:
     """All of these answers are well formed, and would empty everybody's columns."""
-    assert sync().is_completed()
+    assert copy_account().success
     before = {name: contents_of(database, name) for name in DATASETS}
     lose(account)
 
-    assert sync().is_failed()
+    assert not copy_account().success
     for name in DATASETS:
         assert words in error_of(database, name)
         assert f"--only {name} --accept-shrink" in error_of(database, name)
         assert contents_of(database, name) == before[name]
 
-    assert sync(accept_shrink=True).is_completed()
+    assert copy_account(accept_shrink=True).success
     assert contents_of(database, "contacts") != before["contacts"]
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=0, deals=120, rate_limit=None)])
 def test_deals_that_are_all_masked_are_named_and_keep_their_bodies_when_accepted(
-    sync: Sync, account: Account, database: Database
+    copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """Nothing would be lost, but nothing would be true any more either."""
-    assert sync("deals").is_completed()
+    assert copy_account("deals").success
     account.mask(account.ids("deals"))
 
-    assert sync("deals").is_failed()
+    assert not copy_account("deals").success
     assert "that could be seen are masked now" in error_of(database, "deals")
 
-    assert sync("deals", accept_shrink=True).is_completed()
-    assert sync("deals").is_completed()
+    assert copy_account("deals", accept_shrink=True).success
+    assert copy_account("deals").success
     kept = contents_of(database, "deals")
     assert sum(record["value"] is not None for record in kept.values() if "value" in record) > 110
 

@@ -12,7 +12,7 @@ from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database
 from acsync.store.status import read_status
 from tests.support.commands import acsync
-from tests.support.fixtures import Sync
+from tests.support.fixtures import CopyAccount
 from tests.support.postgres import execute, url_of
 from tests.support.sync_results import last_log
 
@@ -49,14 +49,14 @@ def denied(database: Database, sql: str) -> bool:
 
 @pytest.mark.usefixtures("prefect_api")
 def test_a_sync_runs_with_the_grants_of_the_readme(
-    sync: Sync, granted: Database, monkeypatch: pytest.MonkeyPatch
+    copy_account: CopyAccount, granted: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice, since the second closes versions and retires kept syncs; then the status."""
     monkeypatch.setenv("POSTGRES_URL", url_of(granted, "acsync_sync"))
     monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "1")
 
-    assert sync().is_completed()
-    assert sync().is_completed()
+    assert copy_account().success
+    assert copy_account().success
 
     assert last_log(granted)["overall_success"] is True
     assert acsync("status", "--max-age", "30m").returncode == 0
@@ -73,9 +73,11 @@ def test_the_role_of_the_syncs_changes_no_tables(granted: Database) -> None:
         assert denied(database, "create or replace view ac_contacts as select 1")
 
 
-def test_a_reader_reads_every_view_and_nothing_else(sync: Sync, granted: Database) -> None:
+def test_a_reader_reads_every_view_and_nothing_else(
+    copy_account: CopyAccount, granted: Database
+) -> None:
     """Views run with their owner's rights, so that a reader needs none on the tables."""
-    assert sync().is_completed()
+    assert copy_account().success
 
     with opened(granted, "acsync_reader") as database:
         assert {view: execute(database, f"select * from {view}") > 0 for view in VIEWS} == (

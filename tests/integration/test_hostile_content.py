@@ -17,7 +17,7 @@ from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from tests.support.calls import on_path
 from tests.support.commands import acsync
-from tests.support.fixtures import Sync
+from tests.support.fixtures import CopyAccount, Sync
 from tests.support.hostile_account import DATES, ODD_STORED, PLACEHOLDER, Sent, clean
 from tests.support.sync_results import changes_of, last_log
 
@@ -80,16 +80,16 @@ def test_everything_hostile_at_once_is_stored_as_received(
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.usefixtures("sent")
 def test_hostile_content_is_no_change_and_survives_being_masked(
-    sync: Sync, account: Account, database: Database
+    copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """What was cleaned must compare as equal, and a last known body is read back and kept."""
-    assert sync().is_completed()
-    assert sync().is_completed()
+    assert copy_account().success
+    assert copy_account().success
     assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}
 
     before = published_records(database, "deals", account.ids("deals"))
     account.mask(account.ids("deals"))
-    assert sync("deals", accept_shrink=True).is_completed(), last_log(database)
+    assert copy_account("deals", accept_shrink=True).success, last_log(database)
 
     after = published_records(database, "deals", account.ids("deals"))
     changed = {key for keys in differing(after, before).values() for key in keys}
@@ -99,10 +99,10 @@ def test_hostile_content_is_no_change_and_survives_being_masked(
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.usefixtures("sent")
 def test_the_views_show_dates_where_there_are_dates_and_null_elsewhere(
-    sync: Sync, database: Database
+    copy_account: CopyAccount, database: Database
 ) -> None:
     """Zero dates and nonsense are common in old accounts; offsets of half an hour are real."""
-    assert sync().is_completed()
+    assert copy_account().success
 
     wanted = {sent: when and datetime.fromisoformat(when) for sent, when in DATES.items()}
     for view in ("ac_contacts", "ac_deals"):
@@ -146,7 +146,12 @@ def test_a_hostile_error_message_reaches_terminal_and_log_as_plain_text(
     ],
 )
 def test_json_nested_too_deep_fails_its_dataset_with_the_reason(
-    path: str, levels: int, said: str, sync: Sync, account: Account, database: Database
+    path: str,
+    levels: int,
+    said: str,
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
 ) -> None:
     """A crash would hide the reason, and to leave the record out would be a lie."""
 
@@ -157,7 +162,7 @@ def test_json_nested_too_deep_fails_its_dataset_with_the_reason(
 
     account.faults.add(Fault("deep", reply=nest, when=on_path(path)))
 
-    assert sync().is_failed()
+    assert not copy_account().success
 
     log = last_log(database)
     assert (log["contacts_success"], log["deals_success"]) == (True, False)

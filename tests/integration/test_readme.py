@@ -10,7 +10,7 @@ import pytest
 from acsync.cli.app import app
 from acsync.simulator.account import Account
 from acsync.store.database import Database
-from tests.support.fixtures import Sync
+from tests.support.fixtures import CopyAccount
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -19,7 +19,7 @@ SETTINGS = (ROOT / "acsync" / "settings.py").read_text()
 
 
 def test_every_query_of_the_readme_gives_rows(
-    sync: Sync, account: Account, database: Database
+    copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """A query that people paste must work, on an account with everything in it."""
     email = next(
@@ -27,7 +27,7 @@ def test_every_query_of_the_readme_gives_rows(
         for number in account.ids("contacts")
         if (found := account.expected("contacts", number)["email"])
     )
-    assert sync().is_completed()
+    assert copy_account().success
     assert len(QUERIES) >= 9
 
     for sql in QUERIES:

@@ -119,7 +119,7 @@ def test_two_workers_sync_three_accounts_at_once(
 
 
 def count_syncs(database: Database) -> int:
-    ((count,),) = fetch(database, f"select count(*) from {database.qualified('ac_sync_logs')}")
+    ((count,),) = fetch(database, f'select count(*) from "{database.schema}".ac_sync_logs')
     return int(count)
 
 

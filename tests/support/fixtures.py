@@ -20,16 +20,22 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from acsync.models import DATASETS, DatasetName, SyncResult
+from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.sync_activecampaign import sync_activecampaign
 from tests.support.deployment import forget
+from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.prefect_server import prefect_server
 
 # Runs the flow in this process, and returns its final state.
 Sync: TypeAlias = Callable[..., State[Any]]
+
+# Makes one sync without Prefect, and returns what it came to.
+CopyAccount: TypeAlias = Callable[..., SyncResult]
 
 
 @pytest.fixture
@@ -108,20 +114,38 @@ def account(options: AccountOptions) -> Account:
 
 
 @pytest.fixture
-def sync(
-    account: Account,
-    database_url: str,
-    prefect_api: str,  # noqa: ARG001  # the server that the flow finds in Prefect's settings
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Sync]:
-    """Serve the account and return the flow, set up by the environment as a worker is."""
+def served_account(
+    account: Account, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Account]:
+    """Serve the account, and set this process up for it as a worker is, by the environment."""
     with serve(account) as url:
         monkeypatch.setenv("AC_API_URL", url)
         monkeypatch.setenv("AC_API_KEY", account.options.api_key)
         monkeypatch.setenv("POSTGRES_URL", database_url)
         monkeypatch.setenv("LIMIT_PER_PAGE", "20")
         monkeypatch.setenv("AC_RATE_LIMIT", "100")
-        yield lambda *words, **options: sync_activecampaign(*words, **options, return_state=True)
+        yield account
+
+
+@pytest.fixture
+def copy_account(
+    served_account: Account,  # noqa: ARG001  # what is copied, by the environment
+) -> CopyAccount:
+    """Return the steps of a sync one after the other, without Prefect."""
+
+    def copy(only: DatasetName | None = None, accept_shrink: bool = False) -> SyncResult:
+        return run_sync(read_settings(), (only,) if only else tuple(DATASETS), accept_shrink)
+
+    return copy
+
+
+@pytest.fixture
+def sync(
+    served_account: Account,  # noqa: ARG001  # what is copied, by the environment
+    prefect_api: str,  # noqa: ARG001  # the server that the flow finds in Prefect's settings
+) -> Sync:
+    """Return the flow, set up as a worker is."""
+    return lambda *words, **options: sync_activecampaign(*words, **options, return_state=True)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
-from acsync.activecampaign.pagination import END, Walk, WalkPage
-from acsync.activecampaign.planning import NEWEST_SLICE, plan_slices
+from acsync.activecampaign.pagination import END, NEWEST_SLICE, Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions

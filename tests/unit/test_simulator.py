@@ -15,11 +15,11 @@ from acsync.cli.app import app
 from acsync.models import DATASETS, LISTINGS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_call
-from acsync.simulator.custom_fields import CONTACT_TYPES, DEAL_TYPES
 from acsync.simulator.expected import assign_keys
 from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.requests import Call, RateGate
 from acsync.simulator.server import serve
+from acsync.simulator.values import CONTACT_TYPES, DEAL_TYPES
 from tests.support import data_faults, transport_faults
 from tests.support.calls import most_calls_in_a_second, on_call, on_numbers, on_path
 from tests.support.churn import Churn

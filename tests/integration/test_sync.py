@@ -1,0 +1,179 @@
+"""A whole sync through its steps, without Prefect: simulator and Postgres are real."""
+
+from typing import Any
+
+import pytest
+
+import migrations
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.database import Database
+from acsync.store.snapshot import published_ids, published_records
+from tests.support import data_faults, transport_faults
+from tests.support.calls import on_call, on_path
+from tests.support.fixtures import CopyAccount
+from tests.support.postgres import Postgres
+from tests.support.sync_results import assert_exact, changes_of, last_log
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        AccountOptions(contacts=0, deals=0, rate_limit=None),
+        AccountOptions(contacts=1, deals=1, rate_limit=None),
+        AccountOptions(
+            contacts=150,
+            deals=150,
+            contact_fields=130,
+            deal_fields=130,
+            stages=130,
+            users=130,
+            camel_case_values=True,
+            page_cap=15,
+            rate_limit=None,
+        ),
+    ],
+    ids=["empty", "one of each", "more than a page of everything"],
+)
+def test_accounts_of_every_shape_are_copied_exactly(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Small accounts end on page one; large ones have more than 100 fields, stages and users."""
+    assert copy_account().success
+
+    assert_exact(database, account)
+
+
+def test_a_masked_deal_keeps_its_last_known_body(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """The key lost sight of a pipeline: its deals come as stubs, and their rows must survive."""
+    assert copy_account().success
+    deal = next(deal for deal in account.ids("deals") if deal not in account.masked_ids())
+    before = published_records(database, "deals", [deal])[deal]
+
+    account.mask([deal])
+    assert copy_account().success
+
+    after = published_records(database, "deals", [deal])[deal]
+    assert after == {**before, "isDisabled": True}
+    assert changes_of(database)["deals"] == (0, 1, 0)
+    assert copy_account().success
+    assert changes_of(database)["deals"] == (0, 0, 0)
+
+
+def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the_other(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A failed sync says why, keeps the last snapshot, and does not hold back what is whole."""
+    assert copy_account().success
+    before = published_ids(database, "contacts")
+    account.add("contacts", 5)
+    account.add("deals", 5)
+    ids = account.ids("contacts")
+    account.faults.add(transport_faults.breaks_on("contacts", ids[205]))
+
+    result = copy_account()
+
+    log = last_log(database)
+    assert not result.success
+    assert "offset=199" in log["contacts_error"]
+    assert f"between id {ids[204]} and id {ids[206]}, at offset 205" in log["contacts_error"]
+    assert (log["contacts_success"], log["deals_success"], log["overall_success"]) == (
+        False,
+        True,
+        False,
+    )
+    assert published_ids(database, "contacts") == before
+    assert published_ids(database, "deals") == account.ids("deals")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        data_faults.ignore_parameter("id_greater"),
+        data_faults.ignore_parameter("orders"),
+        data_faults.ignore_parameter("include"),
+        data_faults.record_without_id(),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_answers_that_contradict_the_walk_are_not_published(
+    fault: Any, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A server that ignores a parameter sends rows that look right and are not all there is."""
+    account.faults.add(fault.only(on_path("contacts")))
+
+    assert not copy_account("contacts").success
+
+    assert published_ids(database, "contacts") == []
+    assert last_log(database)["contacts_error"]
+
+
+def test_an_account_that_lost_half_its_records_is_published_only_when_accepted(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A key that lost a permission looks just like a mass deletion."""
+    assert copy_account("contacts").success
+    account.delete("contacts", 350)
+
+    assert not copy_account("contacts").success
+    assert "--accept-shrink" in last_log(database)["contacts_error"]
+    assert len(published_ids(database, "contacts")) == 700
+
+    assert copy_account("contacts", accept_shrink=True).success
+    assert published_ids(database, "contacts") == account.ids("contacts")
+
+
+def test_one_dataset_alone_leaves_the_other_untouched(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """`--only` is for a first look, or to catch up on one."""
+    assert copy_account("deals").success
+
+    log = last_log(database)
+    assert (log["contacts_success"], log["deals_success"], log["overall_success"]) == (
+        None,
+        True,
+        True,
+    )
+    assert account.statistics.by_path["contacts"] == 0
+    assert published_ids(database, "contacts") == []
+
+
+def test_everything_lives_in_the_schema_that_is_asked_for(
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    postgres: Postgres,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One account a schema: several can share a database."""
+    other = postgres.open(database_url, "client_a")
+    migrations.upgrade(other)
+    monkeypatch.setenv("ACSYNC_SCHEMA", "client_a")
+
+    assert copy_account().success
+
+    assert_exact(other, account)
+    assert published_ids(database, "contacts") == []
+    other.close()
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_a_deal_or_contact_deleted_between_two_pages_hides_no_other(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A deletion moves every later record up by one, past the border of the page."""
+    first = account.ids(name)[0]
+    on_call(
+        account,
+        lambda call: call.path == name and call.offset > 0,
+        lambda: account.delete(name, [first]),
+    )
+    mark = account.mark()
+
+    assert copy_account(name).success
+
+    assert account.untouched_since(name, mark) <= set(published_ids(database, name))

@@ -1,6 +1,6 @@
 """Keep what a sync warned of beside what it published."""
 
-from migrations.sql_file import run_sql_file
+from migrations import run_sql_file
 
 revision = "0003"
 down_revision = "0002"

@@ -19,6 +19,14 @@ DEAL_VALUE_COLUMNS = (
     "custom_field_currency_value",
     "custom_field_text_blob",
 )
+DEAL_ID = ("deal_id", "dealId", "deal")
+DEAL_FIELD_ID = (
+    "custom_field_id",
+    "customFieldId",
+    "dealCustomFieldMetum",
+    "dealCustomFieldMetumId",
+)
+
 # Where `include=dealCustomFieldData` puts a value, as seven code bases read it; other types are
 # text. What is not where its type says stands in the first filled column.
 COLUMN_OF_TYPE = {
@@ -62,74 +70,83 @@ def catalogue_fields(
 
 
 def contact_values(rows: Iterable[Record]) -> pd.DataFrame:
-    """Return a frame of `record_id, field_id, value` from `fieldValues`."""
+    """Return a frame of `value_id, record_id, field_id, value` from `fieldValues`."""
     return _values_frame(
-        (pick(row, "contact", "owner"), pick(row, "field"), row.get("value")) for row in rows
+        (row.get("id"), pick(row, "contact", "owner"), pick(row, "field"), row.get("value"), None)
+        for row in rows
     )
 
 
-def deal_values(rows: Sequence[Record], catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame of `record_id, field_id, value` from `dealCustomFieldData`.
+def deal_values(rows: Iterable[Record], catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return the same from `dealCustomFieldData`, with the `currency` of each value.
 
     Its rows come with typed columns in snake_case, or with one `fieldValue` in camelCase.
     """
-    frame = _values_frame(
-        (
-            pick(row, "deal_id", "dealId", "deal"),
-            pick(
-                row,
-                "custom_field_id",
-                "customFieldId",
-                "dealCustomFieldMetum",
-                "dealCustomFieldMetumId",
-            ),
-            [row.get(column) for column in DEAL_VALUE_COLUMNS],
-        )
-        for row in rows
-    )
-    kinds = catalogue.set_index("field_id")["kind"].map(str)  # a list would not be hashable
-    columns = frame["field_id"].map(kinds.map(COLUMN_OF_TYPE))
-    chosen = [
-        _typed_value(cells, column) for cells, column in zip(frame["value"], columns, strict=True)
+    kinds = dict(zip(catalogue["field_id"], catalogue["kind"].map(str), strict=True))
+
+    def cells(row: Record) -> tuple[Any, ...]:
+        field_id = pick(row, *DEAL_FIELD_ID)
+        value = _typed_value(row, COLUMN_OF_TYPE.get(kinds.get(str(field_id), "")))
+        currency = pick(row, "custom_field_currency_type", "fieldCurrency")
+        return row.get("id"), pick(row, *DEAL_ID), field_id, value, currency
+
+    return _values_frame(map(cells, rows))
+
+
+def _typed_value(row: Record, column: str | None) -> Any:
+    """Return what is in the type's column, else the first value that is not empty.
+
+    An empty text may stand beside the filled column of a date or a number (five clients skip it).
+    """
+    cells = [row.get(name) for name in ((column,) if column else ()) + DEAL_VALUE_COLUMNS]
+    filled = (cell for cell in cells if cell is not None and cell != "")
+    return next(filled, "" if "" in cells else None)
+
+
+def _values_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    """Sort by the values' own ids: the API's order may change, and keys must not."""
+    cells = [
+        (str(value_id), str(record_id), None if field_id is None else str(field_id), *rest)
+        for value_id, record_id, field_id, *rest in rows
     ]
-    # A plain list of strings and None would become pandas' str column, with NaN for None.
-    frame["value"] = pd.Series(chosen, index=frame.index, dtype=object)
-    return frame
-
-
-def _typed_value(cells: list[Any], column: Any) -> Any:
-    row = dict(zip(DEAL_VALUE_COLUMNS, cells, strict=True))
-    preferred = (column,) if isinstance(column, str) else ()
-    return pick(row, *preferred, *DEAL_VALUE_COLUMNS)
-
-
-def _values_frame(rows: Iterable[tuple[Any, Any, Any]]) -> pd.DataFrame:
-    cells = [(str(record), str(field), value) for record, field, value in rows]
-    return pd.DataFrame(cells, columns=["record_id", "field_id", "value"], dtype=object)
+    cells.sort(key=lambda row: (len(row[0]), row[0]))
+    columns = ["value_id", "record_id", "field_id", "value", "currency"]
+    return pd.DataFrame(cells, columns=columns, dtype=object)
 
 
 def join_fields(
     values: pd.DataFrame, catalogue: pd.DataFrame, label_name: str
 ) -> dict[str, dict[str, Record]]:
-    """Return the `customFields` of each record id; an undefined field is kept by its id."""
+    """Return the `customFields` of each record id; an undefined field is kept by its id.
+
+    A value that names no field is kept by its own id.
+    """
     joined = values.merge(catalogue, on="field_id", how="left", indicator="defined")
     reserved = set(catalogue["key"])
     fields: dict[str, dict[str, Record]] = {}
     for row in joined.itertuples(index=False):
         defined = row.defined == "both"
-        entry: Record = {
+        own = fields.setdefault(str(row.record_id), {})
+        known_by = str(row.field_id or row.value_id)
+        key = str(row.key) if defined else f"field_{known_by}"
+        taken = own.keys() if defined else own.keys() | reserved
+        own[free_key(key, known_by, taken.__contains__)] = {
             "value": row.value,
             "fieldId": row.field_id,
             label_name: row.label if defined else None,
             "fieldType": row.kind if defined else None,
+            **_extras(row.kind if defined else None, row),
         }
-        if str(entry["fieldType"]) in MULTIPLE_CHOICE:
-            entry["values"] = split_choices(row.value)
-        own = fields.setdefault(str(row.record_id), {})
-        key = str(row.key) if defined else f"field_{row.field_id}"
-        taken = own.keys() if defined else own.keys() | reserved
-        own[free_key(key, str(row.field_id), taken.__contains__)] = entry
     return fields
+
+
+def _extras(kind: object, row: Any) -> Record:
+    """Return what only some types carry: choices one by one, and a currency."""
+    if str(kind) in MULTIPLE_CHOICE:
+        return {"values": split_choices(row.value)}
+    if kind == "currency":
+        return {"currency": None if row.currency is None else str(row.currency).lower()}
+    return {}
 
 
 def split_choices(value: Any) -> list[Any]:

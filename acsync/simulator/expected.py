@@ -46,6 +46,7 @@ def assign_keys(definitions: list[Record], label: str) -> dict[str, str]:
 def enrich_contact(row: Record, values: list[Record], listings: Listings) -> Record:
     """Return a contact with its `customFields`."""
     fields = {str(one["id"]): one for one in listings["contact_fields"]}
+    values = sorted(values, key=lambda value: int(value["id"]))
     entries = [_contact_entry(value, fields.get(str(value["field"]), {})) for value in values]
     keys = assign_keys(listings["contact_fields"], "perstag")
     return _as_record({**row, "customFields": _by_key(entries, keys)})
@@ -54,6 +55,7 @@ def enrich_contact(row: Record, values: list[Record], listings: Listings) -> Rec
 def enrich_deal(row: Record, values: list[Record], listings: Listings) -> Record:
     """Return a deal with its `customFields` and the rows its ids point to."""
     fields = {str(one["id"]): one for one in listings["deal_fields"]}
+    values = sorted(values, key=lambda value: int(value["id"]))
     entries = [_deal_entry(value, fields.get(_deal_field_id(value), {})) for value in values]
     keys = assign_keys(listings["deal_fields"], "fieldLabel")
     pointed_to = {
@@ -78,7 +80,15 @@ def _deal_entry(value: Record, field: Record) -> Record:
         "fieldId": _deal_field_id(value),
         "fieldLabel": field.get("fieldLabel"),
         "fieldType": field.get("fieldType"),
-    }
+    } | _currency(value, field)
+
+
+def _currency(value: Record, field: Record) -> Record:
+    """Return the code that a currency field carries, in lower case."""
+    if field.get("fieldType") != "currency":
+        return {}
+    code = value.get("custom_field_currency_type") or value.get("fieldCurrency")
+    return {"currency": code.lower() if code else None}
 
 
 def _deal_field_id(value: Record) -> str:
@@ -114,8 +124,10 @@ def _deal_value(value: Record, kind: str | None) -> Any:
         return value["fieldValue"]
     own = COLUMN_OF_TYPE.get(kind or "")
     columns = (own, *COLUMNS) if own else COLUMNS
-    found = (value[f"custom_field_{column}"] for column in columns)
-    return next((one for one in found if one is not None), None)
+    found = [value[f"custom_field_{column}"] for column in columns]
+    if filled := [one for one in found if one not in (None, "")]:
+        return filled[0]
+    return "" if "" in found else None
 
 
 def _pick(listing: list[Record], row_id: str | None, wanted: tuple[str, ...]) -> Record | None:

@@ -168,7 +168,10 @@ class Deals:
 
 
 def _snake_case_value(deal_id: int, value_id: int, field: Field, bits: int) -> Record:
-    """Return the value in the column of its type; a few texts are in the one for long texts."""
+    """Return the value in the column of its type; a few texts are in the one for long texts.
+
+    An empty text may stand beside it in the text column.
+    """
     column = _COLUMNS.get(field.type, "custom_field_text_value")
     if field.type == "text" and bits % 50 == 1:
         column = "custom_field_text_blob"
@@ -179,6 +182,8 @@ def _snake_case_value(deal_id: int, value_id: int, field: Field, bits: int) -> R
         row["custom_field_currency_type"] = "USD"
     row["created_timestamp"] = NAIVE[(bits >> 9) % TIMES]
     row["updated_timestamp"] = NAIVE[bits % TIMES]
+    if bits % 3 == 0:
+        row["custom_field_text_value"] = ""
     row[column] = _typed_value(field, bits)
     return row
 
@@ -192,14 +197,19 @@ def _typed_value(field: Field, bits: int) -> str | None:
 
 
 def _camel_case_value(deal_id: int, value_id: int, field: Field, bits: int) -> Record:
-    return _CAMEL_CASE_VALUE.new(value_id) | {
-        "dealCustomFieldMetumId": field.id,
-        "dealId": deal_id,
-        "customFieldId": field.id,
-        "createdTimestamp": STAMPS[(bits >> 9) % TIMES],
-        "updatedTimestamp": STAMPS[bits % TIMES],
-        "fieldValue": _untyped_value(field, bits),
-    }
+    currency = {"fieldCurrency": "CAD"} if field.type == "currency" else {}
+    return (
+        _CAMEL_CASE_VALUE.new(value_id)
+        | currency
+        | {
+            "dealCustomFieldMetumId": field.id,
+            "dealId": deal_id,
+            "customFieldId": field.id,
+            "createdTimestamp": STAMPS[(bits >> 9) % TIMES],
+            "updatedTimestamp": STAMPS[bits % TIMES],
+            "fieldValue": _untyped_value(field, bits),
+        }
+    )
 
 
 def _untyped_value(field: Field, bits: int) -> Any:

@@ -177,3 +177,16 @@ def test_a_deal_or_contact_deleted_between_two_pages_hides_no_other(
     assert copy_account(name).success
 
     assert account.untouched_since(name, mark) <= set(published_ids(database, name))
+
+
+def test_values_in_another_order_are_no_change(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """The order is the API's own affair; a change feed full of it would be noise."""
+    assert copy_account().success
+    account.faults.add(data_faults.reverse_sideload())
+
+    assert copy_account().success
+
+    assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}
+    assert_exact(database, account)

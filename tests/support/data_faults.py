@@ -77,6 +77,19 @@ def without_meta() -> Fault:
     return body_fault("without-meta", lambda _, body: body.pop("meta", None))
 
 
+# Sideloads
+
+
+def reverse_sideload() -> Fault:
+    """Give the sideloaded objects in another order than usual."""
+
+    def change(call: Call, body: Record) -> None:
+        if key := SIDELOADS.get(call.path):
+            body.get(key, []).reverse()
+
+    return body_fault("reverses-sideload", change)
+
+
 # Rows
 
 

@@ -87,6 +87,30 @@ def test_a_second_value_of_the_same_field_is_kept_too() -> None:
     }
 
 
+def test_keys_follow_the_ids_of_the_values_and_not_the_order_they_come_in() -> None:
+    """Another order of the same values must not look like a change; 9 stands before 10."""
+    values = [
+        {"id": "10", "contact": "7", "field": "1", "value": "b"},
+        {"id": "9", "contact": "7", "field": "1", "value": "a"},
+    ]
+
+    assert enrich_contact(*values) == enrich_contact(*reversed(values))
+    assert enrich_contact(*values)["COLOUR"]["value"] == "a"
+
+
+def test_a_value_that_names_no_field_is_kept_by_its_own_id() -> None:
+    """Two of them would else hide each other under `field_None`."""
+    fields = enrich_contact(
+        {"id": "90", "contact": "7", "field": None, "value": "a"},
+        {"id": "91", "contact": "7", "value": "b"},
+    )
+
+    assert fields == {
+        "field_90": {"value": "a", "fieldId": None, "fieldTitle": None, "fieldType": None},
+        "field_91": {"value": "b", "fieldId": None, "fieldTitle": None, "fieldType": None},
+    }
+
+
 @pytest.mark.parametrize(
     ("value", "choices"),
     [
@@ -148,6 +172,44 @@ def test_a_deal_value_is_read_from_the_column_of_its_type() -> None:
         "Odd": 0,
     }
     assert record["customFields"]["Tags"]["values"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("field_id", "cells", "value"),
+    [
+        ("2", {"custom_field_text_value": "", "custom_field_date_value": "2026-03"}, "2026-03"),
+        ("5", {"custom_field_text_value": "", "custom_field_number_value": "7"}, "7"),
+        ("2", {"custom_field_date_value": "", "custom_field_text_value": "soon"}, "soon"),
+        ("4", {"custom_field_text_value": "", "custom_field_text_blob": "long"}, "long"),
+        ("2", {"custom_field_text_value": "", "custom_field_date_value": None}, ""),
+        ("2", {}, None),
+    ],
+)
+def test_an_empty_text_hides_no_value_in_another_column(
+    field_id: str, cells: Record, value: object
+) -> None:
+    """The column of the type first, then the first filled one; five clients skip empty texts."""
+    record = enrich_deal(
+        {"id": "7"}, {**SNAKE, "id": "1", "deal_id": "7", "custom_field_id": field_id, **cells}
+    )
+
+    [entry] = record["customFields"].values()
+    assert entry["value"] == value
+
+
+@pytest.mark.parametrize(
+    ("cells", "currency"),
+    [
+        ({"custom_field_currency_type": "USD"}, "usd"),
+        ({"fieldCurrency": "cad", "fieldValue": 9900}, "cad"),
+        ({}, None),
+    ],
+)
+def test_a_currency_field_carries_its_currency(cells: Record, currency: str | None) -> None:
+    """9900 of what?"""
+    record = enrich_deal({"id": "7"}, {"id": "1", "deal_id": "7", "custom_field_id": "1", **cells})
+
+    assert record["customFields"]["Amount"]["currency"] == currency
 
 
 def test_the_camel_case_form_of_deal_values_is_accepted() -> None:

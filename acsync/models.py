@@ -19,10 +19,22 @@ Warnings: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Listing:
-    """A small collection, read whole at each sync; `path` is also the key of its rows."""
+    """A small collection, read whole at each sync; `path` is also the key of its rows.
+
+    Where it is `optional` and cannot be read, what is published keeps its rows.
+    """
 
     name: ListingName
     path: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class ListingRows:
+    """The rows of a listing, and what is odd about them."""
+
+    rows: list[Record]
+    warnings: Warnings = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ LISTINGS: dict[ListingName, Listing] = {
         Listing("deal_fields", "dealCustomFieldMeta"),
         Listing("pipelines", "dealGroups"),
         Listing("stages", "dealStages"),
-        Listing("users", "users"),
+        Listing("users", "users", optional=True),
     )
 }
 

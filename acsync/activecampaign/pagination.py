@@ -14,7 +14,7 @@ from acsync.activecampaign.responses import (
     require_sideload,
 )
 from acsync.errors import CallFailed, PaginationError
-from acsync.models import Dataset, Interval, Listing, Plan, Record, Slice
+from acsync.models import Dataset, Interval, Plan, Record, Slice
 
 # A page that reaches to here was the last: nothing lies behind it.
 END = LARGEST_ID
@@ -37,32 +37,6 @@ class WalkPage:
     def newest_id(self) -> int:
         """Return the last id; 0 where there is no record."""
         return self.ids[-1] if self.ids else 0
-
-
-def read_listing(client: Client, listing: Listing, page_size: int) -> list[Record]:
-    """Return all rows of a small collection: read until a page has none, whatever the total.
-
-    Raises PaginationError where the pages do not add up. `/dealCustomFieldMeta` has no total, and
-    whether it honours `offset` is unknown: a first page that comes again ends the walk where it
-    had room left.
-    """
-    rows: dict[int, Record] = {}
-    offset = 0
-    while True:
-        page = client.get_page(listing.path, {"limit": page_size, "offset": offset})
-        fresh = {record_id(row): row for row in page.rows}
-        if not page.rows or fresh.keys() <= rows.keys():
-            break
-        rows.update(fresh)
-        offset += len(page.rows)
-    repeated = bool(page.rows)
-    if len(rows) < (page.total or 0) or (repeated and page.total is None and offset >= page_size):
-        raise PaginationError(
-            f"/{listing.path} gave {len(rows)} rows and then no other, but has "
-            f"{page.total or 'more'}.",
-            "Sync again; if it stays, tell ActiveCampaign's support.",
-        )
-    return list(rows.values())
 
 
 class Walk:

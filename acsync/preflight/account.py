@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 
 from acsync.activecampaign.client import Client, Exchange
-from acsync.activecampaign.pagination import Walk, WalkPage, plan_slices, read_listing
+from acsync.activecampaign.listings import read_listing
+from acsync.activecampaign.pagination import Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.responses import record_id
 from acsync.errors import AccessDenied, AccountError
@@ -43,7 +45,7 @@ def check_account(
             yield from_error("URL and key", error)
             return
         for listing in LISTINGS.values():
-            yield _check_listing(client, listing, settings.page_size)
+            yield _check_listing(client, listing)
         for dataset in DATASETS.values():
             yield from _check_dataset(client, dataset, settings.page_size)
         yield _check_rate_limit(client, settings.rate_limit, learned_rate, running)
@@ -57,12 +59,13 @@ def _check_key(client: Client, host: str) -> CheckResult:
     )
 
 
-def _check_listing(client: Client, listing: Listing, page_size: int) -> CheckResult:
+def _check_listing(client: Client, listing: Listing) -> CheckResult:
     check, what = f"/{listing.path}", listing.name.replace("_", " ")
     try:
-        return _judge_count(check, what, len(read_listing(client, listing, page_size)))
+        return _judge_count(check, what, len(read_listing(client, listing).rows))
     except AccountError as error:
-        return _unreadable(check, what, error)
+        result = _unreadable(check, what, error)
+        return replace(result, status="warning") if listing.optional else result
 
 
 def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator[CheckResult]:

@@ -44,6 +44,17 @@ def published_records(
         }
 
 
+def published_owners(database: Database) -> list[Record]:
+    """Return the owners of the published deals, as rows of /users with the keys that deals keep."""
+    sql = """
+        select distinct on (owner_id) record -> 'ownerData' as owner from {versions}
+        where valid_to is null and jsonb_typeof(record -> 'ownerData') = 'object'
+        order by owner_id, valid_from desc
+    """
+    with database.begin() as connection:
+        return list(run(connection, sql, "deals").scalars())
+
+
 def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
     """Yield the richest of each dataset's first records, as a title and indented JSON.
 

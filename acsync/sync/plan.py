@@ -4,20 +4,24 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 
-from acsync.activecampaign.pagination import NEWEST_SLICE, plan_slices, read_listing
+from acsync.activecampaign.listings import read_listing
+from acsync.activecampaign.pagination import NEWEST_SLICE, plan_slices
+from acsync.errors import AccessDenied, PaginationError
 from acsync.models import (
     DATASETS,
     LISTINGS,
     DatasetName,
+    Listing,
     ListingName,
+    ListingRows,
     Metadata,
     Plan,
-    Record,
     Slice,
 )
+from acsync.store.snapshot import published_owners
 from acsync.store.staging import adopt_staging, keep_plan, read_coverage
 from acsync.store.sync_log import record_plan
 from acsync.sync.context import SyncContext
@@ -26,16 +30,34 @@ from acsync.sync.copy_slice import Job, stage_pages
 logger = logging.getLogger(__name__)
 
 
-def read_metadata(context: SyncContext, name: ListingName) -> list[Record]:
-    """Return all rows of a small collection."""
-    return read_listing(context.client, LISTINGS[name], context.settings.page_size)
+def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
+    """Return all rows of a small collection; of an optional one, else the last known rows."""
+    listing = LISTINGS[name]
+    try:
+        found = read_listing(context.client, listing)
+    except (AccessDenied, PaginationError) as error:
+        if not listing.optional:
+            raise
+        return _last_known(context, listing, error.message)
+    if listing.optional and not found.rows:
+        return _last_known(context, listing, "it is empty.")
+    return found
 
 
-def plan(context: SyncContext, name: DatasetName, metadata: Metadata) -> Job:
+def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingRows:
+    known = published_owners(context.database)
+    warning = f"the last {len(known)} known {listing.name} are kept: /{listing.path}: {reason}"
+    return ListingRows(known, (warning,))
+
+
+def plan(
+    context: SyncContext, name: DatasetName, listings: Mapping[ListingName, ListingRows]
+) -> Job:
     """Return the job of copying a dataset; a resumed job keeps the plan it was begun with.
 
-    `metadata` holds the listings that the dataset needs.
+    `listings` are those that the dataset needs.
     """
+    metadata = {need: listing.rows for need, listing in listings.items()}
     basis = _basis(context, name, metadata)
     kept = adopt_staging(context.database, context.sync, name, basis)
     job = _resume(context, name, metadata, kept) if kept else _begin(context, name, metadata)
@@ -43,7 +65,7 @@ def plan(context: SyncContext, name: DatasetName, metadata: Metadata) -> Job:
         plan_json = json.dumps(asdict(job.plan))
         keep_plan(context.database, context.sync, name, basis, plan_json)
     record_plan(context.database, context.sync, name, job.plan.total or 0)
-    return job
+    return replace(job, warnings=tuple(text for one in listings.values() for text in one.warnings))
 
 
 def interleave(jobs: Iterable[Job]) -> list[Slice]:

@@ -190,3 +190,35 @@ def test_values_in_another_order_are_no_change(
 
     assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}
     assert_exact(database, account)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [transport_faults.forbidden(), data_faults.empty_dataset()],
+    ids=lambda fault: fault.name,
+)
+def test_users_that_cannot_be_listed_keep_the_last_known_owners(
+    fault: Any, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """They are only names: to refuse the deals for them, or to forget them, would be worse."""
+    assert copy_account().success
+    account.faults.add(fault.only(on_path("users")))
+
+    result = copy_account("deals")
+
+    assert result.success
+    assert "known users are kept: /users" in result.datasets["deals"].warnings[0]
+    assert changes_of(database)["deals"] == (0, 0, 0)
+    assert last_log(database)["deals_warnings"] == list(result.datasets["deals"].warnings)
+    assert_exact(database, account)
+
+
+def test_small_collections_are_asked_for_in_whole_pages(
+    copy_account: CopyAccount, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LIMIT_PER_PAGE is for records; a listing of two rows a page would be a call a row."""
+    monkeypatch.setenv("LIMIT_PER_PAGE", "2")
+
+    assert copy_account("contacts").success
+
+    assert account.statistics.by_path["fields"] == 2

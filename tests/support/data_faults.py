@@ -53,6 +53,16 @@ def page_cap(rows: int) -> Fault:
     return Fault(f"pages-of-{rows}", ask=lambda call: replace(call, page_cap=rows))
 
 
+def everything_at_once() -> Fault:
+    """Ignore limit and offset, and give all there is."""
+
+    def ask(call: Call) -> Call:
+        asked = call.without("offset")
+        return replace(asked, params={**asked.params, "limit": "1000000"}, page_cap=1_000_000)
+
+    return Fault("everything-at-once", ask=ask)
+
+
 # Totals
 
 
@@ -75,6 +85,15 @@ def total_is(value: object) -> Fault:
 def without_meta() -> Fault:
     """Leave `meta` out, and `total` with it."""
     return body_fault("without-meta", lambda _, body: body.pop("meta", None))
+
+
+def repeat_row() -> Fault:
+    """Give the second row of a page twice, in place of the first, as ties in an order do."""
+
+    def change(rows: list[Record]) -> None:
+        rows[:1] = rows[1:2]
+
+    return rows_fault("repeats-row", change)
 
 
 # Sideloads

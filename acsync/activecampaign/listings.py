@@ -1,0 +1,64 @@
+"""Read the small collections that explain records: fields, pipelines, stages and users."""
+
+from acsync.activecampaign.client import Client
+from acsync.activecampaign.responses import record_id
+from acsync.errors import PaginationError
+from acsync.models import Listing, ListingRows, Record
+
+# Always the most that the API gives: LIMIT_PER_PAGE is for records.
+PAGE_ROWS = 100
+
+# No order is documented for a listing, so its pages can repeat a row and skip another: it is read
+# again, and the readings are joined.
+MAX_READINGS = 3
+
+
+def read_listing(client: Client, listing: Listing) -> ListingRows:
+    """Return all rows of a small collection, in the order they came.
+
+    Raises PaginationError where it has fewer rows than its total, however often it is read.
+    """
+    rows: dict[int, Record] = {}
+    for _ in range(MAX_READINGS):
+        total, is_repeated = _read_once(client, listing, rows)
+        if len(rows) >= (total or 0):
+            return ListingRows(list(rows.values()), _warn(listing, rows, total, is_repeated))
+    raise PaginationError(
+        f"/{listing.path} has {total} rows, but gave {len(rows)} in {MAX_READINGS} readings.",
+        "Sync again; if it stays, tell ActiveCampaign's support.",
+    )
+
+
+def _read_once(
+    client: Client, listing: Listing, rows: dict[int, Record]
+) -> tuple[int | None, bool]:
+    """Add what is not in `rows` yet; return the total, and whether a page came twice.
+
+    It is read until a page has no row, whatever the total says. Some listings may ignore `offset`
+    (unknown for /dealCustomFieldMeta): their first page comes again.
+    """
+    seen: set[int] = set()
+    offset = 0
+    while True:
+        page = client.get_page(listing.path, {"limit": PAGE_ROWS, "offset": offset})
+        fresh = {record_id(row): row for row in page.rows}
+        if not page.rows or fresh.keys() <= seen:
+            return page.total, bool(page.rows)
+        seen |= fresh.keys()
+        rows.update(fresh)
+        offset += len(page.rows)
+
+
+def _warn(
+    listing: Listing, rows: dict[int, Record], total: int | None, is_repeated: bool
+) -> tuple[str, ...]:
+    """Warn where rows may be missing: a full page that repeats, and no total to compare with.
+
+    A page of more rows than asked for is everything at once, and a shorter one the end.
+    """
+    if not is_repeated or total is not None or len(rows) != PAGE_ROWS:
+        return ()
+    return (
+        f"/{listing.path} gives {PAGE_ROWS} rows and no others, so there may be more; fields "
+        "without a definition are named by their id",
+    )

@@ -5,7 +5,8 @@ AcsyncError                 everything foreseeable
 ├── AccountError            ActiveCampaign did not give what was asked
 │   ├── CallFailed          no usable answer after every retry; another try may work
 │   ├── CallRefused         a lasting refusal: the address, the plan, an unknown path
-│   │   └── AccessDenied    status 403: the key, or what its user may see
+│   │   ├── AccessDenied    status 403: the key, or what its user may see
+│   │   └── NoCrm           the plan of the account has no deals
 │   └── PaginationError     answers that contradict the walk: nothing read this way can be trusted
 ├── StoreError              Postgres did not do what was asked
 │   ├── SchemaOutdated      the tables are missing, or older than this acsync
@@ -84,6 +85,10 @@ class CallRefused(AccountError):
 
 class AccessDenied(CallRefused):
     """Status 403: the key, or what its user may see."""
+
+
+class NoCrm(CallRefused):
+    """The plan of the account has no deals."""
 
 
 class PaginationError(AccountError):

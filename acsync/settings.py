@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from acsync.errors import SettingsError, SettingsProblem
+from acsync.models import DATASETS, DatasetName
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -61,6 +62,14 @@ def parse_schema(text: str) -> str:
     return text
 
 
+def parse_datasets(text: str) -> tuple[str, ...]:
+    """Return the datasets of a list such as `contacts,deals`, in the order they are copied."""
+    named = {name.strip() for name in text.split(",")}
+    if not named or not named <= DATASETS.keys():
+        raise ValueError(f"is {text!r}: write contacts,deals, or one of them.")
+    return tuple(name for name in DATASETS if name in named)
+
+
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
@@ -74,6 +83,7 @@ AccountUrl = Annotated[str, BeforeValidator(parse_account_url)]
 ApiKey = Annotated[SecretStr, BeforeValidator(parse_api_key)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
+Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
 Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
 
 
@@ -111,10 +121,12 @@ class _Variables(BaseSettings):
 
 
 class DatabaseSettings(_Variables):
-    """Where the copy lives; enough for commands that never call the API.
+    """What is copied and where the copy lives; enough for commands that never call the API.
 
     `database_url` is None for the embedded Postgres in `data_dir`.
     """
+
+    datasets: Datasets = Field(tuple(DATASETS), validation_alias="ACSYNC_DATASETS")
 
     database_url: DatabaseUrl | None = Field(
         None, validation_alias=AliasChoices("POSTGRES_URL", "DATABASE_URL")

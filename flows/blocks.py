@@ -23,6 +23,7 @@ FIELDS = {
     "AC_RATE_LIMIT": "rate_limit",
     "POSTGRES_URL": "database_url",
     "ACSYNC_SCHEMA": "database_schema",
+    "ACSYNC_DATASETS": "datasets",
 }
 
 
@@ -40,6 +41,9 @@ class ActiveCampaignAccount(Block):
     rate_limit: float = Field(default=10, description="Calls a second for the whole account.")
     database_url: SecretStr | None = Field(
         default=None, description="postgresql://USER:PASSWORD@HOST/DATABASE, else POSTGRES_URL."
+    )
+    datasets: str | None = Field(
+        default=None, description="contacts,deals, or contacts for a plan without CRM."
     )
     database_schema: str | None = Field(
         default=None, description="The schema of this account alone, else the block's name."
@@ -89,6 +93,7 @@ def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
         "key": block.key.get_secret_value(),
         "rate_limit": block.rate_limit,
         "database_url": block.database_url and block.database_url.get_secret_value(),
+        "datasets": block.datasets,
         "database_schema": block.database_schema or account.replace("-", "_"),
     }
     return {

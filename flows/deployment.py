@@ -18,6 +18,8 @@ from prefect.schedules import Interval
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.urls import url_for
 
+from acsync.models import DATASETS
+from acsync.settings import read_database_settings
 from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation
 from flows.blocks import ActiveCampaignAccount, load_account
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
@@ -37,11 +39,9 @@ CONCURRENCY = ConcurrencyLimitConfig(
 )
 
 # For our warnings among the logs of a run, and for a heartbeat by which a lost run is soon noticed.
-JOB_VARIABLES = {
-    "env": {
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,flows",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-    }
+JOB_ENVIRONMENT = {
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,flows",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
 }
 
 
@@ -73,9 +73,16 @@ def make_deployment(account: str | None) -> RunnerDeployment:
         schedule=Interval(INTERVAL, anchor_date=ANCHOR, timezone="UTC"),
         concurrency_limit=CONCURRENCY,
         work_pool_name=WORK_POOL,
-        job_variables=JOB_VARIABLES,
+        job_variables={"env": _environment()},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the runs: ACSYNC_DATASETS as it is where it is deployed from."""
+    datasets = read_database_settings().datasets
+    chosen = {} if datasets == tuple(DATASETS) else {"ACSYNC_DATASETS": ",".join(datasets)}
+    return JOB_ENVIRONMENT | chosen
 
 
 def _ensure_work_pool(client: SyncPrefectClient) -> str:

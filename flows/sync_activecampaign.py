@@ -106,11 +106,11 @@ def sync_activecampaign(
         account: Name of the block with the credentials; without one, the worker's environment.
     """
     hide_routine_log_lines()
-    datasets: tuple[DatasetName, ...] = (only,) if only else tuple(DATASETS)
     try:
         settings = read_account_settings(account)
     except AcsyncError as error:
         return Failed(message=str(error), data=error)
+    datasets = (only,) if only else settings.datasets
     holder = f"flow run {label_flow_run(settings, datasets)} on {socket.gethostname()}"
     try:
         with open_sync(

@@ -13,9 +13,12 @@ import tenacity
 
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.responses import Page, TransientError, read_page
-from acsync.errors import AccessDenied, CallFailed, CallRefused, SyncFailed, sanitize
+from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, SyncFailed, sanitize
 
 Params: TypeAlias = Mapping[str, str | int]
+
+# Marketing-only plans say so on the endpoints of deals, for ever. It is no trouble of the key.
+NO_CRM = b"enable the CRM"
 
 ATTEMPTS = 4
 DEFAULT_PAUSE_SECONDS = 1.0
@@ -165,6 +168,12 @@ class Client:
 
 def _refusal(response: httpx.Response, content: bytes) -> Exception:
     status = response.status_code
+    if status == httpx.codes.FORBIDDEN and NO_CRM in content:
+        return NoCrm(
+            f"ActiveCampaign refused GET {response.url.path} with status 403{_detail(content)}. "
+            "The plan of this account has no deals.",
+            "Set ACSYNC_DATASETS=contacts.",
+        )
     if status == httpx.codes.FORBIDDEN:
         # ActiveCampaign answers 403 now and then for no reason (singer-io/tap-activecampaign#52).
         remedy = "Check AC_API_KEY, and that its user may see every list and pipeline."

@@ -3,13 +3,14 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import typer
 from rich.console import Console
 
 from acsync.errors import AcsyncError, sanitize
-from acsync.models import DATASETS, LoggedSync, SyncStatus
+from acsync.models import DatasetName, LoggedSync, SyncStatus
 from acsync.settings import DatabaseSettings
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.status import read_status
@@ -29,7 +30,7 @@ def run_status(
     if as_json:
         sys.stdout.write(json.dumps(status.as_json(), indent=2) + "\n")
     else:
-        _print_status(console, status)
+        _print_status(console, status, settings.datasets)
     last = status.last_success
     if limit is not None and (last is None or datetime.now(UTC) - last > limit):
         since = f"on {last:%Y-%m-%d at %H:%M:%S %Z}" if last else "never"
@@ -65,8 +66,8 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
-def _print_status(console: Console, status: SyncStatus) -> None:
-    for name in DATASETS:
+def _print_status(console: Console, status: SyncStatus, datasets: Sequence[DatasetName]) -> None:
+    for name in datasets:
         if data := status.published.get(name):
             console.print(f"{name}: {data.record_count:,} records, as of {data.synced_at:%F %T %Z}")
         else:

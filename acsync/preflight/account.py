@@ -44,9 +44,10 @@ def check_account(
             # All other paths would answer alike.
             yield from_error("URL and key", error)
             return
-        for listing in LISTINGS.values():
-            yield _check_listing(client, listing)
-        for dataset in DATASETS.values():
+        datasets = [DATASETS[name] for name in settings.datasets]
+        for need in dict.fromkeys(need for dataset in datasets for need in dataset.needs):
+            yield _check_listing(client, LISTINGS[need])
+        for dataset in datasets:
             yield from _check_dataset(client, dataset, settings.page_size)
         yield _check_rate_limit(client, settings.rate_limit, learned_rate, running)
 

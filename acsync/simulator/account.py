@@ -23,7 +23,8 @@ class AccountOptions:
 
     `rate_limit` is calls in any sliding second (None: no limit), `retry_after_seconds` what a
     429 asks for (None: says nothing), `masked_share` the share of deals that are stubs.
-    `camel_case_values` serves the custom field values of deals in the other spelling in use.
+    `camel_case_values` serves the custom field values of deals in the other spelling in use;
+    without `has_crm` the plan has no deals.
     """
 
     contacts: int = 2500
@@ -40,6 +41,7 @@ class AccountOptions:
     latency_seconds: float = 0.0
     page_cap: int = 100
     camel_case_values: bool = False
+    has_crm: bool = True
     masked_share: float = 0.005
 
 

@@ -14,6 +14,7 @@ SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
 _PAGE_INPUT = load("contacts")["page_input"]
 _DATASETS = {dataset.path: dataset for dataset in DATASETS.values()}
+_OF_CRM = frozenset({"deals", "dealGroups", "dealStages", "dealCustomFieldMeta"})
 _LISTINGS = {listing.path: listing for listing in LISTINGS.values()}
 
 
@@ -34,6 +35,8 @@ def answer_call(account: Account, call: Call) -> Answer:
         users = account.metadata.listings["users"]
         missing = message(404, "No Result found for User with id me")
         return Answer(data={"user": users[0]}) if users else missing
+    if not account.options.has_crm and call.path in _OF_CRM:
+        return message(403, "Upgrade your account to enable the CRM")
     if dataset := _DATASETS.get(call.path):
         return Answer(data=_dataset_page(account, call, dataset))
     if listing := _LISTINGS.get(call.path):

@@ -12,6 +12,7 @@ from prefect.blocks.core import Block
 from prefect.blocks.notifications import SlackWebhook
 from pydantic import SecretStr
 
+from flows.deployment import make_deployment
 from flows.notifications import ALERT_BLOCK
 from tests.support import commands
 from tests.support.deployment import deploy, forget
@@ -198,3 +199,12 @@ def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path:
         known = pool["base_job_template"]["variables"]["properties"]
         assert set(one["work_pool"]["job_variables"]) <= set(known)
         assert deployed(api, one["name"])["parameters"] == one["parameters"]
+
+
+def test_the_runs_copy_what_is_chosen_where_it_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker started by another person, or in a container, must not ask for deals again."""
+    monkeypatch.setenv("ACSYNC_DATASETS", "contacts")
+
+    environment = make_deployment(None).job_variables["env"]
+
+    assert environment["ACSYNC_DATASETS"] == "contacts"

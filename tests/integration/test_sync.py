@@ -6,9 +6,12 @@ import pytest
 
 import migrations
 from acsync.models import DATASETS, DatasetName
+from acsync.preflight.account import check_account
+from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
+from acsync.store.status import read_status
 from tests.support import data_faults, transport_faults
 from tests.support.calls import on_call, on_path
 from tests.support.fixtures import CopyAccount
@@ -222,3 +225,47 @@ def test_small_collections_are_asked_for_in_whole_pages(
     assert copy_account("contacts").success
 
     assert account.statistics.by_path["fields"] == 2
+
+
+NO_CRM = pytest.mark.parametrize(
+    "options", [AccountOptions(contacts=60, deals=0, rate_limit=None, has_crm=False)]
+)
+
+
+@NO_CRM
+def test_a_plan_without_crm_is_named_with_the_setting_and_not_with_the_key(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """It never goes away, so it is not retried, and another key would not help."""
+    result = copy_account()
+
+    reason = result.datasets["deals"].error or ""
+    assert "The plan of this account has no deals. Set ACSYNC_DATASETS=contacts." in reason
+    assert "AC_API_KEY" not in reason
+    assert published_ids(database, "contacts") == account.ids("contacts")
+    assert account.statistics.by_status[403] == 1
+
+
+@NO_CRM
+def test_contacts_alone_are_a_whole_sync_where_nothing_else_is_copied(
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Success, log and status follow the setting, and no deal is asked for."""
+    monkeypatch.setenv("ACSYNC_DATASETS", "contacts")
+
+    assert copy_account().success
+
+    log = last_log(database)
+    assert (log["contacts_success"], log["deals_success"], log["overall_success"]) == (
+        True,
+        None,
+        True,
+    )
+    assert read_status(database).last_success is not None
+    assert set(account.statistics.by_path) == {"fields", "contacts"}
+    seen = list(check_account(read_settings(), None, None))
+    assert {result.status for result in seen} <= {"ok", "warning"}
+    assert not any("deal" in result.check for result in seen)

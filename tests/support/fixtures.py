@@ -20,7 +20,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from acsync.models import DATASETS, DatasetName, SyncResult
+from acsync.models import DatasetName, SyncResult
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
@@ -134,7 +134,8 @@ def copy_account(
     """Return the steps of a sync one after the other, without Prefect."""
 
     def copy(only: DatasetName | None = None, accept_shrink: bool = False) -> SyncResult:
-        return run_sync(read_settings(), (only,) if only else tuple(DATASETS), accept_shrink)
+        settings = read_settings()
+        return run_sync(settings, (only,) if only else settings.datasets, accept_shrink)
 
     return copy
 

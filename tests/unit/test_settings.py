@@ -37,6 +37,7 @@ def test_two_variables_are_enough(read: Read) -> None:
     assert settings.model_dump() == {
         "account_url": "https://acme.api-us1.com/api/3",
         "api_key": SecretStr("k3y"),
+        "datasets": ("contacts", "deals"),
         "database_url": None,
         "schema_name": "public",
         "data_dir": Path("data"),
@@ -172,3 +173,28 @@ def test_no_secret_shows_in_a_repr(read: Read) -> None:
 
     for secret in ("k3y", "pa55word", "cr0n", "t0ken"):
         assert secret not in f"{settings!r} {settings} {settings.database!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "datasets"),
+    [
+        ("contacts", ("contacts",)),
+        ("deals, contacts", ("contacts", "deals")),
+        ("", ("contacts", "deals")),
+    ],
+)
+def test_what_is_copied_can_be_chosen(
+    text: str, datasets: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan without CRM has contacts alone."""
+    monkeypatch.setenv("ACSYNC_DATASETS", text)
+
+    assert read_database_settings().datasets == datasets
+
+
+def test_a_dataset_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To copy less than was meant would be silent."""
+    monkeypatch.setenv("ACSYNC_DATASETS", "contacts,leads")
+
+    with pytest.raises(SettingsError, match="ACSYNC_DATASETS is 'contacts,leads': write contacts"):
+        read_database_settings()

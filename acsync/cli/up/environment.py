@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acsync.cli.up.processes import ACSYNC, Program
 from acsync.errors import SettingsError, SettingsProblem
+from acsync.models import DATASETS
 from acsync.settings import DatabaseSettings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
 
@@ -18,7 +19,7 @@ MAX_RATE = 1000.0  # calls a second that the settings allow, for an account with
 CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 
 # Set for a real account, and not to be used for a simulated one.
-OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "LIMIT_PER_PAGE")
+OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATASETS", "LIMIT_PER_PAGE")
 
 # A sync of 157,000 records leaves 6.5 MB in Prefect's database (3.8.8 with SQLite), of which
 # 5.7 MB are events: this keeps it near 1.1 GB. With Prefect's defaults, events for 7 days and
@@ -73,7 +74,9 @@ def simulated_environment(
 
 def embedded_in(data_dir: Path) -> DatabaseSettings:
     """Return the settings of the embedded Postgres there, whatever else is set."""
-    return DatabaseSettings(database_url=None, schema_name="public", data_dir=data_dir)
+    return DatabaseSettings(
+        datasets=tuple(DATASETS), database_url=None, schema_name="public", data_dir=data_dir
+    )
 
 
 def _use_account() -> Local:

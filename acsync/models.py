@@ -1,9 +1,8 @@
 """The values that cross rooms: datasets, records, plans, and what became of a sync."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 # One row of the API as parsed from JSON; numbers with a fraction are `decimal.Decimal`.
@@ -213,109 +212,3 @@ class SyncResult:
     def success(self) -> bool:
         """Return whether every dataset that was asked for was published."""
         return all(dataset.success for dataset in self.datasets.values())
-
-
-@dataclass(frozen=True)
-class LoggedSync:
-    """One row of the log, with the columns of the view `ac_latest_sync`.
-
-    `overall_success` is None while the sync is running, and a dataset's columns are None where it
-    was not asked for.
-    """
-
-    sync_id: str
-    timestamp: datetime
-    total_duration_ms: int | None
-    duration_seconds: Decimal | None
-    duration_minutes: Decimal | None
-    contacts_success: bool | None
-    contacts_count: int | None
-    contacts_error: str | None
-    deals_success: bool | None
-    deals_count: int | None
-    deals_error: str | None
-    overall_success: bool | None
-
-
-@dataclass(frozen=True)
-class DatasetProgress:
-    """Records staged so far, and how many are expected; None before the dataset is planned."""
-
-    records: int
-    expected: int | None
-
-
-@dataclass(frozen=True)
-class RunningSync:
-    """The sync that holds the lease."""
-
-    sync_id: str
-    started: datetime
-    progress: dict[DatasetName, DatasetProgress]
-
-
-@dataclass(frozen=True)
-class SyncStatistics:
-    """The syncs of the last seven days; `success_rate` in percent, None where there was none."""
-
-    total_syncs: int
-    successful_syncs: int
-    success_rate: Decimal | None
-    avg_duration_seconds: Decimal | None
-    last_sync_time: datetime | None
-
-
-@dataclass(frozen=True)
-class PublishedDataset:
-    """A dataset as published; `synced_at` is when it was read."""
-
-    record_count: int
-    synced_at: datetime
-
-
-@dataclass(frozen=True)
-class SyncStatus:
-    """How the syncs went and what is published; `recent` begins with the newest sync.
-
-    `warnings` are those of the latest sync.
-    """
-
-    latest: LoggedSync | None
-    running: RunningSync | None
-    recent: tuple[LoggedSync, ...]
-    statistics: SyncStatistics
-    published: dict[DatasetName, PublishedDataset]
-    last_success: datetime | None
-    warnings: Warnings = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the payload of GET /api/sync-status."""
-        rate, duration = self.statistics.success_rate, self.statistics.avg_duration_seconds
-        return {
-            "currentStatus": _as_json(self.latest),
-            "running": _as_json(self.running),
-            "recentSyncs": [_as_json(sync) for sync in self.recent],
-            "statistics": {
-                "totalSyncs": self.statistics.total_syncs,
-                "successfulSyncs": self.statistics.successful_syncs,
-                "successRate": None if rate is None else f"{rate:.2f}%",
-                "avgDurationSeconds": None if duration is None else f"{duration:.2f}",
-                "lastSyncTime": _as_json(self.statistics.last_sync_time),
-            },
-            "latestData": {name: self._latest_data(name) for name in DATASETS},
-        }
-
-    def _latest_data(self, name: DatasetName) -> dict[str, Any] | None:
-        if (data := self.published.get(name)) is None:
-            return None
-        return {"recordCount": data.record_count, "syncedAt": data.synced_at.isoformat()}
-
-
-def _as_json(value: Any) -> Any:
-    if is_dataclass(value):
-        return {one.name: _as_json(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, dict):
-        return {key: _as_json(item) for key, item in value.items()}
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else value

@@ -117,7 +117,7 @@ def run_sync() -> float:
 
 
 def read_last_log(database: Database) -> dict[str, Any]:
-    """Give the newest log row."""
+    """Return the newest log row."""
     sql = "select * from {schema}.ac_sync_logs order by id desc limit 1"
     with database.begin() as connection:
         return dict(run(connection, sql).mappings().one())

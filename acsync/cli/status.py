@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 
 from acsync.errors import AcsyncError, sanitize
-from acsync.models import DatasetName, LoggedSync, SyncStatus
+from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings
 from acsync.store.database import open_database, require_current_schema
-from acsync.store.status import read_status
+from acsync.store.status import LoggedSync, SyncStatus, read_status
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 

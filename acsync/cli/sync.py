@@ -18,10 +18,10 @@ from rich.progress import (
 
 from acsync.cli.status import sync_line
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
-from acsync.models import DatasetName, LoggedSync, SyncResult
+from acsync.models import DatasetName, SyncResult
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database, require_current_schema
-from acsync.store.status import read_recent_syncs, read_running
+from acsync.store.status import LoggedSync, read_recent_syncs, read_running
 from acsync.sync.report import report_lines
 
 NOT_TOLD = (

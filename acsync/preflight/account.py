@@ -11,9 +11,10 @@ from acsync.activecampaign.pagination import Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.responses import record_id
 from acsync.errors import AccessDenied, AccountError
-from acsync.models import DATASETS, LISTINGS, Dataset, Listing, Plan, RunningSync, is_masked
+from acsync.models import DATASETS, LISTINGS, Dataset, Listing, Plan, is_masked
 from acsync.preflight import CheckResult, from_error
 from acsync.settings import Settings
+from acsync.store.status import RunningSync
 
 KEY_OWNER = "users/me"
 DOCUMENTED_RATE = 5  # https://developers.activecampaign.com/reference/rate-limits

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.models import RunningSync
 from acsync.preflight import CheckResult, from_error
 from acsync.settings import DatabaseSettings
 from acsync.store.database import SCHEMA_REVISION, Database, require_current_schema
@@ -15,7 +14,7 @@ from acsync.store.inspection import (
     read_missing_rights,
     read_server,
 )
-from acsync.store.status import read_learned_rate, read_running
+from acsync.store.status import RunningSync, read_learned_rate, read_running
 
 
 def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:

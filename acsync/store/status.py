@@ -1,21 +1,13 @@
 """Read how the syncs went, what is published, and how far a running sync is."""
 
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import (
-    DATASETS,
-    DatasetName,
-    DatasetProgress,
-    LoggedSync,
-    PublishedDataset,
-    RunningSync,
-    SyncStatistics,
-    SyncStatus,
-    Warnings,
-)
+from acsync.models import DATASETS, DatasetName, Warnings
 from acsync.store.database import Database, run
 from acsync.store.lease import ALIVE
 
@@ -44,6 +36,112 @@ RUNNING = f"""
     ) as staged
     where overall_success is null
 """
+
+
+@dataclass(frozen=True)
+class LoggedSync:
+    """One row of the log, with the columns of the view `ac_latest_sync`.
+
+    `overall_success` is None while the sync is running, and a dataset's columns are None where it
+    was not asked for.
+    """
+
+    sync_id: str
+    timestamp: datetime
+    total_duration_ms: int | None
+    duration_seconds: Decimal | None
+    duration_minutes: Decimal | None
+    contacts_success: bool | None
+    contacts_count: int | None
+    contacts_error: str | None
+    deals_success: bool | None
+    deals_count: int | None
+    deals_error: str | None
+    overall_success: bool | None
+
+
+@dataclass(frozen=True)
+class DatasetProgress:
+    """Records staged so far, and how many are expected; None before the dataset is planned."""
+
+    records: int
+    expected: int | None
+
+
+@dataclass(frozen=True)
+class RunningSync:
+    """The sync that holds the lease."""
+
+    sync_id: str
+    started: datetime
+    progress: dict[DatasetName, DatasetProgress]
+
+
+@dataclass(frozen=True)
+class SyncStatistics:
+    """The syncs of the last seven days; `success_rate` in percent, None where there was none."""
+
+    total_syncs: int
+    successful_syncs: int
+    success_rate: Decimal | None
+    avg_duration_seconds: Decimal | None
+    last_sync_time: datetime | None
+
+
+@dataclass(frozen=True)
+class PublishedDataset:
+    """A dataset as published; `synced_at` is when it was read."""
+
+    record_count: int
+    synced_at: datetime
+
+
+@dataclass(frozen=True)
+class SyncStatus:
+    """How the syncs went and what is published; `recent` begins with the newest sync.
+
+    `warnings` are those of the latest sync.
+    """
+
+    latest: LoggedSync | None
+    running: RunningSync | None
+    recent: tuple[LoggedSync, ...]
+    statistics: SyncStatistics
+    published: dict[DatasetName, PublishedDataset]
+    last_success: datetime | None
+    warnings: Warnings = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the payload of GET /api/sync-status."""
+        rate, duration = self.statistics.success_rate, self.statistics.avg_duration_seconds
+        return {
+            "currentStatus": _as_json(self.latest),
+            "running": _as_json(self.running),
+            "recentSyncs": [_as_json(sync) for sync in self.recent],
+            "statistics": {
+                "totalSyncs": self.statistics.total_syncs,
+                "successfulSyncs": self.statistics.successful_syncs,
+                "successRate": None if rate is None else f"{rate:.2f}%",
+                "avgDurationSeconds": None if duration is None else f"{duration:.2f}",
+                "lastSyncTime": _as_json(self.statistics.last_sync_time),
+            },
+            "latestData": {name: self._latest_data(name) for name in DATASETS},
+        }
+
+    def _latest_data(self, name: DatasetName) -> dict[str, Any] | None:
+        if (data := self.published.get(name)) is None:
+            return None
+        return {"recordCount": data.record_count, "syncedAt": data.synced_at.isoformat()}
+
+
+def _as_json(value: Any) -> Any:
+    if is_dataclass(value):
+        return {one.name: _as_json(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def read_status(database: Database) -> SyncStatus:

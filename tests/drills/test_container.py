@@ -36,7 +36,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def image(installed: Path, tmp_path: Path) -> Image:
-    """Give the image's environment with folders of this machine in it, and nothing else."""
+    """Return the image's environment with folders of this machine in it, and nothing else."""
     require_program("tini", "tini")
     return Image(
         {

@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
 
 def error_of(database: Database, name: DatasetName) -> str:
-    """Give what the log says about a dataset of the last sync."""
+    """Return what the log says about a dataset of the last sync."""
     sql = f"select {name}_error from ac_sync_logs order by id desc limit 1"
     with database.begin() as connection:
         return str(connection.execute(text(sql)).scalar_one())

@@ -61,7 +61,7 @@ class Checked:
                 self.rows[name] = (row[0], row[1], row[2] if row[2:] else "")
 
     def not_ok(self) -> dict[str, str]:
-        """Give the checks that found something, but for those of Prefect."""
+        """Return the checks that found something, but for those of Prefect."""
         return {
             name: row[0]
             for name, row in self.rows.items()
@@ -110,7 +110,7 @@ def check(
 
 
 def everything_in(database: Database) -> dict[str, list[str]]:
-    """Give every row of every table there is, with when it was written."""
+    """Return every row of every table there is, with when it was written."""
     sql = "select table_name from information_schema.tables where table_schema = 'public'"
     with database.begin() as connection:
         names = connection.exec_driver_sql(sql).scalars().all()
@@ -491,7 +491,7 @@ def test_what_acsync_deploy_sets_up_is_looked_for(check: Check, tmp_path: Path) 
 
 
 def prefect_rows(checked: Checked) -> dict[str, str]:
-    """Give how the checks of Prefect stand; each result has a remedy, and none is a problem."""
+    """Return how the checks of Prefect stand; each result has a remedy, and none is a problem."""
     assert checked.error is None, checked.said
     rows = {name: checked.rows[name] for name in PREFECT_CHECKS}
     assert [bool(row[2]) for row in rows.values()] == [row[0] != "ok" for row in rows.values()]

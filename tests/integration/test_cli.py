@@ -139,7 +139,7 @@ def test_an_unmigrated_schema_is_told_with_the_command_and_migrate_makes_it(
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
-    """Give a data folder, and stop the demo's server that stays up in it."""
+    """Return a data folder, and stop the demo's server that stays up in it."""
     yield tmp_path
     stop_embedded(tmp_path / "demo")
 

@@ -22,13 +22,13 @@ from tests.support.sync_results import assert_exact
 
 
 def by_command() -> tuple[str, str]:
-    """Say how a sync of the shell ended, and with which words."""
+    """Return how a sync of the shell ended, and with which words."""
     done = commands.wait(commands.start("sync"))
     return {0: "done", 3: "turned away"}.get(done.returncode, "failed"), done.stderr
 
 
 def by_flow(sync: Sync) -> tuple[str, str]:
-    """Say how a flow run ended, as a worker starts it."""
+    """Return how a flow run ended, as a worker starts it."""
     state = sync()
     ending = "turned away" if state.name == TURNED_AWAY else "done"
     return ending if state.is_completed() else "failed", state.message or ""

@@ -46,7 +46,7 @@ WAITING = """
 
 
 def change(account: Account) -> None:
-    """Give the next sync something of everything to do."""
+    """Leave the next sync something of everything to do."""
     for name in DATASETS:
         account.add(name, 3)
         account.change(name, 5)

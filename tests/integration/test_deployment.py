@@ -49,7 +49,7 @@ def prefect(*words: str) -> str:
 
 
 def deployed(api: httpx.Client, name: str = "every-15-minutes") -> dict[str, Any]:
-    """Give a deployment without what the server adds to it."""
+    """Return a deployment without what the server adds to it."""
     found = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
     for part in (found, found["global_concurrency_limit"], *found["schedules"]):
         for key in (*OF_THE_SERVER, "deployment_id", "name"):

@@ -41,7 +41,7 @@ def opened(database: Database, role: str) -> "closing[Database]":
 
 
 def denied(database: Database, sql: str) -> bool:
-    """Tell whether Postgres refuses for want of a privilege."""
+    """Return whether Postgres refuses for want of a privilege."""
     with pytest.raises(StoreError) as refusal:
         execute(database, sql)
     return "SQLSTATE 42501" in str(refusal.value)

@@ -38,7 +38,7 @@ def sent(account: Account) -> Sent:
 
 
 def expected(sent: Sent, name: DatasetName) -> dict[int, Record]:
-    """Say from the contract alone what must be stored of what was sent."""
+    """Return from the contract alone what must be stored of what was sent."""
     listings, records = sent.listings(), {}
     for record_id, row in sent.rows[name].items():
         values = clean(sent.values.get((name, record_id), []))

@@ -43,7 +43,7 @@ class Stack:
     worker: "subprocess.Popen[bytes]"
 
     def runs(self, *states: str) -> list[dict[str, Any]]:
-        """Give the runs of the deployment that ended so, the latest first."""
+        """Return the runs of the deployment that ended so, the latest first."""
         found: list[dict[str, Any]] = self.api.post(
             "/flow_runs/filter",
             json={
@@ -178,7 +178,7 @@ def test_who_should_know_learns_of_failure_recovery_and_staleness(
 
 
 def host() -> str:
-    """Give the account's host and port, as in names and tags."""
+    """Return the account's host and port, as in names and tags."""
     return os.environ["AC_API_URL"].removeprefix("http://")
 
 

@@ -52,7 +52,7 @@ pytestmark = pytest.mark.parametrize("options", [OPTIONS])
 
 @pytest.fixture
 def secret_url(sync: Sync, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Sync:
-    """Give the database a password; the test server trusts everybody and ignores it."""
+    """Set a password on the database; the test server trusts everybody and ignores it."""
     url = make_url(database_url).set(drivername="postgresql", password=PASSWORD)
     monkeypatch.setenv("POSTGRES_URL", url.render_as_string(hide_password=False))
     return sync
@@ -123,7 +123,7 @@ def test_no_command_shows_a_secret_at_any_log_level(
 
 
 def everything_in(database: Database) -> str:
-    """Give every row of every table of the schema as text."""
+    """Return every row of every table of the schema as text."""
     tables = "select table_name from information_schema.tables where table_schema = 'public'"
     with database.begin() as connection:
         names = connection.exec_driver_sql(tables).scalars().all()
@@ -137,7 +137,7 @@ def everything_in(database: Database) -> str:
 
 
 def files_of_prefect() -> list[Path]:
-    """Give the files of the Prefect server: its SQLite database, its log, stored results."""
+    """Return the files of the Prefect server: its SQLite database, its log, stored results."""
     files = [file for file in PREFECT_HOME.value().rglob("*") if file.is_file()]
     assert "prefect.db" in {file.name for file in files}
     return files

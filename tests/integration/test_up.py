@@ -28,7 +28,7 @@ ACCOUNT_VARIABLES = ("AC_API_URL", "AC_API_KEY", "PREFECT_API_URL", "POSTGRES_UR
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give commands a folder of their own, no credentials, and a worker that looks often."""
+    """Provide commands with their own folder, no credentials, and a worker that looks often."""
     for name in ACCOUNT_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in {**QUIET, "PREFECT_WORKER_QUERY_SECONDS": "1"}.items():
@@ -46,7 +46,7 @@ def up(*words: str) -> "subprocess.Popen[str]":
 
 
 def family_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """Give all that it started, also what has left its session."""
+    """Return all that it started, also what has left its session."""
     return psutil.Process(process.pid).children(recursive=True)
 
 

@@ -88,7 +88,7 @@ def without_meta() -> Fault:
 
 
 def repeat_row() -> Fault:
-    """Give the second row of a page twice, in place of the first, as ties in an order do."""
+    """Send the second row of a page twice, in place of the first, as ties in an order do."""
 
     def change(rows: list[Record]) -> None:
         rows[:1] = rows[1:2]
@@ -100,7 +100,7 @@ def repeat_row() -> Fault:
 
 
 def reverse_sideload() -> Fault:
-    """Give the sideloaded objects in another order than usual."""
+    """Send the sideloaded objects in another order than usual."""
 
     def change(call: Call, body: Record) -> None:
         if key := SIDELOADS.get(call.path):

@@ -16,7 +16,7 @@ INSTALLED = "/opt/acsync"
 
 
 def read_instructions() -> list[tuple[str, str]]:
-    """Give each instruction and its words, without comments and broken lines."""
+    """Return each instruction and its words, without comments and broken lines."""
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     whole = text.replace("\\\n", " ").splitlines()
@@ -24,14 +24,14 @@ def read_instructions() -> list[tuple[str, str]]:
 
 
 def command_of(name: str) -> list[str]:
-    """Give the words of the last ENTRYPOINT, CMD, or HEALTHCHECK."""
+    """Return the words of the last ENTRYPOINT, CMD, or HEALTHCHECK."""
     words = [words for found, words in read_instructions() if found == name][-1]
     command: list[str] = json.loads(words[words.index("[") :])
     return command
 
 
 def environment_of() -> dict[str, str]:
-    """Give what ENV sets for every process of the image, but for its PATH."""
+    """Return what ENV sets for every process of the image, but for its PATH."""
     sets = [words for name, words in _stage(2) if name == "ENV"]
     pairs = (pair.partition("=") for words in sets for pair in shlex.split(words))
     return {name: value for name, _, value in pairs if name != "PATH"}

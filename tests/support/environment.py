@@ -1,4 +1,4 @@
-"""Give a measurement a folder, a Postgres and a Prefect server of its own, whatever is set here."""
+"""Provide a measurement with its own folder, Postgres and Prefect server, whatever is set here."""
 
 import os
 from collections.abc import Iterator

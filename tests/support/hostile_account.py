@@ -114,7 +114,7 @@ class Sent:
         self.rows.setdefault(path, {})[row["id"]] = row
 
     def listings(self) -> dict[Any, list[Record]]:
-        """Give the small collections as they were sent, cleaned."""
+        """Return the small collections as they were sent, cleaned."""
         return {
             name: clean(list(self.rows[listing.path].values()))
             for name, listing in LISTINGS.items()
@@ -128,7 +128,7 @@ def spoil(row: Record, number: int) -> None:
 
 
 def clean(value: Any) -> Any:
-    """Say what jsonb can hold of a value: no NUL, no half pair."""
+    """Return what jsonb can hold of a value: no NUL, no half pair."""
     if isinstance(value, str):
         whole = value.replace("\x00", "")
         return "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in whole)
@@ -138,7 +138,7 @@ def clean(value: Any) -> Any:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Give every text of a value, keys too."""
+    """Return every text of a value, keys too."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

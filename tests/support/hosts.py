@@ -36,7 +36,7 @@ class Host:
     cable: str = ""
 
     def enter(self) -> list[str]:
-        """Give the words that run a command on this host."""
+        """Return the words that run a command on this host."""
         return ["nsenter", f"--target={self.pid}", "--net", "--uts"]
 
     def ip(self, *words: str) -> None:

@@ -53,7 +53,7 @@ class Image:
 
 
 def stop(container: psutil.Popen) -> list[list[str]]:
-    """Tell the first process alone to end, as `docker stop` does, and give whom it had to kill."""
+    """Ask the first process alone to end, as `docker stop` does; return whom it had to kill."""
     everyone = [container, *container.children(recursive=True)]
     container.terminate()
     _, alive = psutil.wait_procs(everyone, timeout=STOP_SECONDS)

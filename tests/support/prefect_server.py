@@ -22,7 +22,7 @@ QUIET = {
 
 
 def free_port() -> int:
-    """Give a port nobody listens on."""
+    """Return a port nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

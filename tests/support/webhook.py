@@ -16,15 +16,15 @@ class Webhook(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Give the address to send to, with a token as real ones have."""
+        """Return the address to send to, with a token as real ones have."""
         return f"http://127.0.0.1:{self.server_port}/hook/secret-token"
 
     def subjects(self, word: str) -> list[str]:
-        """Give the subjects with that word in them."""
+        """Return the subjects with that word in them."""
         return [sent["subject"] for sent in self.messages if word in sent["subject"]]
 
     def body_of(self, subject: str) -> str:
-        """Give what was said under that subject, however often.
+        """Return what was said under that subject, however often.
 
         Where SQLite is locked for a minute, Prefect's triggers (3.8.8) fire again for one event.
         """
@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_words: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ NASTY = (
 
 
 def outcome(**datasets: DatasetResult) -> SyncResult:
-    """Give a sync of two minutes that removed three characters."""
+    """Return a sync of two minutes that removed three characters."""
     return SyncResult(
         "sync-1", "a.example", datetime.now(UTC), 120_000, 10, None, CallCounts(600, 2, 1), 3,
         {"contacts": datasets["contacts"], "deals": datasets["deals"]},

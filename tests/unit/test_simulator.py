@@ -43,13 +43,13 @@ def calling(account: Account, timeout: float = 10) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def account() -> Account:
-    """Give an account that tests read but leave as it is."""
+    """Return an account that tests read but leave as it is."""
     return Account(SMALL)
 
 
 @pytest.fixture(scope="module")
 def client(account: Account) -> Iterator[httpx.Client]:
-    """Give a client of that account, once: to stop a server takes 0.2 s."""
+    """Return a client of that account, once: to stop a server takes 0.2 s."""
     with calling(account) as one:
         yield one
 
@@ -377,7 +377,7 @@ def test_the_limit_holds_in_any_second_not_in_seconds_of_the_clock() -> None:
 
 @pytest.fixture
 def first_page(account: Account, client: httpx.Client) -> Iterator[FirstPage]:
-    """Give a caller of one page under one fault; afterwards all must be well again."""
+    """Return a caller of one page under one fault; afterwards all must be well again."""
     hits = dict(account.faults.hits)
 
     def call(fault: Fault, path: str = "contacts", **params: str | int) -> httpx.Response:

@@ -9,7 +9,7 @@ import pytest
 from acsync.cli.status import sync_line
 from acsync.cli.sync import NOT_TOLD, logged_line
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.models import LoggedSync
+from acsync.store.status import LoggedSync
 
 COMPLETE = LoggedSync(
     sync_id="sync-1",

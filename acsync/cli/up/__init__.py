@@ -12,12 +12,11 @@ from acsync.cli.status import sync_line
 from acsync.cli.up.environment import Local, choose_local
 from acsync.cli.up.processes import Processes
 from acsync.errors import StoreError
-from acsync.models import LoggedSync
 from acsync.settings import DatabaseSettings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.embedded import is_running, psql_command, stop_embedded
-from acsync.store.status import read_recent_syncs
+from acsync.store.status import LoggedSync, read_recent_syncs
 
 LOOK_SECONDS = 1.0
 

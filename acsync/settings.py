@@ -62,11 +62,12 @@ def parse_schema(text: str) -> str:
     return text
 
 
-def parse_datasets(text: str) -> tuple[str, ...]:
+def parse_datasets(given: str | tuple[str, ...]) -> tuple[str, ...]:
     """Return the datasets of a list such as `contacts,deals`, in the order they are copied."""
-    named = {name.strip() for name in text.split(",")}
-    if not named or not named <= DATASETS.keys():
-        raise ValueError(f"is {text!r}: write contacts,deals, or one of them.")
+    names = given.split(",") if isinstance(given, str) else given
+    named = {name.strip() for name in names}
+    if not named <= DATASETS.keys():
+        raise ValueError(f"is {given!r}: write contacts,deals, or one of them.")
     return tuple(name for name in DATASETS if name in named)
 
 

@@ -99,8 +99,10 @@ def _typed_value(row: Record, column: str | None) -> Any:
     An empty text may stand beside the filled column of a date or a number (five clients skip it).
     """
     cells = [row.get(name) for name in ((column,) if column else ()) + DEAL_VALUE_COLUMNS]
-    filled = (cell for cell in cells if cell is not None and cell != "")
-    return next(filled, "" if "" in cells else None)
+    # A text that is only NUL is stored as an empty one.
+    texts = [cell for cell in cells if isinstance(cell, str) and not cell.strip("\x00")]
+    filled = (cell for cell in cells if cell is not None and cell not in texts)
+    return next(filled, texts[0] if texts else None)
 
 
 def _values_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:

@@ -125,13 +125,13 @@ def _make_webhook_block(alert_url: str) -> NotificationBlock:
 def send_recovery(result: SyncResult) -> None:
     """Send the alert where an earlier run had failed or was overdue."""
     with warn_on_failure("recovery"):
-        if trouble := _trouble_before(deployment.id, flow_run.id):
+        if problem := _problem_before(deployment.id, flow_run.id):
             run = f"Run: {url_for('flow-run', obj_id=flow_run.id) or flow_run.id}"
-            lines = [f"{trouble} This sync is complete.", "", *report_lines(result), "", run]
+            lines = [f"{problem} This sync is complete.", "", *report_lines(result), "", run]
             send_alert(f"acsync: recovered: {result.account}", "\n".join(lines))
 
 
-def _trouble_before(deployment_id: str | None, flow_run_id: str) -> str | None:
+def _problem_before(deployment_id: str | None, flow_run_id: str) -> str | None:
     """Return what was wrong before this run; None without a deployment, which never alerts."""
     if deployment_id is None:
         return None

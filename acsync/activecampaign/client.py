@@ -17,7 +17,7 @@ from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, SyncFail
 
 Params: TypeAlias = Mapping[str, str | int]
 
-# Marketing-only plans say so on the endpoints of deals, for ever. It is no trouble of the key.
+# What a marketing-only plan answers on every endpoint of deals. The key is not to blame.
 NO_CRM = b"enable the CRM"
 
 ATTEMPTS = 4

@@ -1,4 +1,4 @@
-"""Keep the plan of a walk beside its staging, so that a sync can resume what a crashed one staged."""
+"""Keep the plan of a walk beside its staging, so that a sync can resume what another staged."""
 
 from migrations import run_sql_file
 

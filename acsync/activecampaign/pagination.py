@@ -1,23 +1,23 @@
-"""Walk a collection so that no record is lost, whatever changes under the reader."""
+"""Walk a collection so that no record is lost, whatever changes under the reader.
+
+A page in id order covers the ids from where it was asked to begin to its last row, and nothing
+behind it: that no row came is never taken for "there is none".
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
-from acsync.activecampaign.responses import (
-    LARGEST_ID,
-    Page,
-    record_id,
-    require_order,
-    require_plausible_total,
-    require_sideload,
-)
+from acsync.activecampaign.responses import Page, record_id, require_order, require_sideload
 from acsync.errors import CallFailed, PaginationError
 from acsync.models import Dataset, Interval, Plan, Record, Slice
 
-# A page that reaches to here was the last: nothing lies behind it.
-END = LARGEST_ID
+Order: TypeAlias = Literal["ASC", "DESC"]
+
+# How often a thin page is asked for, until it is full or two answers in a row agree.
+MAX_ANSWERS = 4
 
 # Pages in a row that may end no later than the one before; more means a server that repeats.
 MAX_REPEATS = 2
@@ -46,43 +46,50 @@ class Walk:
         self.client = client
         self.dataset = dataset
         self.page_size = page_size
+        self._largest = 0
 
-    def read_newest(self) -> WalkPage:
-        """Return the newest page; it has no ids where the account is empty."""
-        page = self._get("DESC", offset=0)
-        page.rows.reverse()
-        newest = self._validate(page)
-        require_plausible_total(self.dataset, page.total, newest.newest_id)
-        return newest
+    def read_newest(self, page_rows: int | None = None) -> WalkPage:
+        """Return the newest page; it has no ids where the account is empty.
 
-    def read_slice(self, wanted: Slice) -> Iterator[WalkPage]:
-        """Read one slice page by page; the intervals of its pages leave no gap."""
+        `page_rows` is how many rows the API gives, where that is known. Raises CallFailed where
+        the page stays thin and is another each time.
+        """
+        if newest := self._read({"offset": 0}, page_rows or self.page_size, "DESC"):
+            return newest
+        raise CallFailed(
+            f"/{self.dataset.path} gave fewer of its newest records than it has, and others in "
+            f"each of {MAX_ANSWERS} answers.",
+            "Sync again; if it stays, tell ActiveCampaign's support.",
+        )
+
+    def read_slice(self, wanted: Slice, page_rows: int) -> Iterator[WalkPage]:
+        """Read one slice page by page; the intervals of its pages leave no gap.
+
+        It ends early where no row comes, or where answers do not agree: what it did not reach is
+        then a gap.
+        """
         records = 0
-        for page in self._by_id(wanted) if self.dataset.keyset else self._by_offset(wanted):
-            yield _limit_coverage(page, wanted.through_id)
+        walk = self._by_id if self.dataset.keyset else self._by_offset
+        for page in walk(wanted, page_rows):
+            yield page
             records += len(page.ids)
             if records >= wanted.records or page.covered.last >= wanted.through_id:
                 break
 
-    def _by_id(self, wanted: Slice) -> Iterator[WalkPage]:
+    def _by_id(self, wanted: Slice, page_rows: int) -> Iterator[WalkPage]:
         """Read on behind the last id, where nothing can move under the reader.
 
         Only the first page of a slice is found by its offset, which spreads the slices evenly
         however unevenly ids are spread.
         """
-        cursor = wanted.after_id
-        if cursor is None:
-            page = self._validate(self._get(offset=wanted.offset), from_start=wanted.offset == 0)
-            if not page.ids and wanted.offset > 0:
-                return
+        position = {"offset": wanted.offset}
+        if wanted.after_id is not None:
+            position = {"id_greater": wanted.after_id}
+        while (page := self._read(position, page_rows)) and page.ids:
             yield page
-            cursor = page.covered.last
-        while cursor < END:
-            page = self._validate(self._get(id_greater=cursor), behind=cursor)
-            yield page
-            cursor = page.covered.last
+            position = {"id_greater": page.newest_id}
 
-    def _by_offset(self, wanted: Slice) -> Iterator[WalkPage]:
+    def _by_offset(self, wanted: Slice, page_rows: int) -> Iterator[WalkPage]:
         """Read on by offset, each page sharing a record with what was read before it.
 
         The offset moves by the rows received. A higher offset gives later records, also after
@@ -90,40 +97,61 @@ class Walk:
         """
         reach, offset, repeats = wanted.after_id, wanted.offset, 0
         before = (-1, 0)
-        while reach is None or reach < END:
-            page, found_at = self._read_connected(reach, offset)
-            if not page.ids and found_at > 0:
+        while True:
+            page, found_at = self._read_connected(reach, offset, page_rows)
+            if page is None or not page.ids:
                 return
-            if reach is None or page.covered.last > reach:
+            if reach is None or page.newest_id > reach:
                 yield page
-                reach, repeats = page.covered.last, 0
+                reach, repeats = page.newest_id, 0
             elif len(page.ids) == 1:
-                yield WalkPage([], [], (), Interval(reach + 1, END), page.total)
                 return
-            elif found_at > before[0] and page.covered.last <= before[1]:
+            elif found_at > before[0] and page.newest_id <= before[1]:
                 repeats += 1
             if repeats > MAX_REPEATS:
                 raise PaginationError(
                     f"/{self.dataset.path} repeats itself: offset {found_at} ends at id "
-                    f"{page.covered.last}, which was read before.",
+                    f"{page.newest_id}, which was read before.",
                     "Nothing can be published from such answers; tell ActiveCampaign's support.",
                 )
-            before = (found_at, page.covered.last)
+            before = (found_at, page.newest_id)
             offset = found_at + len(page.ids) - 1
 
-    def _read_connected(self, reach: int | None, offset: int) -> tuple[WalkPage, int]:
+    def _read_connected(
+        self, reach: int | None, offset: int, page_rows: int
+    ) -> tuple[WalkPage | None, int]:
         """Read at `offset`, or as far before it as it takes to share a record with `reach`.
 
         A deletion moves later records up, so that a page can begin behind the next unread one.
         """
         step = self.page_size - 1
         while True:
-            page = self._validate(self._get(offset=offset), from_start=offset == 0)
-            if reach is None or offset == 0 or (page.ids and page.ids[0] <= reach + 1):
+            page = self._read({"offset": offset}, page_rows)
+            is_connected = page and page.ids and page.ids[0] <= (reach or 0) + 1
+            if reach is None or offset == 0 or is_connected:
                 return page, offset
             offset, step = max(offset - step, 0), step * 2
 
-    def _get(self, order: str = "ASC", **position: int) -> Page:
+    def _read(self, position: Position, page_rows: int, order: Order = "ASC") -> WalkPage | None:
+        """Return a page that is full, or the same twice in a row; None where none is.
+
+        A page is thin when it has no row, or fewer than the largest page and than its total says.
+        A page size that the API clamps is the size of all pages.
+        """
+        before: WalkPage | None = None
+        for _ in range(MAX_ANSWERS):
+            page = self._validate(self._get(position, order), position, order)
+            self._largest = max(self._largest, len(page.ids))
+            full = max(page_rows, self._largest)
+            if page.total is not None and "offset" in position:
+                full = min(full, page.total - position["offset"])
+            is_full = page.ids and len(page.ids) >= full
+            if is_full or (before and page.ids == before.ids):
+                return page
+            before = page
+        return None
+
+    def _get(self, position: Position, order: Order) -> Page:
         """Read a page; where it does not come, find the record that it does not come for."""
 
         def read_ids(part: Position, rows: int) -> tuple[int, ...]:
@@ -136,30 +164,29 @@ class Walk:
             message = f"{failed.message} {where}".rstrip()
             raise CallFailed(message, remedy or failed.remedy) from None
 
-    def _ask(self, order: str, position: Position, rows: int, attempts: int) -> Page:
+    def _ask(self, order: Order, position: Position, rows: int, attempts: int) -> Page:
         return self.client.get_page(
             self.dataset.path,
             {"limit": rows, "orders[id]": order, "include": self.dataset.sideload, **position},
             attempts,
         )
 
-    def _validate(self, page: Page, *, from_start: bool = False, behind: int = 0) -> WalkPage:
-        """Check a page in ascending order, and tell which ids it covers."""
+    def _validate(self, page: Page, position: Position, order: Order) -> WalkPage:
+        """Check a page, turn it into ascending order, and tell which ids it covers.
+
+        Behind an id, and at the first offset, it covers also the ids before its first row.
+        """
+        if order == "DESC":
+            page.rows.reverse()
         ids = tuple(record_id(row) for row in page.rows)
+        behind = position.get("id_greater", 0)
         require_order(self.dataset, ids, behind)
         values = page.sideloads.get(self.dataset.sideload, [])
         require_sideload(self.dataset, page.rows, values)
-        first = behind + 1 if from_start or behind or not ids else ids[0]
-        covered = Interval(first, ids[-1] if ids else END)
+        is_from_start = position == {"offset": 0} and order == "ASC"
+        first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
+        covered = Interval(first, ids[-1] if ids else first - 1)
         return WalkPage(page.rows, values, ids, covered, page.total)
-
-
-def _limit_coverage(page: WalkPage, through_id: int) -> WalkPage:
-    """Claim no ids behind the slice where the walk ended: records may appear there later."""
-    if page.covered.last < END:
-        return page
-    last = max(through_id, *page.ids, 0)
-    return replace(page, covered=Interval(page.covered.first, last))
 
 
 PAGES_PER_SLICE = 10
@@ -174,12 +201,13 @@ def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
     """Cut everything below the newest page into slices.
 
     Neighbouring slices share one record, and so do neighbouring pages of a walk by offset.
-    The rows of the newest page show how many rows the API really gives.
+    The rows of the newest page show how many rows the API really gives. There are no more records
+    than ids, whatever the total says.
     """
     rows, total = len(newest.ids), newest.total
-    page_rows = rows if total is not None and total > rows > 1 else page_size
+    page_rows = rows if rows > 1 and (total is None or total > rows) else page_size
     step = PAGES_PER_SLICE * page_rows - 1 if dataset.keyset else PAGES_PER_SLICE * (page_rows - 1)
-    below = max(total - rows, 0) if total is not None else None
+    below = max(min(total, newest.newest_id) - rows, 0) if total is not None else None
     through_id = newest.ids[0] if newest.ids else 0
     slices = tuple(
         Slice(dataset.name, number, offset, _count_records(step, below, offset), through_id)

@@ -144,12 +144,3 @@ def require_sideload(dataset: Dataset, rows: list[Record], values: list[Record])
                 f"{dataset.sideload}.",
                 "Sync again; if it stays, tell ActiveCampaign's support.",
             )
-
-
-def require_plausible_total(dataset: Dataset, total: int | None, newest_id: int) -> None:
-    """Raise CallFailed for more records than there can be ids: slices would be made for them."""
-    if total is not None and total > newest_id:
-        raise CallFailed(
-            f"/{dataset.path} counts {total:,} records, but the newest has id {newest_id}.",
-            "Sync again; if it stays, tell ActiveCampaign's support.",
-        )

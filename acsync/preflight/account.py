@@ -76,7 +76,7 @@ def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator
     try:
         newest = walk.read_newest()
         plan = plan_slices(dataset, newest, page_size)
-        sample = [newest, *islice(walk.read_slice(plan.slices[0]), FIRST_PAGES)]
+        sample = [newest, *islice(walk.read_slice(plan.slices[0], plan.page_rows), FIRST_PAGES)]
     except AccountError as error:
         yield _unreadable(f"/{dataset.path}", dataset.name, error)
         return

@@ -64,7 +64,7 @@ def copy_slice(context: SyncContext, job: Job, wanted: Slice) -> SliceCounts:
     """Copy the records of one slice into staging; raise SyncFailed for a cancelled job."""
     if job.cancelled.is_set():
         raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
-    pages = context.walk(job.dataset).read_slice(wanted)
+    pages = context.walk(job.dataset).read_slice(wanted, job.plan.page_rows)
     return stage_pages(context, job.dataset, job.metadata, wanted.number, pages)
 
 

@@ -26,9 +26,9 @@ def fill_gaps(
     newest_id = plan.newest_id
     for _ in range(max_rounds):
         for gap in slice_gaps(plan, covered(), newest_id):
-            stage(gap.number, walk.read_slice(gap))
+            stage(gap.number, walk.read_slice(gap, plan.page_rows))
         # Only now: a record deleted before its gap was read must not be counted any more.
-        newest = walk.read_newest()
+        newest = walk.read_newest(plan.page_rows)
         newest_id = newest.newest_id
         if newest.ids:
             stage(_next_number(covered()), [newest])
@@ -38,14 +38,17 @@ def fill_gaps(
 
 
 def find_gaps(intervals: Iterable[Interval], through_id: int) -> list[Interval]:
-    """Return the ids up to `through_id` that no interval covers."""
+    """Return the ids up to `through_id` that no interval covers.
+
+    Intervals behind it were read before their records were deleted.
+    """
+    known = [interval for interval in intervals if interval.first <= through_id]
+    end = Interval(through_id + 1, through_id + 1)
     gaps, reach = [], 0
-    for interval in sorted(intervals, key=lambda interval: interval.first):
+    for interval in sorted([*known, end], key=lambda interval: interval.first):
         if interval.first > reach + 1:
             gaps.append(Interval(reach + 1, interval.first - 1))
         reach = max(reach, interval.last)
-    if reach < through_id:
-        gaps.append(Interval(reach + 1, through_id))
     return gaps
 
 

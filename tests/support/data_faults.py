@@ -126,6 +126,28 @@ def drop_rows(number: int = 1) -> Fault:
     return rows_fault("drops-rows", change)
 
 
+def thin_pages(seed: int, share: float) -> Fault:
+    """Answer a share of all pages with no row, the first rows only, or rows missing anywhere.
+
+    Rows missing anywhere never come twice in a row: two answers that agree are believed.
+    """
+    chance, holed = Random(seed), -1
+
+    def change(call: Call, body: Record) -> None:
+        nonlocal holed
+        rows = body.get(call.path, [])
+        kind = chance.choice(["empty", "cut", "holes"]) if chance.random() < share else None
+        if kind == "empty":
+            rows.clear()
+        elif kind == "cut":
+            del rows[chance.randint(1, max(len(rows), 1)) :]
+        elif kind == "holes" and rows and holed + 1 < call.number:
+            rows[:] = [row for row in rows if chance.random() < 0.5] or rows[:1]
+            holed = call.number
+
+    return body_fault("thin-pages", change)
+
+
 def record_without_id() -> Fault:
     """Take the id from a page's first row."""
     return rows_fault("record-without-id", lambda rows: [row.pop("id") for row in rows[:1]])

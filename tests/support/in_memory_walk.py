@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
-from acsync.activecampaign.pagination import END, NEWEST_SLICE, Walk, WalkPage, plan_slices
+from acsync.activecampaign.pagination import NEWEST_SLICE, Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
@@ -59,12 +59,12 @@ class Reading:
     def plan(self) -> Plan:
         newest = self.walk.read_newest()
         self.keep(NEWEST_SLICE, [newest])
-        return plan_slices(DATASETS[self.name], newest, self.page_size)
+        plan = plan_slices(DATASETS[self.name], newest, self.page_size)
+        self.page_rows = plan.page_rows
+        return plan
 
     def keep(self, number: int, pages: Iterable[WalkPage]) -> None:
         for page in list(pages):
-            if not page.ids and page.covered.last == END:
-                continue
             self.ids |= set(page.ids)
             first, last = page.covered.first, page.covered.last
             if number in self.covered:
@@ -73,7 +73,7 @@ class Reading:
             self.covered[number] = Interval(first, last)
 
     def read(self, wanted: Slice) -> Iterator[WalkPage]:
-        return self.walk.read_slice(wanted)
+        return self.walk.read_slice(wanted, self.page_rows)
 
     def close(self, plan: Plan) -> Walked:
         newest = fill_gaps(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
-from acsync.activecampaign.responses import Page, record_id, require_order, require_sideload
+from acsync.activecampaign.missing_values import MissingValues
+from acsync.activecampaign.responses import Page, missing_values, record_id, require_order
 from acsync.errors import CallFailed, PaginationError
 from acsync.models import Dataset, Interval, Plan, Record, Slice
 
@@ -42,10 +43,17 @@ class WalkPage:
 class Walk:
     """The reading of one dataset through one client, `page_size` records asked for a page."""
 
-    def __init__(self, client: Client, dataset: Dataset, page_size: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        dataset: Dataset,
+        page_size: int,
+        missing: MissingValues | None = None,
+    ) -> None:
         self.client = client
         self.dataset = dataset
         self.page_size = page_size
+        self._missing = missing or MissingValues(client, dataset)
         self._largest = 0
 
     def read_newest(self, page_rows: int | None = None) -> WalkPage:
@@ -140,9 +148,9 @@ class Walk:
         """
         before: WalkPage | None = None
         for _ in range(MAX_ANSWERS):
-            page = self._validate(self._get(position, order), position, order)
+            page = self._validate(self._read_with_values(position, order), position, order)
             self._largest = max(self._largest, len(page.ids))
-            full = max(page_rows, self._largest)
+            full = min(max(page_rows, self._largest), self.page_size)
             if page.total is not None and "offset" in position:
                 full = min(full, page.total - position["offset"])
             is_full = page.ids and len(page.ids) >= full
@@ -150,6 +158,40 @@ class Walk:
                 return page
             before = page
         return None
+
+    def _read_with_values(self, position: Position, order: Order) -> Page:
+        """Return a page with every value that its records name, but for those that are no more.
+
+        A page whose values were cut off is read in halves, and so is the rest of the walk.
+        """
+        # A page of a walk by offset must show a record more than the one that was read before.
+        smallest = 1 if self.dataset.keyset else 2
+        while True:
+            first = self._get(position, order)
+            if not self._missing_from(first):
+                return first
+            page = self._get(position, order)
+            missing = self._missing_from(page)
+            is_alone = min(len(page.rows), self.page_size) <= smallest
+            if not missing or (
+                missing == self._missing_from(first)
+                and self._missing.are_orphans(missing, alone=is_alone)
+            ):
+                return page
+            if is_alone:
+                record, names = max(missing.items())
+                raise CallFailed(
+                    f"/{self.dataset.path} sent record {record} without {len(names)} of its "
+                    f"{self.dataset.sideload}.",
+                    "Sync again; if it stays, tell ActiveCampaign's support.",
+                )
+            self.page_size = max(self.page_size // 2, smallest)
+
+    def _missing_from(self, page: Page) -> dict[int, set[str]]:
+        missing = missing_values(self.dataset, page)
+        return {
+            record: names for record, names in missing.items() if not names <= self._missing.orphans
+        }
 
     def _get(self, position: Position, order: Order) -> Page:
         """Read a page; where it does not come, find the record that it does not come for."""
@@ -182,7 +224,6 @@ class Walk:
         behind = position.get("id_greater", 0)
         require_order(self.dataset, ids, behind)
         values = page.sideloads.get(self.dataset.sideload, [])
-        require_sideload(self.dataset, page.rows, values)
         is_from_start = position == {"offset": 0} and order == "ASC"
         first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
         covered = Interval(first, ids[-1] if ids else first - 1)

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
-from acsync.errors import CallFailed, CallRefused, PaginationError
+from acsync.errors import CallRefused, PaginationError
 from acsync.models import Dataset, Record, is_masked
 
 
@@ -38,13 +38,14 @@ class TransientError(Exception):
         self.too_long = too_long
 
 
-# Paths that answer with one object, and its key; it is read as a page of one row.
-SINGLE = {"users/me": "user"}
+# The key of one object, asked for as `contacts/7` or `users/me`: it is read as a page of one row.
+SINGULAR = {"contacts": "contact", "deals": "deal", "users": "user"}
 
 
 def read_page(content: bytes, path: str) -> Page:
     """Parse one response; anything but a whole page raises TransientError."""
-    key = SINGLE.get(path, path)
+    collection, is_single, _ = path.partition("/")
+    key = SINGULAR[collection] if is_single else path
     if not content.strip():
         raise TransientError("an empty response with status 200")
     try:
@@ -58,13 +59,24 @@ def read_page(content: bytes, path: str) -> Page:
             "Look at the newest custom fields in ActiveCampaign.",
         ) from None
     found = body.get(key) if isinstance(body, dict) else None
-    rows = [found] if path in SINGLE else found
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    rows = [found] if is_single and isinstance(found, dict) else as_objects(found)
+    if rows is None:
         raise TransientError(f"a response without {key}, with status 200")
-    sideloads = {
-        name: value for name, value in body.items() if name != key and isinstance(value, list)
-    }
-    return Page(rows, sideloads, read_total(body.get("meta")))
+    sideloads = {name: as_objects(value) for name, value in body.items() if name != key}
+    found_sideloads = {name: objects for name, objects in sideloads.items() if objects is not None}
+    return Page(rows, found_sideloads, read_total(body.get("meta")))
+
+
+def as_objects(found: object) -> list[Record] | None:
+    """Return an array of objects, or None where it is none.
+
+    PHP writes an array with gaps in its keys as an object: `{"0": …, "2": …}`.
+    """
+    if isinstance(found, dict) and all(str(key).isdigit() for key in found):
+        found = list(found.values())
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        return None
+    return found
 
 
 def parse_json(content: bytes) -> Any:
@@ -127,20 +139,25 @@ def require_order(dataset: Dataset, ids: Iterable[int], behind: int) -> None:
             )
 
 
-def require_sideload(dataset: Dataset, rows: list[Record], values: list[Record]) -> None:
-    """Raise unless every value that a record names came along; a stub of a deal names none."""
-    sent = {str(value.get("id")) for value in values}
-    for row in rows:
-        named = row.get(dataset.sideload)
-        if named is None and not is_masked(row):
-            raise PaginationError(
-                f"/{dataset.path} sent record {row['id']} without {dataset.sideload}: it ignores "
-                "include, and custom fields would be lost.",
-                NOT_PUBLISHED,
-            )
-        if missing := {str(name) for name in named or ()} - sent:
-            raise CallFailed(
-                f"/{dataset.path} sent record {row['id']} without {len(missing)} of its "
-                f"{dataset.sideload}.",
-                "Sync again; if it stays, tell ActiveCampaign's support.",
-            )
+def missing_values(dataset: Dataset, page: Page) -> dict[int, set[str]]:
+    """Return, by record id, the ids of named values that did not come along.
+
+    A record without the key has no values, and a stub of a deal may name what the key cannot see.
+    Raises PaginationError where the array itself is missing from a page that should have it.
+    """
+    key = dataset.sideload
+    seen = [row for row in page.rows if not is_masked(row)]
+    if key not in page.sideloads and any(row.get(key) not in ([], {}) for row in seen):
+        raise PaginationError(
+            f"/{dataset.path} sent no {key} beside its records: it ignores include, and custom "
+            "fields would be lost.",
+            NOT_PUBLISHED,
+        )
+    sent = {str(value.get("id")) for value in page.sideloads.get(key, [])}
+    missing = {record_id(row): _named(row, key) - sent for row in seen}
+    return {record: names for record, names in missing.items() if names}
+
+
+def _named(row: Record, key: str) -> set[str]:
+    named = row.get(key) or []
+    return {str(name) for name in (named.values() if isinstance(named, dict) else named)}

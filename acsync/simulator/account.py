@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from acsync.models import DatasetName, Record
+from acsync.models import DATASETS, DatasetName, Record
 from acsync.simulator.expected import enrich_contact, enrich_deal
 from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Selected
@@ -15,6 +15,10 @@ from acsync.simulator.requests import Call, Statistics
 from acsync.simulator.values import Slots, draw, make_contact_fields, make_deal_fields
 
 MASK_SALT = 31
+ORPHAN_SALT = 32
+
+# The ids of values of deleted fields begin here.
+FIRST_ORPHAN = 900_000_000
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class AccountOptions:
     `rate_limit` is calls in any sliding second (None: no limit), `retry_after_seconds` what a
     429 asks for (None: says nothing), `masked_share` the share of deals that are stubs.
     `camel_case_values` serves the custom field values of deals in the other spelling in use;
-    without `has_crm` the plan has no deals.
+    without `has_crm` the plan has no deals. `orphan_share` is the share of records, stubs too,
+    that name a value of a deleted field; with `omits_empty_relations` a record without values has
+    no key for them.
     """
 
     contacts: int = 2500
@@ -43,6 +49,8 @@ class AccountOptions:
     camel_case_values: bool = False
     has_crm: bool = True
     masked_share: float = 0.005
+    orphan_share: float = 0.0
+    omits_empty_relations: bool = False
 
 
 class Account:
@@ -147,7 +155,7 @@ class Account:
         with self._lock:
             ids, total = self._stores[dataset].select(call)
             selected = [self._selected(dataset, record) for record in ids]
-        rendered = [self._records[dataset].render(one, sideload) for one in selected]
+        rendered = [self._render(dataset, one, sideload) for one in selected]
         values = [value for _, values in rendered for value in values]
         return [row for row, _ in rendered], values, total
 
@@ -159,7 +167,7 @@ class Account:
             if record not in self._stores[dataset]:
                 raise KeyError(record)
             selected = self._selected(dataset, record)
-        return self._records[dataset].render(selected, sideload)
+        return self._render(dataset, selected, sideload)
 
     def expected(self, dataset: DatasetName, record: int) -> Record:
         """Return the enriched record that a sync must have stored, had it run just now.
@@ -169,6 +177,18 @@ class Account:
         row, values = self.record(dataset, record)
         enrich = enrich_contact if dataset == "contacts" else enrich_deal
         return enrich(row, values, self.metadata.listings)
+
+    def _render(
+        self, dataset: DatasetName, selected: Selected, sideload: bool
+    ) -> tuple[Record, list[Record]]:
+        row, values = self._records[dataset].render(selected, sideload)
+        key, options = DATASETS[dataset].sideload, self.options
+        chance = draw(options.seed, ORPHAN_SALT, selected.id) % 100_000 / 100_000
+        if sideload and chance < options.orphan_share:
+            row[key] = [*row.get(key, []), str(FIRST_ORPHAN + selected.id)]
+        if options.omits_empty_relations and not row.get(key):
+            row.pop(key, None)
+        return row, values
 
     def _selected(self, dataset: DatasetName, record: int) -> Selected:
         version = self._stores[dataset].versions.get(record, 0)

@@ -42,7 +42,7 @@ def answer_call(account: Account, call: Call) -> Answer:
     if listing := _LISTINGS.get(call.path):
         return Answer(data=_listing_page(account, call, listing))
     if single := re.fullmatch(r"(contacts|deals)/([0-9]{1,18})", call.path):
-        return _single(account, _DATASETS[single[1]], int(single[2]))
+        return _single(account, call, _DATASETS[single[1]], int(single[2]))
     return message(404, f"No route found for GET /api/3/{call.path}")
 
 
@@ -57,7 +57,7 @@ def message(status: int, text: str) -> Answer:
 def _dataset_page(account: Account, call: Call, dataset: Dataset) -> Record:
     """Return a page of contacts or deals; only contacts know `id_greater` and `id_less`."""
     known = call if dataset.keyset else call.without("id_greater", "id_less")
-    sideload = dataset.sideload in call.params.get("include", "").split(",")
+    sideload = call.includes(dataset.sideload)
     rows, values, total = account.page(dataset.name, known, sideload)
     body = {dataset.sideload: values, dataset.path: rows} if sideload else {dataset.path: rows}
     if dataset.keyset:
@@ -79,15 +79,16 @@ def _currencies(total: int) -> Record | list[Record]:
     return {"USD": {**sums, "isDisabled": False}}
 
 
-def _single(account: Account, dataset: Dataset, record: int) -> Answer:
-    """Return one record; only a contact has its values beside it, and unasked."""
+def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answer:
+    """Return one record; a contact has its values beside it unasked."""
     key, kind = SINGULAR[dataset.path]
+    sideload = dataset.keyset or call.includes(dataset.sideload)
     try:
-        row, values = account.record(dataset.name, record, sideload=dataset.keyset)
+        row, values = account.record(dataset.name, record, sideload)
     except KeyError:
         return message(404, f"No Result found for {kind} with id {record}")
     if not dataset.keyset:
-        return Answer(data={key: row})
+        return Answer(data={dataset.sideload: values, key: row} if sideload else {key: row})
     beside: Record = {"contactAutomations": [], "contactLists": [], "deals": [], "geoIps": []}
     return Answer(data={**beside, dataset.sideload: values, "accountContacts": [], key: row})
 

@@ -39,6 +39,10 @@ class Call:
         """Return the rows to serve: what is asked for, silently clamped to the page cap."""
         return min(self._whole("limit") or default, self.page_cap)
 
+    def includes(self, relation: str) -> bool:
+        """Return whether `include` names the relation."""
+        return relation in self.params.get("include", "").split(",")
+
     def without(self, *names: str) -> "Call":
         """Leave parameters out, `orders` also as `orders[id]`."""
         kept = {key: text for key, text in self.params.items() if key.split("[")[0] not in names}

@@ -71,6 +71,27 @@ def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int
         _update_log(connection, sync, {f"{name}_expected": expected})
 
 
+def record_total(
+    database: Database, sync: Sync, name: DatasetName, total: int | None, difference: int
+) -> None:
+    """Record the total at the end of a walk, and by how many records it contradicts the walk."""
+    values = {f"{name}_difference": difference}
+    if total is not None:
+        values[f"{name}_expected"] = total
+    with database.begin() as connection:
+        _update_log(connection, sync, values)
+
+
+def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[int]:
+    """Return the differences of all syncs of a dataset before this one, the newest first."""
+    sql = f"""
+        select {name}_difference from {{schema}}.ac_sync_logs
+        where id < :number and {name}_difference is not null order by id desc limit 10
+    """
+    with database.begin() as connection:
+        return list(run(connection, sql, number=sync.number).scalars())
+
+
 def finish_log(
     connection: Connection,
     sync: Sync,

@@ -1,13 +1,21 @@
-"""Publish only a walk that is proven complete."""
+"""Publish only a walk that is proven complete: the ids are the proof, a total is a witness."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.errors import Incomplete
-from acsync.models import Interval, Plan
+from acsync.models import Interval, Plan, Warnings
 from acsync.sync.gap_fill import find_gaps
 
 REMEDY = "The last snapshot stays. If this stays for hours, compare with ActiveCampaign's own page."
+
+# What a count and rows that are two queries, or a count that is cached, may differ by: so many
+# records, or this share of them.
+TOLERATED_RECORDS = 10
+TOLERATED_SHARE = 0.001
+
+# A larger difference that stays for so many syncs is the account's way of counting.
+SYNCS_TO_BELIEVE = 3
 
 
 @dataclass(frozen=True)
@@ -26,10 +34,9 @@ class Walked:
 
 
 def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) -> None:
-    """Raise Incomplete unless the walk lost nothing and invented nothing.
+    """Raise Incomplete unless every id up to the newest was covered.
 
-    New records get new, higher ids. So everything that is there at the end must have been read,
-    and no more of what the plan counted than it counted.
+    New records get new, higher ids. So everything that is there at the end must have been read.
     """
     name = plan.dataset
     if not walked.newest_id and (plan.total or walked.records):
@@ -44,14 +51,42 @@ def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) ->
             f"({len(gaps)} gaps).",
             REMEDY,
         )
-    if walked.total is not None and walked.records < walked.total:
+
+
+def count_difference(plan: Plan, walked: Walked) -> int:
+    """Return how many more records ActiveCampaign counts than were read; negative for fewer.
+
+    A record that was deleted after it was read is among those read. The plan counted it too: so
+    there are too many only as far as there are more than in both counts.
+    """
+    if walked.total is None:
+        return 0
+    if walked.total >= walked.records or plan.total is None:
+        return max(walked.total - walked.records, 0)
+    surplus = min(walked.records - walked.total, walked.planned_records - plan.total)
+    return -max(surplus, 0)
+
+
+def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
+    """Return what to warn of where the total does not match; raise Incomplete where it must.
+
+    `earlier` are the differences of the syncs before, the newest first. A large difference is
+    refused until it has stayed about the same for three syncs in a row.
+    """
+    difference = count_difference(plan, walked)
+    tolerated = max(TOLERATED_RECORDS, round((walked.total or 0) * TOLERATED_SHARE))
+    counted = (
+        f"ActiveCampaign counts {walked.total or 0:,} {plan.dataset}, but {walked.records:,} were "
+        "read."
+    )
+    in_a_row = (difference, *earlier)[:SYNCS_TO_BELIEVE]
+    is_lasting = len(in_a_row) == SYNCS_TO_BELIEVE and max(in_a_row) - min(in_a_row) <= tolerated
+    if not difference:
+        return ()
+    if abs(difference) > tolerated and not is_lasting:
         raise Incomplete(
-            f"ActiveCampaign counts {walked.total:,} {name}, but {walked.records:,} were read.",
-            REMEDY,
+            counted,
+            "The last snapshot stays. If the difference stays the same for three syncs in a row, "
+            "the third publishes what it read, with a warning.",
         )
-    if plan.total is not None and walked.planned_records > plan.total:
-        raise Incomplete(
-            f"ActiveCampaign counted {plan.total:,} {name}, but {walked.planned_records:,} were "
-            "read: a total that low cannot be right.",
-            REMEDY,
-        )
+    return (f"{counted} No id is missing between those read, so they are published",)

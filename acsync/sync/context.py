@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 from acsync.activecampaign.client import Client
+from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.pagination import Walk
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import AcsyncError
@@ -36,11 +37,13 @@ class SyncContext:
     database: Database
     client: Client
     sync: Sync
+    missing_values: Mapping[DatasetName, MissingValues]
     started: float = field(default_factory=time.monotonic)
 
     def walk(self, name: DatasetName) -> Walk:
         """Return the reader of a dataset."""
-        return Walk(self.client, DATASETS[name], self.settings.page_size)
+        missing = self.missing_values[name]
+        return Walk(self.client, DATASETS[name], self.settings.page_size, missing)
 
     @property
     def elapsed_ms(self) -> int:
@@ -72,7 +75,8 @@ def open_sync(
         stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
         stack.enter_context(keep_lease(database, sync))
-        context = SyncContext(settings, datasets, accept_shrink, database, client, sync)
+        missing = {name: MissingValues(client, DATASETS[name]) for name in datasets}
+        context = SyncContext(settings, datasets, accept_shrink, database, client, sync, missing)
         try:
             yield context
         except BaseException as error:

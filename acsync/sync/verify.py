@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
 from acsync.errors import ShrinkRefused
-from acsync.models import DatasetName, Warnings
+from acsync.models import DatasetName, Interval, Warnings
 from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
 from acsync.store.staging import read_coverage
-from acsync.sync.completeness import Walked, require_complete
+from acsync.store.sync_log import read_differences, record_total
+from acsync.sync.completeness import Walked, count_difference, judge_total, require_complete
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, SliceCounts, stage_pages
 from acsync.sync.gap_fill import fill_gaps
+
+# Before the newest page is read and counted again, in seconds.
+RECOUNT_PAUSES = (0.5, 1.0, 2.0)
 
 # Everyday work takes the fields, or the sight, of fewer records than this.
 MIN_SUSPICIOUS = 10
@@ -44,19 +48,36 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     def stage(number: int, pages: Iterable[WalkPage]) -> None:
         counts.append(stage_pages(context, name, job.metadata, number, pages))
 
-    newest = fill_gaps(
-        context.walk(name),
-        job.plan,
-        covered=lambda: read_coverage(database, sync, name),
-        stage=stage,
-    )
-    staged = count_staged(database, sync, name, job.plan.newest_id)
-    walked = Walked(newest.newest_id, newest.total, staged.records, staged.planned_records)
-    require_complete(job.plan, read_coverage(database, sync, name).values(), walked)
+    def covered() -> dict[int, Interval]:
+        return read_coverage(database, sync, name)
+
+    # A count and its rows are two queries, and a count can be cached.
+    for pause in (0.0, *RECOUNT_PAUSES):
+        time.sleep(pause)
+        newest = fill_gaps(context.walk(name), job.plan, covered, stage)
+        staged = count_staged(database, sync, name, job.plan.newest_id)
+        walked = Walked(newest.newest_id, newest.total, staged.records, staged.planned_records)
+        difference = count_difference(job.plan, walked)
+        if not difference:
+            break
+    record_total(database, sync, name, walked.total, difference)
+    require_complete(job.plan, covered().values(), walked)
+    warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
     require_no_shrink(context, name, staged)
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
-    return Verified(name, staged.records, cleaned, duration_ms, job.warnings)
+    warnings = (*job.warnings, *warnings, *_warn_of_orphans(context, name))
+    return Verified(name, staged.records, cleaned, duration_ms, warnings)
+
+
+def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
+    orphans = len(context.missing_values[name].orphans)
+    if not orphans:
+        return ()
+    return (
+        f"{name} name {orphans:,} custom field values that ActiveCampaign does not give, as a "
+        "deleted field leaves them; they are published without these",
+    )
 
 
 def require_no_shrink(context: SyncContext, name: DatasetName, staged: StagedCounts) -> None:

@@ -72,7 +72,7 @@ def add_to_total(number: int) -> Fault:
     def change(_call: Call, body: Record) -> None:
         total = body.get("meta", {}).get("total")
         if total is not None:
-            body["meta"]["total"] = type(total)(int(total) + number)
+            body["meta"]["total"] = type(total)(max(int(total) + number, 0))
 
     return body_fault(f"total-{number:+}", change)
 
@@ -187,6 +187,47 @@ def drop_sideload(share: float = 0.5) -> Fault:
         del values[int(len(values) * (1 - share)) :]
 
     return body_fault("drops-sideload", change)
+
+
+def cut_sideload(most: int) -> Fault:
+    """Send no more than so many sideloaded objects, however large the page is."""
+
+    def change(call: Call, body: Record) -> None:
+        del body.get(SIDELOADS.get(call.path, ""), [])[most:]
+
+    return body_fault("cuts-sideload", change)
+
+
+def sideload_as_object() -> Fault:
+    """Send sideloads as PHP does where keys have gaps: `{"0": …, "2": …}`, or `{}`."""
+
+    def change(call: Call, body: Record) -> None:
+        if key := SIDELOADS.get(call.path):
+            body[key] = {str(2 * place): value for place, value in enumerate(body[key])}
+
+    return body_fault("sideload-as-object", change)
+
+
+def without_sideload() -> Fault:
+    """Leave out the array, and the records' own key for it, as where `include` is ignored."""
+
+    def change(call: Call, body: Record) -> None:
+        key = SIDELOADS.get(call.path, "")
+        for holder in (body, *body.get(call.path, [])):
+            holder.pop(key, None)
+
+    return body_fault("without-sideload", change)
+
+
+def null_instead_of_no_values() -> Fault:
+    """Send null where a record has no values."""
+
+    def change(call: Call, body: Record) -> None:
+        key = SIDELOADS.get(call.path, "")
+        for row in body.get(call.path, []):
+            row[key] = row.get(key) or None
+
+    return body_fault("null-instead-of-no-values", change)
 
 
 def fields_vanish() -> Fault:

@@ -11,7 +11,7 @@ from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
-from acsync.sync.completeness import Walked, require_complete
+from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.gap_fill import fill_gaps
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
@@ -84,5 +84,10 @@ class Reading:
         plan = self.plan()
         for part in plan.slices:
             self.keep(part.number, self.read(part))
-        require_complete(plan, self.covered.values(), self.close(plan))
+        self.require_complete(plan)
         return self.ids
+
+    def require_complete(self, plan: Plan) -> None:
+        walked = self.close(plan)
+        require_complete(plan, self.covered.values(), walked)
+        judge_total(plan, walked, earlier=())

@@ -52,8 +52,8 @@ def walk_through(name: DatasetName, share: float, seed: int) -> str:
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
-        (data_faults.add_to_total(7), Incomplete, "counts 307 .*, but 300 were read"),
-        (data_faults.add_to_total(-7), Incomplete, "counted 293 .*, but 300 were read"),
+        (data_faults.add_to_total(70), Incomplete, "counts 370 .*, but 300 were read"),
+        (data_faults.add_to_total(-70), Incomplete, "counts 230 .*, but 300 were read"),
         (data_faults.total_is(10**15), Incomplete, "but 300 were read"),
         (data_faults.total_is(-5), CallFailed, "a total that is not a count"),
         (data_faults.total_is("many"), CallFailed, "a total that is not a count"),

@@ -1,0 +1,146 @@
+"""What a healthy account may answer: each is published, exactly, and warned of where it must."""
+
+import pytest
+
+from acsync.models import DATASETS
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault
+from acsync.store.database import Database
+from acsync.store.status import read_status
+from tests.support import data_faults
+from tests.support.calls import on_path
+from tests.support.fixtures import CopyAccount
+from tests.support.sync_results import assert_exact, last_log
+
+DATA = on_path(*DATASETS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        AccountOptions(
+            contacts=230,
+            deals=230,
+            rate_limit=None,
+            values_per_record=values,
+            omits_empty_relations=omits,
+        )
+        for values, omits in ((2, True), (0, False))
+    ],
+    ids=["records without values omit the key", "no values at all"],
+)
+@pytest.mark.parametrize("fault", [None, data_faults.sideload_as_object()])
+def test_values_in_every_form_of_php_are_copied(
+    fault: Fault | None, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """An array with gaps in its keys is an object, and an empty one may be either."""
+    if fault:
+        account.faults.add(fault)
+
+    result = copy_account()
+
+    assert result.success
+    assert all(one.warnings == () for one in result.datasets.values())
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize(
+    "options", [AccountOptions(contacts=900, deals=900, rate_limit=None, orphan_share=0.3)]
+)
+def test_values_of_a_deleted_field_are_counted_and_warned_of(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """One deleted field can leave thousands, and nothing brings them; stubs are not counted."""
+    result = copy_account()
+
+    assert_exact(database, account)
+    singles = [path for path in account.statistics.by_path if "/" in path]
+    assert 2 <= len(singles) <= 20
+    for name, dataset in result.datasets.items():
+        masked = account.masked_ids() if name == "deals" else []
+        named = [account.record(name, one)[0] for one in account.ids(name) if one not in masked]
+        orphans = sum("9000" in str(row[DATASETS[name].sideload]) for row in named)
+        assert (
+            f"{name} name {orphans} custom field values that ActiveCampaign does not give"
+            in (dataset.warnings[0])
+        )
+    assert read_status(database).warnings
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=240, deals=240, rate_limit=None)])
+def test_a_page_that_is_too_full_for_its_values_is_read_in_smaller_ones(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A record asked for alone shows that its values exist."""
+    account.faults.add(data_faults.cut_sideload(40))
+
+    assert copy_account().success
+
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=240, deals=240, rate_limit=None)])
+def test_pages_that_come_thin_now_and_then_lose_nobody(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A page with no row in the middle is not the end."""
+    account.faults.add(data_faults.thin_pages(seed=3, share=0.1).only(DATA))
+
+    assert copy_account().success
+
+    assert account.faults.hits["thin-pages"] > 20
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize("number", [7, -7])
+def test_a_total_that_differs_by_little_is_published_with_both_numbers(
+    number: int, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A count and its rows are two queries, and a count can be cached."""
+    account.faults.add(data_faults.add_to_total(number).only(DATA))
+
+    result = copy_account()
+
+    assert_exact(database, account)
+    log = last_log(database)
+    for name, dataset in result.datasets.items():
+        count = len(account.ids(name))
+        assert (log[f"{name}_count"], log[f"{name}_expected"]) == (count, count + number)
+        assert f"counts {count + number:,} {name}, but {count:,} were read" in dataset.warnings[0]
+    assert set(read_status(database).warnings) == {
+        text for one in result.datasets.values() for text in one.warnings
+    }
+
+
+def test_a_total_that_is_stale_for_seconds_costs_nothing(
+    copy_account: CopyAccount, account: Account
+) -> None:
+    """It is read again before anything is said about it."""
+    newest = data_faults.add_to_total(300).only(
+        lambda call: DATA(call) and call.params.get("orders[id]") == "DESC", times=4
+    )
+    account.faults.add(newest)
+
+    result = copy_account()
+
+    assert result.success
+    assert all(one.warnings == () for one in result.datasets.values())
+    assert account.faults.hits["total-+300"] == 4
+
+
+def test_a_total_that_is_always_wrong_by_hundreds_blocks_two_syncs(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """It may be a page that never came; after three syncs it is how this account counts."""
+    assert copy_account().success
+    account.faults.add(data_faults.add_to_total(300).only(on_path("contacts")))
+
+    for _ in range(2):
+        result = copy_account()
+        assert not result.datasets["contacts"].success
+        assert result.datasets["deals"].success
+        assert "counts 1,000 contacts, but 700 were read" in last_log(database)["contacts_error"]
+    assert copy_account().datasets["contacts"].warnings
+    assert copy_account().datasets["contacts"].warnings
+
+    assert_exact(database, account)

@@ -154,6 +154,19 @@ class Sync:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """The calls per second of a sync at its end, and how long ago in seconds it refused a rate."""
+
+    rate: float
+    refused: Mapping[float, float] = field(default_factory=dict)
+
+    @property
+    def learned_rate(self) -> float | None:
+        """Return what the account was found to allow; None where it refused no rate."""
+        return self.rate if self.refused else None
+
+
+@dataclass(frozen=True)
 class CallCounts:
     """The calls of one sync; every attempt is a call, so `calls` includes the other two."""
 

@@ -26,6 +26,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import opaque, quote
 
+from acsync.activecampaign.client import ATTEMPTS, DEFAULT_LIMITS
 from acsync.errors import (
     AcsyncError,
     CallFailed,
@@ -76,7 +77,8 @@ RETRIES: dict[str, Any] = {
     "retry_delay_seconds": [5, 30],
     "retry_jitter_factor": 0.2,
     "retry_condition_fn": is_retryable,
-    "timeout_seconds": 600,
+    # Each attempt of a call may be asked for the longest pause that is obeyed.
+    "timeout_seconds": 600 + ATTEMPTS * DEFAULT_LIMITS.max_pause_seconds,
 }
 
 

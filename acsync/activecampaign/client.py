@@ -13,7 +13,7 @@ import tenacity
 
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.responses import Page, TransientError, read_page
-from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, SyncFailed, sanitize
+from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, sanitize
 
 Params: TypeAlias = Mapping[str, str | int]
 
@@ -32,8 +32,7 @@ class RequestLimits:
     """How long to wait for a response, and before the first retry; later waits double.
 
     The read timeout starts again with every chunk that arrives, so a response that drips needs a
-    deadline as well. Where a 429 asks for more than the longest pause, that pause is made once,
-    and then the call fails.
+    deadline as well. A call that is asked for more than the longest pause fails.
     """
 
     # A page of 100 contacts with their values can be slow to build on the server.
@@ -41,7 +40,7 @@ class RequestLimits:
     deadline_seconds: float = 120.0
     max_response_bytes: int = 64 * 1024 * 1024
     first_wait_seconds: float = 0.5
-    max_pause_seconds: float = 60.0
+    max_pause_seconds: float = 300.0
 
 
 DEFAULT_LIMITS = RequestLimits()
@@ -94,7 +93,8 @@ class Client:
         )
 
     def close(self) -> None:
-        """Close the connections; calls made later raise SyncFailed."""
+        """Close the connections; calls that wait, or are made later, raise SyncFailed."""
+        self.rate_limiter.close()
         self._http.close()
 
     def get_page(self, path: str, params: Params, attempts: int = ATTEMPTS) -> Page:
@@ -104,9 +104,7 @@ class Client:
         name the call. Source: https://developers.activecampaign.com/reference/pagination
         """
         call = f"GET {self._http.base_url.path}{path}?{httpx.QueryParams(params)}"
-        retrying = self._retrying.copy(
-            stop=lambda state: state.attempt_number >= attempts or _is_hopeless(state)
-        )
+        retrying = self._retrying.copy(stop=tenacity.stop_after_attempt(attempts))
         try:
             return retrying(self._attempt, path, params)
         except TransientError as error:
@@ -126,8 +124,6 @@ class Client:
 
     def _attempt(self, path: str, params: Params) -> Page:
         released_at = self.rate_limiter.wait_turn()
-        if self._http.is_closed:
-            raise SyncFailed(f"The sync ended before GET {path} was called.")
         try:
             with self._http.stream("GET", path, params=dict(params)) as response:
                 content = self._read_whole(response, released_at)
@@ -137,8 +133,10 @@ class Client:
             self._observe(Exchange(path, params, response.status_code, response.headers, content))
         if response.status_code == httpx.codes.OK:
             return read_page(content, path)
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise self._too_many(response, released_at)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS or (
+            response.status_code == httpx.codes.SERVICE_UNAVAILABLE and _retry_after(response)
+        ):
+            raise self._pause(response, released_at)
         raise _refusal(response, content)
 
     def _read_whole(self, response: httpx.Response, released_at: float) -> bytes:
@@ -152,18 +150,23 @@ class Client:
                 raise TransientError(f"a response not whole after {limits.deadline_seconds:g} s")
         return bytes(content)
 
-    def _too_many(self, response: httpx.Response, released_at: float) -> TransientError:
-        """Let the 429 pause every thread; its body is not known and not read."""
+    def _pause(self, response: httpx.Response, released_at: float) -> Exception:
+        """Let a 429, or a 503 that says when to come back, pause every thread."""
         asked, longest = retry_after_seconds(response), self._limits.max_pause_seconds
-        self.rate_limiter.refuse(released_at, min(asked, longest))
-        reason = f"status 429, too many calls (Retry-After: {_retry_after(response) or 'absent'})"
-        if asked <= longest:
-            return TransientError(reason)
-        lasting = CallRefused(
-            remedy=f"It asks for a pause of {asked:,.0f} s; {longest:g} s were waited. Find out "
-            "what else uses the account's calls, and sync again after that time."
-        )
-        return TransientError(reason, lasting=lasting, too_long=True)
+        status = response.status_code
+        obeyed = asked if asked <= longest else 0.0
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            self.rate_limiter.refuse(released_at, obeyed, _told_rate(response))
+        else:
+            self.rate_limiter.pause(obeyed)
+        if asked > longest:
+            return CallRefused(
+                f"ActiveCampaign answered {_call(response)} with status {status} and asks for a "
+                f"pause of {asked:,.0f} s; a sync waits {longest:g} s at most.",
+                "Find out what else uses the account's calls, and sync again after that time.",
+            )
+        asks = _retry_after(response) or "absent"
+        return TransientError(f"status {status}, too many calls (Retry-After: {asks})")
 
 
 def _refusal(response: httpx.Response, content: bytes) -> Exception:
@@ -180,7 +183,7 @@ def _refusal(response: httpx.Response, content: bytes) -> Exception:
         return TransientError(f"status 403{_detail(content)}", lasting=AccessDenied(remedy=remedy))
     if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
         return TransientError(f"status {status}")
-    call = f"GET {response.url.raw_path.decode('ascii', 'replace')}"
+    call = _call(response)
     if response.is_redirect:
         return CallRefused(
             f"ActiveCampaign answered {call} with a redirect, which would carry the key to "
@@ -193,10 +196,8 @@ def _refusal(response: httpx.Response, content: bytes) -> Exception:
     )
 
 
-def _is_hopeless(state: tenacity.RetryCallState) -> bool:
-    """Stop where a pause that is too long is asked for again: it was cut short, not obeyed."""
-    error = state.outcome.exception() if state.outcome else None
-    return state.attempt_number > 1 and isinstance(error, TransientError) and error.too_long
+def _call(response: httpx.Response) -> str:
+    return f"GET {response.url.raw_path.decode('ascii', 'replace')}"
 
 
 def _detail(content: bytes) -> str:
@@ -208,6 +209,12 @@ def _detail(content: bytes) -> str:
 
 def _retry_after(response: httpx.Response) -> str:
     return str(response.headers.get("Retry-After", "")).strip()[:40]
+
+
+def _told_rate(response: httpx.Response) -> float | None:
+    """Return `RateLimit-Limit`, in calls a second, where it is a number above 0."""
+    text = response.headers.get("RateLimit-Limit", "").strip()[:9]
+    return float(text) if text.isascii() and text.isdigit() and int(text) else None
 
 
 def retry_after_seconds(response: httpx.Response) -> float:

@@ -26,16 +26,12 @@ class Page:
 class TransientError(Exception):
     """A response that another attempt may improve.
 
-    `lasting` is the error to raise where no attempt does; `too_long` marks a pause that is longer
-    than a sync can wait.
+    `lasting` is the error to raise where no attempt does.
     """
 
-    def __init__(
-        self, reason: str, *, lasting: CallRefused | None = None, too_long: bool = False
-    ) -> None:
+    def __init__(self, reason: str, *, lasting: CallRefused | None = None) -> None:
         super().__init__(reason)
         self.lasting = lasting
-        self.too_long = too_long
 
 
 # The key of one object, asked for as `contacts/7` or `users/me`: it is read as a page of one row.

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import DATASETS, DatasetName, Warnings
+from acsync.models import DATASETS, DatasetName, Pace, Warnings
 from acsync.store.database import Database, run
 from acsync.store.lease import ALIVE
 
@@ -180,6 +180,22 @@ def read_learned_rate(database: Database) -> float | None:
     with database.begin() as connection:
         rate: float | None = run(connection, sql).scalar()
         return rate
+
+
+def read_pace(database: Database) -> Pace | None:
+    """Return the pace at which the last sync ended; None where no sync called the account."""
+    sql = """
+        select pace, extract(epoch from clock_timestamp() - finished_at) as age
+        from {schema}.ac_sync_logs
+        where finished_at is not null and api_calls > 0 and pace is not null
+        order by id desc limit 1
+    """
+    with database.begin() as connection:
+        row = run(connection, sql).one_or_none()
+    if row is None:
+        return None
+    rate, refused = row.pace
+    return Pace(rate, {one: seconds + float(row.age) for one, seconds in refused})
 
 
 def read_data_age(database: Database) -> dict[DatasetName, datetime]:

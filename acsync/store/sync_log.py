@@ -1,11 +1,12 @@
 """Write down how each sync went: a row that is opened at its start and closed at its end."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import CallCounts, DatasetName, DatasetResult, Sync
+from acsync.models import CallCounts, DatasetName, DatasetResult, Pace, Sync
 from acsync.store.database import Database, run
 
 RESUMABLE_MINUTES = 15
@@ -97,7 +98,7 @@ def finish_log(
     sync: Sync,
     results: Mapping[DatasetName, DatasetResult],
     calls: CallCounts,
-    learned_rate: float | None,
+    pace: Pace,
 ) -> None:
     """Close the log row; a dataset that was not asked for keeps its nulls.
 
@@ -108,7 +109,8 @@ def finish_log(
         "api_calls": calls.calls,
         "retries": calls.retries,
         "rate_limited": calls.rate_limited,
-        "learned_rate": learned_rate,
+        "learned_rate": pace.learned_rate,
+        "pace": json.dumps([pace.rate, list(pace.refused.items())]),
     }
     for name, result in results.items():
         values |= _dataset_values(name, result)

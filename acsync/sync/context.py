@@ -16,7 +16,7 @@ from acsync.models import DATASETS, DatasetName, DatasetResult, Sync
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.lease import keep_lease, start_sync
-from acsync.store.status import read_learned_rate
+from acsync.store.status import read_pace
 from acsync.store.sync_log import finish_log
 
 # glibc raises its threshold for large blocks with each one freed, and then keeps half a megabyte a
@@ -69,7 +69,7 @@ def open_sync(
     with ExitStack() as stack:
         database = stack.enter_context(closing(open_database(settings.database)))
         require_current_schema(database)
-        limiter = RateLimiter(settings.rate_limit, read_learned_rate(database))
+        limiter = RateLimiter(settings.rate_limit, read_pace(database))
         # Closed first: threads that go on after a SIGTERM then get an error instead of a page.
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
         stack.enter_context(closing(client))
@@ -93,7 +93,7 @@ def _fail(context: SyncContext, reason: str) -> None:
     limiter = context.client.rate_limiter
     try:
         with context.database.begin() as connection:
-            finish_log(connection, context.sync, results, limiter.counts, limiter.learned_rate)
+            finish_log(connection, context.sync, results, limiter.counts, limiter.pace)
     except AcsyncError as error:
         # The next sync closes the row; this error must not hide why the sync ended.
         logger.warning("the log row of %s stays open: %s", context.sync.sync_id, error)

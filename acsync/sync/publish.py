@@ -32,8 +32,8 @@ def publish(
             _require_all(one, changes.records)
             retire_versions(connection, one.dataset, context.settings.keep_syncs)
             results[one.dataset] = DatasetResult(one.duration_ms, changes, warnings=one.warnings)
-        counts, learned_rate = limiter.counts, limiter.learned_rate
-        finish_log(connection, context.sync, results, counts, learned_rate)
+        counts, pace = limiter.counts, limiter.pace
+        finish_log(connection, context.sync, results, counts, pace)
     try:
         sweep_staging(context.database, context.sync)
     except StoreError as error:
@@ -44,7 +44,7 @@ def publish(
         context.sync.started_at,
         context.elapsed_ms,
         context.settings.rate_limit,
-        learned_rate,
+        pace.learned_rate,
         counts,
         sum(one.cleaned for one in verified),
         {name: results[name] for name in context.datasets},

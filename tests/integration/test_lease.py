@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
-from acsync.models import CallCounts, Changes, DatasetName, DatasetResult, Sync
+from acsync.models import CallCounts, Changes, DatasetName, DatasetResult, Pace, Sync
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
@@ -209,7 +209,7 @@ def test_a_half_failed_sync_is_logged_as_failed(database: Database) -> None:
         "deals": DatasetResult(700, error="no deals today: 100 %"),
     }
     with database.begin() as connection:
-        finish_log(connection, sync, outcomes, CallCounts(40, 3, 2), None)
+        finish_log(connection, sync, outcomes, CallCounts(40, 3, 2), Pace(10))
 
     assert fetch(database, LOG) == [(True, 9, None, False, None, "no deals today: 100 %", False)]
     assert fetch(
@@ -228,7 +228,7 @@ def test_the_log_of_an_abandoned_sync_stays_as_its_successor_wrote_it(database: 
     start_sync(database, "a test", None)
     with database.begin() as connection:
         outcome = DatasetResult(1, Changes(1, 1, 0, 0, 0))
-        finish_log(connection, sleeper, {"contacts": outcome}, CallCounts(), None)
+        finish_log(connection, sleeper, {"contacts": outcome}, CallCounts(), Pace(10))
 
     assert fetch(database, LOG)[0] == (False, None, CRASHED, False, None, CRASHED, False)
 

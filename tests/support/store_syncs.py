@@ -14,6 +14,7 @@ from acsync.models import (
     DatasetResult,
     EnrichedRecord,
     Interval,
+    Pace,
     Record,
     Sync,
 )
@@ -61,7 +62,7 @@ def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dic
         for name in names:
             retire_versions(connection, name, KEEP)
         outcomes = {name: DatasetResult(5, changes[name]) for name in names}
-        finish_log(connection, sync, outcomes, CallCounts(7, 2, 1), None)
+        finish_log(connection, sync, outcomes, CallCounts(7, 2, 1), Pace(10))
     return {str(name): changed for name, changed in changes.items()}
 
 

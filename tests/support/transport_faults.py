@@ -37,6 +37,12 @@ def too_many(retry_after: str | int | None = 1) -> Fault:
     return Fault("too-many", reply=reply)
 
 
+def unavailable(retry_after: int) -> Fault:
+    """Answer 503 with this `Retry-After`, in seconds."""
+    headers = (("Retry-After", str(retry_after)),)
+    return Fault("unavailable", reply=reply_with(status=503, data=None, headers=headers))
+
+
 def too_many_until(seconds: float) -> Fault:
     """Answer 429 with an HTTP date so many seconds away from the answer."""
 

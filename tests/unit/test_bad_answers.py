@@ -31,11 +31,7 @@ def walk_through(name: DatasetName, share: float, seed: int) -> str:
     """Read an account through a bad network; gives the error's name, or whether all was read."""
     account = account_of(300)
     stall = transport_faults.stall(TIRELESS.read_timeout_seconds + 1)
-    refusals = (
-        transport_faults.too_many(0),
-        transport_faults.too_many_until(-5),
-        transport_faults.too_many(3600),
-    )
+    refusals = transport_faults.too_many(0), transport_faults.too_many_until(-5)
     account.faults = type(account.faults)(seed)
     account.faults.add(transport_faults.bad_network(seed, stall, *refusals).only(share=share))
     try:

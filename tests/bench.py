@@ -6,15 +6,15 @@ Prefect's server and Postgres are processes of their own, all on this machine.
 
 import argparse
 import json
-import subprocess
+import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
 
-import httpx
 import psutil
 
 import migrations
@@ -22,10 +22,14 @@ from acsync.cli.demo import compare
 from acsync.models import LISTINGS
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.requests import LoggedCall
+from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database, run
 from tests.support.commands import ACSYNC
 from tests.support.environment import own_environment
-from tests.support.prefect_server import free_port
+
+# Gives the calls that reached the account since it was last called.
+TakeCalls: TypeAlias = Callable[[], list[LoggedCall]]
 
 QUERIES = {
     "one contact by e-mail": "select * from {schema}.ac_contacts where email = :email",
@@ -41,50 +45,64 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--contacts", type=int, default=82_000)
     parser.add_argument("--deals", type=int, default=75_000)
-    parser.add_argument("--rate", type=float, default=10.0)
+    parser.add_argument("--rate", type=float, default=10.0, help="AC_RATE_LIMIT")
+    parser.add_argument("--limit", type=float, help="what the account allows, if not the same")
+    parser.add_argument("--retry-after", type=int, default=1, help="what a refusal asks for")
     parser.add_argument("--latency", type=float, default=0.1)
     arguments = parser.parse_args()
-    account = Account(AccountOptions(contacts=arguments.contacts, deals=arguments.deals))
-    with simulator(arguments) as url, own_environment(url, account.options.api_key, arguments.rate):
-        measure(account, arguments.rate)
+    options = AccountOptions(
+        contacts=arguments.contacts,
+        deals=arguments.deals,
+        rate_limit=arguments.limit or arguments.rate,
+        retry_after_seconds=arguments.retry_after,
+        latency_seconds=arguments.latency,
+    )
+    with (
+        simulator(options) as (url, take_calls),
+        own_environment(url, options.api_key, arguments.rate),
+    ):
+        measure(Account(options), take_calls)
 
 
 @contextmanager
-def simulator(arguments: argparse.Namespace) -> Iterator[str]:
-    """Serve the account in a process of its own, and give its URL once it answers."""
-    options = ("contacts", "deals", "rate", "latency")
-    words = [f"--{option}={getattr(arguments, option):g}" for option in options]
-    port = free_port()
-    process = subprocess.Popen([*ACSYNC, "simulate", f"--port={port}", *words])
+def simulator(options: AccountOptions) -> Iterator[tuple[str, TakeCalls]]:
+    """Serve the account in a process of its own; give its URL, and its calls since last asked."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve_and_count, args=(options, theirs), daemon=True)
+    process.start()
+
+    def take_calls() -> list[LoggedCall]:
+        ours.send("calls")
+        calls: list[LoggedCall] = ours.recv()
+        return calls
+
     try:
-        wait_until_answered(url := f"http://127.0.0.1:{port}")
-        yield url
+        yield ours.recv(), take_calls
     finally:
         process.terminate()
-        process.wait()
+        process.join()
 
 
-def wait_until_answered(url: str) -> None:
-    """Raise TimeoutError where nobody answers within ten seconds."""
-    for _ in range(100):
-        try:
-            httpx.get(url)
-        except httpx.ConnectError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError("the simulator does not answer")
+def serve_and_count(options: AccountOptions, pipe: Connection) -> None:
+    """Serve until the process is ended; answer each message with the calls since the last one."""
+    account = Account(options)
+    with serve(account) as url:
+        pipe.send(url)
+        while pipe.recv():
+            pipe.send([*account.statistics.log])
+            account.statistics.log.clear()
 
 
-def measure(account: Account, rate: float) -> None:
+def measure(account: Account, take_calls: TakeCalls) -> None:
     """Sync twice, compare, and time the queries."""
     database = open_database(read_database_settings())
     migrations.upgrade(database)
-    needed = calls_needed(account)
-    print_line("calls needed", f"{needed:,}, {needed / rate:,.1f} s at {rate:g}/s")
+    needed, limit = calls_needed(account), account.options.rate_limit or 1.0
+    print_line("calls needed", f"{needed:,}, {needed / limit:,.1f} s at {limit:g}/s")
     for title in ("first sync", "second sync, nothing changed"):
         peak_mb = run_sync()
-        print_sync(title, read_last_log(database), needed, rate, peak_mb)
+        print_sync(title, read_last_log(database), take_calls(), needed / limit, peak_mb)
     exact = True
     for name, comparison in compare(database, account).items():
         print_line(f"{name} against the account", comparison)
@@ -123,8 +141,13 @@ def read_last_log(database: Database) -> dict[str, Any]:
         return dict(run(connection, sql).mappings().one())
 
 
-def print_sync(title: str, log: dict[str, Any], needed: int, rate: float, peak_mb: float) -> None:
-    """Print one sync's figures; the ratio is wall time against calls needed ÷ rate."""
+def print_sync(
+    title: str, log: dict[str, Any], calls: list[LoggedCall], floor: float, peak_mb: float
+) -> None:
+    """Print one sync's figures; `floor` is the seconds that the calls needed take at the limit.
+
+    The ratios are the whole sync, and its first to its last call, against the floor.
+    """
     seconds = log["total_duration_ms"] / 1000
     changes = {
         name: [log[f"{name}_{change}"] for change in ("added", "updated", "deleted")]
@@ -134,10 +157,10 @@ def print_sync(title: str, log: dict[str, Any], needed: int, rate: float, peak_m
         title,
         {
             "seconds": seconds,
-            "ratio": round(seconds / (needed / rate), 3),
+            "ratio": round(seconds / floor, 3),
+            "first to last call": round((calls[-1].at - calls[0].at) / floor, 3),
             "calls": log["api_calls"],
-            "calls beyond needed": f"{log['api_calls'] / needed - 1:.2%}",
-            "refused": f"{log['rate_limited'] / log['api_calls']:.2%}",
+            "refused": log["rate_limited"],
             "peak MB": round(peak_mb),
             "records": [log["contacts_count"], log["deals_count"]],
             "added, updated, deleted": changes,

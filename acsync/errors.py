@@ -79,6 +79,10 @@ class CallFailed(AccountError):
     """No usable answer after every retry; another try may work."""
 
 
+class ResponseTooLarge(CallFailed):
+    """A response of more bytes than are read; fewer rows may fit."""
+
+
 class CallRefused(AccountError):
     """A lasting refusal: the address, the plan, an unknown path."""
 
@@ -105,6 +109,10 @@ class SchemaOutdated(StoreError):
 
 class SchemaTooNew(StoreError):
     """The tables are newer than this acsync."""
+
+
+class AnotherAccount(StoreError):
+    """The schema holds the records of another account."""
 
 
 class LeaseHeld(StoreError):

@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +18,7 @@ from acsync.models import DATASETS, DatasetName
 S = TypeVar("S", bound=BaseSettings)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
@@ -71,6 +73,16 @@ def parse_datasets(given: str | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in DATASETS if name in named)
 
 
+def parse_duration(text: str | timedelta) -> timedelta:
+    """Read `900s`, `30m`, `2h` or `1d`."""
+    if isinstance(text, timedelta):
+        return text
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
+    if match is None:
+        raise ValueError(f"is {text!r}: write 900s, 30m or 2h.")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
@@ -85,6 +97,7 @@ ApiKey = Annotated[SecretStr, BeforeValidator(parse_api_key)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
 
 
@@ -146,7 +159,8 @@ class Settings(DatabaseSettings, AlertSettings):
     """One account, one database, one schema.
 
     `rate_limit` is in calls per second for the whole account, `page_size` in records,
-    `keep_syncs` in successful syncs, `max_shrink` a share from 0 to 1.
+    `keep_syncs` in successful syncs, `max_shrink` a share from 0 to 1. Without `max_duration` a
+    sync has the larger of 30 minutes and three times what its calls take.
     """
 
     account_url: AccountUrl = Field(validation_alias="AC_API_URL")
@@ -156,6 +170,9 @@ class Settings(DatabaseSettings, AlertSettings):
     page_size: int = Field(100, ge=2, le=1000, validation_alias="LIMIT_PER_PAGE")
     keep_syncs: int = Field(5, ge=1, le=10_000, validation_alias="ACSYNC_KEEP_SYNCS")
     max_shrink: float = Field(0.2, ge=0, le=1, validation_alias="ACSYNC_MAX_SHRINK")
+    max_duration: Duration | None = Field(
+        None, gt=timedelta(0), validation_alias="ACSYNC_MAX_DURATION"
+    )
 
     @property
     def database(self) -> DatabaseSettings:
@@ -166,6 +183,12 @@ class Settings(DatabaseSettings, AlertSettings):
     def account_host(self) -> str:
         """Host and port of the account, as shown in tags and messages."""
         return urlsplit(self.account_url).netloc
+
+    @property
+    def account_name(self) -> str:
+        """What the account is known by for ever: its host; a simulated one's port changes."""
+        host = urlsplit(self.account_url).hostname or ""
+        return "a simulated account" if host in LOOPBACK else host
 
 
 def read_settings(**given: Any) -> Settings:

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 
 from acsync.errors import SchemaTooNew
 from acsync.store.database import Database, quote, read_revision, run
+from acsync.store.lease import require_no_sync
 
 
 def _config(schema: str) -> Config:
@@ -40,15 +41,18 @@ HEAD = str(ScriptDirectory.from_config(_config("public")).get_current_head())
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the schema to the newest revision; return the one before (None for none) and after.
 
-    Concurrent calls take turns. Raises SchemaTooNew where the tables are newer than this acsync.
+    Concurrent calls take turns. Raises SchemaTooNew where the tables are newer than this acsync,
+    and LeaseHeld beside a running sync, whose statements it would wait for.
     """
     config = _config(database.schema)
     with database.begin() as connection:
+        run(connection, "set local lock_timeout = '10min'")
         run(
             connection,
             "select pg_advisory_xact_lock(hashtext(:lock_name))",
             lock_name=f"acsync migrate {database.schema}",
         )
+        run(connection, "set local lock_timeout = '5s'")
         before = read_revision(connection)
         if before is not None and before > HEAD:
             raise SchemaTooNew(
@@ -56,6 +60,9 @@ def upgrade(database: Database) -> tuple[str | None, str]:
                 "this acsync knows.",
                 "Update acsync.",
             )
+        if before is not None and before < HEAD:
+            require_no_sync(connection)
+        run(connection, "set local statement_timeout = 0")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, HEAD

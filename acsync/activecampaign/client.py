@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,7 @@ import tenacity
 
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.responses import Page, TransientError, read_page
-from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, sanitize
+from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, ResponseTooLarge, sanitize
 
 Params: TypeAlias = Mapping[str, str | int]
 
@@ -23,6 +24,7 @@ NO_CRM = b"enable the CRM"
 ATTEMPTS = 4
 DEFAULT_PAUSE_SECONDS = 1.0
 MAX_CONNECTIONS = 32
+PIECE_BYTES = 256 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,8 @@ class RequestLimits:
     # A page of 100 contacts with their values can be slow to build on the server.
     read_timeout_seconds: float = 60.0
     deadline_seconds: float = 120.0
-    max_response_bytes: int = 64 * 1024 * 1024
+    # Eight threads read at once, and a page of 100 records is a megabyte.
+    max_response_bytes: int = 16 * 1024 * 1024
     first_wait_seconds: float = 0.5
     max_pause_seconds: float = 300.0
 
@@ -78,7 +81,11 @@ class Client:
         self._limits = limits
         self._http = httpx.Client(
             base_url=account_url,
-            headers={"Api-Token": api_key, "Accept": "application/json"},
+            headers={
+                "Api-Token": api_key,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+            },
             timeout=httpx.Timeout(10, read=limits.read_timeout_seconds, pool=120),
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=60),
             follow_redirects=False,
@@ -92,9 +99,9 @@ class Client:
             reraise=True,
         )
 
-    def close(self) -> None:
+    def close(self, reason: str = "The sync ended before all calls were made.") -> None:
         """Close the connections; calls that wait, or are made later, raise SyncFailed."""
-        self.rate_limiter.close()
+        self.rate_limiter.close(reason)
         self._http.close()
 
     def get_page(self, path: str, params: Params, attempts: int = ATTEMPTS) -> Page:
@@ -140,12 +147,16 @@ class Client:
         raise _refusal(response, content)
 
     def _read_whole(self, response: httpx.Response, released_at: float) -> bytes:
-        """Read the body as it arrives, up to a deadline and a size."""
+        """Read the body as it arrives, up to a deadline and a size, which is what it unpacks to."""
         content, limits = bytearray(), self._limits
-        for chunk in response.iter_bytes():
+        for chunk in _unpack(response):
             content += chunk
             if len(content) > limits.max_response_bytes:
-                raise TransientError(f"a response of more than {limits.max_response_bytes:,} bytes")
+                raise ResponseTooLarge(
+                    f"ActiveCampaign answered {_call(response)} with more than "
+                    f"{limits.max_response_bytes:,} bytes.",
+                    "Look for very long texts in ActiveCampaign's newest custom fields.",
+                )
             if time.monotonic() > released_at + limits.deadline_seconds:
                 raise TransientError(f"a response not whole after {limits.deadline_seconds:g} s")
         return bytes(content)
@@ -167,6 +178,25 @@ class Client:
             )
         asks = _retry_after(response) or "absent"
         return TransientError(f"status {status}, too many calls (Retry-After: {asks})")
+
+
+def _unpack(response: httpx.Response) -> Iterator[bytes]:
+    """Yield a body in small pieces: kilobytes that are packed twice can unpack to gigabytes."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "deflate", ""):
+        raise TransientError(f"a response in the encoding {encoding[:40]!r}")
+    if encoding in ("identity", ""):
+        yield from response.iter_raw()
+        return
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        for chunk in response.iter_raw():
+            packed = chunk
+            while packed:
+                yield unpacker.decompress(packed, PIECE_BYTES)
+                packed = unpacker.unconsumed_tail
+    except zlib.error:
+        raise TransientError(f"a response that is no {encoding}") from None
 
 
 def _refusal(response: httpx.Response, content: bytes) -> Exception:

@@ -19,9 +19,9 @@ def read_listing(client: Client, listing: Listing) -> ListingRows:
     Raises PaginationError where it has fewer rows than its total, however often it is read.
     """
     rows: dict[int, Record] = {}
-    for _ in range(MAX_READINGS):
-        total, is_repeated = _read_once(client, listing, rows)
-        if len(rows) >= (total or 0):
+    for reading in range(1, MAX_READINGS + 1):
+        total, is_repeated, is_connected = _read_once(client, listing, rows)
+        if len(rows) >= (total or 0) and (is_connected or reading == MAX_READINGS):
             return ListingRows(list(rows.values()), _warn(listing, rows, total, is_repeated))
     raise PaginationError(
         f"/{listing.path} has {total} rows, but gave {len(rows)} in {MAX_READINGS} readings.",
@@ -31,22 +31,25 @@ def read_listing(client: Client, listing: Listing) -> ListingRows:
 
 def _read_once(
     client: Client, listing: Listing, rows: dict[int, Record]
-) -> tuple[int | None, bool]:
-    """Add what is not in `rows` yet; return the total, and whether a page came twice.
+) -> tuple[int | None, bool, bool]:
+    """Add what is not in `rows` yet; return the total, whether a page came twice, and whether each
+    page shared a row with those before it.
 
-    It is read until a page has no row, whatever the total says. Some listings may ignore `offset`
-    (unknown for /dealCustomFieldMeta): their first page comes again.
+    It is read until a page has no new row, whatever the total says. Where a row is deleted between
+    two pages, the second begins behind a row that was never read. Some listings may ignore
+    `offset` (unknown for /dealCustomFieldMeta): their first page comes again.
     """
     seen: set[int] = set()
-    offset = 0
+    offset, is_connected = 0, True
     while True:
         page = client.get_page(listing.path, {"limit": PAGE_ROWS, "offset": offset})
         fresh = {record_id(row): row for row in page.rows}
-        if not page.rows or fresh.keys() <= seen:
-            return page.total, bool(page.rows)
+        is_connected &= not seen or not seen.isdisjoint(fresh)
+        if fresh.keys() <= seen:
+            return page.total, len(page.rows) > 1, is_connected
         seen |= fresh.keys()
         rows.update(fresh)
-        offset += len(page.rows)
+        offset += len(page.rows) - 1
 
 
 def _warn(

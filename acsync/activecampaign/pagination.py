@@ -12,7 +12,7 @@ from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.responses import Page, missing_values, record_id, require_order
-from acsync.errors import CallFailed, PaginationError
+from acsync.errors import CallFailed, PaginationError, ResponseTooLarge
 from acsync.models import Dataset, Interval, Plan, Record, Slice
 
 Order: TypeAlias = Literal["ASC", "DESC"]
@@ -55,6 +55,8 @@ class Walk:
         self.page_size = page_size
         self._missing = missing or MissingValues(client, dataset)
         self._largest = 0
+        # A page of a walk by offset must show a record more than the one that was read before.
+        self._smallest = 1 if dataset.keyset else 2
 
     def read_newest(self, page_rows: int | None = None) -> WalkPage:
         """Return the newest page; it has no ids where the account is empty.
@@ -164,15 +166,13 @@ class Walk:
 
         A page whose values were cut off is read in halves, and so is the rest of the walk.
         """
-        # A page of a walk by offset must show a record more than the one that was read before.
-        smallest = 1 if self.dataset.keyset else 2
         while True:
             first = self._get(position, order)
             if not self._missing_from(first):
                 return first
             page = self._get(position, order)
             missing = self._missing_from(page)
-            is_alone = min(len(page.rows), self.page_size) <= smallest
+            is_alone = min(len(page.rows), self.page_size) <= self._smallest
             if not missing or (
                 missing == self._missing_from(first)
                 and self._missing.are_orphans(missing, alone=is_alone)
@@ -185,7 +185,7 @@ class Walk:
                     f"{self.dataset.sideload}.",
                     "Sync again; if it stays, tell ActiveCampaign's support.",
                 )
-            self.page_size = max(self.page_size // 2, smallest)
+            self.page_size = max(self.page_size // 2, self._smallest)
 
     def _missing_from(self, page: Page) -> dict[int, set[str]]:
         missing = missing_values(self.dataset, page)
@@ -201,6 +201,11 @@ class Walk:
 
         try:
             return self._ask(order, position, self.page_size, ATTEMPTS)
+        except ResponseTooLarge:
+            if self.page_size <= self._smallest:
+                raise
+            self.page_size = max(self.page_size // 2, self._smallest)
+            return self._get(position, order)
         except CallFailed as failed:
             where, remedy = describe_bad_record(read_ids, position, self.page_size)
             message = f"{failed.message} {where}".rstrip()

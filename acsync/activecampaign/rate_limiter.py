@@ -59,6 +59,7 @@ class RateLimiter:
         self._gate = threading.Lock()
         self._state = threading.Lock()
         self._closed = threading.Event()
+        self._closed_for = ""
         self._sleep = sleep or self._closed.wait
         self._next_at = 0.0
         self._paused_until = float("-inf")
@@ -76,8 +77,9 @@ class RateLimiter:
             now = self._clock()
             return Pace(self.rate, {rate: now - at for rate, at in self._refused(now).items()})
 
-    def close(self) -> None:
+    def close(self, reason: str) -> None:
         """Let no thread wait any longer: who waits, or comes later, gets SyncFailed."""
+        self._closed_for = self._closed_for or reason
         self._closed.set()
 
     def wait_turn(self) -> float:
@@ -86,7 +88,7 @@ class RateLimiter:
             while (delay := self._delay_seconds()) > 0 and not self._closed.is_set():
                 self._sleep(delay)
             if self._closed.is_set():
-                raise SyncFailed("The sync ended before all calls were made.")
+                raise SyncFailed(self._closed_for)
             return self._release()
 
     def count_retry(self) -> None:

@@ -24,6 +24,7 @@ from acsync.settings import (
     read_database_settings,
     read_settings,
 )
+from acsync.store.account import forget_account
 from acsync.store.database import open_database
 
 FAILED = 1
@@ -115,6 +116,9 @@ def migrate(
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the SQL instead of running it.")
     ] = False,
+    adopt_account: Annotated[
+        bool, typer.Option(help="Let the schema take another account, after a rename.")
+    ] = False,
     account: AccountName = None,
 ) -> None:
     """Bring the schema up to date."""
@@ -126,9 +130,13 @@ def migrate(
         return
     database = open_database(settings)
     before, after = migrations.upgrade(database)
+    noted = forget_account(database) if adopt_account else None
     database.close()
     done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
     console.print(f"Schema {settings.schema_name} {done} revision {after}.")
+    if adopt_account:
+        held = f"It held the records of {noted}." if noted else "It held no account's records."
+        console.print(f"{held} The next sync decides whose it holds.", soft_wrap=True)
 
 
 @app.command()

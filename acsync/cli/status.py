@@ -1,7 +1,6 @@
 """Show the status to people and programs, and fail where the last success is too old."""
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,18 +10,16 @@ from rich.console import Console
 
 from acsync.errors import AcsyncError, sanitize
 from acsync.models import DatasetName
-from acsync.settings import DatabaseSettings
+from acsync.settings import DatabaseSettings, parse_duration
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.status import LoggedSync, SyncStatus, read_status
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def run_status(
     console: Console, settings: DatabaseSettings, as_json: bool, max_age: str | None
 ) -> None:
     """Print the status; raises AcsyncError where the last success is older than `max_age`."""
-    limit = parse_duration(max_age) if max_age else None
+    limit = _read_duration(max_age) if max_age else None
     database = open_database(settings)
     require_current_schema(database)
     status = read_status(database)
@@ -58,12 +55,11 @@ def sync_line(sync: LoggedSync) -> str:
     return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
 
 
-def parse_duration(text: str) -> timedelta:
-    """Read `900s`, `30m`, `2h` or `1d`; raises a usage error for anything else."""
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is no duration: write 30m, 2h or 900s.")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+def _read_duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _print_status(console: Console, status: SyncStatus, datasets: Sequence[DatasetName]) -> None:

@@ -17,7 +17,7 @@ from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
 
 # The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 
 # What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect with it.
 NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")
@@ -30,13 +30,25 @@ CONNECT: dict[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
 }
+
+# Of each transaction, since a pooler keeps no settings of a session: nobody waits long for a lock,
+# a client that is frozen in a transaction holds it for a minute, and a provider's own
+# statement_timeout does not end what takes long.
+LIMITS = """
+    set local lock_timeout = '5s';
+    set local idle_in_transaction_session_timeout = '60s';
+    set local statement_timeout = '10min';
+"""
 
 # The table that holds each dataset's versions.
 VERSIONS: dict[DatasetName, str] = {
     "contacts": "ac_contact_versions",
     "deals": "ac_deal_versions",
 }
+
+LOCK_NOT_AVAILABLE = "55P03"
 
 # What has a meaning to COPY; the backslash first, since the others bring one.
 COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
@@ -91,6 +103,7 @@ class Database:
         """Open a transaction, committed at the end; whatever Postgres refuses raises StoreError."""
         try:
             with self.engine.begin() as connection:
+                connection.exec_driver_sql(LIMITS)
                 yield connection
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise _explain(error, self.engine.url) from None
@@ -183,7 +196,13 @@ def _explain(error: DBAPIError | PoolTimeout | psycopg2.Error, url: URL) -> Stor
             f"Postgres at {place_of(url)} cannot be reached: {line.rstrip('.')}.",
             "Check POSTGRES_URL, and that the server runs and accepts this machine.",
         )
+    remedy = (
+        "Another transaction holds a lock, such as a backup: try again when it has ended."
+        if code == LOCK_NOT_AVAILABLE
+        else ""
+    )
     return StoreError(
         f"Postgres at {place_of(url)} refused a statement: {line} (SQLSTATE {code}). Nothing of "
-        "that transaction was kept."
+        "that transaction was kept.",
+        remedy,
     )

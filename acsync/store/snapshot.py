@@ -112,18 +112,31 @@ HAS_FIELDS = "jsonb_path_exists({record}, '$.customFields.*.fieldType ? (@ != nu
 IS_MASKED = "coalesce(lower({record} ->> 'isDisabled') in ('true', '1'), false)"
 
 
+# A deal knows the names of its pipeline and stage.
+HAS_PIPELINE = "coalesce(jsonb_typeof({record} -> 'pipelineData') = 'object', false)"
+HAS_STAGE = "coalesce(jsonb_typeof({record} -> 'stageData') = 'object', false)"
+
+
 def _on(expression: str, record: str) -> str:
     return expression.replace("{record}", record)
+
+
+def _loses(expression: str) -> str:
+    """Return that the published version has it, and what is staged has not."""
+    return f"({_on(expression, 'version.record')} and not {_on(expression, 'body.record')})"
 
 
 COUNT_LOST = f"""
     with staged as materialized ({STAGED_IDS})
     select count(*) filter (
-               where {_on(HAS_FIELDS, "version.record")} and not {_on(HAS_FIELDS, "body.record")}
+               where {_loses(HAS_FIELDS)}
            ) as fields,
            count(*) filter (
                where {_on(IS_MASKED, "body.record")} and not {_on(IS_MASKED, "version.record")}
-           ) as sight
+           ) as sight,
+           count(*) filter (
+               where {_loses(HAS_PIPELINE)} or {_loses(HAS_STAGE)}
+           ) as names
     from {{schema}}.ac_staged_records as body
     join staged using (slice_no, record_id)
     join {{versions}} as version using (record_id)
@@ -132,7 +145,10 @@ COUNT_LOST = f"""
 
 COUNT_HAD = f"""
     select count(*) filter (where {_on(HAS_FIELDS, "record")}) as fields,
-           count(*) filter (where not {_on(IS_MASKED, "record")}) as sight
+           count(*) filter (where not {_on(IS_MASKED, "record")}) as sight,
+           count(*) filter (
+               where {_on(HAS_PIPELINE, "record")} or {_on(HAS_STAGE, "record")}
+           ) as names
     from {{versions}}
     where valid_to is null
 """
@@ -160,6 +176,16 @@ class Loss:
     had: int
 
 
+@dataclass(frozen=True)
+class Losses:
+    """What records would lose that stay: custom fields, sight of them, names of their pipeline or
+    stage."""
+
+    fields: Loss
+    sight: Loss
+    names: Loss
+
+
 def count_staged(
     database: Database, sync: Sync, name: DatasetName, newest_planned_id: int
 ) -> StagedCounts:
@@ -170,8 +196,8 @@ def count_staged(
         return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
 
 
-def count_losses(database: Database, sync: Sync, name: DatasetName) -> tuple[Loss, Loss]:
-    """Return the losses of custom fields, and of the sight of whole records.
+def count_losses(database: Database, sync: Sync, name: DatasetName) -> Losses:
+    """Return what records lost that stay.
 
     Only what was staged with a body can have lost anything. What the published ones had is
     counted only where something is lost, since that unpacks them all.
@@ -180,7 +206,9 @@ def count_losses(database: Database, sync: Sync, name: DatasetName) -> tuple[Los
         forbid_nested_loops(connection)
         lost = run(connection, COUNT_LOST, name, sync_no=sync.number).one()
         had = run(connection, COUNT_HAD, name).one() if any(lost) else lost
-    return Loss(lost.fields, had.fields), Loss(lost.sight, had.sight)
+    return Losses(
+        Loss(lost.fields, had.fields), Loss(lost.sight, had.sight), Loss(lost.names, had.names)
+    )
 
 
 def forbid_nested_loops(connection: Connection) -> None:

@@ -31,18 +31,11 @@ class StagedSlice:
 
 def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: StagedSlice) -> None:
     """Stage one slice whole, in place of an earlier try; raise LeaseLost without the lease."""
+    _drop_slice(database, sync, name, staged.number)
     with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
-        for table in ("ac_staged_records", "ac_staged_slices"):
-            run(
-                connection,
-                f"delete from {{schema}}.{table} where sync_no = :sync_no "
-                "and data_type = :data_type and slice_no = :slice_no",
-                name,
-                sync_no=sync.number,
-                slice_no=staged.number,
-            )
         _copy_records(connection, sync, name, staged)
+        # Only now: a worker that is frozen while it sends rows must not hold the lease's lock.
+        require_lease(connection, sync, lock="key share")
         run(
             connection,
             """
@@ -61,6 +54,20 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
             record_ids=list(staged.record_ids),
             masked_ids=list(staged.masked_ids),
         )
+
+
+def _drop_slice(database: Database, sync: Sync, name: DatasetName, number: int) -> None:
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        for table in ("ac_staged_records", "ac_staged_slices"):
+            run(
+                connection,
+                f"delete from {{schema}}.{table} where sync_no = :sync_no "
+                "and data_type = :data_type and slice_no = :slice_no",
+                name,
+                sync_no=sync.number,
+                slice_no=number,
+            )
 
 
 def _copy_records(

@@ -14,7 +14,11 @@ RESUMABLE_MINUTES = 15
 # What is staged was compared with the snapshot: once a newer one is published, it proves nothing.
 UNUSABLE_PLANS = f"""
     delete from {{schema}}.ac_staged_plans as plan
-    where planned_at < clock_timestamp() - interval '{RESUMABLE_MINUTES} minutes'
+    where greatest(
+              planned_at,
+              (select max(staged_at) from {{schema}}.ac_staged_slices as staged
+               where staged.sync_no = plan.sync_no and staged.data_type = plan.data_type)
+          ) < clock_timestamp() - interval '{RESUMABLE_MINUTES} minutes'
        or exists (
            select from {{schema}}.ac_published as published
            where published.data_type = plan.data_type and published.sync_no >= plan.sync_no

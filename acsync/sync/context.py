@@ -14,10 +14,12 @@ from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import AcsyncError
 from acsync.models import DATASETS, DatasetName, DatasetResult, Sync
 from acsync.settings import Settings
+from acsync.store.account import require_account
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.status import read_pace
 from acsync.store.sync_log import finish_log
+from acsync.sync.deadline import Deadline
 
 # glibc raises its threshold for large blocks with each one freed, and then keeps half a megabyte a
 # page in pools that fragment: over 1,600 pages the process grew from 360 to 550 MB. With these
@@ -38,6 +40,7 @@ class SyncContext:
     client: Client
     sync: Sync
     missing_values: Mapping[DatasetName, MissingValues]
+    deadline: Deadline
     started: float = field(default_factory=time.monotonic)
 
     def walk(self, name: DatasetName) -> Walk:
@@ -69,14 +72,23 @@ def open_sync(
     with ExitStack() as stack:
         database = stack.enter_context(closing(open_database(settings.database)))
         require_current_schema(database)
+        require_account(database, settings.account_name)
         limiter = RateLimiter(settings.rate_limit, read_pace(database))
         # Closed first: threads that go on after a SIGTERM then get an error instead of a page.
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
         stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
         stack.enter_context(keep_lease(database, sync))
-        missing = {name: MissingValues(client, DATASETS[name]) for name in datasets}
-        context = SyncContext(settings, datasets, accept_shrink, database, client, sync, missing)
+        context = SyncContext(
+            settings,
+            datasets,
+            accept_shrink,
+            database,
+            client,
+            sync,
+            missing_values={name: MissingValues(client, DATASETS[name]) for name in datasets},
+            deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
+        )
         try:
             yield context
         except BaseException as error:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from importlib.metadata import version
 
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.pagination import NEWEST_SLICE, plan_slices
@@ -65,6 +66,7 @@ def plan(
         plan_json = json.dumps(asdict(job.plan))
         keep_plan(context.database, context.sync, name, basis, plan_json)
     record_plan(context.database, context.sync, name, job.plan.total or 0)
+    context.deadline.expect_calls((job.plan.total or 0) // job.plan.page_rows)
     return replace(job, warnings=tuple(text for one in listings.values() for text in one.warnings))
 
 
@@ -96,6 +98,8 @@ def _resume(context: SyncContext, name: DatasetName, metadata: Metadata, kept: s
 def _basis(context: SyncContext, name: DatasetName, metadata: Metadata) -> str:
     """Return a hash of all that must be the same for a sync to resume what another staged."""
     explained_by = {need: metadata[need] for need in DATASETS[name].needs}
-    basis = [context.settings.account_url, context.settings.page_size, explained_by]
+    settings = context.settings
+    key = hashlib.blake2b(settings.api_key.get_secret_value().encode(), digest_size=8).hexdigest()
+    basis = [version("acsync"), settings.account_url, key, settings.page_size, explained_by]
     text = json.dumps(basis, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

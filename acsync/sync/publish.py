@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from acsync.errors import StoreError
 from acsync.models import DatasetName, DatasetResult, SyncResult
+from acsync.store.account import note_account
 from acsync.store.lease import require_lease
 from acsync.store.publish import publish_dataset, retire_versions
 from acsync.store.staging import sweep_staging
@@ -32,12 +33,15 @@ def publish(
             _require_all(one, changes.records)
             retire_versions(connection, one.dataset, context.settings.keep_syncs)
             results[one.dataset] = DatasetResult(one.duration_ms, changes, warnings=one.warnings)
+        if verified:
+            note_account(connection, context.settings.account_name)
         counts, pace = limiter.counts, limiter.pace
         finish_log(connection, context.sync, results, counts, pace)
-    try:
-        sweep_staging(context.database, context.sync)
-    except StoreError as error:
-        logger.warning("staging is swept by the next sync: %s", error)
+    if not context.deadline.expired:
+        try:
+            sweep_staging(context.database, context.sync)
+        except StoreError as error:
+            logger.warning("staging is swept by the next sync: %s", error)
     return SyncResult(
         context.sync.sync_id,
         context.settings.account_host,

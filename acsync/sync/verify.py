@@ -63,7 +63,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     record_total(database, sync, name, walked.total, difference)
     require_complete(job.plan, covered().values(), walked)
     warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
-    require_no_shrink(context, name, staged)
+    require_no_shrink(context, job, staged)
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
     warnings = (*job.warnings, *warnings, *_warn_of_orphans(context, name))
@@ -80,21 +80,27 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
     )
 
 
-def require_no_shrink(context: SyncContext, name: DatasetName, staged: StagedCounts) -> None:
+def require_no_shrink(context: SyncContext, job: Job, staged: StagedCounts) -> None:
     """Raise ShrinkRefused where more than ACSYNC_MAX_SHRINK of what is published would be lost.
 
-    Records can vanish, or stay and lose what made them useful.
+    Records can vanish, or stay and lose what made them useful. A listing that comes empty is a
+    lost permission, however few records it explained.
     """
     if context.accept_shrink:
         return
+    name = job.dataset
     _require_small(
         context, name, Loss(staged.vanished, staged.published), "are gone from the account"
     )
-    fields, sight = count_losses(context.database, context.sync, name)
-    if fields.lost >= MIN_SUSPICIOUS:
-        _require_small(context, name, fields, "with custom fields have none any more")
-    if sight.lost >= MIN_SUSPICIOUS:
-        _require_small(context, name, sight, "that could be seen are masked now")
+    losses = count_losses(context.database, context.sync, name)
+    least = MIN_SUSPICIOUS if all(job.metadata.values()) else 1
+    for loss, least_lost, what in (
+        (losses.fields, least, "with custom fields have none any more"),
+        (losses.sight, MIN_SUSPICIOUS, "that could be seen are masked now"),
+        (losses.names, least, "with a pipeline or stage have lost its name"),
+    ):
+        if loss.lost >= least_lost:
+            _require_small(context, name, loss, what)
 
 
 def _require_small(context: SyncContext, name: DatasetName, loss: Loss, what: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from acsync.cli.demo import compare
-from acsync.models import DATASETS, DatasetName
+from acsync.models import DATASETS, DatasetName, ListingName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
@@ -122,6 +122,25 @@ def test_what_the_key_cannot_see_any_more_is_published_only_when_accepted(
 
     assert copy_account(accept_shrink=True).success
     assert contents_of(database, "contacts") != before["contacts"]
+
+
+@pytest.mark.parametrize(
+    "options", [AccountOptions(contacts=0, deals=5, rate_limit=None, masked_share=0)]
+)
+@pytest.mark.parametrize("listing", ["pipelines", "stages"])
+def test_a_listing_that_comes_empty_is_no_fact_however_few_deals_there_are(
+    listing: ListingName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """It would null the name in every deal, and the sync would be a success."""
+    assert copy_account("deals").success
+    before = contents_of(database, "deals")
+    account.metadata.listings[listing].clear()
+
+    assert not copy_account("deals").success
+    assert "with a pipeline or stage have lost its name" in error_of(database, "deals")
+    assert contents_of(database, "deals") == before
+
+    assert copy_account("deals", accept_shrink=True).success
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=0, deals=120, rate_limit=None)])

@@ -11,16 +11,22 @@ import pytest
 
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
 from acsync.models import CallCounts, Changes, DatasetName, DatasetResult, Pace, Sync
-from acsync.store.database import Database
+from acsync.store.database import Database, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.snapshot import published_ids
-from acsync.store.staging import read_coverage, stage_slice
+from acsync.store.staging import (
+    TABLES,
+    _copy_records,
+    read_coverage,
+    stage_slice,
+    sweep_staging,
+)
 from acsync.store.status import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
 from tests.support.postgres import Postgres
 from tests.support.processes import wait_for
-from tests.support.store_syncs import EXPIRE, cut, fetch, people, sync_all
+from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_all
 
 LOG = """
     select contacts_success, contacts_count, contacts_error, deals_success, deals_count,
@@ -97,6 +103,59 @@ def test_an_expired_lease_that_nobody_took_is_still_ours(database: Database) -> 
     stage_slice(database, sync, "contacts", cut(database, "contacts", people(1)))
 
     assert len(read_coverage(database, sync, "contacts")) == 1
+
+
+def test_a_clock_that_ran_ahead_keeps_no_lease_alive(database: Database) -> None:
+    """Set back, the lease would else be renewed in the future, for hours."""
+    start_sync(database, "a test", None)
+    fetch(database, "update ac_lease set renewed_at = clock_timestamp() + interval '91 seconds'")
+
+    start_sync(database, "another", None)
+
+
+def test_a_worker_that_is_frozen_while_it_sends_rows_holds_up_nobody(
+    database: Database,
+) -> None:
+    """Its COPY stays open for ever: no timeout of Postgres ends it."""
+    frozen = start_sync(database, "a test", None)
+    with database.begin() as connection:
+        _copy_records(connection, frozen, "contacts", cut(database, "contacts", people(1, 2)))
+        fetch(database, EXPIRE)
+        _, changes = sync_all(database, {"contacts": people(1, 2, 3)})
+        with pytest.raises(LeaseLost):
+            require_lease(connection, frozen, lock="key share")
+
+    assert changes["contacts"].records == 3
+
+
+def test_a_worker_that_is_frozen_in_a_transaction_is_thrown_out(database: Database) -> None:
+    """A minute later the lock of the lease is free."""
+    with database.begin() as connection:
+        limits = [
+            run(connection, f"show {name}").scalar_one()
+            for name in ("lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout")
+        ]
+
+    assert limits == ["5s", "1min", "10min"]
+
+
+def test_a_backup_stops_no_sync(database: Database) -> None:
+    """It reads every table in one long transaction, and nothing can be truncated meanwhile."""
+    sync_all(database, {"contacts": people(1)})
+    with database.begin() as backup:
+        for table in TABLES:
+            run(backup, f"select count(*) from {{schema}}.{table}")
+        first = start_sync(database, "a test", None)
+        with keep_lease(database, first):
+            stage_slice(database, first, "contacts", cut(database, "contacts", people(1, 2)))
+            publish(database, first, ["contacts"])
+            with pytest.raises(StoreError, match="such as a backup"):
+                sweep_staging(database, first)
+        second = start_sync(database, "a test", None)
+    sweep_staging(database, second)
+
+    assert published_ids(database, "contacts") == [1, 2]
+    assert fetch(database, "select count(*) from ac_staged_slices") == [(0,)]
 
 
 def _stage(database: Database, sync: Sync) -> None:

@@ -13,7 +13,10 @@ STAGED = """
     select (select count(*) from ac_staged_plans), (select count(*) from ac_staged_slices),
            (select count(*) from ac_staged_records)
 """
-STALE = "update ac_staged_plans set planned_at = clock_timestamp() - interval '16 minutes'"
+STALE = """
+    update ac_staged_plans set planned_at = clock_timestamp() - interval '16 minutes';
+    update ac_staged_slices set staged_at = clock_timestamp() - interval '16 minutes'
+"""
 
 
 def die_copying(database: Database) -> Sync:

@@ -39,7 +39,8 @@ def client_of(account: Account) -> Client:
             raise httpx.RemoteProtocolError("peer closed connection")
         if answer.delay_seconds > TIRELESS.read_timeout_seconds:
             raise httpx.ReadTimeout("timed out")
-        return httpx.Response(answer.status, headers=answer.headers, content=answer.content())
+        stream = httpx.ByteStream(answer.content())
+        return httpx.Response(answer.status, headers=answer.headers, stream=stream)
 
     transport = httpx.MockTransport(respond)
     return Client("http://localhost/api/3/", "key", RateLimiter(1e9), TIRELESS, transport)

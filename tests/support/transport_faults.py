@@ -1,5 +1,7 @@
 """Faults that show: statuses, empty and cut-off answers, dropped and stalled connections."""
 
+import gzip
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -89,6 +91,19 @@ def swell(size: int) -> Fault:
         return replace(answer, data=None, body=answer.content() + b" " * size)
 
     return Fault("swell", reply=reply)
+
+
+def packed(encoding: str) -> Fault:
+    """Send the answer packed as this `Content-Encoding` says; once more for each further name."""
+
+    def reply(_call: Call, answer: Answer) -> Answer:
+        body = answer.content()
+        for name in encoding.split(", "):
+            body = zlib.compress(body) if name == "deflate" else gzip.compress(body)
+        headers = (*answer.headers, ("Content-Encoding", encoding))
+        return replace(answer, data=None, body=body, headers=headers)
+
+    return Fault("packed", reply=reply)
 
 
 def empty_body() -> Fault:

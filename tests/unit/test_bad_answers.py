@@ -1,14 +1,15 @@
 """A walk through bad answers gives the whole or an error: thousands of calls, without a server."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError
+from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError, ResponseTooLarge
 from acsync.models import DATASETS, DatasetName
 from acsync.simulator.fault_injection import Fault
-from tests.support import data_faults, transport_faults
+from tests.support import data_faults, in_memory_walk, transport_faults
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
@@ -113,6 +114,22 @@ def test_pages_that_are_only_smaller_or_uncounted_are_read_exactly(
     account.faults.add(fault)
 
     assert Reading(account, name, 100).run() == set(account.ids(name))
+
+
+@BOTH
+def test_a_page_that_is_too_large_is_read_in_smaller_ones(
+    name: DatasetName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some records hold texts of a megabyte."""
+    monkeypatch.setattr(in_memory_walk, "TIRELESS", replace(TIRELESS, max_response_bytes=10**6))
+    account = account_of(300)
+    account.faults.add(transport_faults.swell(10**6).only(lambda call: call.limit() > 30))
+
+    assert Reading(account, name, 100).run() == set(account.ids(name))
+
+    account.faults.add(transport_faults.swell(10**6))
+    with pytest.raises(ResponseTooLarge, match="limit="):
+        Reading(account, name, 100).run()
 
 
 LIES: list[Callable[[], Fault]] = [

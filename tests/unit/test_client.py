@@ -1,7 +1,9 @@
 """One call gives a page or a typed error: never an error turned into an empty page."""
 
+import gzip
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,13 +15,13 @@ import pytest
 from acsync.activecampaign.client import Client, Params, RequestLimits
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.errors import CallFailed, CallRefused, PaginationError
+from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
 from acsync.models import LISTINGS, Listing, ListingName, ListingRows, Pace, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve
 from tests.support import data_faults, transport_faults
-from tests.support.calls import on_path
+from tests.support.calls import on_call, on_path
 
 HASTY = RequestLimits(
     read_timeout_seconds=0.3,
@@ -76,7 +78,6 @@ PASSING_TROUBLE = [
     transport_faults.reset(),
     transport_faults.stall(),
     transport_faults.drip(0.05),
-    transport_faults.swell(500_000),
     transport_faults.empty_body(),
     transport_faults.cut_off(),
     transport_faults.too_many(0),
@@ -110,7 +111,8 @@ def test_trouble_that_passes_is_retried_and_counted(
         (transport_faults.cut_off(), CallFailed, "not whole JSON"),
         (transport_faults.reset(), CallFailed, "RemoteProtocolError"),
         (transport_faults.drip(0.05), CallFailed, "a response not whole after 0.4 s"),
-        (transport_faults.swell(500_000), CallFailed, "a response of more than 500,000 bytes"),
+        (transport_faults.packed("br"), CallFailed, "a response in the encoding 'br'"),
+        (transport_faults.packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
         (transport_faults.too_many(0), CallFailed, "status 429"),
         (transport_faults.forbidden(), CallRefused, "AC_API_KEY"),
         (data_faults.total_is("many"), CallFailed, "a total that is not a count ('many')"),
@@ -178,6 +180,34 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
 
     assert HASTY.deadline_seconds < given_up < 10
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_packed_answer_is_read(encoding: str, client: Client, account: Account) -> None:
+    """What was asked for, and what is smaller on its way."""
+    account.faults.add(transport_faults.packed(encoding))
+
+    assert len(client.get_page("contacts", CONTACTS).rows) == 20
+
+
+def test_an_answer_that_unpacks_to_gigabytes_is_given_up_early() -> None:
+    """The limit counts what comes out, as it comes out; asked again, it would come again."""
+    bomb = gzip.compress(bytes(200_000_000))
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(
+            200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(bomb)
+        )
+    )
+    client = Client("http://localhost/api/3/", "key", RateLimiter(1000), HASTY, transport)
+    tracemalloc.start()
+
+    with pytest.raises(ResponseTooLarge, match="with more than 500,000 bytes"):
+        client.get_page("contacts", CONTACTS)
+
+    *_, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert client.rate_limiter.counts.calls == 1
+    assert peak < 5_000_000
 
 
 def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
@@ -252,6 +282,23 @@ def test_metadata_is_read_to_its_end(name: ListingName) -> None:
     assert ids_of(rows) == ids_of(account.metadata.listings[name])
     if name != "pipelines":
         assert len(rows) >= 230
+
+
+@pytest.mark.parametrize("name", ["contact_fields", "stages"])
+def test_a_row_that_is_deleted_between_two_pages_takes_no_other_with_it(name: ListingName) -> None:
+    """Later rows move up, and the second page would begin behind one that was never read."""
+    account = Account(
+        AccountOptions(contacts=0, deals=0, rate_limit=None, contact_fields=150, stages=150)
+    )
+    listing = account.metadata.listings[name]
+    path = LISTINGS[name].path
+    on_call(account, on_path(path), lambda: listing.pop(5))
+    with serve(account) as url:
+        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000))
+        rows = read_listing(client, LISTINGS[name]).rows
+        client.close()
+
+    assert {*ids_of(listing)} <= {*ids_of(rows)}
 
 
 def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Account) -> None:

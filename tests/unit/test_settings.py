@@ -46,6 +46,7 @@ def test_two_variables_are_enough(read: Read) -> None:
         "page_size": 100,
         "keep_syncs": 5,
         "max_shrink": 0.2,
+        "max_duration": None,
         "alert_url": None,
     }
 

@@ -1,0 +1,75 @@
+"""A sync ends, one account has one schema, and tables change while nothing runs."""
+
+import pytest
+
+from acsync.errors import AnotherAccount
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.account import forget_account
+from acsync.store.database import Database
+from acsync.store.lease import start_sync
+from acsync.store.snapshot import published_ids
+from tests.support.commands import acsync
+from tests.support.fixtures import CopyAccount
+from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact, last_log
+
+NOTED = "select host from ac_account"
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=700, deals=400, rate_limit=None)])
+def test_a_sync_that_takes_too_long_fails_and_the_next_goes_on_where_it_was(
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else one that stands still would keep all others from running."""
+    monkeypatch.setenv("AC_RATE_LIMIT", "12")
+    monkeypatch.setenv("ACSYNC_MAX_DURATION", "3s")
+
+    results = [copy_account()]
+    while not results[-1].success and len(results) < 12:
+        results.append(copy_account())
+
+    assert 3 <= len(results) <= 9
+    assert "took longer than 0:00:03 (ACSYNC_MAX_DURATION)" in str(results[0].datasets["deals"])
+    assert_exact(database, account)
+    assert account.statistics.calls < 1_100 / 20 + 25 * len(results)
+
+
+def test_another_account_is_kept_out_of_the_schema_until_it_is_adopted(
+    copy_account: CopyAccount, account: Account, database: Database, database_url: str
+) -> None:
+    """With ids in common it would be 800 updated, and a success."""
+    assert copy_account("contacts").success
+    assert fetch(database, NOTED) == [("a simulated account",)]
+    fetch(database, "update ac_account set host = 'acme.api-us1.com'")
+    before = published_ids(database, "contacts")
+    calls = account.statistics.calls
+
+    with pytest.raises(
+        AnotherAccount, match=r"holds the records of acme\.api-us1\.com; .* of a simulated account"
+    ):
+        copy_account("contacts")
+    assert published_ids(database, "contacts") == before
+    assert account.statistics.calls == calls
+
+    adopted = acsync("migrate", "--adopt-account", POSTGRES_URL=database_url)
+    assert "held the records of acme.api-us1.com" in adopted.stdout
+    assert copy_account("contacts").success
+    assert fetch(database, NOTED) == [("a simulated account",)]
+    assert forget_account(database) == "a simulated account"
+
+
+def test_tables_do_not_change_beside_a_running_sync(database: Database, database_url: str) -> None:
+    """A migration would wait for its statements, and every statement behind it for both."""
+    start_sync(database, "a test", None)
+    fetch(database, "update alembic_version set version_num = '0004'")
+    fetch(database, "drop table ac_account")
+
+    refused = acsync("migrate", POSTGRES_URL=database_url)
+    assert refused.returncode == 3
+    assert "has been running since" in refused.stderr
+    fetch(database, "update ac_lease set sync_no = null")
+    assert acsync("migrate", POSTGRES_URL=database_url).returncode == 0
+    assert last_log(database)["sync_id"]

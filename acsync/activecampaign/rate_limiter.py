@@ -12,8 +12,10 @@ from acsync.models import CallCounts, Pace
 # What every account allows: https://developers.activecampaign.com/reference/rate-limits
 DOCUMENTED_RATE = 5.0
 
-# How much earlier than expected a call may reach the server without breaking its limit.
+# How much earlier than expected a call may reach the server without breaking its limit; more where
+# the limit was met, since each refusal can cost a pause of a minute.
 ARRIVAL_JITTER_SECONDS = 0.015
+JITTER_AT_LIMIT_SECONDS = 0.04
 
 # An account that is not known is called at this share of the configured rate, which then rises in
 # steps: from 5 to 10 calls a second in ten seconds.
@@ -133,7 +135,8 @@ class RateLimiter:
             window = self._window()
             earliest = max(self._next_at, self._paused_until)
             if len(self._released) >= window:
-                span = window / self.rate + ARRIVAL_JITTER_SECONDS
+                jitter = JITTER_AT_LIMIT_SECONDS if self._refused_at else ARRIVAL_JITTER_SECONDS
+                span = window / self.rate + jitter
                 earliest = max(earliest, self._released[-window] + span)
             return earliest - self._clock()
 

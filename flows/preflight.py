@@ -9,11 +9,18 @@ from urllib.parse import urlsplit
 from prefect.client.base import ServerType
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import WorkerStatus
-from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
 
 from acsync.preflight import CheckResult
 from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATION
+from flows.blocks import ActiveCampaignAccount
 from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
 
@@ -46,12 +53,42 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
             remedy = "Check PREFECT_API_URL, and that its server runs."
             yield CheckResult(check, "problem", seen, remedy)
             return
-        yield CheckResult(check, "ok", f"{_read_version(client)} at {host}.")
+        yield _check_lock(client, check, f"{_read_version(client)} at {host}")
         yield _check_deployment(client, make_deployment(account).full_name)
         yield _check_worker(client)
         for name in (FAILED_AUTOMATION, STALE_AUTOMATION, LOST_AUTOMATION):
             yield _check_automation(client, name)
         yield _check_alerts(client)
+
+
+def _check_lock(client: SyncPrefectClient, check: str, seen: str) -> CheckResult:
+    """Warn where anybody who reaches the API gets the account's key and alert URL out of it."""
+    slug = ActiveCampaignAccount.get_block_type_slug()
+    held = [
+        str(document.name)
+        for document in client.read_block_documents(limit=None)
+        if document.name == ALERT_BLOCK
+        or (document.block_type and document.block_type.slug == slug)
+    ]
+    if not held or not _lets_anybody_in():
+        return CheckResult(check, "ok", f"{seen}.")
+    return CheckResult(
+        check,
+        "warning",
+        f"{seen} needs no password, and holds {', '.join(sorted(held))}.",
+        "Set PREFECT_SERVER_API_AUTH_STRING for the server, and PREFECT_API_AUTH_STRING for all "
+        "that use it.",
+    )
+
+
+def _lets_anybody_in() -> bool:
+    nobody = {PREFECT_API_AUTH_STRING: None, PREFECT_API_KEY: None, PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(nobody), get_client(sync_client=True) as client:
+        try:
+            client.read_block_documents(limit=1)
+        except PrefectHTTPStatusError:
+            return False
+    return True
 
 
 def _read_version(client: SyncPrefectClient) -> str:

@@ -40,6 +40,9 @@ def _check_server(database: Database) -> CheckResult:
     server = read_server(database)
     encryption = "over TLS" if server.uses_tls else "without TLS"
     seen = f"PostgreSQL {server.version} at {server.place}, {encryption}"
+    if server.takes_writes and not server.uses_tls and server.is_remote:
+        remedy = "Add ?sslmode=require to POSTGRES_URL: records and password cross the network."
+        return CheckResult("Postgres", "warning", f"{seen}, which is another machine.", remedy)
     if server.takes_writes:
         return CheckResult("Postgres", "ok", f"{seen}.")
     # A standby does so, and some hosts when a database is out of space.

@@ -6,6 +6,7 @@ of that wheel (18.6) hands the socket's folder to a shell unquoted, which fails 
 """
 
 import fcntl
+import hashlib
 import os
 import pwd
 import shlex
@@ -28,7 +29,10 @@ USER = "postgres"
 
 # Owns the data where root starts the server, which Postgres does not let root run.
 SYSTEM_USER = "embedded_postgres"
+ROOT_DATA = Path("/var/lib/acsync")
 
+# Tells that a folder was made for acsync alone.
+MARK = ".acsync"
 PID_FILE = "postmaster.pid"
 SOCKET = ".s.PGSQL.5432"
 MAX_SOCKET_PATH = 103  # bytes: macOS; Linux allows four more
@@ -98,7 +102,28 @@ def pg_ctl(data_dir: Path, *words: str) -> None:
 
 
 def _folder(data_dir: Path) -> Path:
-    return data_dir.expanduser().resolve() / "postgres"
+    """Return where the data is; raises StoreError where the server's user cannot reach it.
+
+    Root's own folders are closed to that user, and stay so: new data is then made elsewhere.
+    """
+    folder = data_dir.expanduser().resolve() / "postgres"
+    above = folder.parents[1:] if _is_ours(folder.parent) else folder.parents
+    closed = [one for one in above if one.exists() and not one.stat().st_mode & 0o001]
+    if os.geteuid() != 0 or not closed:
+        return folder
+    if folder.exists():
+        raise StoreError(
+            f"The embedded Postgres in {folder} runs as the user {SYSTEM_USER}, who may not enter "
+            f"{closed[-1]}.",
+            f"Move {folder.parent} to a place outside, and set ACSYNC_DATA_DIR to it.",
+        )
+    digest = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
+    return ROOT_DATA / digest / "postgres"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder was made for this, or is new or empty: whose else it may be."""
+    return not folder.exists() or not any(folder.iterdir()) or (folder / MARK).exists()
 
 
 def _programs() -> Path:
@@ -117,7 +142,10 @@ def _programs() -> Path:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep other threads and processes from starting or stopping the same server."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_relative_to(ROOT_DATA):
+        ROOT_DATA.mkdir(exist_ok=True)
+        ROOT_DATA.chmod(0o711)
+    make_private(folder.parent)
     with (folder.parent / "postgres.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -127,10 +155,12 @@ def _start(data_dir: Path) -> None:
     """Start the server, and make its data first where there is none."""
     folder = _folder(data_dir)
     programs = _programs()
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() == 0:
         _let_through(programs)
         _let_read(programs.parent)
+        if _is_ours(folder.parent):
+            _give_away(folder.parent)
         _give_away(folder)
     if not has_embedded(data_dir):
         words = ("--auth=trust", "--encoding=utf8", f"--username={USER}")
@@ -155,15 +185,23 @@ def _choose_socket_dir(folder: Path) -> Path:
     return other
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else can enter; one that is ours and is there becomes so."""
+    if _is_ours(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / MARK).touch()
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o700)
+
+
 def _give_away(folder: Path) -> None:
-    """Let the server's user own a folder, and reach it."""
+    """Let the server's user own a folder; root still gets in."""
     user = _system_user()
     os.chown(folder, user.pw_uid, user.pw_gid)
-    _let_through(folder)
 
 
 def _let_through(folder: Path) -> None:
-    """Let other users pass the folders above, which `/root` and the like forbid."""
+    """Let other users pass the folders above what is installed."""
     for parent in folder.parents:
         _add_mode(parent, 0o001)
 
@@ -193,7 +231,6 @@ def _run(folder: Path, program: str, *words: str) -> None:
     owner: dict[str, Any] = {}
     if os.geteuid() == 0:
         user = _system_user()
-        _let_through(folder)  # each time: pytest closes the folder above its own when it starts
         owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     command = [str(_programs() / program), *words]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, **owner)  # noqa: S603

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from acsync.errors import StoreError
-from acsync.settings import DatabaseSettings
+from acsync.settings import LOOPBACK, DatabaseSettings
 from acsync.store.database import Database, open_database, place_of, run
 from acsync.store.embedded import has_embedded
 
@@ -35,6 +35,7 @@ class ServerState:
     place: str
     uses_tls: bool
     takes_writes: bool
+    is_remote: bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def read_server(database: Database) -> ServerState:
         version, takes_writes = run(connection, sql).one()
         driver: Any = connection.connection.driver_connection
         uses_tls = bool(driver.info.ssl_in_use)
-    return ServerState(version, place_of(database.engine.url), uses_tls, takes_writes)
+    url = database.engine.url
+    host = str(url.host or url.query.get("host") or "/")
+    is_remote = not host.startswith("/") and host not in LOOPBACK
+    return ServerState(version, place_of(url), uses_tls, takes_writes, is_remote)
 
 
 def read_access(database: Database) -> SchemaAccess:

@@ -37,6 +37,14 @@ RUNNING = f"""
     where overall_success is null
 """
 
+RUNNING_ON_REPLICA = f"""
+    select sync_id, "timestamp", contacts_expected, deals_expected,
+           0 as contacts_records, 0 as deals_records
+    from (select sync_no from {{schema}}.ac_lease where {ALIVE}) as lease
+    join {{schema}}.ac_sync_logs as log on log.id = sync_no
+    where overall_success is null
+"""
+
 
 @dataclass(frozen=True)
 class LoggedSync:
@@ -244,7 +252,9 @@ def _read_last_success(connection: Connection) -> datetime | None:
 
 
 def _read_running(connection: Connection) -> RunningSync | None:
-    row = run(connection, RUNNING).one_or_none()
+    """Return the running sync; a replica has its log row, but nothing of what is staged."""
+    is_replica = run(connection, "select pg_is_in_recovery()").scalar_one()
+    row = run(connection, RUNNING_ON_REPLICA if is_replica else RUNNING).one_or_none()
     if row is None:
         return None
     columns: dict[str, Any] = dict(row._mapping)

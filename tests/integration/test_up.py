@@ -78,7 +78,9 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
     complete = next(line for line in said if line.startswith("sync-"))
     assert re.fullmatch(r"sync-\d+: complete after [\d.]+ s; 60 contacts; 40 deals\n", complete)
 
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    user, password = (data_dir / "simulated" / "prefect.password").read_text().strip().split(":")
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, auth=(user, password)) as client:
         page = client.get("/", follow_redirects=True)
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert client.get("/ui-settings").json()["api_url"] == f"http://127.0.0.1:{port}/api"
@@ -98,6 +100,7 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
         assert (run["state_name"], run["deployment_id"]) == ("Completed", deployment["id"])
 
         client.post(f"/api/deployments/{deployment['id']}/create_flow_run", json={})
+    assert_locked(url, data_dir / "simulated")
     monkeypatch.setenv("ACSYNC_DATA_DIR", str(data_dir / "simulated"))
     wait_for("a sync that runs", lambda: status()["running"])
     family = family_of(process)
@@ -113,6 +116,24 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
     syncs = status()["recentSyncs"]
     assert [sync["overall_success"] for sync in syncs] == [False, True]
     assert "was ended" in syncs[0]["contacts_error"]
+
+
+def assert_locked(url: str, data_dir: Path) -> None:
+    """Neither a page in the user's browser nor another user of the machine gets in."""
+    everything = {"include_secrets": True}
+    page = {"Origin": "https://evil.example"}
+    attack = httpx.post(f"{url}/api/block_documents/filter", json=everything, headers=page)
+    assert attack.status_code == 401
+    preflight = {**page, "Access-Control-Request-Method": "POST"}
+    allowed = httpx.options(f"{url}/api/block_documents/filter", headers=preflight)
+    assert "https://evil.example" not in allowed.headers.values()
+    assert "*" not in allowed.headers.get("access-control-allow-origin", "")
+    for folder in (data_dir, data_dir / "logs", data_dir / "prefect", data_dir / "postgres"):
+        assert folder.stat().st_mode & 0o777 == 0o700, folder
+    files = [data_dir / "prefect.password", *(data_dir / "logs").iterdir()]
+    files += [one for one in (data_dir / "prefect").iterdir() if one.is_file()]
+    assert "prefect.db" in [one.name for one in files]
+    assert {one.stat().st_mode & 0o077 for one in files} == {0}
 
 
 @pytest.mark.usefixtures("data_dir")

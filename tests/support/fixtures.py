@@ -46,6 +46,8 @@ def tmp_path() -> Iterator[Path]:
     Postgres runs as another user, and could not start there beside a second test run.
     """
     with TemporaryDirectory(prefix="acsync-") as folder:
+        # As root, an embedded Postgres in a folder of it runs as a user who must get through.
+        Path(folder).chmod(0o711)
         yield Path(folder)
 
 

@@ -1,5 +1,6 @@
 """Start everything on this machine, print a line for each sync, and end it all on Ctrl-C."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ def run_up(console: Console, port: int, options: AccountOptions) -> None:
 
     `options` are those of the account to simulate where no credentials are set.
     """
+    # Logs, and Prefect's database beside the key it is encrypted with, are nobody else's.
+    os.umask(0o077)
     local = choose_local(port, options)
     had_postgres = _uses_running_postgres(local.database)
     processes = Processes(local.database.data_dir / "logs", local.environment)
@@ -58,7 +61,7 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
         deployment_id = prefect_server.deploy_here()
         prefect_server.start_due_run(deployment_id, database, local.simulated)
         processes.start(prefect_server.WORKER)
-        for line in prefect_server.where_to_look(deployment_id):
+        for line in prefect_server.where_to_look(deployment_id, local.secret_file):
             console.print(line, soft_wrap=True)
         console.print(f"Query it:   {_how_to_query(local.database)}", soft_wrap=True)
         console.print("Ctrl-C ends everything. A line for each sync that ends:")

@@ -1,9 +1,11 @@
 """Choose what `acsync up` works on: the account, its database and the Prefect API."""
 
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from acsync.errors import SettingsError, SettingsProblem
 from acsync.models import DATASETS
 from acsync.settings import DatabaseSettings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
+from acsync.store.embedded import make_private
 
 LOOPBACK = "127.0.0.1"
 MAX_RATE = 1000.0  # calls a second that the settings allow, for an account without a limit
@@ -37,7 +40,8 @@ RETENTION = {
 class Local:
     """What was chosen; `environment` is that of everything that is started.
 
-    `programs` must run before anything can be deployed.
+    `programs` must run before anything can be deployed. `secret_file` holds the password of a
+    Prefect server of our own.
     """
 
     account: str
@@ -45,6 +49,7 @@ class Local:
     database: DatabaseSettings
     environment: Mapping[str, str]
     programs: tuple[Program, ...]
+    secret_file: Path | None = None
 
 
 def choose_local(port: int, options: AccountOptions) -> Local:
@@ -111,23 +116,50 @@ def _simulate(options: AccountOptions) -> Local:
 
 
 def _add_server(local: Local, port: int) -> Local:
-    """Add a Prefect server with its UI; what the user has set goes before our defaults."""
+    """Add a Prefect server with its UI; what the user has set goes before our defaults.
+
+    Whoever reaches its API reads the account's key and runs commands as the worker: so it has a
+    password, listens to this machine alone, and answers no page of another server.
+    """
     home = local.database.data_dir / "prefect"
-    # Prefect writes the UI's files anew; where it is installed it often may not.
-    defaults = RETENTION | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui")}
+    make_private(local.database.data_dir)
+    make_private(home)
+    secret_file = local.database.data_dir / "prefect.password"
+    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or _keep_secret(secret_file)
+    defaults = RETENTION | {
+        # Prefect writes the UI's files anew; where it is installed it often may not.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
+    }
     # The port is not an option: the UI would go on asking at the default port.
     own = defaults | {name: os.environ[name] for name in defaults if name in os.environ}
     server = Program(
         "Prefect server",
         (sys.executable, "-m", "prefect", "server", "start"),
-        own | {"PREFECT_SERVER_API_PORT": str(port)},
+        own | {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": password},
     )
-    api = {"PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api", "PREFECT_HOME": str(home)}
+    api = {
+        "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
+        "PREFECT_API_AUTH_STRING": password,
+        "PREFECT_HOME": str(home),
+    }
     return replace(
         local,
         environment={**local.environment, **api},
         programs=(*local.programs, server),
+        secret_file=secret_file,
     )
+
+
+def _keep_secret(file: Path) -> str:
+    """Return the password that the file holds; make one where there is none."""
+    with suppress(FileNotFoundError):
+        return file.read_text(encoding="utf-8").strip()
+    password = f"acsync:{secrets.token_urlsafe(24)}"
+    file.touch(mode=0o600)
+    file.write_text(password + "\n", encoding="utf-8")
+    return password
 
 
 def _claim_port(port: int) -> int:

@@ -1,5 +1,6 @@
 """Set up the Prefect API that `acsync up` uses: the deployment, and a first run if one is due."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
@@ -49,6 +51,8 @@ WORKER = Program(
 def use_api(environment: Mapping[str, str]) -> Iterator[None]:
     """Let this process use the API that its children use."""
     settings: dict[Any, Any] = {PREFECT_API_URL: environment["PREFECT_API_URL"]}
+    if password := environment.get("PREFECT_API_AUTH_STRING"):
+        settings[PREFECT_API_AUTH_STRING] = password
     if home := environment.get("PREFECT_HOME"):
         settings[PREFECT_HOME] = Path(home)
     with temporary_settings(settings):
@@ -93,10 +97,17 @@ def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> N
         )
 
 
-def where_to_look(deployment_id: UUID) -> Iterator[str]:
-    """Return lines on where the UI is, and how to start a sync by hand."""
-    api = PREFECT_API_URL.value()
-    name = make_deployment(None).full_name
+def where_to_look(deployment_id: UUID, secret_file: Path | None) -> Iterator[str]:
+    """Return lines on where the UI is, and how to start a sync by hand.
+
+    `secret_file` holds the password of a server of our own.
+    """
+    variables = f"PREFECT_API_URL={PREFECT_API_URL.value()}"
+    if secret_file:
+        variables += f' PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(secret_file))})"'
     yield f"Prefect:    {PREFECT_UI_URL.value()}"
+    if secret_file:
+        yield f"Password:   cat {shlex.quote(str(secret_file))}"
     yield f"Deployment: {url_for('deployment', obj_id=deployment_id)}"
-    yield f"Sync now:   PREFECT_API_URL={api} prefect deployment run '{name}'"
+    yield f"In a shell: export {variables}"
+    yield f"Sync now:   {variables} prefect deployment run '{make_deployment(None).full_name}'"

@@ -14,6 +14,7 @@ from typing import NoReturn
 import psutil
 
 from acsync.errors import AcsyncError, SettingsError, SettingsProblem
+from acsync.store.embedded import make_private
 
 ACSYNC = (sys.executable, "-m", "acsync")
 
@@ -40,7 +41,7 @@ class Processes:
 
     def __init__(self, log_dir: Path, environment: Mapping[str, str]) -> None:
         try:
-            log_dir.mkdir(parents=True, exist_ok=True)
+            make_private(log_dir)
         except OSError as error:
             message = f"does not work: {log_dir} cannot be made ({error.strerror})."
             raise SettingsError([SettingsProblem("ACSYNC_DATA_DIR", message)]) from None

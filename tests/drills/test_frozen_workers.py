@@ -1,0 +1,95 @@
+"""A worker that is frozen, at whatever moment, holds up its account for less than two minutes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+
+import psutil
+
+from acsync.errors import AcsyncError
+from acsync.settings import Settings, read_settings
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.server import serve
+from acsync.store.status import read_status
+from tests.support.freezing import MOMENTS
+from tests.support.local_sync import run_sync
+from tests.support.postgres import Postgres
+from tests.support.processes import wait_for
+from tests.support.sync_results import assert_exact
+
+MOST_SECONDS = 120
+
+
+@contextmanager
+def frozen_worker(settings: Settings, moment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a sync, and wait until it is frozen; it is killed in the end."""
+    given = {
+        "AC_API_URL": settings.account_url,
+        "AC_API_KEY": settings.api_key.get_secret_value(),
+        "POSTGRES_URL": settings.database_url.get_secret_value() if settings.database_url else "",
+        "AC_RATE_LIMIT": "50",
+        "LIMIT_PER_PAGE": "20",
+    }
+    command = [sys.executable, "-m", "tests.support.freezing", moment]
+    process = subprocess.Popen(command, env={**os.environ, **given})
+    try:
+        wait_for(
+            f"a freeze {moment}",
+            lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED,
+        )
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_another_takes_over_within_two_minutes_at_whatever_moment(postgres: Postgres) -> None:
+    """All at the same time, each with an account and a database of its own."""
+    with ThreadPoolExecutor(len(MOMENTS)) as threads:
+        seconds = dict(
+            zip(MOMENTS, threads.map(lambda one: drill(postgres, one), MOMENTS), strict=True)
+        )
+
+    sys.stdout.write("".join(f"{moment}: {took:.0f} s\n" for moment, took in seconds.items()))
+    assert max(seconds.values()) < MOST_SECONDS
+
+
+def drill(postgres: Postgres, moment: str) -> float:
+    """Freeze a worker, take over, thaw it; return the seconds until the other had published."""
+    account = Account(AccountOptions(contacts=300, deals=100, rate_limit=None))
+    url = postgres.create("template_migrated")
+    with ExitStack() as stack:
+        database = stack.enter_context(closing(postgres.open(url)))
+        settings = read_settings(
+            AC_API_URL=stack.enter_context(serve(account)),
+            AC_API_KEY=account.options.api_key,
+            POSTGRES_URL=url,
+            AC_RATE_LIMIT=50,
+            LIMIT_PER_PAGE=20,
+        )
+        worker = stack.enter_context(frozen_worker(settings, moment))
+        began = time.monotonic()
+        while not takes_over(settings):
+            assert time.monotonic() < began + 2 * MOST_SECONDS, moment
+            time.sleep(1)
+        took = time.monotonic() - began
+        assert_exact(database, account)
+
+        published = read_status(database).published
+        worker.send_signal(signal.SIGCONT)
+        worker.wait(timeout=60)
+        assert read_status(database).published == published, moment
+    return took
+
+
+def takes_over(settings: Settings) -> bool:
+    """Try one sync."""
+    try:
+        return run_sync(settings).success
+    except AcsyncError:
+        return False

@@ -101,7 +101,7 @@ class RateLimiter:
     def pause(self, seconds: float) -> None:
         """Let no thread call for so long."""
         with self._state:
-            self._paused_until = max(self._paused_until, self._clock() + seconds)
+            self._pause(seconds)
 
     def refuse(
         self, released_at: float, pause_seconds: float, told_rate: float | None = None
@@ -121,7 +121,11 @@ class RateLimiter:
             if is_costly and released_at > self._changed_at:
                 self._refused_at[self.rate] = self._clock()
                 self._fall(released_at, told_rate)
-        self.pause(pause_seconds)
+            # Before another thread can be released.
+            self._pause(pause_seconds)
+
+    def _pause(self, seconds: float) -> None:
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     def _fall(self, released_at: float, told_rate: float | None) -> None:
         accepted = sum(released_at - 1 < at < released_at for at in self._released)

@@ -155,7 +155,10 @@ class Sync:
 
 @dataclass(frozen=True)
 class Pace:
-    """The calls per second of a sync at its end, and how long ago in seconds it refused a rate."""
+    """The calls per second at the end of a sync.
+
+    `refused` are the rates that the account refused, each with the seconds since then.
+    """
 
     rate: float
     refused: Mapping[float, float] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from acsync.errors import SchemaTooNew
-from acsync.store.database import Database, quote, read_revision, run
+from acsync.store.database import LOCK_TIMEOUT, Database, quote, read_revision, run
 from acsync.store.lease import require_no_sync
 
 
@@ -52,7 +52,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             "select pg_advisory_xact_lock(hashtext(:lock_name))",
             lock_name=f"acsync migrate {database.schema}",
         )
-        run(connection, "set local lock_timeout = '5s'")
+        run(connection, f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         before = read_revision(connection)
         if before is not None and before > HEAD:
             raise SchemaTooNew(

@@ -147,7 +147,7 @@ class Client:
         raise _refusal(response, content)
 
     def _read_whole(self, response: httpx.Response, released_at: float) -> bytes:
-        """Read the body as it arrives, up to a deadline and a size, which is what it unpacks to."""
+        """Read and unpack the body as it arrives, up to a deadline and an unpacked size."""
         content, limits = bytearray(), self._limits
         for chunk in _unpack(response):
             content += chunk
@@ -177,17 +177,18 @@ class Client:
                 "Find out what else uses the account's calls, and sync again after that time.",
             )
         asks = _retry_after(response) or "absent"
-        return TransientError(f"status {status}, too many calls (Retry-After: {asks})")
+        what = "too many calls" if status == httpx.codes.TOO_MANY_REQUESTS else "unavailable"
+        return TransientError(f"status {status}, {what} (Retry-After: {asks})")
 
 
 def _unpack(response: httpx.Response) -> Iterator[bytes]:
-    """Yield a body in small pieces: kilobytes that are packed twice can unpack to gigabytes."""
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip", "deflate", ""):
-        raise TransientError(f"a response in the encoding {encoding[:40]!r}")
-    if encoding in ("identity", ""):
+    """Yield an unpacked body in small pieces: a few kilobytes can hold gigabytes."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("", "identity"):
         yield from response.iter_raw()
         return
+    if encoding not in ("gzip", "deflate"):
+        raise TransientError(f"a response in the encoding {encoding[:40]!r}")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         for chunk in response.iter_raw():

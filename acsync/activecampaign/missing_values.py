@@ -1,10 +1,10 @@
-"""Tell custom field values that exist no more from values that were cut off a page."""
+"""Find out why custom field values are missing: their field was deleted, or the page was cut."""
 
 import threading
 from collections.abc import Mapping
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.responses import missing_values
+from acsync.activecampaign.responses import find_missing_values
 from acsync.errors import AccountError
 from acsync.models import Dataset
 
@@ -13,10 +13,10 @@ MAX_PROBES = 10
 
 
 class MissingValues:
-    """The values that records of one dataset name and that do not come; one a sync, thread-safe.
+    """The missing values of one dataset in one sync; safe to share between threads.
 
-    A deleted field can leave the ids of its values on thousands of records: these are `orphans`,
-    and nothing brings them. A record that is asked for alone shows which it is.
+    A deleted field can leave the ids of its values on thousands of records. These `orphans` never
+    come. To know them from values that were cut off, some records are asked for alone.
     """
 
     def __init__(self, client: Client, dataset: Dataset) -> None:
@@ -28,10 +28,10 @@ class MissingValues:
         self._was_cut = False
 
     def are_orphans(self, missing: Mapping[int, set[str]], *, alone: bool) -> bool:
-        """Return whether values, missing from two answers by record id, exist no more.
+        """Return whether the `missing` values, by record id, are orphans.
 
-        `alone` tells that the record was the only one on its page. Once the probes are used up,
-        values are taken for orphans where no page of this sync was found cut off.
+        They were missing from two answers. `alone` means that the page cannot be made smaller.
+        Once the probes are used up, they are orphans unless a page of this sync was cut.
         """
         with self._lock:
             found = [self._comes_alone(record, missing[record]) for record in self._pick(missing)]
@@ -51,14 +51,14 @@ class MissingValues:
         return picked
 
     def _comes_alone(self, record: int, names: set[str]) -> bool | None:
-        """Return whether any of the values comes with the record alone; None where that is unknown.
+        """Return whether any of the values comes when the record is asked for alone.
 
-        It is where the record is gone, or comes without any array of values.
+        Return None where the record is gone, or comes without an array of values.
         """
         include = {"include": self._dataset.sideload}
         try:
             page = self._client.get_page(f"{self._dataset.path}/{record}", include)
-            still_missing = missing_values(self._dataset, page)
+            still_missing = find_missing_values(self._dataset, page)
         except AccountError:
             return None
         return not names <= still_missing.get(record, set())

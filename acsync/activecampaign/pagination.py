@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.missing_values import MissingValues
-from acsync.activecampaign.responses import Page, missing_values, record_id, require_order
+from acsync.activecampaign.responses import Page, find_missing_values, record_id, require_order
 from acsync.errors import CallFailed, PaginationError, ResponseTooLarge
 from acsync.models import Dataset, Interval, Plan, Record, Slice
 
@@ -145,8 +145,8 @@ class Walk:
     def _read(self, position: Position, page_rows: int, order: Order = "ASC") -> WalkPage | None:
         """Return a page that is full, or the same twice in a row; None where none is.
 
-        A page is thin when it has no row, or fewer than the largest page and than its total says.
-        A page size that the API clamps is the size of all pages.
+        A page that is empty, or smaller than the largest one, is asked for again, unless its total
+        says that no more rows follow. Where the API clamps the page size, all pages have that size.
         """
         before: WalkPage | None = None
         for _ in range(MAX_ANSWERS):
@@ -162,9 +162,9 @@ class Walk:
         return None
 
     def _read_with_values(self, position: Position, order: Order) -> Page:
-        """Return a page with every value that its records name, but for those that are no more.
+        """Return a page with every value that its records name, except orphans.
 
-        A page whose values were cut off is read in halves, and so is the rest of the walk.
+        Where values were cut off, this page and all later ones are read with half the rows.
         """
         while True:
             first = self._get(position, order)
@@ -185,10 +185,13 @@ class Walk:
                     f"{self.dataset.sideload}.",
                     "Sync again; if it stays, tell ActiveCampaign's support.",
                 )
-            self.page_size = max(self.page_size // 2, self._smallest)
+            self._halve_pages()
+
+    def _halve_pages(self) -> None:
+        self.page_size = max(self.page_size // 2, self._smallest)
 
     def _missing_from(self, page: Page) -> dict[int, set[str]]:
-        missing = missing_values(self.dataset, page)
+        missing = find_missing_values(self.dataset, page)
         return {
             record: names for record, names in missing.items() if not names <= self._missing.orphans
         }
@@ -204,7 +207,7 @@ class Walk:
         except ResponseTooLarge:
             if self.page_size <= self._smallest:
                 raise
-            self.page_size = max(self.page_size // 2, self._smallest)
+            self._halve_pages()
             return self._get(position, order)
         except CallFailed as failed:
             where, remedy = describe_bad_record(read_ids, position, self.page_size)

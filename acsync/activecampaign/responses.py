@@ -135,7 +135,7 @@ def require_order(dataset: Dataset, ids: Iterable[int], behind: int) -> None:
             )
 
 
-def missing_values(dataset: Dataset, page: Page) -> dict[int, set[str]]:
+def find_missing_values(dataset: Dataset, page: Page) -> dict[int, set[str]]:
     """Return, by record id, the ids of named values that did not come along.
 
     A record without the key has no values, and a stub of a deal may name what the key cannot see.

@@ -136,7 +136,7 @@ def migrate(
     console.print(f"Schema {settings.schema_name} {done} revision {after}.")
     if adopt_account:
         held = f"It held the records of {noted}." if noted else "It held no account's records."
-        console.print(f"{held} The next sync decides whose it holds.", soft_wrap=True)
+        console.print(f"{held} The next sync notes its own account.", soft_wrap=True)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from rich.text import Text
 from acsync.errors import AcsyncError, sanitize
 from acsync.preflight import CheckResult, Status, from_error
 from acsync.preflight.account import check_account
-from acsync.preflight.database import check_database, read_pace
+from acsync.preflight.database import check_database, read_rate_in_use
 from acsync.preflight.samples import SampleWriter
 from acsync.settings import Settings
 
@@ -57,8 +57,8 @@ def _check_everything(
     from flows.preflight import check_prefect  # noqa: PLC0415  # Prefect takes seconds to import
 
     yield from _guard("Postgres", lambda: check_database(settings))
-    pace = read_pace(settings)
-    yield from _guard("ActiveCampaign", lambda: check_account(settings, *pace, writer))
+    in_use = read_rate_in_use(settings)
+    yield from _guard("ActiveCampaign", lambda: check_account(settings, *in_use, writer))
     yield from _guard("Prefect", lambda: check_prefect(account))
 
 

@@ -14,7 +14,7 @@ from acsync.store.inspection import (
     read_missing_rights,
     read_server,
 )
-from acsync.store.status import RunningSync, read_learned_rate, read_running
+from acsync.store.status import RunningSync, read_pace, read_running
 
 
 def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
@@ -24,14 +24,15 @@ def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
         yield from _check_schema(database)
 
 
-def read_pace(settings: DatabaseSettings) -> tuple[float | None, RunningSync | None]:
+def read_rate_in_use(settings: DatabaseSettings) -> tuple[float | None, RunningSync | None]:
     """Return the rate that the last sync learned, and the sync that is running now.
 
     Both are None where the database cannot be read; `check_database` says why.
     """
     try:
         with open_read_only(settings) as database:
-            return read_learned_rate(database), read_running(database)
+            pace = read_pace(database)
+            return pace.learned_rate if pace else None, read_running(database)
     except StoreError:
         return None, None
 

@@ -36,8 +36,9 @@ CONNECT: dict[str, Any] = {
 # Of each transaction, since a pooler keeps no settings of a session: nobody waits long for a lock,
 # a client that is frozen in a transaction holds it for a minute, and a provider's own
 # statement_timeout does not end what takes long.
-LIMITS = """
-    set local lock_timeout = '5s';
+LOCK_TIMEOUT = "5s"
+LIMITS = f"""
+    set local lock_timeout = '{LOCK_TIMEOUT}';
     set local idle_in_transaction_session_timeout = '60s';
     set local statement_timeout = '10min';
 """

@@ -31,7 +31,7 @@ USER = "postgres"
 SYSTEM_USER = "embedded_postgres"
 ROOT_DATA = Path("/var/lib/acsync")
 
-# Tells that a folder was made for acsync alone.
+# This file marks a folder that acsync made for itself.
 MARK = ".acsync"
 PID_FILE = "postmaster.pid"
 SOCKET = ".s.PGSQL.5432"
@@ -107,9 +107,11 @@ def _folder(data_dir: Path) -> Path:
     Root's own folders are closed to that user, and stay so: new data is then made elsewhere.
     """
     folder = data_dir.expanduser().resolve() / "postgres"
+    if os.geteuid() != 0:
+        return folder
     above = folder.parents[1:] if _is_ours(folder.parent) else folder.parents
     closed = [one for one in above if one.exists() and not one.stat().st_mode & 0o001]
-    if os.geteuid() != 0 or not closed:
+    if not closed:
         return folder
     if folder.exists():
         raise StoreError(
@@ -122,8 +124,8 @@ def _folder(data_dir: Path) -> Path:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether a folder was made for this, or is new or empty: whose else it may be."""
-    return not folder.exists() or not any(folder.iterdir()) or (folder / MARK).exists()
+    """Return whether a folder is marked as acsync's, or is new or empty and can become so."""
+    return not folder.is_dir() or not any(folder.iterdir()) or (folder / MARK).exists()
 
 
 def _programs() -> Path:
@@ -186,7 +188,7 @@ def _choose_socket_dir(folder: Path) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else can enter; one that is ours and is there becomes so."""
+    """Make a folder that nobody else can enter, or close one of ours; leave any other as it is."""
     if _is_ours(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / MARK).touch()

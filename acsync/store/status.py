@@ -22,28 +22,25 @@ LOGGED_SYNC = """
     deals_success, deals_count, deals_error, overall_success
 """
 
-# Records that were read by two slices count twice.
 RUNNING = f"""
     select sync_id, "timestamp", contacts_expected, deals_expected,
            coalesce(contacts_records, 0)::int as contacts_records,
            coalesce(deals_records, 0)::int as deals_records
     from (select sync_no from {{schema}}.ac_lease where {ALIVE}) as lease
     join {{schema}}.ac_sync_logs as log on log.id = sync_no
-    cross join lateral (
-        select sum(records) filter (where data_type = 'contacts') as contacts_records,
-               sum(records) filter (where data_type = 'deals') as deals_records
-        from {{schema}}.ac_staged_slices as staged where staged.sync_no = log.id
-    ) as staged
+    cross join lateral (STAGED) as staged
     where overall_success is null
 """
 
-RUNNING_ON_REPLICA = f"""
-    select sync_id, "timestamp", contacts_expected, deals_expected,
-           0 as contacts_records, 0 as deals_records
-    from (select sync_no from {{schema}}.ac_lease where {ALIVE}) as lease
-    join {{schema}}.ac_sync_logs as log on log.id = sync_no
-    where overall_success is null
+# Records that were read by two slices count twice.
+STAGED = """
+    select sum(records) filter (where data_type = 'contacts') as contacts_records,
+           sum(records) filter (where data_type = 'deals') as deals_records
+    from {schema}.ac_staged_slices as staged where staged.sync_no = log.id
 """
+
+# A replica does not have the unlogged tables.
+NOTHING_STAGED = "select 0 as contacts_records, 0 as deals_records"
 
 
 @dataclass(frozen=True)
@@ -179,17 +176,6 @@ def read_running(database: Database) -> RunningSync | None:
         return _read_running(connection)
 
 
-def read_learned_rate(database: Database) -> float | None:
-    """Return the calls per second that the last sync was accepted at; None for all it made."""
-    sql = """
-        select learned_rate from {schema}.ac_sync_logs
-        where finished_at is not null and api_calls > 0 order by id desc limit 1
-    """
-    with database.begin() as connection:
-        rate: float | None = run(connection, sql).scalar()
-        return rate
-
-
 def read_pace(database: Database) -> Pace | None:
     """Return the pace at which the last sync ended; None where no sync called the account."""
     sql = """
@@ -252,9 +238,9 @@ def _read_last_success(connection: Connection) -> datetime | None:
 
 
 def _read_running(connection: Connection) -> RunningSync | None:
-    """Return the running sync; a replica has its log row, but nothing of what is staged."""
     is_replica = run(connection, "select pg_is_in_recovery()").scalar_one()
-    row = run(connection, RUNNING_ON_REPLICA if is_replica else RUNNING).one_or_none()
+    staged = NOTHING_STAGED if is_replica else STAGED
+    row = run(connection, RUNNING.replace("STAGED", staged)).one_or_none()
     if row is None:
         return None
     columns: dict[str, Any] = dict(row._mapping)

@@ -88,7 +88,7 @@ def record_total(
 
 
 def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[int]:
-    """Return the differences of all syncs of a dataset before this one, the newest first."""
+    """Return the last differences of a dataset before this sync, the newest first; ten at most."""
     sql = f"""
         select {name}_difference from {{schema}}.ac_sync_logs
         where id < :number and {name}_difference is not null order by id desc limit 10

@@ -89,4 +89,4 @@ def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
             "The last snapshot stays. If the difference stays the same for three syncs in a row, "
             "the third publishes what it read, with a warning.",
         )
-    return (f"{counted} No id is missing between those read, so they are published",)
+    return (f"{counted} The ids leave no gap, so all that were read are published",)

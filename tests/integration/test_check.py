@@ -328,8 +328,8 @@ def test_the_rate_that_the_last_sync_learned_is_told(check: Check, database: Dat
     """The few calls of a check say less than a sync of some minutes."""
     execute(
         database,
-        "insert into ac_sync_logs (sync_id, timestamp, finished_at, api_calls, learned_rate) "
-        "values ('sync-1', now(), now(), 1600, 4.75)",
+        "insert into ac_sync_logs (sync_id, timestamp, finished_at, api_calls, pace) "
+        "values ('sync-1', now(), now(), 1600, '[4.75, [[6, 60]]]')",
     )
 
     checked = check()

@@ -229,3 +229,20 @@ def test_children_do_not_outlive_who_started_them_and_was_killed(data_dir: Path)
     starter.communicate()
 
     assert_gone(family)
+
+
+@pytest.mark.parametrize(
+    "words", [("up", f"--port={free_port()}"), ("status",)], ids=["up", "status"]
+)
+def test_a_data_directory_that_is_none_is_one_sentence(
+    words: tuple[str, ...], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file, or a folder of somebody else, in its place."""
+    (data_dir / "taken").touch()
+    monkeypatch.setenv("ACSYNC_DATA_DIR", str(data_dir / "taken"))
+
+    done = commands.acsync(*words)
+
+    assert done.returncode in (1, 2)
+    assert str(data_dir / "taken") in done.stderr
+    assert "Traceback" not in done.stderr

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from acsync.cli.up.processes import ACSYNC, Program
+from acsync.cli.up.processes import ACSYNC, Program, make_folder
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.models import DATASETS
 from acsync.settings import DatabaseSettings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
-from acsync.store.embedded import make_private
 
 LOOPBACK = "127.0.0.1"
 MAX_RATE = 1000.0  # calls a second that the settings allow, for an account without a limit
@@ -40,8 +39,8 @@ RETENTION = {
 class Local:
     """What was chosen; `environment` is that of everything that is started.
 
-    `programs` must run before anything can be deployed. `secret_file` holds the password of a
-    Prefect server of our own.
+    `programs` must run before anything can be deployed. `secret_file` holds the
+    password that was made for the Prefect server.
     """
 
     account: str
@@ -122,15 +121,17 @@ def _add_server(local: Local, port: int) -> Local:
     password, listens to this machine alone, and answers no page of another server.
     """
     home = local.database.data_dir / "prefect"
-    make_private(local.database.data_dir)
-    make_private(home)
-    secret_file = local.database.data_dir / "prefect.password"
-    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or _keep_secret(secret_file)
+    make_folder(local.database.data_dir)
+    make_folder(home)
+    password, secret_file = os.environ.get("PREFECT_SERVER_API_AUTH_STRING"), None
+    if not password:
+        secret_file = local.database.data_dir / "prefect.password"
+        password = _keep_secret(secret_file)
     defaults = RETENTION | {
         # Prefect writes the UI's files anew; where it is installed it often may not.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_API_HOST": LOOPBACK,
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port},http://localhost:{port}",
     }
     # The port is not an option: the UI would go on asking at the default port.
     own = defaults | {name: os.environ[name] for name in defaults if name in os.environ}

@@ -100,7 +100,7 @@ def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> N
 def where_to_look(deployment_id: UUID, secret_file: Path | None) -> Iterator[str]:
     """Return lines on where the UI is, and how to start a sync by hand.
 
-    `secret_file` holds the password of a server of our own.
+    `secret_file` holds the password that was made for the server.
     """
     variables = f"PREFECT_API_URL={PREFECT_API_URL.value()}"
     if secret_file:

@@ -36,15 +36,20 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a private folder; raises SettingsError where the data directory does not work."""
+    try:
+        make_private(folder)
+    except OSError as error:
+        message = f"does not work: {folder} cannot be made ({error.strerror})."
+        raise SettingsError([SettingsProblem("ACSYNC_DATA_DIR", message)]) from None
+
+
 class Processes:
     """The programs that run, with this `environment`, and their logs in `log_dir`."""
 
     def __init__(self, log_dir: Path, environment: Mapping[str, str]) -> None:
-        try:
-            make_private(log_dir)
-        except OSError as error:
-            message = f"does not work: {log_dir} cannot be made ({error.strerror})."
-            raise SettingsError([SettingsProblem("ACSYNC_DATA_DIR", message)]) from None
+        make_folder(log_dir)
         self._log_dir = log_dir
         self._environment = environment
         self._running: dict[str, psutil.Popen] = {}

@@ -6,7 +6,7 @@ the sync can tell: it looks back at the earlier runs of its deployment, as the a
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from apprise import Apprise
@@ -15,12 +15,7 @@ from apprise.plugins.slack import NotifySlack
 from apprise.plugins.workflows import NotifyWorkflows
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
-from prefect.blocks.notifications import (
-    CustomWebhookNotificationBlock,
-    DiscordWebhook,
-    MicrosoftTeamsWebhook,
-    SlackWebhook,
-)
+from prefect.blocks.notifications import DiscordWebhook, MicrosoftTeamsWebhook, SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -32,7 +27,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import BlockDocument, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import deployment, flow_run
-from prefect.types import SecretDict
 from prefect.utilities.urls import url_for
 from pydantic import SecretStr
 
@@ -79,13 +73,22 @@ def save_alert_block(alert_url: str) -> str:
 
 
 def make_alert_block(alert_url: str) -> NotificationBlock:
-    """Return Prefect's block for a URL; a plain webhook gets JSON with subject, body and text.
+    """Return Prefect's block for a URL; a webhook of no known service gets JSON.
 
     Raises SettingsError for what is neither a webhook nor a URL that Apprise knows.
     """
-    if urlsplit(alert_url).scheme in ("http", "https"):
-        return _make_webhook_block(alert_url)
-    if Apprise.instantiate(alert_url) is None:
+    url = SecretStr(alert_url)
+    slack, teams, discord = (parse(alert_url) for parse in NATIVE_URLS)
+    if teams:
+        return MicrosoftTeamsWebhook(url=url)
+    if discord:
+        return DiscordWebhook(
+            webhook_id=SecretStr(discord["webhook_id"]),
+            webhook_token=SecretStr(discord["webhook_token"]),
+        )
+    if not slack and urlsplit(alert_url).scheme in ("http", "https"):
+        url = SecretStr(_post_json(alert_url))
+    if Apprise.instantiate(url.get_secret_value()) is None:
         raise SettingsError(
             [
                 SettingsProblem(
@@ -96,30 +99,22 @@ def make_alert_block(alert_url: str) -> NotificationBlock:
             ]
         )
     # This one of Prefect's blocks hands any URL to Apprise, not only Slack's.
-    return SlackWebhook(url=SecretStr(alert_url))
+    return SlackWebhook(url=url)
 
 
-def _make_webhook_block(alert_url: str) -> NotificationBlock:
-    url = SecretStr(alert_url)
-    slack, teams, discord = (parse(alert_url) for parse in NATIVE_URLS)
-    if slack:
-        return SlackWebhook(url=url)
-    if teams:
-        return MicrosoftTeamsWebhook(url=url)
-    if discord:
-        return DiscordWebhook(
-            webhook_id=SecretStr(discord["webhook_id"]),
-            webhook_token=SecretStr(discord["webhook_token"]),
-        )
-    # Prefect does not hide the URL of this block, only its secrets.
-    return CustomWebhookNotificationBlock(
-        name="acsync",
-        url="{{alert_url}}",
-        json_data={"text": "{{subject}}\n{{body}}", "subject": "{{subject}}", "body": "{{body}}"},
-        headers=None,
-        cookies=None,
-        secrets=SecretDict({"alert_url": alert_url}),
-    )
+def _post_json(webhook_url: str) -> str:
+    """Return Apprise's URL that posts JSON with `subject` and `body` to a webhook.
+
+    Prefect's own block for webhooks (3.9.1) writes the URL, which is a secret, to the server's log
+    when the webhook answers with an error.
+    """
+    parts = urlsplit(webhook_url)
+    keys = {":title": "subject", ":message": "body"}
+    left_out = dict.fromkeys((":version", ":type", ":attachments"), "")
+    query = {f"-{name}": value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    scheme = {"http": "json", "https": "jsons"}[parts.scheme]
+    words = urlencode(keys | left_out | query)
+    return urlunsplit((scheme, parts.netloc, parts.path or "/", words, ""))
 
 
 def send_recovery(result: SyncResult) -> None:

@@ -7,6 +7,7 @@ Prefect's server and Postgres are processes of their own, all on this machine.
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database, run
 from tests.support.commands import ACSYNC
 from tests.support.environment import own_environment
+from tests.support.prefect_server import prefect_server
 
 # Gives the calls that reached the account since it was last called.
 TakeCalls: TypeAlias = Callable[[], list[LoggedCall]]
@@ -59,7 +61,8 @@ def main() -> None:
     )
     with (
         simulator(options) as (url, take_calls),
-        own_environment(url, options.api_key, arguments.rate),
+        own_environment(url, options.api_key, arguments.rate) as home,
+        prefect_server(home) as os.environ["PREFECT_API_URL"],
     ):
         measure(Account(options), take_calls)
 

@@ -44,18 +44,11 @@ def start_embedded(data_dir: Path) -> str:
     It listens on a Unix socket only and stays up when this process ends. Raises StoreError.
     """
     folder = _folder(data_dir)
-    try:
-        with _locked(folder):
-            if not is_running(data_dir):
-                _start(data_dir)
-            socket_dir = _socket_dir(folder)
-            _create_database(socket_dir)
-    except (OSError, psycopg2.Error, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
-        raise StoreError(
-            f"The embedded Postgres in {folder} did not start ({said}).",
-            f"Look at {folder / 'log'}, or set POSTGRES_URL to a Postgres of your own.",
-        ) from error
+    with _failures(folder, "start"), _locked(folder):
+        if not is_running(data_dir):
+            _start(data_dir)
+        socket_dir = _socket_dir(folder)
+        _create_database(socket_dir)
     url = URL.create(
         "postgresql+psycopg2", username=USER, database=DATABASE, query={"host": socket_dir}
     )
@@ -79,14 +72,15 @@ def is_running(data_dir: Path) -> bool:
 
 
 def stop_embedded(data_dir: Path) -> None:
-    """Stop the server in `data_dir`, whoever else uses it; the data stays."""
+    """Stop the server in `data_dir`, whoever else uses it; the data stays. Raises StoreError."""
     folder = _folder(data_dir)
     with _locked(folder):
         if is_running(data_dir):
             socket_dir = Path(_socket_dir(folder))
-            pg_ctl(data_dir, "-m", "fast", "stop")
-            if socket_dir != folder:
-                socket_dir.rmdir()
+            with _failures(folder, "stop"):
+                pg_ctl(data_dir, "-m", "fast", "stop")
+                if socket_dir != folder:
+                    socket_dir.rmdir()
 
 
 def psql_command(data_dir: Path) -> str:
@@ -139,6 +133,19 @@ def _programs() -> Path:
             "(acsync demo always needs that)",
         )
     return Path(package.origin).parent / "pginstall" / "bin"
+
+
+@contextmanager
+def _failures(folder: Path, step: str) -> Iterator[None]:
+    """Turn what the server's programs, its driver and the file system say into a StoreError."""
+    try:
+        yield
+    except (OSError, psycopg2.Error, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
+        raise StoreError(
+            f"The embedded Postgres in {folder} did not {step} ({said}).",
+            f"Look at {folder / 'log'}, or set POSTGRES_URL to a Postgres of your own.",
+        ) from error
 
 
 @contextmanager

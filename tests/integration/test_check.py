@@ -12,7 +12,12 @@ from typing import TypeAlias
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    temporary_settings,
+)
 from rich.console import Console
 
 from acsync.cli.check import run_check
@@ -488,6 +493,28 @@ def test_what_acsync_deploy_sets_up_is_looked_for(check: Check, tmp_path: Path) 
         "worker": "ok",
         "alerts": "ok",
     }
+
+
+def test_an_open_api_that_holds_secrets_is_warned_of(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its server asks for a password, also of who has none."""
+    home, password = tmp_path / "prefect", "acsync:passw0rd"
+    with (
+        prefect_server(home) as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}),
+    ):
+        nothing_to_steal = check().rows["Prefect API"]
+        list(deploy(None, "http://127.0.0.1:9/hook"))
+        open_to_all = check().rows["Prefect API"]
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", password)
+    settings = {PREFECT_HOME: home, PREFECT_API_AUTH_STRING: password}
+    with prefect_server(home) as url, temporary_settings({PREFECT_API_URL: url, **settings}):
+        closed = check().rows["Prefect API"]
+
+    assert (nothing_to_steal[0], open_to_all[0], closed[0]) == ("ok", "warning", "ok")
+    assert "needs no password, and holds acsync-alerts." in open_to_all[1]
+    assert "PREFECT_SERVER_API_AUTH_STRING" in open_to_all[2]
 
 
 def prefect_rows(checked: Checked) -> dict[str, str]:

@@ -10,12 +10,15 @@ import pytest
 import yaml
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import SlackWebhook
+from prefect.settings import PREFECT_HOME
 from pydantic import SecretStr
 
 from flows.deployment import make_deployment
 from flows.notifications import ALERT_BLOCK
 from tests.support import commands
 from tests.support.deployment import deploy, forget
+from tests.support.processes import wait_for
+from tests.support.webhook import webhook
 
 ROOT = Path(__file__).parents[2]
 OF_THE_SERVER = (
@@ -25,7 +28,6 @@ SLUGS = {
     "Slack": "slack-webhook",
     "Discord": "discord-webhook",
     "Microsoft Teams": "ms-teams-webhook",
-    "Custom": "custom-webhook",
 }
 TEAMS_URL = (
     "https://prod-00.westus.logic.azure.com:443/workflows/643e69f83c8944438d68119179a10a64/"
@@ -138,7 +140,7 @@ def test_without_a_place_for_alerts_the_automations_stand_ready(api: httpx.Clien
         (f"https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/{'T' * 24}", "Slack", "T" * 24),
         (f"https://discord.com/api/webhooks/{'4' * 18}/{'J' * 64}", "Discord", "J" * 64),
         (TEAMS_URL, "Microsoft Teams", "KODuebWb"),
-        ("https://chat.example/hook?token=t0ken", "Custom", "t0ken"),
+        ("https://chat.example/hook?token=t0ken", "Slack", "t0ken"),
         ("mailtos://user:pass-word@mail.example?to=ops@a.example", "Slack", "pass-word"),
     ],
 )
@@ -155,6 +157,24 @@ def test_every_kind_of_alert_url_has_its_block(
     assert f"({block_type} Webhook)" in said
     assert secret in made.model_dump_json(context={"include_secrets": True})
     assert secret not in said + shown
+
+
+def test_a_webhook_that_answers_with_an_error_is_not_written_to_the_servers_log(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its URL is a secret, and logs are read, kept and sent by more people than those who may."""
+    with webhook(status=404) as alerts:
+        monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
+        deploy()
+        found = api.get("/deployments/name/sync-activecampaign/every-15-minutes").json()
+        run = api.post(f"/deployments/{found['id']}/create_flow_run", json={}).json()
+        failed = {"state": {"type": "FAILED", "name": "Failed"}, "force": True}
+        api.post(f"/flow_runs/{run['id']}/set_state", json=failed).raise_for_status()
+        wait_for("an alert", lambda: bool(alerts.messages))
+
+        log = Path(str(PREFECT_HOME.value())) / "server.log"
+        wait_for("a line about it", lambda: "error=404" in log.read_text())
+    assert "secret-token" not in log.read_text()
 
 
 def test_what_is_no_alert_url_is_refused_with_the_remedy(

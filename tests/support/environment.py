@@ -1,4 +1,4 @@
-"""Provide a measurement with its own folder, Postgres and Prefect server, whatever is set here."""
+"""Provide a measurement with its own folder and Postgres, whatever is set here."""
 
 import os
 from collections.abc import Iterator
@@ -8,12 +8,15 @@ from tempfile import TemporaryDirectory
 
 from acsync.cli.up.environment import simulated_environment
 from acsync.store.embedded import stop_embedded
-from tests.support.prefect_server import QUIET, prefect_server
+from tests.support.prefect_server import QUIET
 
 
 @contextmanager
-def own_environment(account_url: str, api_key: str, calls_per_second: float) -> Iterator[None]:
-    """Set this process's environment, and that of what it starts, until the block ends."""
+def own_environment(account_url: str, api_key: str, calls_per_second: float) -> Iterator[Path]:
+    """Set this process's environment, and that of what it starts, until the block ends.
+
+    Gives Prefect's home, in which the caller starts a server.
+    """
     with TemporaryDirectory(prefix="acsync-") as folder:
         own = simulated_environment(account_url, api_key, calls_per_second, Path(folder))
         os.environ.clear()
@@ -24,7 +27,6 @@ def own_environment(account_url: str, api_key: str, calls_per_second: float) -> 
             **QUIET,
         )
         try:
-            with prefect_server(Path(folder) / "prefect") as os.environ["PREFECT_API_URL"]:
-                yield
+            yield Path(folder) / "prefect"
         finally:
             stop_embedded(Path(folder))

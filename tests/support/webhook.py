@@ -8,10 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Webhook(ThreadingHTTPServer):
-    """Keeps every message it is sent, in order."""
+    """Keeps every message it is sent, in order, and answers each with `status`."""
 
-    def __init__(self) -> None:
+    def __init__(self, status: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = status
         self.messages: list[dict[str, str]] = []
 
     @property
@@ -39,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Take one message."""
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.messages.append(json.loads(body))
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.end_headers()
 
     def log_message(self, *_words: object) -> None:
@@ -47,9 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def webhook() -> Iterator[Webhook]:
+def webhook(status: int = 200) -> Iterator[Webhook]:
     """Listen on a free port until the block ends."""
-    with Webhook() as server:
+    with Webhook(status) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

@@ -179,6 +179,22 @@ class CallCounts:
 
 
 @dataclass(frozen=True)
+class SyncProgress:
+    """How far a running sync is: records staged by dataset, and calls so far.
+
+    `calls_per_second` are those of the last seconds; `seconds_left` of copying, None in the other
+    phases.
+    """
+
+    phase: str
+    records: Mapping[DatasetName, int] = field(default_factory=dict)
+    calls: int = 0
+    rate_limited: int = 0
+    calls_per_second: float = 0.0
+    seconds_left: int | None = None
+
+
+@dataclass(frozen=True)
 class Changes:
     """What publishing changed, in records; `masked` of `records` are stubs."""
 

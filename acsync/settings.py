@@ -4,11 +4,19 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -155,6 +163,29 @@ class AlertSettings(_Variables):
     alert_url: SecretStr | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
 
 
+class LogSettings(_Variables):
+    """How log lines look."""
+
+    log_format: Literal["text", "json"] = Field("text", validation_alias="ACSYNC_LOG_FORMAT")
+
+
+class WebSettings(DatabaseSettings):
+    """What the HTTP service needs: where the copy lives, and who may ask.
+
+    Without `cron_secret` nobody may start a sync; `private` asks for it everywhere.
+    """
+
+    cron_secret: SecretStr | None = Field(None, validation_alias="CRON_SECRET")
+    private: bool = Field(False, validation_alias="ACSYNC_PRIVATE")
+
+    @field_validator("private")
+    @classmethod
+    def _needs_secret(cls, private: bool, info: ValidationInfo) -> bool:
+        if private and info.data.get("cron_secret") is None:
+            raise ValueError("closes the service to everyone without CRON_SECRET: set that too.")
+        return private
+
+
 class Settings(DatabaseSettings, AlertSettings):
     """One account, one database, one schema.
 
@@ -165,7 +196,6 @@ class Settings(DatabaseSettings, AlertSettings):
 
     account_url: AccountUrl = Field(validation_alias="AC_API_URL")
     api_key: ApiKey = Field(validation_alias="AC_API_KEY")
-    cron_secret: SecretStr | None = Field(None, validation_alias="CRON_SECRET")
     rate_limit: float = Field(10.0, ge=0.1, le=1000, validation_alias="AC_RATE_LIMIT")
     page_size: int = Field(100, ge=2, le=1000, validation_alias="LIMIT_PER_PAGE")
     keep_syncs: int = Field(5, ge=1, le=10_000, validation_alias="ACSYNC_KEEP_SYNCS")
@@ -204,6 +234,16 @@ def read_database_settings(**given: Any) -> DatabaseSettings:
     return _read(DatabaseSettings, given)
 
 
+def read_web_settings(**given: Any) -> WebSettings:
+    """Read what the HTTP service needs; raises SettingsError."""
+    return _read(WebSettings, given)
+
+
+def read_log_format() -> Literal["text", "json"]:
+    """Read only how log lines look; raises SettingsError."""
+    return _read(LogSettings, {}).log_format
+
+
 def read_alert_url() -> str | None:
     """Read only where alerts go; None where nobody gets any."""
     url = _read(AlertSettings, {}).alert_url
@@ -225,5 +265,5 @@ def _message(problem: Any) -> str:
         return "is not set: copy it from Settings, Developer in ActiveCampaign."
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    # Only numbers get here, and no number is a secret.
+    # Only numbers and choices get here, and none of them is a secret.
     return f"is {problem['input']!r}: {problem['msg'].replace('Input', 'it')}."

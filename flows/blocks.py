@@ -12,7 +12,14 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.settings import DatabaseSettings, Settings, read_database_settings, read_settings
+from acsync.settings import (
+    DatabaseSettings,
+    Settings,
+    WebSettings,
+    read_database_settings,
+    read_settings,
+    read_web_settings,
+)
 
 S = TypeVar("S")
 
@@ -75,6 +82,11 @@ def read_account_settings(account: str | None) -> Settings:
 def read_account_database(account: str | None) -> DatabaseSettings:
     """Read only where the copy of an account lives; raises SettingsError as above."""
     return _read(read_database_settings, account)
+
+
+def read_account_web(account: str | None) -> WebSettings:
+    """Read what the HTTP service of an account needs; raises SettingsError as above."""
+    return _read(read_web_settings, account)
 
 
 def _read(read: Callable[..., S], account: str | None) -> S:

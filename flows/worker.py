@@ -6,6 +6,7 @@ Here a signal goes to the runs first, which close their row, give the lease back
 Prefect, and then to the worker.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
+
+from acsync.settings import read_log_format
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,6 +30,8 @@ def run_worker(words: Sequence[str]) -> int:
     # and Prefect's worker (3.9.1) ends on nothing else. What is handled here is not ignored there.
     for number in SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    if read_log_format() == "json":
+        os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER"] = "json"
     # In a group of its own, so that Ctrl-C in a terminal does not reach it first.
     command = [sys.executable, "-m", "prefect", "worker", "start", *words]
     worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # the words of who started us

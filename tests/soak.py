@@ -44,7 +44,7 @@ CHANGES_PER_SECOND = 20
 BACKUP_EVERY = 8
 PREFECT_RESTARTS = (35,)
 FREEZES = (50,)
-POSTGRES_CRASHES, POSTGRES_RESTARTS = (65,), (70,)
+POSTGRES_CRASHES, POSTGRES_RESTARTS = (65,), (73,)
 
 WARM_UP = 10  # syncs until caches, pools and the kept history are full
 GROWTH = 1.1

@@ -5,6 +5,7 @@ What only one command needs is imported in its function: Prefect alone takes sec
 
 import logging
 import os
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from acsync.cli import logs
 from acsync.cli.check import run_check
 from acsync.cli.status import run_status
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
@@ -20,9 +22,11 @@ from acsync.models import DatasetName
 from acsync.settings import (
     DatabaseSettings,
     Settings,
+    WebSettings,
     read_alert_url,
     read_database_settings,
     read_settings,
+    read_web_settings,
 )
 from acsync.store.account import forget_account
 from acsync.store.database import open_database
@@ -73,6 +77,7 @@ def every_command(
 ) -> None:
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
+    logs.set_up_command()
     # Where its server is away, Prefect writes each failure to log past its loggers.
     logging.raiseExceptions = False
 
@@ -154,6 +159,19 @@ def status(
 
 
 @app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8000,
+    account: AccountName = None,
+) -> None:
+    """Serve the status API, the trigger, the metrics and the dashboard, until Ctrl-C."""
+    settings = web_of(account)
+    from acsync.cli.serve import run_serve  # noqa: PLC0415
+
+    run_serve(console, settings, account, host, port)
+
+
+@app.command()
 def deploy(account: AccountName = None) -> None:
     """Set up work pool, deployment, alerts and automations on the Prefect API in use."""
     alert_url = read_alert_url()
@@ -177,6 +195,10 @@ def up(
     port: Annotated[
         int, typer.Option(min=1, max=65_535, help="Port of the Prefect server.")
     ] = 4200,
+    web_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Port of the dashboard; 8000, or another if taken."),
+    ] = None,
     contacts: Contacts = 2_500,
     deals: Deals = 1_200,
     rate: Rate = 10.0,
@@ -185,7 +207,7 @@ def up(
     from acsync.cli.up import run_up  # noqa: PLC0415
     from acsync.simulator.account import AccountOptions  # noqa: PLC0415
 
-    run_up(console, port, AccountOptions(contacts=contacts, deals=deals, rate_limit=rate))
+    run_up(console, port, web_port, AccountOptions(contacts=contacts, deals=deals, rate_limit=rate))
 
 
 @app.command()
@@ -244,10 +266,21 @@ def database_of(account: str | None) -> DatabaseSettings:
     return blocks.read_account_database(account)
 
 
+def web_of(account: str | None) -> WebSettings:
+    """Read what the HTTP service needs; raises SettingsError as above."""
+    if account is None:
+        return read_web_settings()
+    from flows import blocks  # noqa: PLC0415
+
+    return blocks.read_account_web(account)
+
+
 def main() -> None:
     """Run a command; every foreseeable problem is one paragraph on standard error."""
+    # As Ctrl-C does: Prefect ends the server that it started for a sync only where Python exits.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app(prog_name="acsync")
     except AcsyncError as error:
-        sys.stderr.write(f"{error}\n")
+        logs.report(error)
         sys.exit(EXIT_STATUS.get(type(error), FAILED))

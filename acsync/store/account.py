@@ -31,3 +31,12 @@ def forget_account(database: Database) -> str | None:
             connection, "delete from {schema}.ac_account returning host"
         ).scalar_one_or_none()
     return noted
+
+
+def read_account(database: Database) -> str | None:
+    """Return the host of the account whose records are published; None before the first sync."""
+    with database.begin() as connection:
+        noted: str | None = run(
+            connection, "select host from {schema}.ac_account"
+        ).scalar_one_or_none()
+    return noted

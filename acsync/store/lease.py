@@ -4,10 +4,12 @@ A session lock would be lost in a pooler in transaction mode. Staging locks the 
 heartbeat passes and another sync waits; publishing locks out both.
 """
 
+import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Literal
 
 from psycopg2.errors import LockNotAvailable
@@ -15,14 +17,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from acsync.errors import AcsyncError, LeaseHeld, LeaseLost
-from acsync.models import Sync
+from acsync.models import Sync, SyncProgress
 from acsync.store.database import Database, run
 from acsync.store.sync_log import abandon_open_syncs, open_log
 
 logger = logging.getLogger(__name__)
 
 EXPIRES_SECONDS = 90
-RENEW_SECONDS = 15.0
+# Often, since people watch the progress that is written with it.
+RENEW_SECONDS = 2.0
 
 # A clock that ran ahead when the lease was renewed keeps no lease alive for hours.
 ALIVE = f"""
@@ -47,7 +50,7 @@ def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync
             """
             update {schema}.ac_lease
             set sync_no = :number, holder = :holder,
-                acquired_at = clock_timestamp(), renewed_at = clock_timestamp()
+                acquired_at = clock_timestamp(), renewed_at = clock_timestamp(), progress = null
             where id = 1
             """,
             number=sync.number,
@@ -119,13 +122,31 @@ def require_lease(
 
 @contextmanager
 def keep_lease(
-    database: Database, sync: Sync, renew_seconds: float = RENEW_SECONDS
+    database: Database,
+    sync: Sync,
+    read_progress: Callable[[], SyncProgress | None] = lambda: None,
+    renew_seconds: float = RENEW_SECONDS,
 ) -> Iterator[None]:
-    """Renew the lease from a thread of its own until the block ends, then give it back."""
+    """Renew the lease from a thread of its own until the block ends, then give it back.
+
+    How far the sync is then, by `read_progress`, is written beside it.
+    """
     done = threading.Event()
-    heartbeat = threading.Thread(
-        target=_beat, args=(database, sync, done, renew_seconds), name="lease", daemon=True
-    )
+
+    def beat() -> None:
+        """Renew until done or lost; an outage shorter than the expiry costs nothing."""
+        away = False
+        while not done.wait(renew_seconds):
+            try:
+                if not _renew(database, sync, read_progress()):
+                    return  # lost: every staging and the publishing will notice
+                away = False
+            except AcsyncError as error:
+                if not away:
+                    logger.warning("the lease of %s was not renewed: %s", sync.sync_id, error)
+                away = True
+
+    heartbeat = threading.Thread(target=beat, name="lease", daemon=True)
     heartbeat.start()
     try:
         yield
@@ -135,25 +156,17 @@ def keep_lease(
         _release(database, sync)
 
 
-def _beat(database: Database, sync: Sync, done: threading.Event, seconds: float) -> None:
-    """Renew until done or lost; an outage shorter than the expiry costs nothing."""
-    while not done.wait(seconds):
-        try:
-            if not _renew(database, sync):
-                return  # lost: every staging and the publishing will notice
-        except AcsyncError as error:
-            logger.warning("the lease of %s was not renewed: %s", sync.sync_id, error)
-
-
-def _renew(database: Database, sync: Sync) -> bool:
+def _renew(database: Database, sync: Sync, progress: SyncProgress | None) -> bool:
     with database.begin() as connection:
         renewed = run(
             connection,
             """
-            update {schema}.ac_lease set renewed_at = clock_timestamp()
+            update {schema}.ac_lease
+            set renewed_at = clock_timestamp(), progress = cast(:progress as jsonb)
             where id = 1 and sync_no = :number
             """,
             number=sync.number,
+            progress=json.dumps(asdict(progress)) if progress else None,
         )
         return renewed.rowcount == 1
 

@@ -94,6 +94,17 @@ def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int
         return {row.slice_no: Interval(row.covered_from, row.covered_through) for row in rows}
 
 
+def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> int:
+    """Return how many records are staged; those of two slices count twice."""
+    sql = """
+        select coalesce(sum(records), 0)::bigint from {schema}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    """
+    with database.begin() as connection:
+        counted: int = run(connection, sql, name, sync_no=sync.number).scalar_one()
+        return counted
+
+
 def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:
     """Keep a plan, as JSON; `basis` names all that must be the same for a sync to resume it."""
     with database.begin() as connection:
@@ -153,7 +164,7 @@ def adopt_staging(database: Database, sync: Sync, name: DatasetName, basis: str)
 def sweep_staging(database: Database, sync: Sync) -> None:
     """Free the space of what was published at once; a first sync stages the whole account.
 
-    No reader looks here but the progress, which waits for some milliseconds.
+    No reader looks here.
     """
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import DATASETS, DatasetName, Pace, Warnings
+from acsync.models import DATASETS, DatasetName, Pace, SyncProgress, Warnings
 from acsync.store.database import Database, run
 from acsync.store.lease import ALIVE
 
@@ -23,24 +23,11 @@ LOGGED_SYNC = """
 """
 
 RUNNING = f"""
-    select sync_id, "timestamp", contacts_expected, deals_expected,
-           coalesce(contacts_records, 0)::int as contacts_records,
-           coalesce(deals_records, 0)::int as deals_records
-    from (select sync_no from {{schema}}.ac_lease where {ALIVE}) as lease
+    select sync_id, "timestamp", flow_run_id, contacts_expected, deals_expected, progress
+    from (select sync_no, progress from {{schema}}.ac_lease where {ALIVE}) as lease
     join {{schema}}.ac_sync_logs as log on log.id = sync_no
-    cross join lateral (STAGED) as staged
     where overall_success is null
 """
-
-# Records that were read by two slices count twice.
-STAGED = """
-    select sum(records) filter (where data_type = 'contacts') as contacts_records,
-           sum(records) filter (where data_type = 'deals') as deals_records
-    from {schema}.ac_staged_slices as staged where staged.sync_no = log.id
-"""
-
-# A replica does not have the unlogged tables.
-NOTHING_STAGED = "select 0 as contacts_records, 0 as deals_records"
 
 
 @dataclass(frozen=True)
@@ -75,11 +62,13 @@ class DatasetProgress:
 
 @dataclass(frozen=True)
 class RunningSync:
-    """The sync that holds the lease."""
+    """The sync that holds the lease; `now` is how far it was at its last heartbeat."""
 
     sync_id: str
     started: datetime
     progress: dict[DatasetName, DatasetProgress]
+    now: SyncProgress
+    flow_run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +110,12 @@ class SyncStatus:
         rate, duration = self.statistics.success_rate, self.statistics.avg_duration_seconds
         return {
             "currentStatus": _as_json(self.latest),
-            "running": _as_json(self.running),
+            "running": self.running
+            and {
+                "sync_id": self.running.sync_id,
+                "started": _as_json(self.running.started),
+                "progress": _as_json(self.running.progress),
+            },
             "recentSyncs": [_as_json(sync) for sync in self.recent],
             "statistics": {
                 "totalSyncs": self.statistics.total_syncs,
@@ -238,14 +232,12 @@ def _read_last_success(connection: Connection) -> datetime | None:
 
 
 def _read_running(connection: Connection) -> RunningSync | None:
-    is_replica = run(connection, "select pg_is_in_recovery()").scalar_one()
-    staged = NOTHING_STAGED if is_replica else STAGED
-    row = run(connection, RUNNING.replace("STAGED", staged)).one_or_none()
+    row = run(connection, RUNNING).one_or_none()
     if row is None:
         return None
-    columns: dict[str, Any] = dict(row._mapping)
+    now = SyncProgress(**(row.progress or {"phase": "starting"}))
+    expected = {"contacts": row.contacts_expected, "deals": row.deals_expected}
     progress = {
-        name: DatasetProgress(columns[f"{name}_records"], columns[f"{name}_expected"])
-        for name in DATASETS
+        name: DatasetProgress(now.records.get(name, 0), expected[name]) for name in DATASETS
     }
-    return RunningSync(row.sync_id, row.timestamp, progress)
+    return RunningSync(row.sync_id, row.timestamp, progress, now, row.flow_run_id)

@@ -20,6 +20,7 @@ from acsync.store.lease import keep_lease, start_sync
 from acsync.store.status import read_pace
 from acsync.store.sync_log import finish_log
 from acsync.sync.deadline import Deadline
+from acsync.sync.progress import Progress
 
 # glibc raises its threshold for large blocks with each one freed, and then keeps half a megabyte a
 # page in pools that fragment: over 1,600 pages the process grew from 360 to 550 MB. With these
@@ -41,6 +42,7 @@ class SyncContext:
     sync: Sync
     missing_values: Mapping[DatasetName, MissingValues]
     deadline: Deadline
+    progress: Progress
     started: float = field(default_factory=time.monotonic)
 
     def walk(self, name: DatasetName) -> Walk:
@@ -78,7 +80,8 @@ def open_sync(
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
         stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
-        stack.enter_context(keep_lease(database, sync))
+        progress = Progress(limiter)
+        stack.enter_context(keep_lease(database, sync, progress.read))
         context = SyncContext(
             settings,
             datasets,
@@ -88,6 +91,7 @@ def open_sync(
             sync,
             missing_values={name: MissingValues(client, DATASETS[name]) for name in datasets},
             deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
+            progress=progress,
         )
         try:
             yield context

@@ -64,6 +64,7 @@ def copy_slice(context: SyncContext, job: Job, wanted: Slice) -> SliceCounts:
     """Copy the records of one slice into staging; raise SyncFailed for a cancelled job."""
     if job.cancelled.is_set():
         raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
+    context.progress.enter("copying")
     pages = context.walk(job.dataset).read_slice(wanted, job.plan.page_rows)
     return stage_pages(context, job.dataset, job.metadata, wanted.number, pages)
 
@@ -99,6 +100,7 @@ def stage_pages(
     masked_ids = [record_id for record_id, is_stub in masked.items() if is_stub]
     staged = StagedSlice(number, covered, list(read), changed, masked_ids)
     stage_slice(context.database, context.sync, name, staged)
+    context.progress.advance(name, len(read))
     return SliceCounts(len(read), len(changed), sum(one.cleaned for one in read.values()))
 
 

@@ -23,7 +23,12 @@ from acsync.models import (
     Slice,
 )
 from acsync.store.snapshot import published_owners
-from acsync.store.staging import adopt_staging, keep_plan, read_coverage
+from acsync.store.staging import (
+    adopt_staging,
+    count_staged_records,
+    keep_plan,
+    read_coverage,
+)
 from acsync.store.sync_log import record_plan
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, stage_pages
@@ -33,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
     """Return all rows of a small collection; of an optional one, else the last known rows."""
+    context.progress.enter("reading metadata")
     listing = LISTINGS[name]
     try:
         found = read_listing(context.client, listing)
@@ -58,6 +64,7 @@ def plan(
 
     `listings` are those that the dataset needs.
     """
+    context.progress.enter("planning")
     metadata = {need: listing.rows for need, listing in listings.items()}
     basis = _basis(context, name, metadata)
     kept = adopt_staging(context.database, context.sync, name, basis)
@@ -66,6 +73,8 @@ def plan(
         plan_json = json.dumps(asdict(job.plan))
         keep_plan(context.database, context.sync, name, basis, plan_json)
     record_plan(context.database, context.sync, name, job.plan.total or 0)
+    staged = count_staged_records(context.database, context.sync, name)
+    context.progress.expect(name, job.plan.total or 0, staged)
     context.deadline.expect_calls((job.plan.total or 0) // job.plan.page_rows)
     return replace(job, warnings=tuple(text for one in listings.values() for text in one.warnings))
 

@@ -24,6 +24,7 @@ def publish(
     `failures` are the reasons of the datasets that are not published. Raises LeaseLost where
     another sync took over, and StoreError; nothing is published then.
     """
+    context.progress.enter("publishing")
     results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
     limiter = context.client.rate_limiter
     with context.database.begin() as connection:

@@ -42,6 +42,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     `copied` are the counts of the job's slices. Raises Incomplete or ShrinkRefused where the
     dataset must not be published.
     """
+    context.progress.enter("verifying")
     name, database, sync = job.dataset, context.database, context.sync
     counts = list(copied)
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
-from acsync.models import CallCounts, Changes, DatasetName, DatasetResult, Pace, Sync
+from acsync.models import CallCounts, Changes, DatasetName, DatasetResult, Pace, Sync, SyncProgress
 from acsync.store.database import Database, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
@@ -315,8 +315,10 @@ def test_the_status_tells_what_is_published_and_what_runs(database: Database) ->
     fetch(database, "update ac_sync_logs set total_duration_ms = 385500")
     running = start_sync(database, "a test", None)
     record_plan(database, running, "contacts", 3)
-    stage_slice(database, running, "contacts", cut(database, "contacts", people(1)))
-    status = json.loads(json.dumps(read_status(database).as_json()))
+    now = SyncProgress("copying", {"contacts": 1}, 7, 1, 3.5, 60)
+    with keep_lease(database, running, lambda: now, renew_seconds=0.05):
+        wait_for("a heartbeat", lambda: (seen := read_running(database)) and seen.now == now)
+        status = json.loads(json.dumps(read_status(database).as_json()))
 
     ((synced_at, started),) = fetch(
         database, "select synced_at, timestamp from ac_published join ac_sync_logs on id = sync_no"

@@ -74,6 +74,6 @@ MOMENTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    context.keep_lease.__wrapped__.__defaults__ = (1.0,)  # type: ignore[attr-defined]
+    context.keep_lease.__wrapped__.__defaults__ = (lambda: None, 1.0)  # type: ignore[attr-defined]
     MOMENTS[sys.argv[1]]()
     run_sync(read_settings())

@@ -21,6 +21,14 @@ class OwnPostgres:
         """Stop and start it: `fast` as an upgrade does, `immediate` as a crash does."""
         pg_ctl(self._data_dir, "-m", mode, "restart")
 
+    def stop(self) -> None:
+        """Stop it; its URL stays the same."""
+        stop_embedded(self._data_dir)
+
+    def start(self) -> None:
+        """Start it again."""
+        start_embedded(self._data_dir)
+
 
 @contextmanager
 def own_postgres(data_dir: Path) -> Iterator[OwnPostgres]:

@@ -134,10 +134,10 @@ def test_both_postgres_schemes_work_and_the_query_string_stays(read: Read, schem
 
 def test_an_empty_value_counts_as_unset(read: Read) -> None:
     """Compose files and CI systems pass empty strings for what is not set."""
-    settings = read(POSTGRES_URL="", DATABASE_URL="postgres://h/d", CRON_SECRET=" ")
+    settings = read(POSTGRES_URL="", DATABASE_URL="postgres://h/d", ACSYNC_ALERT_URL=" ")
 
     assert settings.database_url == SecretStr("postgresql+psycopg2://h/d")
-    assert settings.cron_secret is None
+    assert settings.alert_url is None
 
 
 def test_a_problem_names_the_variable_that_was_read(read: Read) -> None:

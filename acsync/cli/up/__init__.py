@@ -10,7 +10,7 @@ from rich.console import Console
 
 import migrations
 from acsync.cli.status import sync_line
-from acsync.cli.up.environment import Local, choose_local
+from acsync.cli.up.environment import LOOPBACK, Local, choose_local
 from acsync.cli.up.processes import Processes
 from acsync.errors import StoreError
 from acsync.settings import DatabaseSettings
@@ -22,14 +22,14 @@ from acsync.store.status import LoggedSync, read_recent_syncs
 LOOK_SECONDS = 1.0
 
 
-def run_up(console: Console, port: int, options: AccountOptions) -> None:
+def run_up(console: Console, port: int, web_port: int | None, options: AccountOptions) -> None:
     """Run until a signal; raises SettingsError before anything starts, or what ended it since.
 
     `options` are those of the account to simulate where no credentials are set.
     """
     # Logs, and Prefect's database beside the key it is encrypted with, are nobody else's.
     os.umask(0o077)
-    local = choose_local(port, options)
+    local = choose_local(port, web_port, options)
     had_postgres = _uses_running_postgres(local.database)
     processes = Processes(local.database.data_dir / "logs", local.environment)
     try:
@@ -60,7 +60,9 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
         prefect_server.wait_for_api(processes)
         deployment_id = prefect_server.deploy_here()
         prefect_server.start_due_run(deployment_id, database, local.simulated)
+        processes.start(local.web)
         processes.start(prefect_server.WORKER)
+        console.print(f"Dashboard:  http://{LOOPBACK}:{local.web_port}", soft_wrap=True)
         for line in prefect_server.where_to_look(deployment_id, local.secret_file):
             console.print(line, soft_wrap=True)
         console.print(f"Query it:   {_how_to_query(local.database)}", soft_wrap=True)

@@ -17,6 +17,7 @@ from acsync.settings import DatabaseSettings, read_database_settings, read_setti
 from acsync.simulator.account import AccountOptions
 
 LOOPBACK = "127.0.0.1"
+WEB_PORT = 8000
 MAX_RATE = 1000.0  # calls a second that the settings allow, for an account without a limit
 CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 
@@ -39,8 +40,8 @@ RETENTION = {
 class Local:
     """What was chosen; `environment` is that of everything that is started.
 
-    `programs` must run before anything can be deployed. `secret_file` holds the
-    password that was made for the Prefect server.
+    `programs` must run before anything can be deployed, `web_port` is that of our own service.
+    `secret_file` holds the password that was made for the Prefect server.
     """
 
     account: str
@@ -48,19 +49,30 @@ class Local:
     database: DatabaseSettings
     environment: Mapping[str, str]
     programs: tuple[Program, ...]
+    web_port: int
     secret_file: Path | None = None
 
+    @property
+    def web(self) -> Program:
+        """Return our own service: status, dashboard, metrics, trigger."""
+        return Program("service", (*ACSYNC, "serve", f"--port={self.web_port}"))
 
-def choose_local(port: int, options: AccountOptions) -> Local:
+
+def choose_local(port: int, web_port: int | None, options: AccountOptions) -> Local:
     """Choose by this process's environment; without credentials the account is simulated.
 
-    Raises SettingsError, also for a `port` of the Prefect server that is taken.
+    Raises SettingsError, also for a port that is taken: `port` of the Prefect server, `web_port`
+    of our own service, which takes another one where none is asked for.
     """
+    local = _choose_account(options)
+    if not local.environment.get("PREFECT_API_URL"):
+        local = _add_server(local, _claim_port(port, "for the Prefect server", "--port 4300"))
+    return replace(local, web_port=_claim_web_port(web_port))
+
+
+def _choose_account(options: AccountOptions) -> Local:
     simulated = not any(os.environ.get(name, "").strip() for name in CREDENTIALS)
-    local = _simulate(options) if simulated else _use_account()
-    if local.environment.get("PREFECT_API_URL"):
-        return local
-    return _add_server(local, _claim_port(port))
+    return _simulate(options) if simulated else _use_account()
 
 
 def simulated_environment(
@@ -85,7 +97,7 @@ def embedded_in(data_dir: Path) -> DatabaseSettings:
 
 def _use_account() -> Local:
     settings = read_settings()
-    return Local(settings.account_host, False, settings.database, dict(os.environ), ())
+    return Local(settings.account_host, False, settings.database, dict(os.environ), (), WEB_PORT)
 
 
 def _simulate(options: AccountOptions) -> Local:
@@ -111,7 +123,7 @@ def _simulate(options: AccountOptions) -> Local:
         "a simulated account, as neither AC_API_URL nor AC_API_KEY is set: "
         f"{options.contacts:,} contacts, {options.deals:,} deals"
     )
-    return Local(account, True, database, environment, (program,))
+    return Local(account, True, database, environment, (program,), WEB_PORT)
 
 
 def _add_server(local: Local, port: int) -> Local:
@@ -163,7 +175,16 @@ def _keep_secret(file: Path) -> str:
     return password
 
 
-def _claim_port(port: int) -> int:
+def _claim_web_port(port: int | None) -> int:
+    if port is not None:
+        return _claim_port(port, "for the dashboard", "--web-port 8001")
+    try:
+        return _claim_port(WEB_PORT)
+    except SettingsError:
+        return _claim_port(0)
+
+
+def _claim_port(port: int, purpose: str = "", option: str = "") -> int:
     """Return a port that nobody listens on, any for 0; raises SettingsError where it is taken."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -171,8 +192,8 @@ def _claim_port(port: int) -> int:
             listener.bind((LOOPBACK, port))
         except OSError:
             message = (
-                "for the Prefect server is taken. End what listens there, perhaps another acsync "
-                "up, or use another port: acsync up --port 4300"
+                f"{purpose} is taken. End what listens there, perhaps another acsync up, or use "
+                f"another port: acsync up {option}"
             )
             problem = SettingsProblem(f"Port {port} of {LOOPBACK}", message)
             raise SettingsError([problem]) from None

@@ -1,0 +1,65 @@
+"""Set up the log lines of the commands and the service: text for people, JSON for collectors."""
+
+import logging
+import os
+import sys
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from acsync.errors import SettingsError
+from acsync.settings import read_log_format
+
+TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+# Prefect's own loggers and those it configures for its server, uvicorn's among them.
+PREFECT_JSON = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
+
+logger = logging.getLogger("acsync")
+
+
+def set_up_command() -> None:
+    """Let log lines be JSON where ACSYNC_LOG_FORMAT says so, in what is started here too.
+
+    Raises SettingsError.
+    """
+    if read_log_format() == "json":
+        os.environ.update(PREFECT_JSON)
+        formatter = JsonFormatter(
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger"},
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's, for terminals
+            timestamp=True,
+        )
+        logging.getLogger().addHandler(_handler(formatter))
+
+
+def set_up_service() -> None:
+    """Log what the service does; call it after Prefect was imported, which configures uvicorn."""
+    if read_log_format() == "text":
+        logging.getLogger().addHandler(_handler(logging.Formatter(TEXT)))
+    for name in ("acsync", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("uvicorn").handlers.clear()
+    logging.getLogger("uvicorn").propagate = True
+
+
+def report(error: Exception) -> None:
+    """Write an error to standard error: a paragraph, or a log line where these are JSON."""
+    if _is_json():
+        logger.error("%s", error)
+    else:
+        sys.stderr.write(f"{error}\n")
+
+
+def _is_json() -> bool:
+    try:
+        return read_log_format() == "json"
+    except SettingsError:
+        return False
+
+
+def _handler(formatter: logging.Formatter) -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    return handler

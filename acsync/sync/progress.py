@@ -1,0 +1,70 @@
+"""Count how far a sync is, for the people who wait for it."""
+
+import threading
+import time
+from collections import deque
+from typing import Literal, TypeAlias
+
+from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.models import DatasetName, SyncProgress
+
+Phase: TypeAlias = Literal["reading metadata", "planning", "copying", "verifying", "publishing"]
+
+# The calls a second are those of the last so many seconds.
+WINDOW_SECONDS = 10.0
+
+
+class Progress:
+    """The phase and the counts of one sync; all its threads add to them."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
+        self._phase: Phase = "reading metadata"
+        self._expected: dict[DatasetName, int] = {}
+        self._records: dict[DatasetName, int] = {}
+        self._resumed = 0
+        self._copying_since = time.monotonic()
+        self._calls: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._lock = threading.Lock()
+
+    def enter(self, phase: Phase) -> None:
+        """Begin the next phase; of two datasets, the last to begin one names it."""
+        if phase == "copying" and self._phase != phase:
+            self._copying_since = time.monotonic()
+        self._phase = phase
+
+    def expect(self, name: DatasetName, records: int, staged: int) -> None:
+        """Note how many records a dataset should have; `staged` of them an earlier sync copied."""
+        with self._lock:
+            self._expected[name], self._records[name] = records, staged
+            self._resumed += staged
+
+    def advance(self, name: DatasetName, records: int) -> None:
+        """Count records that were staged; those of two slices count twice."""
+        with self._lock:
+            self._records[name] = self._records.get(name, 0) + records
+
+    def read(self) -> SyncProgress:
+        """Return how far the sync is now."""
+        now, counts = time.monotonic(), self._limiter.counts
+        with self._lock:
+            self._calls.append((now, counts.calls))
+            while len(self._calls) > 2 and self._calls[1][0] < now - WINDOW_SECONDS:
+                self._calls.popleft()
+            since, calls = self._calls[0]
+            per_second = (counts.calls - calls) / max(now - since, 1.0)
+            return SyncProgress(
+                self._phase,
+                dict(self._records),
+                counts.calls,
+                counts.rate_limited,
+                round(per_second, 1),
+                self._seconds_left(now),
+            )
+
+    def _seconds_left(self, now: float) -> int | None:
+        left = sum(max(self._expected[name] - self._records[name], 0) for name in self._expected)
+        copied = sum(self._records.values()) - self._resumed
+        if self._phase != "copying" or copied <= 0:
+            return None
+        return round(left / copied * (now - self._copying_since))

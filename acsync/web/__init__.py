@@ -1,0 +1,1 @@
+"""The HTTP service: status, trigger, metrics and dashboard of one account."""

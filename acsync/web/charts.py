@@ -1,0 +1,101 @@
+"""Turn the log's periods into lines of an SVG, and into the table that says the same."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from acsync.store.history import Period
+
+# Of the SVG's viewBox; the left margin is for the numbers of the axis.
+WIDTH, HEIGHT, LEFT, TOP = 320, 120, 52, 8
+
+Value = Callable[[Period], float | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its name, and the points of an SVG polyline, one part where a value is missing."""
+
+    name: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart; `rows` are the same numbers as text, the newest period first."""
+
+    title: str
+    lines: tuple[Line, ...]
+    highest: str
+    first: str
+    last: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+CHARTS: dict[str, dict[str, Value]] = {
+    "Records": {
+        "contacts": lambda period: period.contacts,
+        "deals": lambda period: period.deals,
+    },
+    "Changes a sync": {
+        "added": lambda period: period.added,
+        "updated": lambda period: period.updated,
+        "deleted": lambda period: period.deleted,
+    },
+    "Duration in seconds": {
+        "average": lambda period: period.duration_ms / 1000,
+        "longest": lambda period: period.longest_ms / 1000,
+    },
+    "Calls a sync, and calls refused": {
+        "calls": lambda period: period.calls,
+        "refused": lambda period: period.refused,
+    },
+}
+
+
+def make_charts(periods: Sequence[Period]) -> list[Chart]:
+    """Return all charts of these periods; none where there are no periods."""
+    return [_chart(title, values, periods) for title, values in CHARTS.items()] if periods else []
+
+
+def _chart(title: str, values: dict[str, Value], periods: Sequence[Period]) -> Chart:
+    columns = {name: [value(period) for period in periods] for name, value in values.items()}
+    highest = max((one for column in columns.values() for one in column if one), default=0.0)
+    rows = [
+        (f"{period.start:%Y-%m-%d %H:%M}", *(_number(column[row]) for column in columns.values()))
+        for row, period in enumerate(periods)
+    ]
+    first, last = periods[0].start, periods[-1].start
+    span = (last - first).total_seconds() or 1.0
+    places = [(period.start - first).total_seconds() / span for period in periods]
+    return Chart(
+        title,
+        tuple(
+            Line(name, _parts(places, column, highest or 1.0)) for name, column in columns.items()
+        ),
+        _number(highest),
+        f"{first:%d %b}",
+        f"{last:%d %b}",
+        tuple(reversed(rows)),
+    )
+
+
+def _parts(
+    places: Sequence[float], column: Sequence[float | None], highest: float
+) -> tuple[str, ...]:
+    """Return the line in parts, broken where a value is missing."""
+    parts: list[list[str]] = [[]]
+    for place, value in zip(places, column, strict=True):
+        if value is None:
+            parts.append([])
+            continue
+        x = LEFT + place * (WIDTH - LEFT - TOP)
+        y = HEIGHT - TOP - value / highest * (HEIGHT - 3 * TOP)
+        parts[-1].append(f"{x:.1f},{y:.1f}")
+    # A part of one point is a dot: a line of no length with round ends.
+    return tuple(" ".join(part * 2 if len(part) == 1 else part) for part in parts if part)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.1f}" if 0 < value < 10 and value != round(value) else f"{value:,.0f}"

@@ -1,0 +1,130 @@
+"""Give Prometheus what the log, the lease and the published snapshot hold, at each scrape."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from acsync.store.history import Totals
+from acsync.store.status import SyncStatus
+
+# A metric's values by the values of its labels.
+Values: TypeAlias = dict[tuple[str, ...], float]
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What one scrape reads."""
+
+    account: str
+    status: SyncStatus
+    totals: Totals
+
+
+class SyncCollector(Collector):
+    """Asks `read` once a scrape; counters are sums over the log, so they never fall."""
+
+    def __init__(self, read: Callable[[], Scrape]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics; raises what `read` raises."""
+        scrape = self._read()
+        account, totals = scrape.account, scrape.totals
+        yield from _of_datasets(scrape)
+        yield from _of_last_sync(account, totals)
+        yield _counter(
+            "syncs", "Finished syncs.", "outcome", account,
+            {"success": totals.succeeded, "failure": totals.failed},
+        )  # fmt: skip
+        changes = CounterMetricFamily(
+            "acsync_changes", "Records that syncs changed.", labels=["account", "dataset", "change"]
+        )
+        for (dataset, change), records in totals.changes.items():
+            changes.add_metric([account, dataset, change], records)
+        yield changes
+        for name, title, value in (
+            ("api_calls", "Calls to ActiveCampaign, retries included.", totals.calls),
+            ("api_retries", "Calls that were repeated.", totals.retries),
+            ("api_refusals", "Calls refused as too many.", totals.refused),
+        ):
+            yield _counter(name, title, None, account, {"": value})
+        yield from _of_running(scrape)
+        yield _gauge("build_info", "The version.", {(version("acsync"),): 1}, ["version"])
+
+
+def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
+    """Return a registry of its own, without what Prometheus' library measures of the process."""
+    registry = CollectorRegistry(auto_describe=False)
+    # Not asked when it is registered: the database may be down then.
+    collector: Any = SyncCollector(read)
+    collector.describe = list
+    registry.register(collector)
+    return registry
+
+
+def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
+    published = scrape.status.published.items()
+    yield _gauge(
+        "last_success_timestamp_seconds",
+        "When the published snapshot of a dataset was read.",
+        {(scrape.account, name): data.synced_at.timestamp() for name, data in published},
+        ["account", "dataset"],
+    )
+    yield _gauge(
+        "records",
+        "Records of the published snapshot.",
+        {(scrape.account, name): data.record_count for name, data in published},
+        ["account", "dataset"],
+    )
+
+
+def _of_last_sync(account: str, totals: Totals) -> Iterator[Metric]:
+    for name, title, value in (
+        ("last_sync_success", "1 where the last finished sync was complete.", totals.last_success),
+        (
+            "last_sync_duration_seconds",
+            "Seconds of the last finished sync.",
+            None if totals.last_duration_ms is None else totals.last_duration_ms / 1000,
+        ),
+    ):
+        known: Values = {} if value is None else {(account,): float(value)}
+        yield _gauge(name, title, known, ["account"])
+
+
+def _of_running(scrape: Scrape) -> Iterator[Metric]:
+    running = scrape.status.running
+    yield _gauge(
+        "running",
+        "1 while a sync is running.",
+        {(scrape.account,): int(running is not None)},
+        ["account"],
+    )
+    progress: Values = {
+        (scrape.account, name): min(one.records / one.expected, 1.0)
+        for name, one in (running.progress if running else {}).items()
+        if one.expected
+    }
+    labels = ["account", "dataset"]
+    yield _gauge("progress_ratio", "Records of expected, of a running sync.", progress, labels)
+
+
+def _gauge(name: str, title: str, values: Values, labels: list[str]) -> Metric:
+    metric = GaugeMetricFamily(f"acsync_{name}", title, labels=labels)
+    for key, value in values.items():
+        metric.add_metric(key, value)
+    return metric
+
+
+def _counter(
+    name: str, title: str, label: str | None, account: str, values: dict[str, int]
+) -> Metric:
+    labels = ["account", label] if label else ["account"]
+    metric = CounterMetricFamily(f"acsync_{name}", title, labels=labels)
+    for key, value in values.items():
+        metric.add_metric([account, key] if label else [account], value)
+    return metric

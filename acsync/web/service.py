@@ -1,0 +1,189 @@
+"""Answer the requests of one account's service; what is read from Postgres serves many of them."""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from prometheus_client.exposition import choose_encoder
+
+from acsync.errors import AcsyncError
+from acsync.settings import WebSettings
+from acsync.store.account import read_account
+from acsync.store.database import Database, require_current_schema
+from acsync.store.history import read_totals
+from acsync.store.status import SyncStatus, read_status
+from acsync.web.cached import Cached
+from acsync.web.dashboard import (
+    Live,
+    make_rows,
+    make_strip,
+    progress_lines,
+    psql_line,
+    read_charts,
+    read_live,
+    time_left,
+)
+from acsync.web.freshness import Freshness, describe, judge, worst
+from acsync.web.metrics import Scrape, make_registry
+from acsync.web.queries import QUERIES, views
+from acsync.web.trigger import Trigger
+from flows.runs import read_next_start, run_url, ui_url
+
+# Seconds for which an answer of Postgres or Prefect is used again.
+STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, CHARTS_SECONDS = 0.2, 1.0, 15.0, 60.0
+
+# Shapes beside colours, which not everybody sees.
+SHAPES = {"fresh": "●", "late": "◐", "stale": "▲", "never synced": "○"}
+MARKS = {"complete": "✓", "partly": "◐", "failed": "✕", "running": "…", "none": ""}
+
+# Of the badge; a letter of its font is 6.6 pixels wide on average.
+COLOURS = {"fresh": "#146c37", "late": "#8a5200", "stale": "#b3261e", "never synced": "#b3261e"}
+LETTER_WIDTH, MARGIN = 6.6, 12
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """One account's endpoints; all raise AcsyncError where Postgres or Prefect does not answer."""
+
+    def __init__(self, settings: WebSettings, database: Database, account: str | None) -> None:
+        self._settings, self._database, self._account = settings, database, account
+        self._trigger = Trigger(database, account)
+        # As JSON, so that two hundred requests a second do not make it two hundred times.
+        self._status = Cached(self._read_status, STATUS_SECONDS)
+        self._live = Cached(self._read_live, LIVE_SECONDS)
+        self._next_start = Cached(self._read_next_start, NEXT_START_SECONDS)
+        self._charts = Cached(lambda: read_charts(database), CHARTS_SECONDS)
+        self._registry = make_registry(self._scrape)
+        self._templates = Environment(
+            loader=PackageLoader("acsync.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    async def close(self) -> None:
+        """End what was started here."""
+        await self._trigger.close()
+        self._database.close()
+
+    async def sync_status(self) -> Response:
+        """Return what `acsync status --json` prints."""
+        _, payload = await self._status.get()
+        return Response(payload, media_type="application/json")
+
+    async def sync_activecampaign(
+        self,
+        wait: Annotated[
+            bool, Query(description="Answer when the sync has ended; false: at once.")
+        ] = True,
+    ) -> Response:
+        """Run a sync; a client that hangs up stops nothing."""
+        return await self._trigger.sync(wait)
+
+    async def healthz(self) -> Response:
+        """Tell whether every dataset was published less than three intervals ago."""
+        try:
+            bad = [
+                one.sentence
+                for one in await self._judge()
+                if one.verdict in ("stale", "never synced")
+            ]
+        except AcsyncError as error:
+            bad = [str(error)]
+        if not bad:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse(
+            {"error": "Unhealthy." if self._settings.private else " ".join(bad)}, 503
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        """Return the metrics for Prometheus."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        text = await to_thread.run_sync(encode, self._registry)
+        return Response(text, headers={"content-type": content_type})
+
+    async def badge(self) -> Response:
+        """Return the age of the oldest dataset as a picture: green, amber or red."""
+        oldest = worst(await self._judge())
+        text = "never synced" if oldest.age is None else f"synced {describe(oldest.age)} ago"
+        width = round(len(text) * LETTER_WIDTH) + MARGIN
+        values = {"text": text, "width": width, "colour": COLOURS[oldest.verdict]}
+        return Response(self._render("badge.svg", values), media_type="image/svg+xml")
+
+    async def dashboard(self) -> Response:
+        """Return the page for people."""
+        live = await self._live.get()
+        values = await self._live_values(live) | {
+            "charts": await self._charts.get(),
+            "views": views(live.status),
+            "queries": QUERIES,
+            "psql": psql_line(self._settings, self._database),
+            "prefect_url": ui_url(),
+            "version": version("acsync"),
+        }
+        return HTMLResponse(self._render("dashboard.html", values))
+
+    async def live(self) -> Response:
+        """Return the part of the page that changes by the second."""
+        values = await self._live_values(await self._live.get())
+        return HTMLResponse(self._render("live.html", values))
+
+    async def docs(self) -> Response:
+        """Return the page that shows the API's document."""
+        return HTMLResponse(self._render("docs.html", {}))
+
+    async def openapi(self, request: Request) -> Response:
+        """Return the API's document."""
+        return JSONResponse(request.app.openapi())
+
+    async def _live_values(self, live: Live) -> dict[str, Any]:
+        return {
+            "live": live,
+            "progress": progress_lines(live.running) if live.running else [],
+            "left": time_left(live.running) if live.running else None,
+            "strip": make_strip(live.runs),
+            "rows": make_rows(live.runs, run_url),
+            "next_start": await self._next_start.get(),
+            "shapes": SHAPES,
+            "marks": MARKS,
+            "utc": UTC,
+        }
+
+    async def _judge(self) -> tuple[Freshness, ...]:
+        status, _ = await self._status.get()
+        return judge(status, self._settings.datasets, datetime.now(UTC))
+
+    def _render(self, name: str, values: Mapping[str, Any]) -> str:
+        return self._templates.get_template(name).render(values)
+
+    def _read_status(self) -> tuple[SyncStatus, bytes]:
+        require_current_schema(self._database)
+        status = read_status(self._database)
+        return status, json.dumps(status.as_json()).encode()
+
+    def _read_live(self) -> Live:
+        require_current_schema(self._database)
+        name = read_account(self._database) or self._account or "an account not synced yet"
+        return read_live(self._database, name, self._settings.datasets)
+
+    def _read_next_start(self) -> datetime | None:
+        try:
+            return read_next_start(self._account)
+        except AcsyncError as error:
+            logger.warning("the next scheduled sync is not known: %s", error)
+            return None
+
+    def _scrape(self) -> Scrape:
+        require_current_schema(self._database)
+        with self._database.begin() as connection:
+            totals = read_totals(connection)
+        return Scrape(read_account(self._database) or "", read_status(self._database), totals)

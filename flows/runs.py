@@ -1,0 +1,115 @@
+"""Start a sync through its deployment, see how it ends, and find its page in Prefect's UI."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_UI_URL,
+    temporary_settings,
+)
+from prefect.utilities.urls import url_for
+
+from acsync.errors import AcsyncError
+from flows.deployment import DEPLOYMENT
+from flows.sync_activecampaign import sync_activecampaign
+
+REQUEST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The state of a flow run: its name and message, and whether it is under way, or over."""
+
+    name: str
+    message: str
+    started: bool
+    ended: bool
+
+
+def find_deployment(account: str | None) -> UUID | None:
+    """Return the deployment of an account; None without an API, or where it is not deployed.
+
+    Raises AcsyncError where the API does not answer.
+    """
+    if not PREFECT_API_URL.value():
+        return None
+    name = f"{DEPLOYMENT}-{account}" if account else DEPLOYMENT
+    with _client() as client:
+        try:
+            return client.read_deployment_by_name(f"{sync_activecampaign.name}/{name}").id
+        except ObjectNotFound:
+            return None
+
+
+def start_run(deployment_id: UUID) -> UUID:
+    """Ask for a run of a deployment, and return its id. Raises AcsyncError as above."""
+    with _client() as client:
+        return client.create_flow_run_from_deployment(deployment_id).id
+
+
+def read_state(run_id: UUID) -> RunState:
+    """Return the state of a run. Raises AcsyncError as above."""
+    with _client() as client:
+        state = client.read_flow_run(run_id).state
+    if state is None:
+        return RunState("Pending", "", False, False)
+    waits = state.type in (StateType.SCHEDULED, StateType.PENDING)
+    return RunState(state.name or "", state.message or "", not waits, state.is_final())
+
+
+def read_next_start(account: str | None) -> datetime | None:
+    """Return when the next scheduled run is due; None where none is known."""
+    deployment_id = find_deployment(account)
+    if deployment_id is None:
+        return None
+    scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    with _client() as client:
+        runs = client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+            flow_run_filter=FlowRunFilter(state=scheduled),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            limit=1,
+        )
+    return runs[0].expected_start_time if runs else None
+
+
+def run_url(run_id: UUID | str) -> str | None:
+    """Return the address of a run in Prefect's UI; None where no UI is known."""
+    return url_for("flow-run", obj_id=run_id)
+
+
+@contextmanager
+def _client() -> Iterator[SyncPrefectClient]:
+    """Give a client that asks once: whoever waits for the answer is told, and asks again."""
+    once = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}
+    try:
+        with temporary_settings(once), get_client(sync_client=True) as client:
+            yield client
+    except Exception as error:
+        # Prefect's client lets HTTP and OS errors of several kinds through.
+        raise AcsyncError(
+            f"Prefect's API at {PREFECT_API_URL.value()} does not answer ({type(error).__name__}).",
+            "Check its server, and PREFECT_API_AUTH_STRING where it asks for a password.",
+        ) from error
+
+
+def ui_url() -> str | None:
+    """Return the address of Prefect's UI; None where no API is known."""
+    return PREFECT_UI_URL.value() if PREFECT_API_URL.value() else None

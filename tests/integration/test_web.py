@@ -1,0 +1,477 @@
+"""The HTTP service, asked over a socket, on a real Postgres and a real Prefect server."""
+
+import base64
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from acsync.simulator.account import Account
+from acsync.store.database import Database
+from tests.support import transport_faults
+from tests.support.commands import acsync
+from tests.support.deployment import deploy
+from tests.support.fixtures import CopyAccount
+from tests.support.own_postgres import own_postgres
+from tests.support.processes import wait_for
+from tests.support.service import BEARER, SECRET, served
+from tests.support.store_syncs import EXPIRE, fetch
+from tests.support.worker import prefect_worker
+
+TRIGGER = "/api/sync-activecampaign"
+PAGES = ("/", "/live", "/docs", "/openapi.json", "/api/sync-status", "/metrics", "/badge.svg")
+
+
+@pytest.fixture
+def service(
+    served_account: Account,  # noqa: ARG001  # the environment
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[httpx.Client]:
+    """Serve the account's status, with no Prefect API known."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    with served() as (client, _):
+        yield client
+
+
+def test_the_status_is_what_the_command_prints(
+    service: httpx.Client, copy_account: CopyAccount
+) -> None:
+    """Before the first sync and after it."""
+    for _ in range(2):
+        answer = service.get("/api/sync-status")
+        printed = acsync("status", "--json").stdout
+
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == json.loads(printed)
+        copy_account()
+
+
+def test_every_page_answers_before_the_first_sync(service: httpx.Client) -> None:
+    """The dashboard is opened first."""
+    assert {path: service.get(path).status_code for path in PAGES} == dict.fromkeys(PAGES, 200)
+    assert "Never synced" in service.get("/").text
+    assert service.get("/healthz").json() == {
+        "error": "The contacts were never published. The deals were never published."
+    }
+    assert service.head("/healthz").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("age", "verdict", "colour", "healthy"),
+    [
+        ("29 minutes", "Fresh", "#146c37", 200),
+        ("31 minutes", "Late", "#8a5200", 200),
+        ("46 minutes", "Stale", "#b3261e", 503),
+    ],
+)
+def test_the_verdict_is_of_the_published_data(
+    service: httpx.Client,
+    copy_account: CopyAccount,
+    database: Database,
+    *,
+    age: str,
+    verdict: str,
+    colour: str,
+    healthy: int,
+) -> None:
+    """Fresh within two intervals, late within three; the oldest dataset stands for all."""
+    copy_account()
+    fetch(
+        database,
+        f"update ac_published set synced_at = synced_at - interval '{age}' "
+        "where data_type = 'deals'",
+    )
+
+    badge = service.get("/badge.svg")
+    assert re.search(rf"</span> {verdict}</h2>", service.get("/live").text)
+    assert colour in badge.text
+    assert re.search(r"synced \d\d min ago</text>", badge.text)
+    assert service.get("/healthz").status_code == healthy
+
+
+# The trigger
+
+
+def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
+    served_account: Account, api: httpx.Client, tmp_path: Path, database: Database
+) -> None:
+    """Then at once; and while one runs, 409 with its id. Who hangs up stops nothing."""
+    deploy()
+    with (
+        prefect_worker(tmp_path, str(api.base_url), "--type", "process"),
+        served(PREFECT_API_URL=str(api.base_url)) as (service, _),
+    ):
+        whole = service.post(TRIGGER, headers=BEARER)
+        accepted = service.get(TRIGGER, params={"wait": "false"}, headers=BEARER)
+        running = wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+        refused = service.post(TRIGGER, headers=BEARER)
+        wait_for("its end", lambda: service.get("/api/sync-status").json()["running"] is None)
+        served_account.faults.add(transport_faults.forbidden())
+        failed = service.post(TRIGGER, headers=BEARER)
+        served_account.faults.clear()
+        with pytest.raises(httpx.ReadTimeout):
+            service.post(TRIGGER, headers=BEARER, timeout=2)
+        syncs = wait_for(
+            "the sync of the one who left",
+            lambda: (
+                (status := service.get("/api/sync-status").json())["statistics"]["totalSyncs"] == 4
+                and status["recentSyncs"]
+            ),
+        )
+        page = service.get("/live").text
+
+    body = whole.json()
+    assert whole.status_code == 200
+    assert list(body) == [
+        "syncId", "timestamp", "durationMs", "durationMinutes", "contacts", "deals"
+    ]  # fmt: skip
+    assert re.fullmatch(r"\d+\.\d\d", body["durationMinutes"])
+    assert body["contacts"] == {
+        "success": True,
+        "recordCount": 700,
+        "durationMs": body["contacts"]["durationMs"],
+    }
+    assert accepted.status_code == 202
+    assert accepted.json()["flowRunUrl"].endswith(accepted.json()["flowRunId"])
+    run = api.get(f"/flow_runs/{accepted.json()['flowRunId']}").json()
+    assert run["deployment_id"] is not None
+    assert (refused.status_code, refused.json()["syncId"]) == (409, running["sync_id"])
+    assert failed.status_code == 500
+    assert "403" in failed.json()["contacts"]["error"]
+    assert [sync["overall_success"] for sync in syncs] == [True, False, True, True]
+    assert accepted.json()["flowRunUrl"] in page
+    assert len(fetch(database, "select from ac_sync_logs")) == 4
+
+
+def test_without_a_deployment_the_sync_is_a_process_that_ends_with_the_service(
+    served_account: Account, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    """Stopped or killed: none is left behind to hold the lease."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    for number, kind in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
+        with served(AC_RATE_LIMIT="2") as (service, process):
+            accepted = service.post(TRIGGER, params={"wait": "false"}, headers=BEARER)
+            assert (accepted.status_code, accepted.json()) == (
+                202,
+                {"flowRunId": None, "flowRunUrl": None},
+            )
+            assert service.post(TRIGGER, headers=BEARER).status_code == 409
+            wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(kind)
+            _, alive = psutil.wait_procs(family, timeout=30)
+        ended = fetch(database, "select overall_success from ac_sync_logs")
+
+        assert alive == []
+        assert ended == [(False,)] * number
+
+    served_account.statistics.log.clear()
+    with served(AC_RATE_LIMIT="100") as (service, _):
+        done = service.post(TRIGGER, headers=BEARER)
+        assert (done.status_code, done.json()["deals"]["recordCount"]) == (200, 600)
+
+
+def test_a_prefect_api_that_does_not_answer_is_503(served_account: Account) -> None:
+    """And the page goes on without what only Prefect knows."""
+    with served(PREFECT_API_URL="http://127.0.0.1:9/api") as (service, _):
+        answer = service.post(TRIGGER, headers=BEARER)
+
+        assert answer.status_code == 503
+        assert "127.0.0.1:9" in answer.json()["error"]
+        assert service.get("/").status_code == 200
+    assert served_account.statistics.calls == 0
+
+
+# The secret
+
+
+def test_only_the_header_may_carry_the_secret(service: httpx.Client) -> None:
+    """A query ends up in logs, and HTTP Basic is for private pages."""
+    basic = base64.b64encode(f"x:{SECRET}".encode()).decode()
+    for headers in (
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": SECRET},
+        {"authorization": f"Basic {basic}"},
+        {"authorization": "Bearer", "x-secret": SECRET},
+        {"authorization": "Bearer \u00fc\u00fc".encode("latin-1")},
+    ):
+        answer = service.post(TRIGGER, params={"secret": SECRET}, headers=headers)  # type: ignore[arg-type]
+        assert answer.status_code == 401
+        assert "CRON_SECRET" in answer.json()["error"]
+        assert SECRET not in answer.text
+
+    answer = service.post(TRIGGER, params={"secret": SECRET}, headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]) == (
+        422,
+        "There is no parameter 'secret' here. It takes wait.",
+    )
+
+
+def test_without_a_secret_the_trigger_refuses_everyone(served_account: Account) -> None:
+    """Also who sends an empty one."""
+    with served(CRON_SECRET="") as (service, _):
+        for headers in ({}, BEARER, {"authorization": "Bearer"}):
+            assert service.post(TRIGGER, headers=headers).status_code == 401
+    assert served_account.statistics.calls == 0
+
+
+def test_a_private_service_shows_nothing_but_its_health(
+    served_account: Account,  # noqa: ARG001  # the environment
+) -> None:
+    """To a browser by its own dialog; and the health gives no reason."""
+    basic = {"authorization": "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()}
+    with served(ACSYNC_PRIVATE="true") as (service, _):
+        closed = {path: service.get(path) for path in PAGES}
+        health = service.get("/healthz")
+
+        assert {answer.status_code for answer in closed.values()} == {401}
+        assert {answer.headers["www-authenticate"] for answer in closed.values()} == {
+            'Basic realm="acsync", charset="UTF-8"'
+        }
+        assert (health.status_code, health.json()) == (503, {"error": "Unhealthy."})
+        for headers in (BEARER, basic):
+            assert {service.get(path, headers=headers).status_code for path in PAGES} == {200}
+        for wrong in ("Basic !", "Basic " + base64.b64encode(b"me:no").decode(), "Bearer no"):
+            assert service.get("/", headers={"authorization": wrong}).status_code == 401
+
+
+def test_private_without_a_secret_is_a_setting_that_cannot_be() -> None:
+    done = acsync("serve", ACSYNC_PRIVATE="true", CRON_SECRET="")
+
+    assert done.returncode == 2
+    assert "ACSYNC_PRIVATE closes the service to everyone without CRON_SECRET" in done.stderr
+
+
+def test_no_secret_is_in_the_log(
+    served_account: Account, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON lines, whatever was asked and however the sync ended."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    served_account.faults.add(transport_faults.forbidden())
+    with served(ACSYNC_LOG_FORMAT="json", POSTGRES_URL=database_url) as (service, process):
+        assert service.post(TRIGGER, headers=BEARER).status_code == 500
+        service.get("/", params={"secret": SECRET})
+        service.post(TRIGGER, params={"token": SECRET})
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert {"timestamp", "level", "logger", "message"} <= set(lines[0])
+    assert any("started over HTTP" in line["message"] for line in lines)
+    assert SECRET not in said
+    assert served_account.options.api_key not in said
+
+
+# What goes wrong
+
+
+def test_a_database_that_is_down_is_503_until_it_is_back(
+    account: Account,  # noqa: ARG001  # only its settings
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One sentence, no stack trace, and no restart of the service."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    with own_postgres(tmp_path) as postgres, served(POSTGRES_URL=postgres.url) as (service, _):
+        outdated = {path: service.get(path).json()["error"] for path in PAGES if "api/" in path}
+        assert acsync("migrate", POSTGRES_URL=postgres.url).returncode == 0
+        assert service.get("/api/sync-status").status_code == 200
+        postgres.stop()
+        wait_for("the end", lambda: service.get("/api/sync-status").status_code == 503)
+        down = {path: service.get(path) for path in (*PAGES, "/healthz") if "docs" not in path}
+        down |= {TRIGGER: service.post(TRIGGER, headers=BEARER)}
+        del down["/openapi.json"]
+        postgres.start()
+        wait_for("an answer", lambda: service.get("/api/sync-status").status_code == 200)
+
+    assert "acsync migrate" in outdated["/api/sync-status"]
+    assert {answer.status_code for answer in down.values()} == {503}
+    for answer in down.values():
+        assert list(answer.json()) == ["error"]
+        assert "cannot be reached" in answer.json()["error"]
+
+
+def test_a_sync_that_was_killed_does_not_look_alive(
+    served_account: Account, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    """The progress is of the heartbeat: without one for 90 seconds nothing runs."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    with served() as (service, _):
+        process = subprocess.Popen([sys.executable, "-m", "acsync", "sync"])
+        wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+        assert "A sync is running" in service.get("/live").text
+        process.kill()
+        process.wait()
+        fetch(database, EXPIRE)
+        wait_for("no sync", lambda: service.get("/api/sync-status").json()["running"] is None)
+        assert "No sync is running." in wait_for(
+            "the page", lambda: (text := service.get("/live").text) and "No sync" in text and text
+        )
+    assert served_account.statistics.calls > 0
+
+
+def test_the_last_error_stands_apart_and_nothing_in_it_is_markup(
+    service: httpx.Client, copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """With what to do, since when, and how often; gone with the next complete sync."""
+    served_account.faults.add(transport_faults.forbidden())
+    copy_account()
+    fetch(
+        database,
+        "update ac_sync_logs set contacts_error = '<script>alert(1)</script> & \"quotes\"'",
+    )
+    failing = service.get("/").text
+    served_account.faults.clear()
+    copy_account()
+    healed = wait_for(
+        "the next page", lambda: (text := service.get("/").text) and "complete" in text and text
+    )
+
+    assert "<script>alert" not in failing
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;quotes&#34;" in failing
+    assert "The last sync was not complete, since" in failing
+    assert "What went wrong" not in healed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/static/../app.py", 404),
+        ("GET", "/static/nothing.css", 404),
+        ("DELETE", "/api/sync-status", 405),
+        ("POST", "/", 405),
+        ("PUT", TRIGGER, 405),
+        ("GET", "/api/sync-status?limit=3", 422),
+        ("POST", f"{TRIGGER}?wait=perhaps", 422),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(
+    service: httpx.Client, method: str, path: str, status: int
+) -> None:
+    answer = service.request(method, path, headers=BEARER)
+
+    assert answer.status_code == status
+    assert list(answer.json()) == ["error"]
+    assert re.search(r"\.$", answer.json()["error"])
+
+
+def test_a_body_that_nobody_reads_is_refused(service: httpx.Client) -> None:
+    answer = service.post(TRIGGER, headers=BEARER, content=b'{"only": "contacts"}')
+
+    assert (answer.status_code, answer.json()["error"]) == (422, "This address takes no body.")
+
+
+def test_every_answer_keeps_browsers_from_running_foreign_code(service: httpx.Client) -> None:
+    """No inline script or style, nothing of another host: the pages hold to it themselves."""
+    for path in (*PAGES, "/nothing", "/static/dashboard.js", "/static/swagger/swagger-ui.css"):
+        answer = service.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    for path in ("/", "/docs"):
+        page = service.get(path).text
+        assert not re.search(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=|https?://", page)
+
+
+def test_the_metrics_are_read_by_prometheus_and_their_counters_are_sums(
+    service: httpx.Client, copy_account: CopyAccount, served_account: Account
+) -> None:
+    """Names and labels are the contract's."""
+    began = datetime.now(UTC).timestamp()
+    copy_account()
+    served_account.add("contacts", 3)
+    copy_account()
+    served_account.faults.add(transport_faults.forbidden())
+    copy_account()
+
+    families = list(text_string_to_metric_families(service.get("/metrics").text))
+    found = [sample for family in families for sample in family.samples]
+    samples = {}
+    for sample in found:
+        labels = sorted(item for item in sample.labels.items() if item[0] != "account")
+        samples[sample.name, *(value for _, value in labels)] = sample.value
+
+    assert samples.pop(("acsync_last_success_timestamp_seconds", "contacts")) >= began
+    assert samples.pop(("acsync_last_success_timestamp_seconds", "deals")) >= began
+    assert samples.pop(("acsync_api_calls_total",)) > 0
+    assert samples.pop(("acsync_last_sync_duration_seconds",)) > 0
+    assert samples.pop(("acsync_api_retries_total",)) > 0
+    assert samples == {
+        ("acsync_last_sync_success",): 0,
+        ("acsync_records", "contacts"): 703,
+        ("acsync_records", "deals"): 600,
+        ("acsync_changes_total", "added", "contacts"): 703,
+        ("acsync_changes_total", "updated", "contacts"): 0,
+        ("acsync_changes_total", "deleted", "contacts"): 0,
+        ("acsync_changes_total", "added", "deals"): 600,
+        ("acsync_changes_total", "updated", "deals"): 0,
+        ("acsync_changes_total", "deleted", "deals"): 0,
+        ("acsync_syncs_total", "success"): 2,
+        ("acsync_syncs_total", "failure"): 1,
+        ("acsync_api_refusals_total",): 0,
+        ("acsync_running",): 0,
+        ("acsync_build_info", "0.1.0"): 1,
+    }
+    assert {name for sample in found for name in sample.labels} == {
+        "account",
+        "dataset",
+        "change",
+        "outcome",
+        "version",
+    }
+
+
+def test_the_document_describes_every_answer_that_a_fuzzer_gets(
+    service: httpx.Client, copy_account: CopyAccount
+) -> None:
+    """Wrong methods, parameters and bodies among them, and no answer above 500 but 503."""
+    copy_account()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.base_url}/openapi.json"),
+            *("--max-examples", "30", "--no-color", "--generation-database", "none"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_many_requests_at_once_ask_postgres_a_few_times(
+    service: httpx.Client, copy_account: CopyAccount, database: Database
+) -> None:
+    """A wall of dashboards must not slow a sync."""
+    copy_account()
+    sql = "select xact_commit from pg_stat_database where datname = current_database()"
+    fetch(database, "select pg_stat_force_next_flush()")
+    ((before,),) = fetch(database, sql)
+
+    def ask() -> None:
+        with httpx.Client(base_url=service.base_url) as client:
+            for _ in range(100):
+                assert client.get("/api/sync-status").status_code == 200
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    ((after,),) = wait_for("the counts", lambda: fetch(database, sql))
+    assert after - before < 200

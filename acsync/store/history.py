@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping
 
+from acsync.errors import sanitize
 from acsync.models import DATASETS, DatasetName
 from acsync.store.database import Database, run
 
@@ -174,7 +175,7 @@ def read_failing(connection: Connection) -> Failing | None:
         "deals": row.deals_error,
     }
     return Failing(
-        row.syncs, row.since, {name: error for name, error in errors.items() if error is not None}
+        row.syncs, row.since, {name: sanitize(error) for name, error in errors.items() if error}
     )
 
 

@@ -56,8 +56,11 @@ def make_app(settings: WebSettings, database: Database, account: str | None) -> 
         version=version("acsync"),
         description="The syncs of one ActiveCampaign account, and what they published.",
         openapi_url=None,  # a route of ours, which may be closed
+        docs_url=None,
+        redoc_url=None,
         lifespan=life,
     )
+    app.openapi_version = "3.0.3"  # all that the bundled Swagger UI (4.15) knows
     _explain_errors(app)
     _add_pages(app, service, settings)
     _add_trigger(app, service, settings)

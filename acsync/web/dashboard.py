@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from acsync.errors import sanitize
 from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database
@@ -160,7 +161,7 @@ def outcome_of(one: LoggedRun) -> str:
 def reason_of(one: LoggedRun) -> str:
     """Return why datasets failed; nothing where none did."""
     failed = {name: dataset.error for name, dataset in one.datasets.items() if dataset.error}
-    return " ".join(f"{name}: {error}" for name, error in failed.items())
+    return sanitize(" ".join(f"{name}: {error}" for name, error in failed.items()))
 
 
 def duration_of(one: LoggedRun) -> str:

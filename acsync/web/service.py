@@ -37,7 +37,7 @@ from acsync.web.trigger import Trigger
 from flows.runs import read_next_start, run_url, ui_url
 
 # Seconds for which an answer of Postgres or Prefect is used again.
-STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, CHARTS_SECONDS = 0.2, 1.0, 15.0, 60.0
+STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, CHARTS_SECONDS = 0.2, 1.0, 15.0, 5.0
 
 # Shapes beside colours, which not everybody sees.
 SHAPES = {"fresh": "●", "late": "◐", "stale": "▲", "never synced": "○"}

@@ -1,4 +1,4 @@
-# A worker that runs the syncs, or any other command: docker run --rm IMAGE acsync status
+# A worker that runs the syncs, or any other command: docker run -p 8000:8000 IMAGE acsync serve --host 0.0.0.0
 #
 # Build: docker build -t acsync:0.1.0 .    A digest pins the base: --build-arg BASE=python@sha256:...
 ARG BASE=python:3.12.12-slim-trixie
@@ -47,9 +47,11 @@ USER 10001:10001
 WORKDIR /var/lib/acsync
 VOLUME /var/lib/acsync
 
-# The worker's own answer: 503 once it has not asked for runs for minutes. Other commands have none.
+# Of the two commands that keep running: the worker's own answer (503 once it has not asked for runs
+# for minutes), or any answer of `acsync serve`. How old the data is, /healthz tells a monitor.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PREFECT_WORKER_WEBSERVER_PORT'] + '/health', timeout=8)"]
+    CMD ["sh", "-c", "for at in $PREFECT_WORKER_WEBSERVER_PORT/health 8000/static/icon.svg; do python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=4)' http://127.0.0.1:$at 2>/dev/null && exit; done; exit 1"]
+EXPOSE 8000
 
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--"]

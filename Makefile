@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What a sync needs, which is what the image has; and what a developer needs beside it.
 LOCKS := requirements.lock requirements-dev.lock
 
-.PHONY: setup demo up lint unit integration test drills bench soak lock
+.PHONY: setup demo up lint unit integration test drills bench load soak lock
 setup: .venv/.installed
 
 .venv/.installed: $(LOCKS) pyproject.toml
@@ -43,6 +43,9 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+load: setup
+	$(BIN)/python -m tests.load
 
 soak: setup
 	$(BIN)/python -m tests.soak

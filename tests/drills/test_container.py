@@ -21,6 +21,7 @@ from tests.support.debian import require_program
 from tests.support.dockerfile import ROOT, build, command_of, environment_of
 from tests.support.image import Image, stop
 from tests.support.prefect_server import free_port, prefect_server
+from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 
 DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"
@@ -189,6 +190,17 @@ def test_an_idle_worker_that_is_stopped_ends_at_once(
         assert stop(container) == []
 
     assert container.returncode == 0
+
+
+def test_the_service_is_healthy_while_it_answers(connected: Image) -> None:
+    """The image runs it as a command; how old the data is, is another question."""
+    with connected.start("acsync", "serve", "--host", "0.0.0.0") as container:  # noqa: S104
+        wait_for("the service", lambda: is_healthy(connected))
+        status = httpx.get("http://127.0.0.1:8000/api/sync-status")
+
+        assert (status.status_code, status.json()["running"]) == (200, None)
+        assert stop(container) == []
+    assert not is_healthy(connected)
 
 
 def test_a_container_of_one_run_that_is_stopped_has_it_scheduled_anew(

@@ -41,7 +41,6 @@ def test_two_variables_are_enough(read: Read) -> None:
         "database_url": None,
         "schema_name": "public",
         "data_dir": Path("data"),
-        "cron_secret": None,
         "rate_limit": 10.0,
         "page_size": 100,
         "keep_syncs": 5,

@@ -1,0 +1,113 @@
+"""Ask the service for its status 200 times a second while syncs run back to back.
+
+Run it with `make load`. It prints the latencies, and how much longer the syncs took than without.
+"""
+
+import http.client
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import migrations
+from acsync.settings import read_database_settings
+from acsync.simulator.account import AccountOptions
+from acsync.store.database import Database, open_database
+from tests.bench import print_line, read_last_log, simulator
+from tests.support.commands import ACSYNC
+from tests.support.environment import own_environment
+from tests.support.prefect_server import prefect_server
+from tests.support.service import served
+
+RECORDS = 7_500  # of each dataset
+REQUESTS_PER_SECOND = 200
+SECONDS = 60
+CLIENTS = 8
+SYNCS = 4  # before, without load
+MOST_MS, MOST_SLOWER = 50.0, 1.05
+
+
+class Load:
+    """Threads that ask on kept connections, each at its share of the rate."""
+
+    def __init__(self, url: str) -> None:
+        self._address = urlsplit(url)
+        self._stop = threading.Event()
+        self.seconds: list[float] = []
+        self.failures: list[str] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Ask until the block ends."""
+        threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port)
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            # A turn that comes late counts from when it was due: the waiting is a user's too.
+            connection.request("GET", "/api/sync-status")
+            answer = connection.getresponse()
+            answer.read()
+            self.seconds.append(time.monotonic() - due)
+            if answer.status != 200:
+                self.failures.append(str(answer.status))
+            due += CLIENTS / REQUESTS_PER_SECOND
+
+
+def main() -> None:
+    """Measure; fail where an answer failed or came late, or the syncs became slower."""
+    options = AccountOptions(contacts=RECORDS, deals=RECORDS, latency_seconds=0.1)
+    with (
+        simulator(options) as (url, _),
+        own_environment(url, options.api_key, options.rate_limit or 10.0) as home,
+        prefect_server(home) as os.environ["PREFECT_API_URL"],
+    ):
+        database = open_database(read_database_settings())
+        migrations.upgrade(database)
+        with served() as (client, _):
+            sync(database)  # the first one adds everything
+            alone = statistics.median(sync(database) for _ in range(SYNCS))
+            load = Load(str(client.base_url))
+            with load.running():
+                until, loaded = time.monotonic() + SECONDS, []
+                while time.monotonic() < until:
+                    loaded.append(sync(database))
+        database.close()
+    report(load, alone, statistics.median(loaded))
+
+
+def sync(database: Database) -> float:
+    """Run one sync as a process, and return the seconds by its log."""
+    if subprocess.run([*ACSYNC, "sync"], stdout=subprocess.DEVNULL, check=False).returncode:
+        sys.exit("A sync failed.")
+    return float(read_last_log(database)["total_duration_ms"]) / 1000
+
+
+def report(load: Load, alone: float, loaded: float) -> None:
+    """Print the figures, and fail where one of them is too high."""
+    latencies = [seconds * 1000 for seconds in load.seconds]
+    cuts = statistics.quantiles(latencies, n=100)
+    print_line("requests", len(latencies))
+    print_line("failures", load.failures)
+    print_line("milliseconds", {"p50": cuts[49], "p99": cuts[98], "most": max(latencies)})
+    print_line("seconds a sync", {"alone": alone, "loaded": loaded, "ratio": loaded / alone})
+    if load.failures or cuts[98] > MOST_MS or loaded / alone > MOST_SLOWER:
+        sys.exit("That is too much.")
+
+
+if __name__ == "__main__":
+    main()

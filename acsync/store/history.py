@@ -46,7 +46,7 @@ class LoggedRun:
     learned_rate: float | None
 
     def total(self, change: str) -> int:
-        """Return the records that were `added`, `updated` or `deleted`, of all datasets."""
+        """Return the records that were `added`, `updated` or `deleted`, or the `count` of all."""
         return sum(getattr(dataset, change) or 0 for dataset in self.datasets.values())
 
 

@@ -24,6 +24,7 @@ from acsync.web.freshness import INTERVAL, Freshness, describe, judge, worst
 
 HEIGHTS = 20  # steps of the strip's bars, as in dashboard.css
 TABLE_SYNCS = 10
+COLUMNS = ("records", "added", "updated", "deleted", "calls", "refused")
 
 # A start this much later than the interval means that the syncs between were not made.
 LATE = 1.6
@@ -40,16 +41,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One sync of the table, as text."""
+    """One sync of the table, as text; the numbers are those of COLUMNS."""
 
     started: str
     duration: str
-    records: str
-    added: str
-    updated: str
-    deleted: str
-    calls: str
-    refused: str
+    numbers: tuple[str, ...]
     outcome: str
     reason: str
     url: str | None
@@ -135,18 +131,22 @@ def make_rows(runs: Sequence[LoggedRun], url_of: Callable[[str], str | None]) ->
         Row(
             f"{one.started.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             duration_of(one),
-            _records(one),
-            f"{one.total('added'):,}",
-            f"{one.total('updated'):,}",
-            f"{one.total('deleted'):,}",
-            "–" if one.calls is None else f"{one.calls:,}",
-            "–" if one.refused is None else f"{one.refused:,}",
+            tuple(_number(one, count) for count in _counts(one)),
             outcome_of(one),
             reason_of(one),
             url_of(one.flow_run_id) if one.flow_run_id else None,
         )
         for one in runs[:TABLE_SYNCS]
     ]
+
+
+def _counts(one: LoggedRun) -> list[int | None]:
+    changes = [one.total(change) for change in ("count", "added", "updated", "deleted")]
+    return [*changes, one.calls, one.refused]
+
+
+def _number(one: LoggedRun, count: int | None) -> str:
+    return "–" if count is None or one.success is None else f"{count:,}"
 
 
 def outcome_of(one: LoggedRun) -> str:
@@ -170,10 +170,6 @@ def duration_of(one: LoggedRun) -> str:
         return "–"
     minutes, seconds = divmod(round(one.duration_ms / 1000), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-
-
-def _records(one: LoggedRun) -> str:
-    return f"{sum(dataset.count or 0 for dataset in one.datasets.values()):,}"
 
 
 def _title(one: LoggedRun) -> str:

@@ -21,6 +21,7 @@ from acsync.store.history import read_totals
 from acsync.store.status import SyncStatus, read_status
 from acsync.web.cached import Cached
 from acsync.web.dashboard import (
+    COLUMNS,
     Live,
     make_rows,
     make_strip,
@@ -151,6 +152,7 @@ class Service:
             "progress": progress_lines(live.running) if live.running else [],
             "left": time_left(live.running) if live.running else None,
             "strip": make_strip(live.runs),
+            "columns": COLUMNS,
             "rows": make_rows(live.runs, run_url),
             "next_start": await self._next_start.get(),
             "shapes": SHAPES,

@@ -75,7 +75,12 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
     process = up(f"--port={port}")
     assert process.stdout is not None
     said = iter(process.stdout.readline, "")
+    # Of all addresses this one comes first.
+    dashboard = next(found[0] for line in said if (found := re.search(r"http://\S+", line)))
     complete = next(line for line in said if line.startswith("sync-"))
+    shown = httpx.get(dashboard).text
+    assert "60 records" in shown
+    assert "The next scheduled sync is due at" in shown
     assert re.fullmatch(r"sync-\d+: complete after [\d.]+ s; 60 contacts; 40 deals\n", complete)
 
     user, password = (data_dir / "simulated" / "prefect.password").read_text().strip().split(":")

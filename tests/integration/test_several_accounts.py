@@ -18,7 +18,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
-from tests.support import commands
+from tests.support import commands, service
 from tests.support.calls import on_call
 from tests.support.deployment import deploy
 from tests.support.postgres import Postgres
@@ -116,6 +116,14 @@ def test_two_workers_sync_three_accounts_at_once(
         api.post("/flow_runs/filter", json={}).text + api.post("/deployments/filter", json={}).text
     )
     assert [name for name in NAMES if f"key-{name}" in shown] == []
+    with service.served("--account", "third") as (client, _):
+        latest = client.get("/api/sync-status").json()["latestData"]
+        accepted = client.post(
+            "/api/sync-activecampaign", params={"wait": "false"}, headers=service.BEARER
+        )
+    run = api.get(f"/flow_runs/{accepted.json()['flowRunId']}").json()
+    assert latest["contacts"]["recordCount"] == 62
+    assert run["parameters"] == {"account": "third"}
 
 
 def count_syncs(database: Database) -> int:

@@ -195,6 +195,29 @@ class SyncProgress:
 
 
 @dataclass(frozen=True)
+class CustomField:
+    """One custom field as the account defines it; `key` is that of its values in a record."""
+
+    field_id: str
+    key: str
+    title: str | None
+    type: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """What became of a custom field since the last sync; `column` is None where there are too many.
+
+    A field that is `retyped` has got a column of its new type beside the old one.
+    """
+
+    kind: Literal["new", "renamed", "retyped", "back", "vanished"]
+    field: CustomField
+    column: str | None
+
+
+@dataclass(frozen=True)
 class Changes:
     """What publishing changed, in records; `masked` of `records` are stubs."""
 
@@ -216,6 +239,7 @@ class DatasetResult:
     changes: Changes | None = None
     error: str | None = None
     warnings: Warnings = ()
+    fields: tuple[FieldChange, ...] = ()
 
     @property
     def success(self) -> bool:

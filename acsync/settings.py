@@ -91,6 +91,22 @@ def parse_duration(text: str | timedelta) -> timedelta:
     return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
+def parse_kept(given: str | int | timedelta) -> int | timedelta:
+    """Read how many successful syncs are kept, from 1 to 10,000, or for how long: `30d`, `12h`."""
+    text = str(given).strip()
+    if isinstance(given, timedelta):
+        return given
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 10_000:
+        return int(text)
+    try:
+        kept = parse_duration(text)
+    except ValueError:
+        kept = timedelta(0)
+    if kept <= timedelta(0):
+        raise ValueError(f"is {text!r}: write a number of syncs from 1 to 10000, or 12h or 30d.")
+    return kept
+
+
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
@@ -106,6 +122,7 @@ DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Kept = Annotated[int | timedelta, BeforeValidator(parse_kept)]
 Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
 
 
@@ -190,15 +207,15 @@ class Settings(DatabaseSettings, AlertSettings):
     """One account, one database, one schema.
 
     `rate_limit` is in calls per second for the whole account, `page_size` in records,
-    `keep_syncs` in successful syncs, `max_shrink` a share from 0 to 1. Without `max_duration` a
-    sync has the larger of 30 minutes and three times what its calls take.
+    `keep_syncs` in successful syncs or their age, `max_shrink` a share from 0 to 1. Without
+    `max_duration` a sync has the larger of 30 minutes and three times what its calls take.
     """
 
     account_url: AccountUrl = Field(validation_alias="AC_API_URL")
     api_key: ApiKey = Field(validation_alias="AC_API_KEY")
     rate_limit: float = Field(10.0, ge=0.1, le=1000, validation_alias="AC_RATE_LIMIT")
     page_size: int = Field(100, ge=2, le=1000, validation_alias="LIMIT_PER_PAGE")
-    keep_syncs: int = Field(5, ge=1, le=10_000, validation_alias="ACSYNC_KEEP_SYNCS")
+    keep_syncs: Kept = Field(5, validation_alias="ACSYNC_KEEP_SYNCS")
     max_shrink: float = Field(0.2, ge=0, le=1, validation_alias="ACSYNC_MAX_SHRINK")
     max_duration: Duration | None = Field(
         None, gt=timedelta(0), validation_alias="ACSYNC_MAX_DURATION"

@@ -7,6 +7,7 @@ be shown is a warning.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.client.orchestration import get_client
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from acsync.errors import AcsyncError
@@ -27,6 +29,7 @@ from acsync.sync.copy_slice import Job
 from acsync.sync.report import calls_line, report_markdown
 
 STEP_PERCENT = 5.0
+SCHEMA_CHANGED = "acsync.schema.changed"
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +106,25 @@ def save_report(result: SyncResult) -> None:
         create_markdown_artifact(
             report_markdown(result), key="acsync-report", description=calls_line(result)
         )
+
+
+def emit_field_changes(result: SyncResult) -> None:
+    """Tell Prefect which custom fields came, changed or vanished, for automations to act on."""
+    changes = {
+        name: [
+            {"change": one.kind, "column": one.column, **asdict(one.field)}
+            for one in dataset.fields
+        ]
+        for name, dataset in result.datasets.items()
+        if dataset.fields
+    }
+    if changes:
+        with warn_on_failure("event"):
+            resource = {
+                "prefect.resource.id": f"acsync.account.{result.account}",
+                "prefect.resource.name": result.account,
+            }
+            emit_event(SCHEMA_CHANGED, resource, payload={"sync_id": result.sync_id, **changes})
 
 
 def describe_data_age(settings: Settings) -> str:

@@ -50,6 +50,7 @@ from flows.notifications import send_recovery
 from flows.reporting import (
     Progress,
     describe_data_age,
+    emit_field_changes,
     hide_routine_log_lines,
     label_flow_run,
     save_report,
@@ -213,6 +214,7 @@ def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
 def report(settings: Settings, result: SyncResult) -> State[Any]:
     """Report, and fail the flow run where a dataset failed, so that alerts fire."""
     save_report(result)
+    emit_field_changes(result)
     lines = [line.rstrip(".") for line in report_lines(result)]
     for line in lines:
         get_run_logger().info(line)

@@ -1,7 +1,7 @@
 """Read the small collections that explain records: fields, pipelines, stages and users."""
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.responses import record_id
+from acsync.activecampaign.responses import Page, record_id
 from acsync.errors import PaginationError
 from acsync.models import Listing, ListingRows, Record
 
@@ -43,13 +43,24 @@ def _read_once(
     offset, is_connected = 0, True
     while True:
         page = client.get_page(listing.path, {"limit": PAGE_ROWS, "offset": offset})
-        fresh = {record_id(row): row for row in page.rows}
+        fresh = {record_id(row): row for row in _with_options(page)}
         is_connected &= not seen or not seen.isdisjoint(fresh)
         if fresh.keys() <= seen:
             return page.total, len(page.rows) > 1, is_connected
         seen |= fresh.keys()
         rows.update(fresh)
         offset += len(page.rows) - 1
+
+
+def _with_options(page: Page) -> list[Record]:
+    """Return the rows with the choices that come beside contact fields; deal fields hold theirs."""
+    options = page.sideloads.get("fieldOptions")
+    if options is None:
+        return page.rows
+    choices: dict[str, list[object]] = {}
+    for option in options:
+        choices.setdefault(str(option.get("field")), []).append(option.get("value"))
+    return [{**row, "fieldOptions": choices.get(str(row["id"]), [])} for row in page.rows]
 
 
 def _warn(

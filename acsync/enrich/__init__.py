@@ -16,9 +16,15 @@ from acsync.enrich.custom_fields import (
     join_fields,
 )
 from acsync.enrich.encoding import Cleaner, encode
-from acsync.models import DatasetName, ListingName, Metadata, Record
+from acsync.models import CustomField, DatasetName, ListingName, Metadata, Record
 
-__all__ = ["encode", "enrich", "keep_last_body"]
+__all__ = ["define_fields", "encode", "enrich", "keep_last_body"]
+
+# The listing that defines a dataset's custom fields, and its columns of key, title and type.
+DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
+    "contacts": ("contact_fields", "perstag", "title", "type"),
+    "deals": ("deal_fields", "fieldLabel", "fieldLabel", "fieldType"),
+}
 
 # The key of a deal that is added, the listing it comes from, the deal's key with its id, and what
 # is taken of its row.
@@ -40,10 +46,31 @@ def enrich(
     return ENRICH[name](rows, values, metadata)
 
 
+def define_fields(name: DatasetName, metadata: Metadata) -> tuple[CustomField, ...]:
+    """Return the custom fields of a dataset, in the order of their ids."""
+    options = {str(row["id"]): row.get("fieldOptions") for row in metadata[DEFINITIONS[name][0]]}
+    clean = Cleaner().clean_text
+    return tuple(
+        CustomField(
+            str(row.field_id),
+            str(row.key),
+            None if row.label is None else clean(str(row.label)),
+            clean(str(row.kind or "")),
+            tuple(clean(str(choice)) for choice in options.get(str(row.field_id)) or ()),
+        )
+        for row in _catalogue(name, metadata).itertuples(index=False)
+    )
+
+
+def _catalogue(name: DatasetName, metadata: Metadata) -> pd.DataFrame:
+    listing, *columns = DEFINITIONS[name]
+    return catalogue_fields(metadata[listing], *columns)
+
+
 def _enrich_contacts(
     rows: Sequence[Record], values: Sequence[Record], metadata: Metadata
 ) -> list[Record]:
-    catalogue = catalogue_fields(metadata["contact_fields"], "perstag", "title", "type")
+    catalogue = _catalogue("contacts", metadata)
     fields = join_fields(contact_values(values), catalogue, "fieldTitle")
     return [{**row, "customFields": fields.get(str(row["id"]), {})} for row in rows]
 
@@ -51,7 +78,7 @@ def _enrich_contacts(
 def _enrich_deals(
     rows: Sequence[Record], values: Sequence[Record], metadata: Metadata
 ) -> list[Record]:
-    catalogue = catalogue_fields(metadata["deal_fields"], "fieldLabel", "fieldLabel", "fieldType")
+    catalogue = _catalogue("deals", metadata)
     fields = join_fields(deal_values(values, catalogue), catalogue, "fieldLabel")
     related = {
         key: _find_related([row.get(column) for row in rows], metadata[listing], taken)

@@ -17,13 +17,16 @@ RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 TABLES = (
     "ac_account",
     "ac_contact_versions",
+    "ac_deal_stages",
     "ac_deal_versions",
+    "ac_field_columns",
     "ac_lease",
     "ac_published",
     "ac_staged_plans",
     "ac_staged_records",
     "ac_staged_slices",
     "ac_sync_logs",
+    "ac_wide_views",
 )
 
 

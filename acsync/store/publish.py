@@ -4,10 +4,15 @@ A version is part of the snapshot of sync n where valid_from <= n and valid_to i
 Readers are never locked out, and no table is made, renamed or emptied.
 """
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+
 from sqlalchemy import Connection
 
 from acsync.errors import StoreError
-from acsync.models import Changes, DatasetName, Sync
+from acsync.models import Changes, DatasetName, DatasetResult, Sync
 from acsync.store.database import run
 from acsync.store.snapshot import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
 
@@ -99,18 +104,42 @@ def _require_unpublished(connection: Connection, sync: Sync, name: DatasetName) 
         )
 
 
-def retire_versions(connection: Connection, name: DatasetName, keep: int) -> None:
-    """Delete all but the last `keep` published syncs.
+CHANNEL = "acsync"
+
+
+def notify(
+    connection: Connection, sync: Sync, results: Mapping[DatasetName, DatasetResult]
+) -> None:
+    """Tell who listens on the channel `acsync` what is published, from the commit on."""
+    datasets = {name: asdict(one.changes) for name, one in results.items() if one.changes}
+    if datasets:
+        schema = connection.get_execution_options()["schema_translate_map"][None]
+        payload = {"schema": schema, "sync_id": sync.sync_id, "datasets": datasets}
+        run(
+            connection,
+            "select pg_notify(:channel, :payload)",
+            channel=CHANNEL,
+            payload=json.dumps(payload),
+        )
+
+
+def retire_versions(connection: Connection, name: DatasetName, keep: int | timedelta) -> None:
+    """Delete all but the last `keep` published syncs, or those older than that; one always stays.
 
     Versions that the oldest kept sync closed stay: they show what it changed.
     """
+    kept = (
+        "where synced_at > now() - :keep or sync_no = (select max(sync_no) from of_dataset)"
+        if isinstance(keep, timedelta)
+        else "order by sync_no desc limit :keep"
+    )
     oldest = run(
         connection,
-        """
-        select min(sync_no) from (
-            select sync_no from {schema}.ac_published
-            where data_type = :data_type order by sync_no desc limit :keep
-        ) as kept
+        f"""
+        with of_dataset as (
+            select sync_no, synced_at from {{schema}}.ac_published where data_type = :data_type
+        )
+        select min(sync_no) from (select sync_no from of_dataset {kept}) as kept
         """,
         name,
         keep=keep,

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from acsync.errors import StoreError
 from acsync.models import DatasetName, DatasetResult, SyncResult
 from acsync.store.account import note_account
+from acsync.store.catalogue import record_fields, update_wide_view
+from acsync.store.deal_stages import record_stages
 from acsync.store.lease import require_lease
-from acsync.store.publish import publish_dataset, retire_versions
+from acsync.store.publish import notify, publish_dataset, retire_versions
 from acsync.store.staging import sweep_staging
 from acsync.store.sync_log import finish_log
 from acsync.sync.context import SyncContext
@@ -33,16 +35,18 @@ def publish(
             changes = publish_dataset(connection, context.sync, one.dataset, one.duration_ms)
             _require_all(one, changes.records)
             retire_versions(connection, one.dataset, context.settings.keep_syncs)
-            results[one.dataset] = DatasetResult(one.duration_ms, changes, warnings=one.warnings)
+            fields = record_fields(connection, context.sync, one.dataset, one.fields)
+            if one.dataset == "deals":
+                record_stages(connection, context.sync)
+            results[one.dataset] = DatasetResult(
+                one.duration_ms, changes, warnings=one.warnings, fields=fields
+            )
         if verified:
             note_account(connection, context.settings.account_name)
         counts, pace = limiter.counts, limiter.pace
         finish_log(connection, context.sync, results, counts, pace)
-    if not context.deadline.expired:
-        try:
-            sweep_staging(context.database, context.sync)
-        except StoreError as error:
-            logger.warning("staging is swept by the next sync: %s", error)
+        notify(connection, context.sync, results)
+    _tidy_up(context, results)
     return SyncResult(
         context.sync.sync_id,
         context.settings.account_host,
@@ -54,6 +58,21 @@ def publish(
         sum(one.cleaned for one in verified),
         {name: results[name] for name in context.datasets},
     )
+
+
+def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult]) -> None:
+    """Do what can wait for the next sync: the data is published."""
+    for name, result in results.items():
+        if result.success:
+            try:
+                update_wide_view(context.database, name)
+            except StoreError as error:
+                logger.warning("the wide view of the %s stays as it is: %s", name, error)
+    if not context.deadline.expired:
+        try:
+            sweep_staging(context.database, context.sync)
+        except StoreError as error:
+            logger.warning("staging is swept by the next sync: %s", error)
 
 
 def _require_all(verified: Verified, published: int) -> None:

@@ -3,10 +3,20 @@
 import re
 from collections.abc import Iterator
 
-from acsync.models import DatasetName, DatasetResult, SyncResult
+from acsync.errors import sanitize
+from acsync.models import DatasetName, DatasetResult, FieldChange, SyncResult
 
 # What means something to Markdown, to HTML, or to what makes links of addresses.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
+
+
+WORDS = {
+    "new": "that are new",
+    "renamed": "that have another name",
+    "retyped": "that have another type, and a column for it",
+    "back": "that are back",
+    "vanished": "that are gone; their columns stay",
+}
 
 
 def report_markdown(result: SyncResult) -> str:
@@ -24,8 +34,10 @@ def report_markdown(result: SyncResult) -> str:
         *rows,
     ]
     warnings = [f"Warning: {_escape(text)}" for text in warnings_of(result)]
+    fields = [_escape(line) for line in field_lines(result)]
+    heading = f"# {result.sync_id}: {title}"
     return "\n\n".join(
-        [f"# {result.sync_id}: {title}", "\n".join(table), *reasons, *warnings, calls_line(result)]
+        [heading, "\n".join(table), *reasons, *warnings, *fields, calls_line(result)]
     )
 
 
@@ -42,7 +54,24 @@ def report_lines(result: SyncResult) -> Iterator[str]:
                 f"{changes.updated:,} updated, {changes.deleted:,} deleted"
             )
     yield from (f"warning: {text}" for text in warnings_of(result))
+    yield from field_lines(result)
     yield calls_line(result)
+
+
+def field_lines(result: SyncResult) -> list[str]:
+    """Return a line a dataset and kind of change of its custom fields."""
+    return [
+        f"{name}: custom fields {WORDS[kind]}: {'; '.join(map(_describe_field, changes))}"
+        for name, dataset in result.datasets.items()
+        for kind in WORDS
+        if (changes := [one for one in dataset.fields if one.kind == kind])
+    ]
+
+
+def _describe_field(change: FieldChange) -> str:
+    field = change.field
+    name = sanitize(f"{field.title or field.key} ({field.type or 'no type'})")
+    return f"{name} in {change.column}" if change.column else f"{name}, without a column"
 
 
 def warnings_of(result: SyncResult) -> list[str]:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
+from acsync.enrich import define_fields
 from acsync.errors import ShrinkRefused
-from acsync.models import DatasetName, Interval, Warnings
+from acsync.models import CustomField, DatasetName, Interval, Warnings
 from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
 from acsync.store.staging import read_coverage
 from acsync.store.sync_log import read_differences, record_total
@@ -34,6 +35,7 @@ class Verified:
     cleaned: int
     duration_ms: int
     warnings: Warnings = ()
+    fields: tuple[CustomField, ...] = ()
 
 
 def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Verified:
@@ -68,7 +70,8 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
     warnings = (*job.warnings, *warnings, *_warn_of_orphans(context, name))
-    return Verified(name, staged.records, cleaned, duration_ms, warnings)
+    fields = define_fields(name, job.metadata)
+    return Verified(name, staged.records, cleaned, duration_ms, warnings, fields)
 
 
 def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:

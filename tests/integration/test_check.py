@@ -116,7 +116,7 @@ def check(
 
 def everything_in(database: Database) -> dict[str, list[str]]:
     """Return every row of every table there is, with when it was written."""
-    sql = "select table_name from information_schema.tables where table_schema = 'public'"
+    sql = "select tablename from pg_tables where schemaname = 'public'"
     with database.begin() as connection:
         names = connection.exec_driver_sql(sql).scalars().all()
         return {

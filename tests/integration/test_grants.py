@@ -20,8 +20,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 GRANTS = "\n".join(re.findall(r"```postgresql\n(.*?)```", README, re.DOTALL))
 WITHOUT_TABLES = GRANTS.split("-- Only who calls")[0]
 VIEWS = (
-    "ac_contacts", "ac_deals", "ac_sync_data", "ac_changes", "ac_latest_sync",
-    "ac_sync_statistics",
+    "ac_contacts", "ac_deals", "ac_contacts_wide", "ac_deals_wide", "ac_fields", "ac_freshness",
+    "ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics",
 )  # fmt: skip
 TABLES = ("ac_contact_versions", "ac_deal_versions", "ac_published", "ac_sync_logs", "ac_lease")
 AS_OF = "select * from ac_records_as_of((select min(sync_id) from ac_changes))"

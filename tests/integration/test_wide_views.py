@@ -1,0 +1,254 @@
+"""Typed columns for people who use BI tools: named once, kept for ever, and in nobody's way."""
+
+import re
+import time
+from contextlib import closing
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from acsync.models import CustomField, Record
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.column_names import choose_column
+from acsync.store.database import Database
+from tests.support.fixtures import CopyAccount
+from tests.support.postgres import Postgres, execute, url_of
+from tests.support.store_syncs import fetch
+
+SMALL = AccountOptions(contacts=120, deals=90, rate_limit=None, contact_fields=14, deal_fields=14)
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take an account with a field of each type."""
+    return SMALL
+
+
+def wide(database: Database, view: str) -> list[dict[str, Any]]:
+    """Return the rows of a wide view as dicts."""
+    with database.engine.begin() as connection:
+        rows = connection.execute(text(f"select * from {view} order by 1")).mappings()
+        return [dict(row) for row in rows]
+
+
+def fields_of(database: Database, data_type: str) -> list[tuple[Any, ...]]:
+    sql = (
+        "select field_id, key, title, type, column_name from ac_fields "
+        "where data_type = :data_type order by field_id::int, type"
+    )
+    return fetch(database, sql, data_type=data_type)
+
+
+def expected_value(entry: Record | None, kind: str) -> Any:
+    """Return what a column of that type shows: written anew, not with the SQL under test."""
+    value: Any = entry and entry["value"]
+    if value is None:
+        return None
+    if kind == "date":
+        found = re.match(r"\d{4}-\d\d-\d\d", value)
+        return date.fromisoformat(found[0]) if found and found[0] > "0001" else None
+    if kind == "datetime":
+        return datetime.fromisoformat(value) if re.search(r"[+-]\d\d:\d\d$", value) else None
+    if kind in ("number", "currency"):
+        number = Decimal(value) if value else None
+        return number / 100 if number is not None and kind == "currency" else number
+    if kind in ("listbox", "checkbox", "multiselect"):
+        return [choice for choice in value.split("||") if choice]
+    return value.replace("\0", "")
+
+
+@pytest.mark.parametrize(("name", "label"), [("contacts", "fieldTitle"), ("deals", "fieldLabel")])
+def test_every_value_is_in_the_column_of_its_type(
+    name: Any, label: str, account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """Held against the account's own records, of all types."""
+    assert copy_account().success
+
+    rows = wide(database, f"ac_{name}_wide")
+    catalogue = fields_of(database, name)
+    base = [column for column in rows[0] if column in BASE[name]]
+
+    assert len({kind for *_, kind, _ in catalogue}) >= 8
+    assert base == BASE[name]
+    assert len(catalogue) == 14
+    for row, record_id in zip(rows, account.ids(name), strict=True):
+        custom = account.expected(name, record_id)["customFields"]
+        by_field = {entry["fieldId"]: entry for entry in reversed(custom.values())}
+        is_masked = row.get("is_masked")
+        for field_id, _key, title, kind, column in catalogue:
+            entry = by_field.get(field_id)
+            assert entry is None or entry[label] == title
+            assert row[column] == (None if is_masked else expected_value(entry, kind)), column
+            if kind == "currency":
+                assert row[f"{column}_currency"] == (entry and entry["currency"])
+
+
+BASE = {
+    "contacts": [
+        *("contact_id", "email", "first_name", "last_name", "phone", "created_at", "updated_at"),
+        *("synced_at", "tags", "lists"),
+    ],
+    "deals": [
+        *("deal_id", "title", "value_minor", "value", "currency", "status", "pipeline_id"),
+        *("pipeline", "stage_id", "stage", "owner_id", "owner", "contact_id", "created_at"),
+        *("updated_at", "is_masked", "synced_at"),
+    ],
+}
+
+
+def test_fields_come_change_and_go_while_readers_read(
+    account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
+) -> None:
+    """Columns are appended or kept; a user's own view, and an open cursor, never notice."""
+    assert copy_account().success
+    before = wide(database, "ac_contacts_wide")
+    execute(database, "create view of_a_user as select * from ac_contacts_wide")
+    fields = account.metadata.listings["contact_fields"]
+    renamed, retyped, vanished = (next(one for one in fields if one["type"] == kind)
+                                  for kind in ("text", "date", "dropdown"))  # fmt: skip
+    columns = {row[0]: row[4] for row in fields_of(database, "contacts")}
+    renamed["perstag"], renamed["title"] = "ANOTHER_NAME", "Another name"
+    retyped["type"] = "text"
+    fields.remove(vanished)
+    fields.append({**renamed, "id": "901", "perstag": "ANOTHER_NAME", "type": "number"})
+
+    url = database.engine.url.render_as_string(hide_password=False)
+    with closing(postgres.open(url)) as other, other.begin() as reader:
+        reader.exec_driver_sql("select count(*) from ac_contacts_wide")
+        started = time.monotonic()
+        result = copy_account()
+        assert result.success
+        assert reader.exec_driver_sql("select count(*) from ac_contacts_wide").scalar() == 120
+        blocked = wide(database, "ac_contacts_wide")
+    assert list(blocked[0]) == list(before[0])
+    assert time.monotonic() - started < 60
+    changes = {(one.kind, one.column) for one in result.datasets["contacts"].fields}
+    assert changes == {
+        ("renamed", columns[renamed["id"]]),
+        ("retyped", f"{columns[retyped['id']]}_{retyped['id']}_text"),
+        ("vanished", columns[vanished["id"]]),
+        ("new", "another_name_901"),
+    }
+
+    again = copy_account()
+    after = wide(database, "ac_contacts_wide")
+
+    assert again.datasets["contacts"].fields == ()
+    assert list(after[0])[: len(before[0])] == list(before[0])
+    assert list(after[0])[len(before[0]) :] == [
+        f"{columns[retyped['id']]}_{retyped['id']}_text",
+        "another_name_901",
+    ]
+    own, new_own = columns[renamed["id"]], columns[vanished["id"]]
+    assert [row[own] for row in after] == [row[own] for row in before]
+    assert [row[new_own] for row in after] == [row[new_own] for row in before]
+    assert fetch(database, "select count(*) from of_a_user") == [(120,)]
+    gone = fetch(
+        database,
+        "select last_sync <> (select sync_id from ac_latest_sync) from ac_fields "
+        "where data_type = 'contacts' and field_id = :id",
+        id=vanished["id"],
+    )
+    assert gone == [(True,)]
+
+
+HOSTILE = (
+    *("order", "email", "Préféré, ja?", "日本語", "1st", "a" * 70, "a" * 70),
+    *("'; drop table x --", '"q"', "%s %(x)s {y}", "email_33", "\x00", "select", "TAGS", "f", "e"),
+)
+
+
+def test_hostile_names_and_more_fields_than_columns(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """Sixteen hundred fields: what has no column is said, and is still in custom_fields."""
+    template = account.metadata.listings["contact_fields"][0]
+    account.metadata.listings["contact_fields"][:] = [
+        {
+            **template,
+            "id": str(number),
+            "perstag": HOSTILE[number] if number < len(HOSTILE) else f"Field {number % 1500}",
+            "title": HOSTILE[number % len(HOSTILE)],
+            "type": "currency" if number % 2 else "text",
+        }
+        for number in range(1, 1601)
+    ]
+
+    assert copy_account().success
+
+    catalogue = fields_of(database, "contacts")
+    columns = [column for *_, column in catalogue if column]
+    shown = list(wide(database, "ac_contacts_wide")[0])
+    assert len(catalogue) == 1600
+    assert 900 < len(columns) < 1600
+    assert len(shown) == len(set(shown)) <= 1510
+    assert all(re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", column) for column in shown)
+    assert {*columns} <= {*shown}
+    expected = ["email_1", "prefere_ja", "field_3", "_1st", f"{'a' * 52}_5", f"{'a' * 61}_6"]
+    assert columns[:6] == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "taken", "column"),
+    [
+        (CustomField("7", "PLAN", None, "text"), (), "plan"),
+        (CustomField("7", "PLAN", None, "text"), ("plan",), "plan_7"),
+        (CustomField("7", "PLAN", None, "text"), ("plan", "plan_7"), "plan_7_text"),
+        (CustomField("7", "PLAN", None, "x"), ("plan", "plan_7", "plan_7_x"), "plan_7_x_2"),
+        (CustomField("7", "Straße 9½", None, "text"), (), "strasse_91_2"),
+        (CustomField("7", "a" * 63, None, "text"), (), "a" * 63),
+        (CustomField("7", "a" * 64, None, "text"), (), "a" * 61 + "_7"),
+        (CustomField("7", "PRICE", None, "currency"), ("price_currency",), "price_7"),
+        (CustomField("7", "?!", None, "text"), (), "field_7"),
+    ],
+)
+def test_a_column_is_named_after_the_key(
+    field: CustomField, taken: tuple[str, ...], column: str
+) -> None:
+    assert choose_column(field.key, field.field_id, field.type, taken) == column
+
+
+def test_the_role_of_the_syncs_brings_the_view_up_to_date(
+    account: Account,
+    copy_account: CopyAccount,
+    database: Database,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the grants of the README: it may change no table, and nobody else may call it."""
+    role = f"syncs_{len(postgres.made)}"
+    postgres.execute(f"create role {role} login")
+    execute(
+        database,
+        f"grant select, insert, update, delete, truncate on all tables in schema public to {role};"
+        f"grant execute on all functions in schema public to {role}",
+    )
+    monkeypatch.setenv("POSTGRES_URL", url_of(database, role))
+
+    assert copy_account().success
+
+    assert len(wide(database, "ac_contacts_wide")[0]) > len(BASE["contacts"])
+    ((may,),) = fetch(
+        database,
+        "select has_function_privilege('public', 'ac_update_wide_view(text)', 'execute')",
+    )
+    assert not may
+    assert account.statistics.calls > 0
+
+
+def test_columns_say_what_they_are(copy_account: CopyAccount, database: Database) -> None:
+    """Tools show comments beside the columns."""
+    copy_account()
+
+    (comment,) = fetch(
+        database,
+        "select col_description('ac_contacts_wide'::regclass, attnum), options from pg_attribute "
+        "join ac_fields on column_name = attname and data_type = 'contacts' and type = 'dropdown' "
+        "where attrelid = 'ac_contacts_wide'::regclass limit 1",
+    )
+
+    assert re.fullmatch(r".+ \(dropdown, field \d+\): .+, .+", comment[0])
+    assert comment[0].endswith(", ".join(comment[1]))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -110,7 +111,7 @@ def save_report(result: SyncResult) -> None:
 
 def emit_field_changes(result: SyncResult) -> None:
     """Tell Prefect which custom fields came, changed or vanished, for automations to act on."""
-    changes = {
+    changes: dict[str, Any] = {
         name: [
             {"change": one.kind, "column": one.column, **asdict(one.field)}
             for one in dataset.fields

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -22,6 +23,7 @@ from tests.support import data_faults, transport_faults
 from tests.support.calls import on_path
 from tests.support.churn import Churn
 from tests.support.fixtures import Sync
+from tests.support.processes import wait_for
 from tests.support.sync_results import assert_exact, changes_of, last_log
 
 
@@ -194,3 +196,22 @@ async def read_run(flow_run_id: Any) -> tuple[set[str], dict[str, Any]]:
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
         )
     return {task.name for task in tasks}, {str(one.key): one.data for one in artifacts}
+
+
+def test_a_new_field_is_an_event_and_a_line_of_the_report(
+    sync: Sync, account: Account, api: httpx.Client
+) -> None:
+    """For who builds models on the wide views; the first sync, which brings all, is none."""
+    sync()
+    fields = account.metadata.listings["contact_fields"]
+    fields.append({**fields[0], "id": "900", "perstag": "BRAND_NEW", "title": "Brand new"})
+
+    state = sync()
+
+    assert "contacts: custom fields that are new: Brand new" in (state.message or "")
+    wanted = {"filter": {"event": {"name": ["acsync.schema.changed"]}}}
+    (event,) = wait_for(
+        "the event", lambda: api.post("/events/filter", json=wanted).json()["events"]
+    )
+    (change,) = event["payload"]["contacts"]
+    assert (change["change"], change["column"], change["field_id"]) == ("new", "brand_new", "900")

@@ -9,7 +9,7 @@ import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -156,6 +156,37 @@ def status(
 ) -> None:
     """Show what is published and how the last syncs went."""
     run_status(console, database_of(account), as_json, max_age)
+
+
+@app.command()
+def export(  # noqa: PLR0913, PLR0917  # an option each
+    name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
+    form: Annotated[
+        Literal["csv", "jsonl", "parquet"] | None,
+        typer.Option("--format", help="csv, jsonl or parquet; else by the name of the file."),
+    ] = None,
+    output: Annotated[str, typer.Option(help="File to write; - is standard output.")] = "-",
+    wide: Annotated[bool, typer.Option("--wide", help="One column a custom field.")] = False,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="CSV that Excel opens, and runs no formula of.")
+    ] = False,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="SYNC", help="As this kept sync left it.")
+    ] = None,
+    account: AccountName = None,
+) -> None:
+    """Write what is published to CSV, JSON Lines or Parquet."""
+    from acsync.cli.export import Request, run_export  # noqa: PLC0415
+
+    by_name: dict[str, Literal["csv", "jsonl", "parquet"]] = {
+        ".jsonl": "jsonl",
+        ".ndjson": "jsonl",
+        ".parquet": "parquet",
+    }
+    chosen = form or by_name.get(Path(output).suffix.lower(), "csv")
+    if excel and chosen != "csv":
+        raise typer.BadParameter(f"--excel is for CSV, not for {chosen}.")
+    run_export(database_of(account), Request(name, chosen, wide, excel, as_of), output)
 
 
 @app.command()

@@ -1,0 +1,136 @@
+"""Write what is published to a file or a pipe: CSV, JSON Lines, or Parquet."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal, TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from acsync.errors import AcsyncError
+from acsync.models import DatasetName
+from acsync.settings import DatabaseSettings
+from acsync.store.database import Database, open_database, require_current_schema
+from acsync.store.export import Export, copy_export, open_export
+
+Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
+BOM = b"\xef\xbb\xbf"
+
+# Counts rows as they are written.
+Advance: TypeAlias = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be exported, and how; without `as_of`, what is published now."""
+
+    name: DatasetName
+    form: Format
+    wide: bool
+    excel: bool
+    as_of: str | None
+
+
+def run_export(settings: DatabaseSettings, request: Request, output: str) -> None:
+    """Export to `output`, `-` for standard output; raises AcsyncError.
+
+    A file is written beside its place and renamed at the end: a stopped export leaves the old one.
+    """
+    with closing(open_database(settings)) as database:
+        require_current_schema(database)
+        if output == "-":
+            _write_to_pipe(database, request)
+        else:
+            with _replacing(Path(output)) as file:
+                _write(database, request, file)
+
+
+def _write_to_pipe(database: Database, request: Request) -> None:
+    if request.form == "parquet" and sys.stdout.isatty():
+        raise AcsyncError("Parquet is not for a terminal.", "Name a file: --output FILE")
+    try:
+        _write(database, request, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read it has had enough; Python would write again, and complain, when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file that takes the path's place when the block ends well, and goes otherwise."""
+    try:
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise AcsyncError(
+            f"{path} cannot be written: {error.strerror}.", "Name another file with --output."
+        ) from None
+    beside = Path(name)
+    try:
+        with os.fdopen(number, "wb") as file:
+            yield file
+        # As any other new file: mkstemp closes it to others.
+        umask = os.umask(0)
+        os.umask(umask)
+        beside.chmod(0o666 & ~umask)
+        beside.replace(path)
+    except OSError as error:
+        raise AcsyncError(
+            f"{path} cannot be written: {error.strerror}.", "Name another file with --output."
+        ) from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write(database: Database, request: Request, file: IO[bytes]) -> None:
+    with (
+        open_export(database, request.name, request.wide, request.as_of) as export,
+        _progress(request.name, export.rows) as advance,
+    ):
+        _WRITERS[request.form](export, request, file, advance)
+
+
+def _write_lines(export: Export, request: Request, file: IO[bytes], advance: Advance) -> None:
+    if request.excel:
+        file.write(BOM)
+
+    def write(line: bytes) -> None:
+        file.write(line)
+        advance(1)
+
+    form: Literal["csv", "jsonl"] = "csv" if request.form == "csv" else "jsonl"
+    copy_export(export, form, write, excel=request.excel)
+
+
+def _write_parquet(export: Export, _request: Request, file: IO[bytes], advance: Advance) -> None:
+    from acsync.cli.parquet import write_parquet  # noqa: PLC0415  # an extra, and slow to import
+
+    write_parquet(export, file, advance)
+
+
+_WRITERS: dict[Format, Callable[[Export, Request, IO[bytes], Advance], None]] = {
+    "csv": _write_lines,
+    "jsonl": _write_lines,
+    "parquet": _write_parquet,
+}
+
+
+@contextmanager
+def _progress(name: DatasetName, rows: int) -> Iterator[Advance]:
+    """Show a bar on a terminal, which is never where the data goes."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    is_shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bars:
+        task = bars.add_task(name, total=rows)
+        yield lambda count: bars.advance(task, count)

@@ -1,0 +1,201 @@
+"""`acsync export`: what comes out, read back, equals the view; and no half file is left."""
+
+import io
+import json
+import signal
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import text
+
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.database import Database
+from tests.support import commands
+from tests.support.commands import ACSYNC, acsync
+from tests.support.fixtures import CopyAccount
+from tests.support.processes import wait_for
+from tests.support.store_syncs import fetch
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take an account with a field of each type."""
+    return AccountOptions(
+        contacts=150, deals=120, rate_limit=None, contact_fields=14, deal_fields=14
+    )
+
+
+def rows_of(database: Database, view: str) -> list[dict[str, Any]]:
+    with database.engine.begin() as connection:
+        rows = connection.execute(text(f"select * from {view} order by 1")).mappings()
+        return [dict(row) for row in rows]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
+
+
+def plain(value: Any) -> Any:
+    """Return a value of pandas as Python's own."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    if isinstance(value, np.generic):
+        return value.item()
+    return None if value is None or value is pd.NaT or pd.isna(value) else value
+
+
+@pytest.mark.parametrize("view", ["ac_contacts", "ac_contacts_wide", "ac_deals", "ac_deals_wide"])
+def test_parquet_and_csv_read_back_equal_the_view(
+    view: str, copy_account: CopyAccount, database: Database, tmp_path: Path
+) -> None:
+    """Every value, with pandas: typed in Parquet, as Postgres writes it in CSV."""
+    assert copy_account().success
+    name, _, wide = view.removeprefix("ac_").partition("_")
+    words = ["export", name, *(["--wide"] if wide else [])]
+    parquet, table = tmp_path / "out.parquet", tmp_path / "out.csv"
+    for file in (parquet, table):
+        done = acsync(*words, "--output", str(file))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    expected = rows_of(database, view)
+
+    typed = pd.read_parquet(parquet)
+    assert list(typed.columns) == list(expected[0])
+    for row, found in zip(expected, typed.to_dict("records"), strict=True):
+        for column, value in row.items():
+            shown = plain(found[str(column)])
+            if isinstance(value, dict | list) and isinstance(shown, str):
+                shown = json.loads(shown, parse_float=Decimal)
+            if isinstance(value, Decimal) and isinstance(shown, str):
+                shown = Decimal(shown)
+            if isinstance(value, dict):
+                assert shown == json.loads(json.dumps(value, default=float), parse_float=Decimal)
+                continue
+            assert shown == value, column
+
+    lines = pd.read_csv(table, dtype=str, keep_default_na=False, na_values=[""])
+    first = next(iter(expected[0]))
+    columns = ", ".join(f'"{column}"::text as "{column}"' for column in expected[0])
+    numbered = f"row_number() over (order by {view}.{first}) as n, {columns}"
+    texts = rows_of(database, f"(select {numbered} from {view}) as numbered")
+    # An empty text and a null are one to pandas.
+    assert [[plain(cell) for cell in row] for row in lines.to_numpy()] == [
+        [value or None for column, value in row.items() if column != "n"] for row in texts
+    ]
+
+
+def test_json_lines_are_the_rows_of_the_view(copy_account: CopyAccount, database: Database) -> None:
+    copy_account()
+
+    done = acsync("export", "deals", "--format", "jsonl")
+
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = fetch(database, "select to_json(d) from ac_deals as d order by deal_id")
+    assert rows == [row for (row,) in expected]
+
+
+def test_an_earlier_sync_is_exported_as_it_was(
+    account: Account, copy_account: CopyAccount, database: Database, tmp_path: Path
+) -> None:
+    """Plain and wide; one that is not kept is named, with those that are."""
+    first = copy_account().sync_id
+    before = {view: rows_of(database, view) for view in ("ac_contacts", "ac_contacts_wide")}
+    account.change("contacts", 50)
+    account.delete("contacts", 10)
+    copy_account()
+
+    for view, expected in before.items():
+        wide = ["--wide"] if view.endswith("wide") else []
+        done = acsync("export", "contacts", "--format", "jsonl", "--as-of", first, *wide)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [row["contact_id"] for row in rows] == [row["contact_id"] for row in expected]
+        assert [row["phone"] for row in rows] == [row["phone"] for row in expected]
+        assert {row["synced_at"][:19] for row in rows} == {
+            f"{expected[0]['synced_at']:%Y-%m-%dT%H:%M:%S}"
+        }
+    missing = acsync("export", "contacts", "--as-of", "sync-1", "--output", str(tmp_path / "x"))
+    assert missing.returncode == 1
+    assert "The contacts of sync-1 are not kept. Kept are: sync-" in missing.stderr
+    assert names_in(tmp_path) == []
+
+
+def test_excel_runs_no_formula(
+    copy_account: CopyAccount, database: Database, tmp_path: Path
+) -> None:
+    """What a contact typed into a form must not run on an analyst's machine."""
+    copy_account()
+    fetch(
+        database,
+        "update ac_contact_versions set record = record || "
+        """'{"firstName": "=HYPERLINK(1)", "lastName": "@x", "phone": "+49 1"}' """
+        "where record_id = (select min(record_id) from ac_contact_versions)",
+    )
+    file = tmp_path / "out.csv"
+
+    assert acsync("export", "contacts", "--excel", "--output", str(file)).returncode == 0
+
+    content = file.read_bytes()
+    first = pd.read_csv(io.BytesIO(content), dtype=str).iloc[0]
+    assert content.startswith(b"\xef\xbb\xbfcontact_id,")
+    assert list(first[["first_name", "last_name", "phone"]]) == ["'=HYPERLINK(1)", "'@x", "'+49 1"]
+    refused = acsync("export", "contacts", "--excel", "--format", "jsonl")
+    assert (refused.returncode, "--excel is for CSV" in refused.stderr) == (2, True)
+
+
+def test_a_stopped_export_leaves_the_old_file(
+    copy_account: CopyAccount, database: Database, tmp_path: Path
+) -> None:
+    """Written beside and renamed; the bytes of a whole one are all there or none."""
+    copy_account()
+    file = tmp_path / "out.csv"
+    file.write_text("old")
+    fetch(
+        database,
+        "create or replace function slow(x bigint) returns bigint language plpgsql as "
+        "$$ begin perform pg_sleep(0.2); return x; end $$",
+    )
+    fetch(
+        database,
+        "create or replace view ac_contacts as select slow(record_id) as contact_id, email, "
+        "first_name, last_name, phone, created_at, updated_at, custom_fields, record, "
+        "now() as synced_at, tags, lists from ac_contact_versions where valid_to is null",
+    )
+    process = commands.start("export", "contacts", "--output", str(file))
+    wait_for("the file beside it", lambda: len(names_in(tmp_path)) == 2)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert commands.wait(process).returncode != 0
+    assert names_in(tmp_path) == ["out.csv"]
+    assert file.read_text() == "old"
+
+
+def test_a_closed_pipe_ends_quietly(copy_account: CopyAccount) -> None:
+    """As in `acsync export contacts | head -1`."""
+    copy_account()
+    with subprocess.Popen(
+        [*ACSYNC, "export", "contacts"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"contact_id,email,")
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_what_cannot_be_written_is_said(copy_account: CopyAccount, tmp_path: Path) -> None:
+    empty = acsync("export", "deals", "--output", str(tmp_path / "out.csv"))
+    copy_account()
+    nowhere = acsync("export", "deals", "--output", str(tmp_path / "no" / "out.csv"))
+
+    assert (empty.returncode, nowhere.returncode) == (1, 1)
+    assert "No deals are published yet. Run: acsync sync" in empty.stderr
+    assert "cannot be written: No such file or directory." in nowhere.stderr
+    assert names_in(tmp_path) == []

@@ -27,7 +27,7 @@ LATENCY_SECONDS = 0.1
 SHOWN: dict[DatasetName, int] = {"contacts": 2, "deals": 1}
 
 QUERIES = """\
-select contact_id, email, first_name, custom_fields from ac_contacts limit 5;
+select * from ac_contacts_wide limit 5;
 select pipeline, status, count(*), sum(value) from ac_deals group by 1, 2 order by 1, 2;
 select data_type, change, count(*) from ac_changes group by 1, 2;
 select * from ac_latest_sync;

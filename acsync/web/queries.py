@@ -33,6 +33,15 @@ def views(status: SyncStatus) -> list[tuple[str, str, str]]:
     return [
         ("ac_contacts", "contact", rows.get("contacts", "0")),
         ("ac_deals", "deal", rows.get("deals", "0")),
+        (
+            "ac_contacts_wide",
+            "contact, with a typed column a custom field",
+            rows.get("contacts", "0"),
+        ),
+        ("ac_deals_wide", "deal, with a typed column a custom field", rows.get("deals", "0")),
+        ("ac_fields", "custom field, and its column", "–"),
+        ("ac_deal_stages", "stay of a deal in a stage", "–"),
+        ("ac_freshness", "dataset, with its age", str(len(rows))),
         ("ac_changes", "record added, updated or deleted by the kept syncs", "–"),
         ("ac_sync_data", "up to 1,000 records as JSON", "–"),
         ("ac_latest_sync", "the last finished sync", "1" if status.latest else "0"),

@@ -35,10 +35,10 @@ def views(status: SyncStatus) -> list[tuple[str, str, str]]:
         ("ac_deals", "deal", rows.get("deals", "0")),
         (
             "ac_contacts_wide",
-            "contact, with a typed column a custom field",
+            "contact, typed",
             rows.get("contacts", "0"),
         ),
-        ("ac_deals_wide", "deal, with a typed column a custom field", rows.get("deals", "0")),
+        ("ac_deals_wide", "deal, typed", rows.get("deals", "0")),
         ("ac_fields", "custom field, and its column", "–"),
         ("ac_deal_stages", "stay of a deal in a stage", "–"),
         ("ac_freshness", "dataset, with its age", str(len(rows))),

@@ -9,7 +9,10 @@ from typing import Any, Literal, TypeAlias
 Record: TypeAlias = dict[str, Any]
 
 DatasetName: TypeAlias = Literal["contacts", "deals"]
-ListingName: TypeAlias = Literal["contact_fields", "deal_fields", "pipelines", "stages", "users"]
+ListingName: TypeAlias = Literal[
+    "contact_fields", "lists", "deal_fields", "pipelines", "stages", "users"
+]
+RelationName: TypeAlias = Literal["tags", "lists"]
 Metadata: TypeAlias = Mapping[ListingName, Sequence[Record]]
 
 # What a person should know although the data was published, a sentence each.
@@ -37,12 +40,34 @@ class ListingRows:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """What may come along with each contact: `include` asks for it, `key` is that of its rows.
+
+    The rows of `beside` explain those rows, and come along too.
+    """
+
+    name: RelationName
+    include: str
+    key: str
+    beside: str | None = None
+
+
+RELATIONS: dict[RelationName, Relation] = {
+    relation.name: relation
+    for relation in (
+        Relation("tags", "contactTags.tag", "contactTags", beside="tags"),
+        Relation("lists", "contactLists", "contactLists"),
+    )
+}
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A large collection, copied in slices; `path` is also the key of its rows.
 
     `sideload` is both the `include` parameter and the key of the custom field values.
     `keyset` tells whether `id_greater` works: it is documented for contacts only.
-    `needs` names the listings that explain its records.
+    `needs` names the listings that explain its records, `relations` what else may come along.
     """
 
     name: DatasetName
@@ -50,12 +75,14 @@ class Dataset:
     sideload: str
     keyset: bool
     needs: tuple[ListingName, ...]
+    relations: tuple[RelationName, ...] = ()
 
 
 LISTINGS: dict[ListingName, Listing] = {
     listing.name: listing
     for listing in (
         Listing("contact_fields", "fields"),
+        Listing("lists", "lists", optional=True),
         Listing("deal_fields", "dealCustomFieldMeta"),
         Listing("pipelines", "dealGroups"),
         Listing("stages", "dealStages"),
@@ -66,7 +93,14 @@ LISTINGS: dict[ListingName, Listing] = {
 DATASETS: dict[DatasetName, Dataset] = {
     dataset.name: dataset
     for dataset in (
-        Dataset("contacts", "contacts", "fieldValues", True, ("contact_fields",)),
+        Dataset(
+            "contacts",
+            "contacts",
+            "fieldValues",
+            True,
+            ("contact_fields", "lists"),
+            relations=("tags", "lists"),
+        ),
         Dataset(
             "deals",
             "deals",
@@ -124,13 +158,17 @@ class Slice:
 
 @dataclass(frozen=True)
 class Plan:
-    """How one dataset is walked: its total and newest id when planned, and its slices."""
+    """How one dataset is walked: its total and newest id when planned, and its slices.
+
+    `relations` are those that the account lets come along.
+    """
 
     dataset: DatasetName
     total: int | None
     newest_id: int
     page_rows: int
     slices: tuple[Slice, ...]
+    relations: tuple[RelationName, ...] = ()
 
 
 @dataclass(frozen=True)

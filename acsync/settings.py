@@ -21,9 +21,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.models import DATASETS, DatasetName
+from acsync.models import DATASETS, RELATIONS, DatasetName, RelationName
 
 S = TypeVar("S", bound=BaseSettings)
+
+SIDELOADS = "ACSYNC_SIDELOADS"
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -81,6 +83,15 @@ def parse_datasets(given: str | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in DATASETS if name in named)
 
 
+def parse_relations(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return what comes along with contacts, of a list such as `tags,lists`; empty for nothing."""
+    names = given.split(",") if isinstance(given, str) else given
+    named = {name.strip() for name in names} - {""}
+    if not named <= RELATIONS.keys():
+        raise ValueError(f"is {given!r}: write tags,lists, or one of them, or nothing.")
+    return tuple(name for name in RELATIONS if name in named)
+
+
 def parse_duration(text: str | timedelta) -> timedelta:
     """Read `900s`, `30m`, `2h` or `1d`."""
     if isinstance(text, timedelta):
@@ -121,6 +132,7 @@ ApiKey = Annotated[SecretStr, BeforeValidator(parse_api_key)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
+Relations = Annotated[tuple[RelationName, ...], BeforeValidator(parse_relations)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Kept = Annotated[int | timedelta, BeforeValidator(parse_kept)]
 Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
@@ -137,7 +149,11 @@ class _Environment(PydanticBaseSettingsSource):
         raise NotImplementedError  # nobody asks for one field
 
     def __call__(self) -> dict[str, Any]:
-        return {name: text.strip() for name, text in os.environ.items() if text.strip()}
+        return {
+            name: text.strip()
+            for name, text in os.environ.items()
+            if text.strip() or name == SIDELOADS  # empty, it means none
+        }
 
 
 class _Variables(BaseSettings):
@@ -216,6 +232,7 @@ class Settings(DatabaseSettings, AlertSettings):
     rate_limit: float = Field(10.0, ge=0.1, le=1000, validation_alias="AC_RATE_LIMIT")
     page_size: int = Field(100, ge=2, le=1000, validation_alias="LIMIT_PER_PAGE")
     keep_syncs: Kept = Field(5, validation_alias="ACSYNC_KEEP_SYNCS")
+    sideloads: Relations = Field(tuple(RELATIONS), validation_alias=SIDELOADS)
     max_shrink: float = Field(0.2, ge=0, le=1, validation_alias="ACSYNC_MAX_SHRINK")
     max_duration: Duration | None = Field(
         None, gt=timedelta(0), validation_alias="ACSYNC_MAX_DURATION"

@@ -37,7 +37,7 @@ from acsync.errors import (
     SyncFailed,
     sanitize,
 )
-from acsync.models import DATASETS, DatasetName, SyncResult
+from acsync.models import DatasetName, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
@@ -135,11 +135,11 @@ def sync_activecampaign(
 def copy_account(context: SyncContext) -> SyncResult:
     """Run the steps; a dataset that fails in one of them leaves the other alone."""
     sync = as_it_is(context)
-    needed = dict.fromkeys(need for name in context.datasets for need in DATASETS[name].needs)
+    needed = dict.fromkeys(need for name in context.datasets for need in context.needs(name))
     listings = {name: read_metadata_task.submit(sync, name) for name in needed}
     jobs = {
         name: plan_task.submit(
-            sync, name, {need: result_of(listings[need]) for need in DATASETS[name].needs}
+            sync, name, {need: result_of(listings[need]) for need in context.needs(name)}
         )
         for name in context.datasets
     }
@@ -152,7 +152,7 @@ def copy_account(context: SyncContext) -> SyncResult:
     }
     failures = {}
     for name in context.datasets:
-        read = [listings[need] for need in DATASETS[name].needs]
+        read = [listings[need] for need in context.needs(name)]
         if reason := first_failure([*read, jobs[name], *copies[name], verified[name]]):
             failures[name] = reason
     healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]

@@ -1,12 +1,12 @@
 """Find out why custom field values are missing: their field was deleted, or the page was cut."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.responses import find_missing_values
+from acsync.activecampaign.responses import find_missing_values, join_includes
 from acsync.errors import AccountError
-from acsync.models import Dataset
+from acsync.models import Dataset, RelationName
 
 # Records asked for singly, a dataset and sync.
 MAX_PROBES = 10
@@ -27,14 +27,20 @@ class MissingValues:
         self._probes = 0
         self._was_cut = False
 
-    def are_orphans(self, missing: Mapping[int, set[str]], *, alone: bool) -> bool:
+    def are_orphans(
+        self, missing: Mapping[int, set[str]], *, alone: bool, relations: Sequence[RelationName]
+    ) -> bool:
         """Return whether the `missing` values, by record id, are orphans.
 
-        They were missing from two answers. `alone` means that the page cannot be made smaller.
+        `relations` were asked for beside the custom field values. They were missing from two
+        answers. `alone` means that the page cannot be made smaller.
         Once the probes are used up, they are orphans unless a page of this sync was cut.
         """
         with self._lock:
-            found = [self._comes_alone(record, missing[record]) for record in self._pick(missing)]
+            found = [
+                self._comes_alone(record, missing[record], relations)
+                for record in self._pick(missing)
+            ]
             self._was_cut |= True in found
             is_unknown = bool(found) and set(found) == {None} and not alone
             if self._was_cut or is_unknown:
@@ -50,15 +56,17 @@ class MissingValues:
         self._probes += len(picked)
         return picked
 
-    def _comes_alone(self, record: int, names: set[str]) -> bool | None:
+    def _comes_alone(
+        self, record: int, names: set[str], relations: Sequence[RelationName]
+    ) -> bool | None:
         """Return whether any of the values comes when the record is asked for alone.
 
         Return None where the record is gone, or comes without an array of values.
         """
-        include = {"include": self._dataset.sideload}
+        include = {"include": join_includes(self._dataset, relations)}
         try:
             page = self._client.get_page(f"{self._dataset.path}/{record}", include)
-            still_missing = find_missing_values(self._dataset, page)
+            still_missing = find_missing_values(self._dataset, page, relations)
         except AccountError:
             return None
         return not names <= still_missing.get(record, set())

@@ -4,16 +4,22 @@ A page in id order covers the ids from where it was asked to begin to its last r
 behind it: that no row came is never taken for "there is none".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.missing_values import MissingValues
-from acsync.activecampaign.responses import Page, find_missing_values, record_id, require_order
+from acsync.activecampaign.responses import (
+    Page,
+    find_missing_values,
+    join_includes,
+    record_id,
+    require_order,
+)
 from acsync.errors import CallFailed, PaginationError, ResponseTooLarge
-from acsync.models import Dataset, Interval, Plan, Record, Slice
+from acsync.models import RELATIONS, Dataset, Interval, Plan, Record, RelationName, Slice
 
 Order: TypeAlias = Literal["ASC", "DESC"]
 
@@ -26,10 +32,14 @@ MAX_REPEATS = 2
 
 @dataclass(frozen=True)
 class WalkPage:
-    """One page of a walk: its rows in id order, their custom field values, the ids it covers."""
+    """One page of a walk: its rows in id order, their custom field values, the ids it covers.
+
+    `related` are the rows of the relations that came along, by their key.
+    """
 
     rows: list[Record]
     values: list[Record]
+    related: Mapping[str, list[Record]]
     ids: tuple[int, ...]
     covered: Interval
     total: int | None
@@ -41,7 +51,10 @@ class WalkPage:
 
 
 class Walk:
-    """The reading of one dataset through one client, `page_size` records asked for a page."""
+    """The reading of one dataset through one client, `page_size` records asked for a page.
+
+    `relations` come along with each record.
+    """
 
     def __init__(
         self,
@@ -49,10 +62,12 @@ class Walk:
         dataset: Dataset,
         page_size: int,
         missing: MissingValues | None = None,
+        relations: tuple[RelationName, ...] = (),
     ) -> None:
         self.client = client
         self.dataset = dataset
         self.page_size = page_size
+        self.relations = relations
         self._missing = missing or MissingValues(client, dataset)
         self._largest = 0
         # A page of a walk by offset must show a record more than the one that was read before.
@@ -175,7 +190,7 @@ class Walk:
             is_alone = min(len(page.rows), self.page_size) <= self._smallest
             if not missing or (
                 missing == self._missing_from(first)
-                and self._missing.are_orphans(missing, alone=is_alone)
+                and self._missing.are_orphans(missing, alone=is_alone, relations=self.relations)
             ):
                 return page
             if is_alone:
@@ -191,7 +206,7 @@ class Walk:
         self.page_size = max(self.page_size // 2, self._smallest)
 
     def _missing_from(self, page: Page) -> dict[int, set[str]]:
-        missing = find_missing_values(self.dataset, page)
+        missing = find_missing_values(self.dataset, page, self.relations)
         return {
             record: names for record, names in missing.items() if not names <= self._missing.orphans
         }
@@ -217,7 +232,12 @@ class Walk:
     def _ask(self, order: Order, position: Position, rows: int, attempts: int) -> Page:
         return self.client.get_page(
             self.dataset.path,
-            {"limit": rows, "orders[id]": order, "include": self.dataset.sideload, **position},
+            {
+                "limit": rows,
+                "orders[id]": order,
+                "include": join_includes(self.dataset, self.relations),
+                **position,
+            },
             attempts,
         )
 
@@ -232,10 +252,16 @@ class Walk:
         behind = position.get("id_greater", 0)
         require_order(self.dataset, ids, behind)
         values = page.sideloads.get(self.dataset.sideload, [])
+        related = {
+            key: page.sideloads.get(key, [])
+            for relation in (RELATIONS[name] for name in self.relations)
+            for key in (relation.key, relation.beside)
+            if key
+        }
         is_from_start = position == {"offset": 0} and order == "ASC"
         first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
         covered = Interval(first, ids[-1] if ids else first - 1)
-        return WalkPage(page.rows, values, ids, covered, page.total)
+        return WalkPage(page.rows, values, related, ids, covered, page.total)
 
 
 PAGES_PER_SLICE = 10

@@ -4,14 +4,21 @@ A server that ignores a parameter looks healthy, so the order and the sideloads 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
 from acsync.errors import CallRefused, PaginationError
-from acsync.models import Dataset, Record, is_masked
+from acsync.models import (
+    RELATIONS,
+    Dataset,
+    Record,
+    Relation,
+    RelationName,
+    is_masked,
+)
 
 
 @dataclass(frozen=True)
@@ -135,23 +142,60 @@ def require_order(dataset: Dataset, ids: Iterable[int], behind: int) -> None:
             )
 
 
-def find_missing_values(dataset: Dataset, page: Page) -> dict[int, set[str]]:
+def join_includes(dataset: Dataset, relations: Sequence[RelationName]) -> str:
+    """Return the parameter `include` for custom field values and relations."""
+    return ",".join([dataset.sideload, *(RELATIONS[name].include for name in relations)])
+
+
+def find_missing_values(
+    dataset: Dataset, page: Page, relations: Sequence[RelationName] = ()
+) -> dict[int, set[str]]:
     """Return, by record id, the ids of named values that did not come along.
 
-    A record without the key has no values, and a stub of a deal may name what the key cannot see.
-    Raises PaginationError where the array itself is missing from a page that should have it.
+    Those of `relations` have their key before them. A record without the key has no values, and a
+    stub of a deal may name what the key cannot see. Raises PaginationError where an array itself
+    is missing from a page that should have it.
     """
-    key = dataset.sideload
     seen = [row for row in page.rows if not is_masked(row)]
-    if key not in page.sideloads and any(row.get(key) not in ([], {}) for row in seen):
-        raise PaginationError(
-            f"/{dataset.path} sent no {key} beside its records: it ignores include, and custom "
-            "fields would be lost.",
-            NOT_PUBLISHED,
-        )
+    missing = _missing_of(dataset, page, seen, dataset.sideload, "")
+    for relation in (RELATIONS[name] for name in relations):
+        found = _missing_of(dataset, page, seen, relation.key, f"{relation.key} ")
+        if relation.beside:
+            _require_array(dataset, page, relation.beside, bool(page.sideloads[relation.key]))
+            _add_unexplained(page, relation, found)
+        for record, names in found.items():
+            missing.setdefault(record, set()).update(names)
+    return missing
+
+
+def _missing_of(
+    dataset: Dataset, page: Page, rows: Sequence[Record], key: str, prefix: str
+) -> dict[int, set[str]]:
+    _require_array(dataset, page, key, any(row.get(key) not in ([], {}) for row in rows))
     sent = {str(value.get("id")) for value in page.sideloads.get(key, [])}
-    missing = {record_id(row): _named(row, key) - sent for row in seen}
-    return {record: names for record, names in missing.items() if names}
+    missing = {record_id(row): _named(row, key) - sent for row in rows}
+    return {record: {prefix + name for name in names} for record, names in missing.items() if names}
+
+
+def _require_array(dataset: Dataset, page: Page, key: str, is_named: bool) -> None:
+    if key not in page.sideloads:
+        page.sideloads.setdefault(key, [])
+        if is_named:
+            raise PaginationError(
+                f"/{dataset.path} sent no {key} beside its records: it ignores include, and what "
+                "it asks for would be lost.",
+                NOT_PUBLISHED,
+            )
+
+
+def _add_unexplained(page: Page, relation: Relation, missing: dict[int, set[str]]) -> None:
+    """Add the rows whose explanation, such as the tag of a contact's tag, did not come."""
+    known = {str(row.get("id")) for row in page.sideloads[str(relation.beside)]}
+    column = str(relation.beside).removesuffix("s")
+    for row in page.sideloads[relation.key]:
+        if str(row.get(column)) not in known and str(row.get("contact")).isdigit():
+            name = f"{relation.beside} {row.get(column)}"
+            missing.setdefault(int(row["contact"]), set()).add(name)
 
 
 def _named(row: Record, key: str) -> set[str]:

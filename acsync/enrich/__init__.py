@@ -4,7 +4,8 @@ Only sideloaded values, definitions and ids become pandas frames, with `object` 
 records pass by untouched: a frame would turn null into NaN and whole numbers into floats.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from acsync.enrich.custom_fields import (
     join_fields,
 )
 from acsync.enrich.encoding import Cleaner, encode
+from acsync.enrich.relations import join_relations
 from acsync.models import CustomField, DatasetName, ListingName, Metadata, Record
 
 __all__ = ["define_fields", "encode", "enrich", "keep_last_body"]
@@ -37,13 +39,19 @@ ENRICHED_KEYS = ("customFields", *(key for key, *_ in RELATIONS))
 
 
 def enrich(
-    name: DatasetName, rows: Sequence[Record], values: Sequence[Record], metadata: Metadata
+    name: DatasetName,
+    rows: Sequence[Record],
+    values: Sequence[Record],
+    metadata: Metadata,
+    related: Mapping[str, Sequence[Record]] = MappingProxyType({}),
 ) -> list[Record]:
     """Return each row with every key as received, and the contract's keys added to it.
 
-    `values` are the sideloaded custom field values, `metadata` the listings the dataset needs.
+    `values` are the sideloaded custom field values, `related` the rows of other sideloads by their
+    key, `metadata` the listings the dataset needs.
     """
-    return ENRICH[name](rows, values, metadata)
+    enriched = ENRICH[name](rows, values, metadata)
+    return join_relations(enriched, related, metadata) if related else enriched
 
 
 def define_fields(name: DatasetName, metadata: Metadata) -> tuple[CustomField, ...]:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 from acsync.models import DATASETS, DatasetName, Record
 from acsync.simulator.expected import enrich_contact, enrich_deal
@@ -28,9 +29,10 @@ class AccountOptions:
     `rate_limit` is calls in any sliding second (None: no limit), `retry_after_seconds` what a
     429 asks for (None: says nothing), `masked_share` the share of deals that are stubs.
     `camel_case_values` serves the custom field values of deals in the other spelling in use;
-    without `has_crm` the plan has no deals. `orphan_share` is the share of records, stubs too,
-    that name a value of a deleted field; with `omits_empty_relations` a record without values has
-    no key for them.
+    without `has_crm` the plan has no deals. `relations` tells whether tags and lists come along
+    with contacts: an `include` of them can be ignored, or refused. `orphan_share` is the share of
+    records, stubs too, that name a value of a deleted field; with `omits_empty_relations` a record
+    without values has no key for them.
     """
 
     contacts: int = 2500
@@ -49,6 +51,9 @@ class AccountOptions:
     camel_case_values: bool = False
     has_crm: bool = True
     masked_share: float = 0.005
+    tags: int = 12
+    lists: int = 4
+    relations: Literal["served", "ignored", "refused"] = "served"
     orphan_share: float = 0.0
     omits_empty_relations: bool = False
 
@@ -66,8 +71,11 @@ class Account:
         self.faults = Faults(options.seed)
         contact_fields = make_contact_fields(options.contact_fields)
         deal_fields = make_deal_fields(options.deal_fields)
-        self.metadata = build_metadata(contact_fields, deal_fields, options.stages, options.users)
-        contacts = Contacts(options.seed, Slots(contact_fields, options.values_per_record))
+        self.metadata = build_metadata(
+            contact_fields, deal_fields, options.stages, options.users, options.lists
+        )
+        slots = Slots(contact_fields, options.values_per_record)
+        self._contacts = contacts = Contacts(options.seed, slots, options.tags, options.lists)
         self._records: dict[DatasetName, Contacts | Deals] = {
             "contacts": contacts,
             "deals": Deals(
@@ -150,14 +158,41 @@ class Account:
 
     def page(
         self, dataset: DatasetName, call: Call, sideload: bool
-    ) -> tuple[list[Record], list[Record], int]:
-        """Return rows, values beside them and the total, from one consistent state."""
+    ) -> tuple[list[Record], dict[str, list[Record]], int]:
+        """Return rows, the arrays beside them and the total, from one consistent state."""
         with self._lock:
             ids, total = self._stores[dataset].select(call)
             selected = [self._selected(dataset, record) for record in ids]
         rendered = [self._render(dataset, one, sideload) for one in selected]
-        values = [value for _, values in rendered for value in values]
-        return [row for row, _ in rendered], values, total
+        beside: dict[str, list[Record]] = {}
+        if sideload:
+            values = [value for _, values in rendered for value in values]
+            beside[DATASETS[dataset].sideload] = values
+        rows = [row for row, _ in rendered]
+        if dataset == "contacts":
+            beside |= self._relate(rows, selected, call)
+        return rows, beside, total
+
+    def _relate(
+        self, rows: list[Record], selected: list[Selected], call: Call
+    ) -> dict[str, list[Record]]:
+        """Name the relations that are asked for in the rows, and return their arrays."""
+        keys = [key for key in ("contactTags", "contactLists") if call.includes_any(key)]
+        if self.options.relations == "ignored" or not keys:
+            return {}
+        related = [self._contacts.relations(one) for one in selected]
+        for row, found in zip(rows, related, strict=True):
+            row |= {key: [one["id"] for one in found[key]] for key in keys}
+        beside = {key: [one for found in related for one in found[key]] for key in keys}
+        if call.includes("contactTags.tag"):
+            tags = {one["id"]: one for found in related for one in found["tags"]}
+            beside["tags"] = list(tags.values())
+        return beside
+
+    def related(self, contact: int) -> dict[str, list[Record]]:
+        """Return the rows of a contact's tags and list memberships, by their key."""
+        with self._lock:
+            return self._contacts.relations(self._selected("contacts", contact))
 
     def record(
         self, dataset: DatasetName, record: int, sideload: bool = True
@@ -175,8 +210,11 @@ class Account:
         Raises KeyError where the id does not exist. A masked deal is one that was never seen.
         """
         row, values = self.record(dataset, record)
-        enrich = enrich_contact if dataset == "contacts" else enrich_deal
-        return enrich(row, values, self.metadata.listings)
+        if dataset == "deals":
+            return enrich_deal(row, values, self.metadata.listings)
+        served = self.options.relations == "served"
+        related = self.related(record) if served else {}
+        return enrich_contact(row, values, self.metadata.listings, related)
 
     def _render(
         self, dataset: DatasetName, selected: Selected, sideload: bool

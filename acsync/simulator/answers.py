@@ -35,8 +35,8 @@ def answer_call(account: Account, call: Call) -> Answer:
         users = account.metadata.listings["users"]
         missing = message(404, "No Result found for User with id me")
         return Answer(data={"user": users[0]}) if users else missing
-    if not account.options.has_crm and call.path in _OF_CRM:
-        return message(403, "Upgrade your account to enable the CRM")
+    if refusal := _refuse(account, call):
+        return refusal
     if dataset := _DATASETS.get(call.path):
         return Answer(data=_dataset_page(account, call, dataset))
     if listing := _LISTINGS.get(call.path):
@@ -44,6 +44,14 @@ def answer_call(account: Account, call: Call) -> Answer:
     if single := re.fullmatch(r"(contacts|deals)/([0-9]{1,18})", call.path):
         return _single(account, call, _DATASETS[single[1]], int(single[2]))
     return message(404, f"No route found for GET /api/3/{call.path}")
+
+
+def _refuse(account: Account, call: Call) -> Answer | None:
+    if not account.options.has_crm and call.path in _OF_CRM:
+        return message(403, "Upgrade your account to enable the CRM")
+    if account.options.relations == "refused" and call.includes_any("contactTags"):
+        return message(400, "contactTags.tag is not a relation of contacts that can be included")
+    return None
 
 
 def message(status: int, text: str) -> Answer:
@@ -58,8 +66,8 @@ def _dataset_page(account: Account, call: Call, dataset: Dataset) -> Record:
     """Return a page of contacts or deals; only contacts know `id_greater` and `id_less`."""
     known = call if dataset.keyset else call.without("id_greater", "id_less")
     sideload = call.includes(dataset.sideload)
-    rows, values, total = account.page(dataset.name, known, sideload)
-    body = {dataset.sideload: values, dataset.path: rows} if sideload else {dataset.path: rows}
+    rows, beside, total = account.page(dataset.name, known, sideload)
+    body = {**beside, dataset.path: rows}
     if dataset.keyset:
         meta = {"page_input": _page_input(call), "total": str(total), "sortable": True}
         return {"scoreValues": [], **body, "meta": meta}
@@ -90,6 +98,16 @@ def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answ
     if not dataset.keyset:
         return Answer(data={dataset.sideload: values, key: row} if sideload else {key: row})
     beside: Record = {"contactAutomations": [], "contactLists": [], "deals": [], "geoIps": []}
+    if account.options.relations == "served":
+        related = account.related(record)
+        beside["contactLists"] = related["contactLists"]
+        if call.includes_any("contactTags"):
+            beside |= {key: related[key] for key in ("contactTags", "tags")}
+        row |= {
+            key: [one["id"] for one in beside[key]]
+            for key in ("contactLists", "contactTags")
+            if key in beside
+        }
     return Answer(data={**beside, dataset.sideload: values, "accountContacts": [], key: row})
 
 
@@ -127,4 +145,5 @@ _ENVELOPES: dict[ListingName, Callable[[Account, list[Record], int], Record]] = 
     "pipelines": _pipelines,
     "stages": lambda _account, page, total: {"dealStages": page, "meta": {"total": total}},
     "users": lambda _account, page, total: {"meta": {"total": str(total)}, "users": page},
+    "lists": lambda _account, page, total: {"lists": page, "meta": {"total": str(total)}},
 }

@@ -43,13 +43,37 @@ def assign_keys(definitions: list[Record], label: str) -> dict[str, str]:
     return keys
 
 
-def enrich_contact(row: Record, values: list[Record], listings: Listings) -> Record:
-    """Return a contact with its `customFields`."""
+def enrich_contact(
+    row: Record, values: list[Record], listings: Listings, related: Mapping[str, list[Record]]
+) -> Record:
+    """Return a contact with its `customFields`, and with tags and lists where these are served."""
     fields = {str(one["id"]): one for one in listings["contact_fields"]}
     values = sorted(values, key=lambda value: int(value["id"]))
     entries = [_contact_entry(value, fields.get(str(value["field"]), {})) for value in values]
     keys = assign_keys(listings["contact_fields"], "perstag")
-    return _as_record({**row, "customFields": _by_key(entries, keys)})
+    relations = _relations(related, listings) if related else {}
+    return _as_record({**row, "customFields": _by_key(entries, keys), **relations})
+
+
+def _relations(related: Mapping[str, list[Record]], listings: Listings) -> Record:
+    names = {one["id"]: one["name"] for one in listings["lists"]}
+    memberships = sorted(related["contactLists"], key=lambda one: int(one["list"]))
+    words = ["unconfirmed", "active", "unsubscribed", "bounced"]
+    return {
+        "contactTags": sorted((one["id"] for one in related["contactTags"]), key=int),
+        "contactLists": sorted((one["id"] for one in related["contactLists"]), key=int),
+        "tags": sorted({one["tag"] for one in related["tags"]}),
+        "lists": [
+            {
+                "id": one["list"],
+                "name": names.get(one["list"]),
+                "status": words[int(one["status"])],
+                "subscribedAt": one["sdate"],
+                "unsubscribedAt": one["udate"],
+            }
+            for one in memberships
+        ],
+    }
 
 
 def enrich_deal(row: Record, values: list[Record], listings: Listings) -> Record:

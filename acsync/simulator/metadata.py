@@ -21,8 +21,15 @@ class Metadata:
     field_relations: list[Record]
 
 
+LIST_NAMES = ("Newsletter", "Kunden – Großhandel", 'Events & "Talks"', "")
+
+
 def build_metadata(
-    contact_fields: list[Field], deal_fields: list[Field], stage_count: int, user_count: int
+    contact_fields: list[Field],
+    deal_fields: list[Field],
+    stage_count: int,
+    user_count: int,
+    list_count: int,
 ) -> Metadata:
     """Return the listings of an account; fields come newest first, not in the order of ids."""
     stages = _stages(stage_count)
@@ -33,6 +40,7 @@ def build_metadata(
             "pipelines": _pipelines(stages),
             "stages": stages,
             "users": [_user(number) for number in range(1, user_count + 1)],
+            "lists": [_list(number) for number in range(1, list_count + 1)],
         },
         [option for field in contact_fields for option in _options(field)],
         # Their `links` is `[]`, PHP's empty object.
@@ -107,6 +115,11 @@ def _pipelines(stages: list[Record]) -> list[Record]:
         for pipeline in dict.fromkeys(stage["group"] for stage in stages)
         if pipeline != VANISHED_PIPELINE
     ]
+
+
+def _list(number: int) -> Record:
+    name = LIST_NAMES[(number - 1) % len(LIST_NAMES)]
+    return _ROWS["list"].new(number) | {"name": name, "stringid": f"list-{number}"}
 
 
 def _user(number: int) -> Record:

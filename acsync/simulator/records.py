@@ -22,7 +22,7 @@ from acsync.simulator.values import (
     make_value,
 )
 
-CONTACT_SALT, DEAL_SALT = 11, 23
+CONTACT_SALT, DEAL_SALT, RELATION_SALT = 11, 23, 37
 DEPARTED_USERS = ("901", "902")
 UNLISTED_STAGE = ("8888", "1")
 CURRENCIES = ("usd", "usd", "eur", "gbp")
@@ -32,6 +32,10 @@ _CONTACT = Template(_CONTACT_ROWS["contact"])
 # Unset values are null in a contact, and "", "0" or zero dates once it was edited, as recorded.
 _EDITED_CONTACT = Template(_CONTACT_ROWS["contact"] | _CONTACT_ROWS["edited"])
 _CONTACT_VALUE = Template(_CONTACT_ROWS["value"])
+_CONTACT_TAG, _CONTACT_LIST = (
+    Template(_CONTACT_ROWS[kind]) for kind in ("contact_tag", "contact_list")
+)
+_TAG = Template(_CONTACT_ROWS["tag"])
 
 _DEAL_ROWS = load("deals")
 _DEAL = Template(_DEAL_ROWS["deal"])
@@ -48,12 +52,30 @@ _COLUMNS = {
 }
 
 
+def _tag(number: int) -> Record:
+    """Return a tag; every fifth has an odd name."""
+    name = values.ODD_TEXTS[number % len(values.ODD_TEXTS)] if number % 5 == 0 else f"Tag {number}"
+    return _TAG.new(number) | {"tag": name}
+
+
+def _membership(bits: int) -> Record:
+    """Return status and times: unconfirmed, active, unsubscribed or bounced."""
+    status = bits % 4
+    return {
+        "status": str(status),
+        "sdate": STAMPS[bits % TIMES] if status else None,
+        "udate": STAMPS[(bits >> 4) % TIMES] if status == 2 else None,
+    }
+
+
 @dataclass(frozen=True)
 class Contacts:
     """The contacts of one account."""
 
     seed: int
     slots: Slots
+    tags: int
+    lists: int
 
     def sort_key(self, contact_id: int) -> tuple[str, int]:
         """Return the key by which `/contacts` is ordered: the address."""
@@ -69,6 +91,27 @@ class Contacts:
         rows = [_contact_value(contact.id, STAMPS[bits % TIMES], *slot) for slot in slots]
         row["fieldValues"] = [value["id"] for value in rows]
         return row, rows
+
+    def relations(self, contact: Selected) -> dict[str, list[Record]]:
+        """Return the rows of its tags and list memberships, by their key; the newest come first."""
+        bits = draw(self.seed, CONTACT_SALT, contact.id)
+        now = draw(bits, contact.version, RELATION_SALT)
+        tags = [tag for tag in range(1, self.tags + 1) if now >> tag & 7 == 1]
+        lists = [one for one in range(1, self.lists + 1) if bits >> one & 3]
+        return {
+            "contactTags": [
+                _CONTACT_TAG.new(contact.id * (self.tags + 1) + tag)
+                | {"contact": str(contact.id), "tag": str(tag)}
+                for tag in reversed(tags)
+            ],
+            "tags": [_tag(tag) for tag in tags],
+            "contactLists": [
+                _CONTACT_LIST.new(contact.id * (self.lists + 1) + one)
+                | {"contact": str(contact.id), "list": str(one)}
+                | _membership(now >> 3 * one)
+                for one in reversed(lists)
+            ],
+        }
 
     def _row(self, contact: Selected, bits: int) -> Record:
         now = draw(bits, contact.version)

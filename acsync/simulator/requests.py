@@ -43,6 +43,11 @@ class Call:
         """Return whether `include` names the relation."""
         return relation in self.params.get("include", "").split(",")
 
+    def includes_any(self, relation: str) -> bool:
+        """Return whether `include` names the relation, or one of its own."""
+        asked = self.params.get("include", "").split(",")
+        return relation in {name.partition(".")[0] for name in asked}
+
     def without(self, *names: str) -> "Call":
         """Leave parameters out, `orders` also as `orders[id]`."""
         kept = {key: text for key, text in self.params.items() if key.split("[")[0] not in names}

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from acsync.models import DatasetName, Record, Sync
+from acsync.models import DatasetName, ListingName, Record, Sync
 from acsync.store.database import Database, run
 
 
@@ -44,15 +44,44 @@ def published_records(
         }
 
 
-def published_owners(database: Database) -> list[Record]:
-    """Return the owners of the published deals, as rows of /users with the keys that deals keep."""
-    sql = """
-        select distinct on (owner_id) record -> 'ownerData' as owner from {versions}
+LAST_KNOWN: dict[ListingName, tuple[DatasetName, str]] = {
+    "users": (
+        "deals",
+        """
+        select distinct on (owner_id) record -> 'ownerData' as row from {versions}
         where valid_to is null and jsonb_typeof(record -> 'ownerData') = 'object'
         order by owner_id, valid_from desc
+        """,
+    ),
+    "lists": (
+        "contacts",
+        """
+        select distinct on (list ->> 'id') jsonb_build_object(
+            'id', list ->> 'id', 'name', list ->> 'name') as row
+        from {versions}, jsonb_array_elements(lists) as list
+        where valid_to is null and jsonb_typeof(lists) = 'array'
+        order by list ->> 'id', valid_from desc
+        """,
+    ),
+}
+
+
+def published_rows(database: Database, listing: ListingName) -> list[Record]:
+    """Return the rows of an optional listing as published records show them."""
+    name, sql = LAST_KNOWN[listing]
+    with database.begin() as connection:
+        return list(run(connection, sql, name).scalars())
+
+
+def published_relations(database: Database, ids: Sequence[int]) -> dict[int, Record]:
+    """Return tags and lists of these published contacts, by id; None where they were never sent."""
+    sql = """
+        select record_id, to_jsonb(tags) as tags, lists from {versions}
+        where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:
-        return list(run(connection, sql, "deals").scalars())
+        rows = run(connection, sql, "contacts", ids=list(ids))
+        return {row.record_id: {"tags": row.tags, "lists": row.lists} for row in rows}
 
 
 def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,14 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.pagination import Walk
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import AcsyncError
-from acsync.models import DATASETS, DatasetName, DatasetResult, Sync
+from acsync.models import (
+    DATASETS,
+    DatasetName,
+    DatasetResult,
+    ListingName,
+    RelationName,
+    Sync,
+)
 from acsync.settings import Settings
 from acsync.store.account import require_account
 from acsync.store.database import Database, open_database, require_current_schema
@@ -45,10 +52,20 @@ class SyncContext:
     progress: Progress
     started: float = field(default_factory=time.monotonic)
 
-    def walk(self, name: DatasetName) -> Walk:
-        """Return the reader of a dataset."""
+    def walk(self, name: DatasetName, relations: tuple[RelationName, ...]) -> Walk:
+        """Return the reader of a dataset, with these relations coming along."""
         missing = self.missing_values[name]
-        return Walk(self.client, DATASETS[name], self.settings.page_size, missing)
+        return Walk(self.client, DATASETS[name], self.settings.page_size, missing, relations)
+
+    def relations(self, name: DatasetName) -> tuple[RelationName, ...]:
+        """Return what should come along with each record of a dataset."""
+        wanted = self.settings.sideloads
+        return tuple(one for one in DATASETS[name].relations if one in wanted)
+
+    def needs(self, name: DatasetName) -> tuple[ListingName, ...]:
+        """Return the listings that explain the records of a dataset."""
+        left_out = {*DATASETS[name].relations} - {*self.relations(name)}
+        return tuple(need for need in DATASETS[name].needs if need not in left_out)
 
     @property
     def elapsed_ms(self) -> int:

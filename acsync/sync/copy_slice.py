@@ -15,11 +15,12 @@ from acsync.models import (
     Metadata,
     Plan,
     Record,
+    RelationName,
     Slice,
     Warnings,
     is_masked,
 )
-from acsync.store.snapshot import published_hashes, published_records
+from acsync.store.snapshot import published_hashes, published_records, published_relations
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
 
@@ -65,22 +66,19 @@ def copy_slice(context: SyncContext, job: Job, wanted: Slice) -> SliceCounts:
     if job.cancelled.is_set():
         raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
     context.progress.enter("copying")
-    pages = context.walk(job.dataset).read_slice(wanted, job.plan.page_rows)
-    return stage_pages(context, job.dataset, job.metadata, wanted.number, pages)
+    pages = context.walk(job.dataset, job.plan.relations).read_slice(wanted, job.plan.page_rows)
+    return stage_pages(context, job, wanted.number, pages)
 
 
 def stage_pages(
-    context: SyncContext,
-    name: DatasetName,
-    metadata: Metadata,
-    number: int,
-    pages: Iterable[WalkPage],
+    context: SyncContext, job: Job, number: int, pages: Iterable[WalkPage]
 ) -> SliceCounts:
     """Enrich and stage neighbouring pages as the slice of that number.
 
     Neighbours may share records; the later reading wins. Only new and changed records are staged
     with their bodies.
     """
+    name = job.dataset
     read: dict[int, EnrichedRecord] = {}
     masked: dict[int, bool] = {}
     covered: Interval | None = None
@@ -88,8 +86,8 @@ def stage_pages(
     # once are 120 MB (measured with 22,000 records).
     for page in pages:
         covered = page.covered.join(covered)
-        enriched = enrich(name, page.rows, page.values, metadata)
-        for record in _with_last_bodies(context, name, enriched):
+        enriched = enrich(name, page.rows, page.values, job.metadata, page.related)
+        for record in _with_last_known(context, job, enriched):
             encoded = encode(record)
             read[encoded.record_id] = encoded
             masked[encoded.record_id] = is_masked(record)
@@ -102,6 +100,21 @@ def stage_pages(
     stage_slice(context.database, context.sync, name, staged)
     context.progress.advance(name, len(read))
     return SliceCounts(len(read), len(changed), sum(one.cleaned for one in read.values()))
+
+
+def _with_last_known(context: SyncContext, job: Job, records: list[Record]) -> list[Record]:
+    """Keep what the account does not show now: bodies of masked deals, relations of contacts."""
+    records = _with_last_bodies(context, job.dataset, records)
+    left_out = [one for one in context.relations(job.dataset) if one not in job.plan.relations]
+    if not left_out:
+        return records
+    ids = [int(record["id"]) for record in records]
+    last = published_relations(context.database, ids)
+    return [{**record, **_pick(last.get(int(record["id"]), {}), left_out)} for record in records]
+
+
+def _pick(last: Record, names: list[RelationName]) -> Record:
+    return {name: last[name] for name in names if last.get(name) is not None}
 
 
 def _with_last_bodies(

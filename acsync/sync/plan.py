@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 
 from acsync.activecampaign.listings import read_listing
-from acsync.activecampaign.pagination import NEWEST_SLICE, plan_slices
-from acsync.errors import AccessDenied, PaginationError
+from acsync.activecampaign.pagination import NEWEST_SLICE, WalkPage, plan_slices
+from acsync.errors import AccessDenied, CallRefused, NoCrm, PaginationError
 from acsync.models import (
     DATASETS,
     LISTINGS,
@@ -20,9 +20,10 @@ from acsync.models import (
     ListingRows,
     Metadata,
     Plan,
+    RelationName,
     Slice,
 )
-from acsync.store.snapshot import published_owners
+from acsync.store.snapshot import published_rows
 from acsync.store.staging import (
     adopt_staging,
     count_staged_records,
@@ -47,12 +48,14 @@ def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
             raise
         return _last_known(context, listing, error.message)
     if listing.optional and not found.rows:
-        return _last_known(context, listing, "it is empty.")
+        known = _last_known(context, listing, "it is empty.")
+        # An account may well have no list.
+        return known if known.rows or name != "lists" else found
     return found
 
 
 def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingRows:
-    known = published_owners(context.database)
+    known = published_rows(context.database, listing.name)
     warning = f"the last {len(known)} known {listing.name} are kept: /{listing.path}: {reason}"
     return ListingRows(known, (warning,))
 
@@ -76,7 +79,13 @@ def plan(
     staged = count_staged_records(context.database, context.sync, name)
     context.progress.expect(name, job.plan.total or 0, staged)
     context.deadline.expect_calls((job.plan.total or 0) // job.plan.page_rows)
-    return replace(job, warnings=tuple(text for one in listings.values() for text in one.warnings))
+    warnings = [text for one in listings.values() for text in one.warnings]
+    if left_out := [one for one in context.relations(name) if one not in job.plan.relations]:
+        warnings.append(
+            f"ActiveCampaign does not send {' and '.join(left_out)} along with the {name}: they "
+            "stay as they were last known"
+        )
+    return replace(job, warnings=tuple(warnings))
 
 
 def interleave(jobs: Iterable[Job]) -> list[Slice]:
@@ -88,17 +97,36 @@ def interleave(jobs: Iterable[Job]) -> list[Slice]:
 def _begin(context: SyncContext, name: DatasetName, metadata: Metadata) -> Job:
     """Read the newest page, which tells how much there is, and cut the rest into slices."""
     started = time.monotonic()
-    newest = context.walk(name).read_newest()
-    cleaned = 0
-    if newest.ids:
-        cleaned = stage_pages(context, name, metadata, NEWEST_SLICE, [newest]).cleaned
+    newest, relations = _read_newest(context, name)
     made = plan_slices(DATASETS[name], newest, context.settings.page_size)
-    return Job(made, metadata, cleaned=cleaned, started=started)
+    job = Job(replace(made, relations=relations), metadata, started=started)
+    if not newest.ids:
+        return job
+    counts = stage_pages(context, job, NEWEST_SLICE, [newest])
+    return replace(job, cleaned=counts.cleaned)
+
+
+def _read_newest(
+    context: SyncContext, name: DatasetName
+) -> tuple[WalkPage, tuple[RelationName, ...]]:
+    """Read the newest page with all relations, else with those that the account lets come along."""
+    wanted = context.relations(name)
+    tries = dict.fromkeys([wanted, *((one,) for one in wanted), ()])
+    for relations in tries:
+        try:
+            return context.walk(name, relations).read_newest(), relations
+        except (CallRefused, PaginationError) as error:
+            # Without relations nothing is left to leave out; a wrong key does not ask again.
+            if not relations or isinstance(error, AccessDenied | NoCrm):
+                raise
+            logger.warning("%s without %s: %s", name, ", ".join(relations), error)
+    raise AssertionError("the last try has no relations")
 
 
 def _resume(context: SyncContext, name: DatasetName, metadata: Metadata, kept: str) -> Job:
     values = json.loads(kept)
-    made = Plan(**values | {"slices": tuple(Slice(**one) for one in values["slices"])})
+    slices = tuple(Slice(**one) for one in values["slices"])
+    made = Plan(**values | {"slices": slices, "relations": tuple(values["relations"])})
     staged = frozenset(read_coverage(context.database, context.sync, name))
     logger.info("%d slices of %s were staged already", len(staged), name)
     return Job(made, metadata, staged)
@@ -106,9 +134,10 @@ def _resume(context: SyncContext, name: DatasetName, metadata: Metadata, kept: s
 
 def _basis(context: SyncContext, name: DatasetName, metadata: Metadata) -> str:
     """Return a hash of all that must be the same for a sync to resume what another staged."""
-    explained_by = {need: metadata[need] for need in DATASETS[name].needs}
+    explained_by = {need: metadata[need] for need in context.needs(name)}
     settings = context.settings
     key = hashlib.blake2b(settings.api_key.get_secret_value().encode(), digest_size=8).hexdigest()
-    basis = [version("acsync"), settings.account_url, key, settings.page_size, explained_by]
+    asked = [settings.page_size, *context.relations(name)]
+    basis = [version("acsync"), settings.account_url, key, *asked, explained_by]
     text = json.dumps(basis, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from acsync.activecampaign.pagination import WalkPage
 from acsync.enrich import define_fields
 from acsync.errors import ShrinkRefused
-from acsync.models import CustomField, DatasetName, Interval, Warnings
+from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Warnings
 from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
 from acsync.store.staging import read_coverage
 from acsync.store.sync_log import read_differences, record_total
@@ -49,7 +49,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     counts = list(copied)
 
     def stage(number: int, pages: Iterable[WalkPage]) -> None:
-        counts.append(stage_pages(context, name, job.metadata, number, pages))
+        counts.append(stage_pages(context, job, number, pages))
 
     def covered() -> dict[int, Interval]:
         return read_coverage(database, sync, name)
@@ -57,7 +57,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     # A count and its rows are two queries, and a count can be cached.
     for pause in (0.0, *RECOUNT_PAUSES):
         time.sleep(pause)
-        newest = fill_gaps(context.walk(name), job.plan, covered, stage)
+        newest = fill_gaps(context.walk(name, job.plan.relations), job.plan, covered, stage)
         staged = count_staged(database, sync, name, job.plan.newest_id)
         walked = Walked(newest.newest_id, newest.total, staged.records, staged.planned_records)
         difference = count_difference(job.plan, walked)
@@ -97,7 +97,10 @@ def require_no_shrink(context: SyncContext, job: Job, staged: StagedCounts) -> N
         context, name, Loss(staged.vanished, staged.published), "are gone from the account"
     )
     losses = count_losses(context.database, context.sync, name)
-    least = MIN_SUSPICIOUS if all(job.metadata.values()) else 1
+    empty = [
+        need for need, rows in job.metadata.items() if not rows and not LISTINGS[need].optional
+    ]
+    least = 1 if empty else MIN_SUSPICIOUS
     for loss, least_lost, what in (
         (losses.fields, least, "with custom fields have none any more"),
         (losses.sight, MIN_SUSPICIOUS, "that could be seen are masked now"),

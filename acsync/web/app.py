@@ -86,6 +86,7 @@ def _add_pages(app: FastAPI, service: Service, settings: WebSettings) -> None:
         ("/badge.svg", service.badge, "The age of the data as a picture"),
         ("/", service.dashboard, None),
         ("/live", service.live, None),
+        ("/queries", service.queries, None),
         ("/docs", service.docs, None),
         ("/openapi.json", service.openapi, None),
     ):

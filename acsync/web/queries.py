@@ -1,30 +1,32 @@
-"""What the dashboard shows of the views, and three queries to begin with."""
+"""What people can query: the views, and a cookbook of questions with their SQL."""
+
+from dataclasses import dataclass
+from importlib.resources import files
 
 from acsync.store.status import SyncStatus
 
-# Run by a test.
-QUERIES = (
-    (
-        "Pipeline value by stage",
-        """\
-select pipeline, stage, currency, count(*) as deals, sum(value) as value
-from ac_deals where status = 'open'
-group by pipeline, stage, currency order by pipeline, stage, currency;""",
-    ),
-    (
-        "Contacts with their deals",
-        """\
-select c.email, c.first_name, c.last_name, d.title, d.status, d.value, d.currency
-from ac_contacts as c join ac_deals as d using (contact_id)
-order by d.updated_at desc limit 100;""",
-    ),
-    (
-        "What changed in the last sync",
-        """\
-select data_type, change, record_id from ac_changes
-where sync_id = (select sync_id from ac_latest_sync);""",
-    ),
-)
+# Those that the dashboard itself shows; the others are on a page of their own.
+FIRST = ("pipeline_value_by_stage", "who_to_write_to", "changed_in_the_last_sync")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One file of the cookbook: its first line is the question."""
+
+    name: str
+    title: str
+    sql: str
+
+
+def read_cookbook() -> tuple[Question, ...]:
+    """Return all questions, by their names."""
+    found = []
+    for file in (files("acsync.web") / "cookbook").iterdir():
+        first, _, sql = file.read_text(encoding="utf-8").partition("\n")
+        found.append(
+            Question(file.name.removesuffix(".sql"), first.removeprefix("-- "), sql.strip())
+        )
+    return tuple(sorted(found, key=lambda one: one.name))
 
 
 def views(status: SyncStatus) -> list[tuple[str, str, str]]:
@@ -33,11 +35,7 @@ def views(status: SyncStatus) -> list[tuple[str, str, str]]:
     return [
         ("ac_contacts", "contact", rows.get("contacts", "0")),
         ("ac_deals", "deal", rows.get("deals", "0")),
-        (
-            "ac_contacts_wide",
-            "contact, typed",
-            rows.get("contacts", "0"),
-        ),
+        ("ac_contacts_wide", "contact, typed", rows.get("contacts", "0")),
         ("ac_deals_wide", "deal, typed", rows.get("deals", "0")),
         ("ac_fields", "custom field, and its column", "–"),
         ("ac_deal_stages", "stay of a deal in a stage", "–"),

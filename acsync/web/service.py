@@ -33,7 +33,7 @@ from acsync.web.dashboard import (
 )
 from acsync.web.freshness import Freshness, describe, judge, worst
 from acsync.web.metrics import Scrape, make_registry
-from acsync.web.queries import QUERIES, views
+from acsync.web.queries import FIRST, read_cookbook, views
 from acsync.web.trigger import Trigger
 from flows.runs import read_next_start, run_url, ui_url
 
@@ -63,6 +63,7 @@ class Service:
         self._next_start = Cached(self._read_next_start, NEXT_START_SECONDS)
         self._charts = Cached(lambda: read_charts(database), CHARTS_SECONDS)
         self._registry = make_registry(self._scrape)
+        self._cookbook = read_cookbook()
         self._templates = Environment(
             loader=PackageLoader("acsync.web"),
             autoescape=True,
@@ -126,7 +127,7 @@ class Service:
         values = await self._live_values(live) | {
             "charts": await self._charts.get(),
             "views": views(live.status),
-            "queries": QUERIES,
+            "questions": [one for one in self._cookbook if one.name in FIRST],
             "psql": psql_line(self._settings, self._database),
             "prefect_url": ui_url(),
             "version": version("acsync"),
@@ -137,6 +138,10 @@ class Service:
         """Return the part of the page that changes by the second."""
         values = await self._live_values(await self._live.get())
         return HTMLResponse(self._render("live.html", values))
+
+    async def queries(self) -> Response:
+        """Return the cookbook's page."""
+        return HTMLResponse(self._render("queries.html", {"questions": self._cookbook}))
 
     async def docs(self) -> Response:
         """Return the page that shows the API's document."""

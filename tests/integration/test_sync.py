@@ -265,7 +265,7 @@ def test_contacts_alone_are_a_whole_sync_where_nothing_else_is_copied(
         True,
     )
     assert read_status(database).last_success is not None
-    assert set(account.statistics.by_path) == {"fields", "contacts"}
+    assert set(account.statistics.by_path) == {"fields", "lists", "contacts"}
     seen = list(check_account(read_settings(), None, None))
     assert {result.status for result in seen} <= {"ok", "warning"}
     assert not any("deal" in result.check for result in seen)

@@ -272,6 +272,7 @@ def test_metadata_is_read_to_its_end(name: ListingName) -> None:
             deal_fields=230,
             stages=230,
             users=230,
+            lists=230,
         )
     )
     with serve(account) as url:

@@ -44,6 +44,7 @@ def test_two_variables_are_enough(read: Read) -> None:
         "rate_limit": 10.0,
         "page_size": 100,
         "keep_syncs": 5,
+        "sideloads": ("tags", "lists"),
         "max_shrink": 0.2,
         "max_duration": None,
         "alert_url": None,

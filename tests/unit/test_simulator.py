@@ -183,6 +183,7 @@ def test_totals_are_text_numbers_or_absent_as_recorded(client: httpx.Client) -> 
         "dealGroups": 3,
         "dealStages": 12,
         "users": "6",
+        "lists": "4",
     }
     assert "meta" not in bodies["dealCustomFieldMeta"]
 
@@ -197,7 +198,9 @@ def test_an_empty_account_answers_with_empty_lists() -> None:
 
 
 def test_130_fields_stages_and_users_need_more_than_one_page() -> None:
-    options = AccountOptions(5, 5, contact_fields=130, deal_fields=130, stages=130, users=130)
+    options = AccountOptions(
+        5, 5, contact_fields=130, deal_fields=130, stages=130, users=130, lists=130
+    )
     with calling(Account(options)) as client:
         counts = [
             len(client.get(one.path, params={"offset": offset}).json()[one.path])
@@ -206,7 +209,7 @@ def test_130_fields_stages_and_users_need_more_than_one_page() -> None:
             for offset in (0, 100)
         ]
 
-    assert counts == [100, 30, 100, 30, 20, 20, 20, 20]
+    assert counts == [100, 30, 20, 20, 100, 30, 20, 20, 20, 20]
 
 
 # Content
@@ -287,14 +290,28 @@ def test_the_truth_of_a_contact_is_what_is_served_and_what_the_fields_say(
     account: Account, client: httpx.Client
 ) -> None:
     record = account.ids("contacts")[3]
-    body = client.get("contacts", params={**BY_ID, "include": "fieldValues"}).json()
+    include = "fieldValues,contactTags.tag,contactLists"
+    body = client.get("contacts", params={**BY_ID, "include": include}).json()
     titles = {one["id"]: one["title"] for one in client.get("fields").json()["fields"]}
     row = next(row for row in body["contacts"] if row["id"] == str(record))
     values = {v["field"]: v["value"] for v in body["fieldValues"] if v["contact"] == str(record)}
 
     expected = account.expected("contacts", record)
     entries = expected.pop("customFields").values()
+    tags, lists = expected.pop("tags"), expected.pop("lists")
+    for key in ("contactTags", "contactLists"):
+        assert (
+            [*reversed(expected[key])]
+            == row.pop(key)
+            == [one["id"] for one in body[key] if one["contact"] == str(record)]
+        )
+        del expected[key]
     assert expected == row
+    named = {one["tag"] for one in body["contactTags"] if one["contact"] == str(record)}
+    assert {*tags} == {one["tag"] for one in body["tags"] if one["id"] in named}
+    assert [one["id"] for one in lists] == [
+        one["list"] for one in reversed(body["contactLists"]) if one["contact"] == str(record)
+    ]
     assert {entry["fieldId"]: entry["value"] for entry in entries} == values
     assert {entry["fieldId"]: entry["fieldTitle"] for entry in entries} == {
         field: titles[field] for field in values

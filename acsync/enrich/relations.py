@@ -1,0 +1,77 @@
+"""Join contacts to their tags and to the lists they are on."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from acsync.models import Metadata, Record
+
+# "0" and "3" by analogy with the parameter `status` of /contacts; the others are documented.
+STATUSES = {"0": "unconfirmed", "1": "active", "2": "unsubscribed", "3": "bounced"}
+
+
+def join_relations(
+    records: Sequence[Record], related: Mapping[str, Sequence[Record]], metadata: Metadata
+) -> list[Record]:
+    """Return each contact with its `tags` and `lists`, as far as these came along.
+
+    Both are sorted, and so are the ids in the row itself: the API's order must not make a record
+    look changed.
+    """
+    added: dict[str, dict[str, list[object]]] = {}
+    if "contactTags" in related:
+        added["tags"] = _tags_of(related["contactTags"], related["tags"])
+    if "contactLists" in related:
+        added["lists"] = _lists_of(related["contactLists"], metadata.get("lists", ()))
+    return [
+        {
+            **record,
+            **{key: _sorted_ids(record[key]) for key in related if key in record},
+            **{name: found.get(str(record["id"]), []) for name, found in added.items()},
+        }
+        for record in records
+    ]
+
+
+def _sorted_ids(ids: object) -> object:
+    return sorted(ids, key=lambda one: (len(str(one)), str(one))) if isinstance(ids, list) else ids
+
+
+def _tags_of(rows: Sequence[Record], tags: Sequence[Record]) -> dict[str, list[object]]:
+    """Return the names of each contact's tags, each once; a tag that did not come has none."""
+    given = pd.DataFrame(
+        [(str(row.get("contact")), str(row.get("tag"))) for row in rows],
+        columns=["contact", "tag"],
+        dtype=object,
+    )
+    named = pd.DataFrame(
+        [(str(row.get("id")), str(row.get("tag"))) for row in tags],
+        columns=["tag", "name"],
+        dtype=object,
+    )
+    joined = given.merge(named, on="tag").sort_values("name")
+    joined = joined.drop_duplicates(["contact", "name"])
+    return {str(contact): list(names) for contact, names in joined.groupby("contact")["name"]}
+
+
+def _lists_of(rows: Sequence[Record], lists: Sequence[Record]) -> dict[str, list[object]]:
+    """Return each contact's memberships, in the order of the lists' ids."""
+    names = {str(row["id"]): row.get("name") for row in lists}
+    found: dict[str, list[object]] = {}
+    for row in sorted(rows, key=_list_and_id):
+        status = str(row.get("status"))
+        found.setdefault(str(row.get("contact")), []).append(
+            {
+                "id": str(row.get("list")),
+                "name": names.get(str(row.get("list"))),
+                "status": STATUSES.get(status, status),
+                "subscribedAt": row.get("sdate"),
+                "unsubscribedAt": row.get("udate"),
+            }
+        )
+    return found
+
+
+def _list_and_id(row: Record) -> tuple[int, str, str]:
+    number = str(row.get("list"))
+    return len(number), number, str(row.get("id"))

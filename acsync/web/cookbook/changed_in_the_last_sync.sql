@@ -1,0 +1,6 @@
+-- What changed in the last sync?
+select data_type, change, count(*) as records
+from ac_changes
+where sync_id = (select sync_id from ac_latest_sync)
+group by 1, 2
+order by 1, 2;

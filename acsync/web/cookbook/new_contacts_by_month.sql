@@ -1,0 +1,5 @@
+-- How many contacts are new each month?
+select date_trunc('month', created_at)::date as month, count(*) as contacts
+from ac_contacts
+group by 1
+order by 1;

@@ -1,0 +1,6 @@
+-- What is each owner working on?
+select owner, currency, count(*) as deals, sum(value) as value
+from ac_deals
+where status = 'open'
+group by 1, 2
+order by 4 desc;

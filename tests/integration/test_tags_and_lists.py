@@ -1,0 +1,170 @@
+"""Tags and list status come along with the contacts, and never cost a sync."""
+
+from typing import Any
+
+import pytest
+
+from acsync.models import Record
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
+from acsync.store.database import Database
+from tests.support import data_faults, transport_faults
+from tests.support.calls import on_path
+from tests.support.fixtures import CopyAccount
+from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact
+
+SHOWN = "select contact_id, tags, lists from ac_contacts order by contact_id"
+
+
+def without_relations(answer: str) -> AccountOptions:
+    return AccountOptions(contacts=300, deals=50, rate_limit=None, relations=answer)  # type: ignore[arg-type]
+
+
+def test_they_are_columns_and_come_with_the_same_calls(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """Exact; what is more is the listing with the names of the lists."""
+    assert copy_account().success
+
+    assert_exact(database, account)
+    shown = fetch(database, SHOWN)
+    assert {status for *_, lists in shown for status in [one["status"] for one in lists]} == {
+        "unconfirmed", "active", "unsubscribed", "bounced"
+    }  # fmt: skip
+    assert len({tag for _, tags, _ in shown for tag in tags}) == 12
+    assert account.statistics.by_path["lists"] == 2
+    assert account.statistics.by_path["contacts"] < 45
+    assert fetch(database, "select count(*) from ac_contacts where tags @> '{Tag 3}'") > [(0,)]
+    copied = copy_account().datasets["contacts"].changes
+    assert copied is not None
+    assert (copied.added, copied.updated, copied.deleted) == (0, 0, 0)
+
+
+def reverse_relations() -> Fault:
+    """Send the rows of relations, and the ids that name them, in another order."""
+
+    def change(_call: Call, body: Record) -> None:
+        for key in ("contactTags", "contactLists", "tags"):
+            body.get(key, []).reverse()
+        for row in body.get("contacts", []):
+            for key in ("contactTags", "contactLists"):
+                row[key].reverse()
+
+    return data_faults.body_fault("reverses-relations", change).only(on_path("contacts"))
+
+
+def test_another_order_of_the_api_changes_no_record(
+    account: Account, copy_account: CopyAccount
+) -> None:
+    copy_account()
+    account.faults.add(reverse_relations())
+
+    changes = copy_account().datasets["contacts"].changes
+
+    assert changes is not None
+    assert (changes.updated, changes.records) == (0, 700)
+
+
+@pytest.mark.parametrize("options", [without_relations("ignored"), without_relations("refused")])
+def test_an_account_that_does_not_send_them_is_copied_without(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """With a warning; the lists still come where only tags are refused."""
+    result = copy_account()
+
+    assert result.success
+    warnings = " ".join(result.datasets["contacts"].warnings)
+    assert "does not send tags" in warnings
+    assert fetch(database, "select count(*) from ac_contacts where tags is not null") == [(0,)]
+    if account.options.relations == "ignored":
+        assert "tags and lists" in warnings
+        assert_exact(database, account)
+    else:
+        assert fetch(database, "select count(*) from ac_contacts where lists is null") == [(0,)]
+
+
+def test_what_was_known_stays_where_they_do_not_come_any_more(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """A plan or a release that takes them away must not null them in every contact."""
+    copy_account()
+    before = fetch(database, SHOWN)
+    account.faults.add(ignored_relations())
+
+    result = copy_account()
+
+    changes = result.datasets["contacts"].changes
+    assert result.success
+    assert changes is not None
+    assert fetch(database, SHOWN) == before
+    assert "stay as they were last known" in " ".join(result.datasets["contacts"].warnings)
+
+
+def ignored_relations() -> Fault:
+    """Answer as if `include` asked for custom field values alone."""
+
+    def change(_call: Call, body: Record) -> None:
+        for key in ("contactTags", "contactLists", "tags"):
+            body.pop(key, None)
+        for row in body.get("contacts", []):
+            row.pop("contactTags", None)
+            row.pop("contactLists", None)
+
+    return data_faults.body_fault("ignores-relations", change).only(on_path("contacts"))
+
+
+def cut_relations(most: int) -> Fault:
+    """Send no more than so many rows of tags, however large the page is."""
+
+    def change(_call: Call, body: Record) -> None:
+        body["contactTags"] = body.get("contactTags", [])[:most]
+
+    return data_faults.body_fault("cuts-tags", change).only(on_path("contacts"))
+
+
+def test_a_page_that_is_cut_is_read_in_smaller_ones(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """Tags would be lost without a word."""
+    account.faults.add(cut_relations(12))
+
+    assert copy_account().success
+
+    assert_exact(database, account)
+
+
+def test_lists_that_may_not_be_read_keep_their_names(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    copy_account()
+    before = fetch(database, SHOWN)
+    account.faults.add(transport_faults.forbidden().only(on_path("lists")))
+
+    result = copy_account()
+
+    assert result.success
+    assert fetch(database, SHOWN) == before
+    assert "/lists" in " ".join(result.datasets["contacts"].warnings)
+
+
+@pytest.mark.parametrize(("wanted", "keys"), [("", ()), ("tags", ("tags",)), ("lists", ("lists",))])
+def test_they_can_be_left_out(
+    wanted: str,
+    keys: tuple[str, ...],
+    account: Account,
+    copy_account: CopyAccount,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An empty setting is one here: nothing is asked for."""
+    monkeypatch.setenv("ACSYNC_SIDELOADS", wanted)
+
+    result = copy_account()
+
+    assert result.success
+    assert result.datasets["contacts"].warnings == ()
+    records: list[Any] = fetch(database, "select record from ac_contacts")
+    assert all({*record} & {"tags", "lists"} == {*keys} for (record,) in records)
+    assert bool(account.statistics.by_path["lists"]) == ("lists" in keys)

@@ -5,6 +5,7 @@ import ctypes
 import logging
 import signal
 import sys
+import time
 from tempfile import TemporaryFile
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,9 @@ LOOK_SECONDS = 0.5
 
 # A run that no worker has taken by then waits for one; whoever asked is not kept any longer.
 TAKEN_WITHIN_SECONDS = 300.0
+
+# Prefect's server is waited for so long before whoever asked is told.
+AWAY_SECONDS = 60.0
 
 # A sync that is ended closes its log row first.
 END_SECONDS = 15.0
@@ -82,9 +86,17 @@ class Trigger:
 
     async def _wait_for_run(self, run_id: UUID) -> JSONResponse:
         """Wait until a flow run ends; answer earlier where no worker takes it."""
-        waited = 0.0
+        waited, heard = 0.0, time.monotonic()
         while True:
-            state = await to_thread.run_sync(read_state, run_id)
+            try:
+                state = await to_thread.run_sync(read_state, run_id)
+                heard = time.monotonic()
+            except AcsyncError:
+                # The run does not end with Prefect's server, which may be restarting.
+                if time.monotonic() - heard > AWAY_SECONDS:
+                    raise
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
             if state.ended:
                 return await self._result_of(run_id, state)
             if not state.started and waited > TAKEN_WITHIN_SECONDS:

@@ -154,7 +154,14 @@ def test_a_healthy_account_has_no_problem_and_nothing_is_written(
         dict.fromkeys(
             [
                 *("Postgres", "schema", "rights", "URL and key"),
-                *("/fields", "/dealCustomFieldMeta", "/dealGroups", "/dealStages", "/users"),
+                *(
+                    "/fields",
+                    "/lists",
+                    "/dealCustomFieldMeta",
+                    "/dealGroups",
+                    "/dealStages",
+                    "/users",
+                ),
                 *("/contacts", "contacts: custom fields", "/deals", "deals: custom fields"),
                 *("deals: masked", "rate limit", "Prefect API"),
             ],

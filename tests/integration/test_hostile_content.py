@@ -42,7 +42,8 @@ def expected(sent: Sent, name: DatasetName) -> dict[int, Record]:
     listings, records = sent.listings(), {}
     for record_id, row in sent.rows[name].items():
         values = clean(sent.values.get((name, record_id), []))
-        records[int(record_id)] = TRUTH[name](clean(row), values, listings)
+        related = [clean(sent.related[record_id])] if name == "contacts" else []
+        records[int(record_id)] = TRUTH[name](clean(row), values, listings, *related)
     for record in records.values():
         assert record["odd"] == PLACEHOLDER
         record["odd"] = ODD_STORED

@@ -1,7 +1,9 @@
 """A sync ends, one account has one schema, and tables change while nothing runs."""
 
 import pytest
+from alembic import command
 
+import migrations
 from acsync.errors import AnotherAccount
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.account import forget_account
@@ -61,15 +63,23 @@ def test_another_account_is_kept_out_of_the_schema_until_it_is_adopted(
     assert forget_account(database) == "a simulated account"
 
 
-def test_tables_do_not_change_beside_a_running_sync(database: Database, database_url: str) -> None:
-    """A migration would wait for its statements, and every statement behind it for both."""
-    start_sync(database, "a test", None)
-    fetch(database, "update alembic_version set version_num = '0004'")
-    fetch(database, "drop table ac_account")
+def upgrade_to(database: Database, revision: str) -> None:
+    """Make the tables as an earlier acsync did."""
+    config = migrations._config(database.schema)
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
-    refused = acsync("migrate", POSTGRES_URL=database_url)
+
+def test_tables_do_not_change_beside_a_running_sync(empty_database: Database) -> None:
+    """A migration would wait for its statements, and every statement behind it for both."""
+    url = empty_database.engine.url.render_as_string(hide_password=False)
+    upgrade_to(empty_database, "0007")
+    start_sync(empty_database, "a test", None)
+
+    refused = acsync("migrate", POSTGRES_URL=url)
     assert refused.returncode == 3
     assert "has been running since" in refused.stderr
-    fetch(database, "update ac_lease set sync_no = null")
-    assert acsync("migrate", POSTGRES_URL=database_url).returncode == 0
-    assert last_log(database)["sync_id"]
+    fetch(empty_database, "update ac_lease set sync_no = null")
+    assert acsync("migrate", POSTGRES_URL=url).returncode == 0
+    assert last_log(empty_database)["sync_id"]

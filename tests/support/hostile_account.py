@@ -92,6 +92,7 @@ class Sent:
     rows: dict[str, dict[str, Record]] = field(default_factory=dict)
     values: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
     places: dict[tuple[str, int], int] = field(default_factory=dict)
+    related: dict[str, dict[str, list[Record]]] = field(default_factory=dict)
 
     def fault(self) -> Fault:
         """Spoil every good answer in the same way each time."""
@@ -107,8 +108,21 @@ class Sent:
             owner = str(value.get("deal_id", value.get("dealId", value.get("contact"))))
             kept = self.values.setdefault((call.path, owner), [])
             kept[:] = [one for one in kept if one["id"] != value["id"]] + [value]
+        if "contactLists" in body:
+            self._keep_related(body)
         content = json.dumps(body).replace(f'"{PLACEHOLDER}"', ODD).encode()
         return replace(answer, data=None, body=content)
+
+    def _keep_related(self, body: Record) -> None:
+        """Keep what belongs to each contact of a page: its tags and list memberships."""
+        tags = {tag["id"]: tag for tag in body["tags"]}
+        for contact in body["contacts"]:
+            mine = {
+                key: [row for row in body[key] if row["contact"] == contact["id"]]
+                for key in ("contactTags", "contactLists")
+            }
+            named = [tags[row["tag"]] for row in mine["contactTags"]]
+            self.related[contact["id"]] = mine | {"tags": named}
 
     def _spoil_row(self, path: str, row: Record) -> None:
         number = int(row["id"])

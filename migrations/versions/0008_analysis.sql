@@ -213,3 +213,55 @@ create index ac_deal_versions_owner
     on {schema}.ac_deal_versions (owner_id, status) where valid_to is null;
 create index ac_deal_versions_created
     on {schema}.ac_deal_versions (created_at) where valid_to is null;
+
+-- What tools show beside the names.
+comment on view {schema}.ac_contacts is 'The published contacts, a row each.';
+comment on view {schema}.ac_deals is 'The published deals, a row each.';
+comment on view {schema}.ac_contacts_wide is 'The published contacts, with a typed column for each custom field.';
+comment on view {schema}.ac_deals_wide is 'The published deals, with a typed column for each custom field.';
+comment on view {schema}.ac_fields is 'The custom fields, and the column of the wide view that shows each.';
+comment on table {schema}.ac_deal_stages is 'When deals entered and left each stage and status, as the syncs saw it; kept for ever.';
+comment on view {schema}.ac_freshness is 'How old the published data is.';
+comment on view {schema}.ac_changes is 'What each kept sync added, updated and deleted.';
+comment on view {schema}.ac_sync_data is 'The published records as JSON arrays of up to 1,000, in id order.';
+comment on view {schema}.ac_latest_sync is 'The last finished sync.';
+comment on view {schema}.ac_sync_statistics is 'The syncs of the last seven days.';
+
+do $comments$
+declare
+    one record;
+begin
+    for one in
+        select class.relname, attribute.attname, words.comment
+        from pg_class as class
+        join pg_attribute as attribute on attrelid = class.oid and attnum > 0
+        join (values
+            ('contact_id', 'The contact''s id in ActiveCampaign'), ('deal_id', 'The deal''s id in ActiveCampaign'),
+            ('email', 'As the contact has it; lower(email) has an index too'), ('first_name', null), ('last_name', null),
+            ('phone', null), ('title', null), ('name', null),
+            ('created_at', 'When it was made in ActiveCampaign'), ('updated_at', 'When it was last changed in ActiveCampaign'),
+            ('custom_fields', 'Custom field values by key'), ('record', 'The record as received, with what was joined to it'),
+            ('synced_at', 'When it was published'), ('tags', 'Names of the contact''s tags, sorted'),
+            ('lists', 'The contact''s lists: id, name, status, subscribedAt, unsubscribedAt'),
+            ('value_minor', 'The value in cents'), ('value', 'The value in whole units of the currency'),
+            ('currency', 'Lower case, as usd'), ('status', 'open, won or lost'),
+            ('pipeline_id', null), ('pipeline', 'Its title'), ('stage_id', null), ('stage', 'Its title'),
+            ('owner_id', null), ('owner', 'First and last name, else user name or address'),
+            ('is_masked', 'The key''s user may not see it: it keeps what was last known'),
+            ('entered_at', 'The sync that first saw the deal there'), ('left_at', 'The sync that saw it elsewhere; null while it is there'),
+            ('data_type', 'contacts or deals'), ('field_id', 'The field''s id in ActiveCampaign'),
+            ('key', 'Its key in custom_fields'), ('type', 'As ActiveCampaign names it'),
+            ('options', 'The choices it has'), ('column_name', 'Of the wide view; null where there are too many'),
+            ('first_sync', 'The first sync that listed it'), ('last_sync', 'The last sync that listed it'),
+            ('record_count', 'Records in it'), ('age', 'Since it was published'),
+            ('is_fresh', 'Younger than three intervals of 15 minutes'), ('sync_id', 'The sync, as in ac_sync_logs'),
+            ('change', 'added, updated or deleted'), ('changed_at', 'When it was published'), ('record_id', 'The record''s id in ActiveCampaign')
+        ) as words (name, comment) on words.name = attribute.attname
+        where class.relnamespace = '{schema}'::regnamespace and words.comment is not null
+          and class.relname in ('ac_contacts', 'ac_deals', 'ac_contacts_wide', 'ac_deals_wide', 'ac_fields',
+              'ac_deal_stages', 'ac_freshness', 'ac_changes', 'ac_sync_data')
+    loop
+        execute format('comment on column {schema}.%I.%I is %L', one.relname, one.attname, one.comment);
+    end loop;
+end
+$comments$;

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
 from acsync.models import Metadata, Record
 
 # "0" and "3" by analogy with the parameter `status` of /contacts; the others are documented.
@@ -39,19 +37,13 @@ def _sorted_ids(ids: object) -> object:
 
 def _tags_of(rows: Sequence[Record], tags: Sequence[Record]) -> dict[str, list[object]]:
     """Return the names of each contact's tags, each once; a tag that did not come has none."""
-    given = pd.DataFrame(
-        [(str(row.get("contact")), str(row.get("tag"))) for row in rows],
-        columns=["contact", "tag"],
-        dtype=object,
-    )
-    named = pd.DataFrame(
-        [(str(row.get("id")), str(row.get("tag"))) for row in tags],
-        columns=["tag", "name"],
-        dtype=object,
-    )
-    joined = given.merge(named, on="tag").sort_values("name")
-    joined = joined.drop_duplicates(["contact", "name"])
-    return {str(contact): list(names) for contact, names in joined.groupby("contact")["name"]}
+    # Without a frame: for a page of 100 contacts pandas takes ten times as long.
+    names = {str(tag.get("id")): str(tag.get("tag")) for tag in tags}
+    own: dict[str, set[str]] = {}
+    for row in rows:
+        if (name := names.get(str(row.get("tag")))) is not None:
+            own.setdefault(str(row.get("contact")), set()).add(name)
+    return {contact: [*sorted(names_of)] for contact, names_of in own.items()}
 
 
 def _lists_of(rows: Sequence[Record], lists: Sequence[Record]) -> dict[str, list[object]]:

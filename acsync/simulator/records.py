@@ -53,7 +53,7 @@ _COLUMNS = {
 
 
 def _tag(number: int) -> Record:
-    """Return a tag; every fifth has an odd name."""
+    """Return a tag; every fifth has an odd name, and is rare."""
     name = values.ODD_TEXTS[number % len(values.ODD_TEXTS)] if number % 5 == 0 else f"Tag {number}"
     return _TAG.new(number) | {"tag": name}
 
@@ -96,7 +96,7 @@ class Contacts:
         """Return the rows of its tags and list memberships, by their key; the newest come first."""
         bits = draw(self.seed, CONTACT_SALT, contact.id)
         now = draw(bits, contact.version, RELATION_SALT)
-        tags = [tag for tag in range(1, self.tags + 1) if now >> tag & 7 == 1]
+        tags = [tag for tag in range(1, self.tags + 1) if now >> tag & (7 if tag % 5 else 127) == 1]
         lists = [one for one in range(1, self.lists + 1) if bits >> one & 3]
         return {
             "contactTags": [

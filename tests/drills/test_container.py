@@ -118,7 +118,11 @@ def connected(
         deployed = image.run("acsync", "deploy")
         assert deployed.returncode == 0, deployed.stderr
         deployment = server.get(DEPLOYMENT).raise_for_status().json()["id"]
-        server.patch(f"/deployments/{deployment}", json={"paused": True}).raise_for_status()
+        # SQLite refuses the write at once where another one is under way (see support.deployment).
+        wait_for(
+            "a moment to pause in",
+            lambda: server.patch(f"/deployments/{deployment}", json={"paused": True}).is_success,
+        )
         yield image
 
 

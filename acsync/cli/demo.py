@@ -13,7 +13,7 @@ from rich.syntax import Syntax
 
 import migrations
 from acsync.cli.up.environment import embedded_in, simulated_environment
-from acsync.cli.up.processes import ACSYNC
+from acsync.cli.up.processes import ACSYNC, make_folder
 from acsync.errors import SyncFailed
 from acsync.models import DATASETS, DatasetName, Record
 from acsync.settings import DatabaseSettings, read_database_settings
@@ -54,8 +54,10 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
 def _sync(url: str, api_key: str, rate: float, settings: DatabaseSettings) -> None:
     """Run `acsync sync` on this console; where it fails, end with its status."""
     environment = simulated_environment(url, api_key, rate, settings.data_dir)
-    if "PREFECT_API_URL" not in environment:
-        environment.setdefault("PREFECT_HOME", str(settings.data_dir / "prefect"))
+    if not environment.get("PREFECT_API_URL") and not environment.get("PREFECT_HOME"):
+        # Prefect makes no folder above its own, and Postgres may keep its data elsewhere.
+        make_folder(settings.data_dir)
+        environment["PREFECT_HOME"] = str(settings.data_dir / "prefect")
     done = subprocess.run([*ACSYNC, "sync", "--accept-shrink"], env=environment, check=False)  # noqa: S603  # our own command
     if done.returncode:
         raise typer.Exit(done.returncode)

@@ -174,6 +174,26 @@ def test_the_demo_ends_with_a_verified_copy_and_queries_that_work(
     assert "contacts  | added  |   150" in answer.stdout
 
 
+def test_the_demo_runs_in_a_new_home(tmp_path: Path) -> None:
+    """Closed to others, with no folder in it yet, and without a Prefect server at hand."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    share = home / "local" / "share"
+    try:
+        done = acsync(
+            "demo",
+            *("--contacts", "30", "--deals", "20", "--rate", "50"),
+            **dict.fromkeys(("ACSYNC_DATA_DIR", "PREFECT_API_URL"), ""),
+            HOME=str(home),
+            XDG_DATA_HOME=str(share),
+        )
+    finally:
+        stop_embedded(share / "acsync" / "demo")
+
+    assert done.returncode == 0, done.stderr
+    assert "deals: all 20 records verified" in done.stdout
+
+
 def test_simulate_serves_an_account_alone() -> None:
     """For other programs, and for trying a fault by hand."""
     port = free_port()

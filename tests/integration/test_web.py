@@ -330,7 +330,11 @@ def test_a_sync_that_was_killed_does_not_look_alive(
         process = subprocess.Popen([sys.executable, "-m", "acsync", "sync"])
         wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
         assert "A sync is running" in service.get("/live").text
+        # With the server that Prefect started for it, which would go on.
+        family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
+        for one in family:
+            one.kill()
         process.wait()
         fetch(database, EXPIRE)
         wait_for("no sync", lambda: service.get("/api/sync-status").json()["running"] is None)

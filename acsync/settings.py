@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.models import DATASETS, RELATIONS, DatasetName, RelationName
+from acsync.models import DATASETS, RELATIONS, DatasetName, ListingName, RelationName
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -242,6 +242,15 @@ class Settings(DatabaseSettings, AlertSettings):
     def database(self) -> DatabaseSettings:
         """The part that names the database."""
         return self
+
+    def relations(self, name: DatasetName) -> tuple[RelationName, ...]:
+        """Return what should come along with each record of a dataset."""
+        return tuple(one for one in DATASETS[name].relations if one in self.sideloads)
+
+    def needs(self, name: DatasetName) -> tuple[ListingName, ...]:
+        """Return the listings that explain the records of a dataset."""
+        left_out = {*DATASETS[name].relations} - {*self.sideloads}
+        return tuple(need for need in DATASETS[name].needs if need not in left_out)
 
     @property
     def account_host(self) -> str:

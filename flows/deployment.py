@@ -62,10 +62,15 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
         yield from _ensure_automations(client, deployment_id)
 
 
+def name_deployment(account: str | None) -> str:
+    """Return the name of an account's deployment, without that of the flow."""
+    return f"{DEPLOYMENT}-{account}" if account else DEPLOYMENT
+
+
 def make_deployment(account: str | None) -> RunnerDeployment:
     """Return the deployment of an account; None is the account in the worker's environment."""
     return sync_activecampaign.to_deployment(  # type: ignore[return-value]  # sync in sync code
-        name=f"{DEPLOYMENT}-{account}" if account else DEPLOYMENT,
+        name=name_deployment(account),
         description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
         version=version("acsync"),
         tags=["acsync", account] if account else ["acsync"],

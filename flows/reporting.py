@@ -110,7 +110,7 @@ def save_report(result: SyncResult) -> None:
 
 
 def emit_field_changes(result: SyncResult) -> None:
-    """Tell Prefect which custom fields came, changed or vanished, for automations to act on."""
+    """Emit an event with the custom fields that came, changed or vanished, for automations."""
     changes: dict[str, Any] = {
         name: [
             {"change": one.kind, "column": one.column, **asdict(one.field)}

@@ -27,7 +27,7 @@ from prefect.settings import (
 from prefect.utilities.urls import url_for
 
 from acsync.errors import AcsyncError
-from flows.deployment import DEPLOYMENT
+from flows.deployment import name_deployment
 from flows.sync_activecampaign import sync_activecampaign
 
 REQUEST_SECONDS = 10.0
@@ -50,10 +50,10 @@ def find_deployment(account: str | None) -> UUID | None:
     """
     if not PREFECT_API_URL.value():
         return None
-    name = f"{DEPLOYMENT}-{account}" if account else DEPLOYMENT
+    name = f"{sync_activecampaign.name}/{name_deployment(account)}"
     with _client() as client:
         try:
-            return client.read_deployment_by_name(f"{sync_activecampaign.name}/{name}").id
+            return client.read_deployment_by_name(name).id
         except ObjectNotFound:
             return None
 
@@ -97,7 +97,7 @@ def run_url(run_id: UUID | str) -> str | None:
 
 @contextmanager
 def _client() -> Iterator[SyncPrefectClient]:
-    """Give a client that asks once: whoever waits for the answer is told, and asks again."""
+    """Yield a client without retries, whose every failure becomes an AcsyncError."""
     once = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}
     try:
         with temporary_settings(once), get_client(sync_client=True) as client:

@@ -134,12 +134,12 @@ def sync_activecampaign(
 
 def copy_account(context: SyncContext) -> SyncResult:
     """Run the steps; a dataset that fails in one of them leaves the other alone."""
-    sync = as_it_is(context)
-    needed = dict.fromkeys(need for name in context.datasets for need in context.needs(name))
+    sync, needs = as_it_is(context), context.settings.needs
+    needed = dict.fromkeys(need for name in context.datasets for need in needs(name))
     listings = {name: read_metadata_task.submit(sync, name) for name in needed}
     jobs = {
         name: plan_task.submit(
-            sync, name, {need: result_of(listings[need]) for need in context.needs(name)}
+            sync, name, {need: result_of(listings[need]) for need in needs(name)}
         )
         for name in context.datasets
     }
@@ -152,7 +152,7 @@ def copy_account(context: SyncContext) -> SyncResult:
     }
     failures = {}
     for name in context.datasets:
-        read = [listings[need] for need in context.needs(name)]
+        read = [listings[need] for need in needs(name)]
         if reason := first_failure([*read, jobs[name], *copies[name], verified[name]]):
             failures[name] = reason
     healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]

@@ -20,6 +20,9 @@ from acsync.settings import read_log_format
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# Lets Prefect write its log lines as JSON, in what is started here too.
+JSON_LOGS = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
+
 # What the worker gets to tell the API of a run that ended before it could tell itself.
 REPORT_SECONDS = 1.0
 
@@ -31,7 +34,7 @@ def run_worker(words: Sequence[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     if read_log_format() == "json":
-        os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER"] = "json"
+        os.environ.update(JSON_LOGS)
     # In a group of its own, so that Ctrl-C in a terminal does not reach it first.
     command = [sys.executable, "-m", "prefect", "worker", "start", *words]
     worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # the words of who started us

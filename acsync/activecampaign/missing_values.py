@@ -32,9 +32,9 @@ class MissingValues:
     ) -> bool:
         """Return whether the `missing` values, by record id, are orphans.
 
-        `relations` were asked for beside the custom field values. They were missing from two
-        answers. `alone` means that the page cannot be made smaller.
-        Once the probes are used up, they are orphans unless a page of this sync was cut.
+        They were missing from two answers. `alone` means that the page cannot be made smaller,
+        `relations` are what was asked for beside the custom field values. Once the probes are used
+        up, missing values are orphans unless a page of this sync was cut.
         """
         with self._lock:
             found = [

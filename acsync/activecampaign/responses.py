@@ -161,7 +161,7 @@ def find_missing_values(
     for relation in (RELATIONS[name] for name in relations):
         found = _missing_of(dataset, page, seen, relation.key, f"{relation.key} ")
         if relation.beside:
-            _require_array(dataset, page, relation.beside, bool(page.sideloads[relation.key]))
+            _require_array(dataset, page, relation.beside, bool(page.sideloads.get(relation.key)))
             _add_unexplained(page, relation, found)
         for record, names in found.items():
             missing.setdefault(record, set()).update(names)
@@ -178,21 +178,19 @@ def _missing_of(
 
 
 def _require_array(dataset: Dataset, page: Page, key: str, is_named: bool) -> None:
-    if key not in page.sideloads:
-        page.sideloads.setdefault(key, [])
-        if is_named:
-            raise PaginationError(
-                f"/{dataset.path} sent no {key} beside its records: it ignores include, and what "
-                "it asks for would be lost.",
-                NOT_PUBLISHED,
-            )
+    if is_named and key not in page.sideloads:
+        raise PaginationError(
+            f"/{dataset.path} sent no {key} beside its records: it ignores include, and what it "
+            "asks for would be lost.",
+            NOT_PUBLISHED,
+        )
 
 
 def _add_unexplained(page: Page, relation: Relation, missing: dict[int, set[str]]) -> None:
     """Add the rows whose explanation, such as the tag of a contact's tag, did not come."""
-    known = {str(row.get("id")) for row in page.sideloads[str(relation.beside)]}
+    known = {str(row.get("id")) for row in page.sideloads.get(str(relation.beside), [])}
     column = str(relation.beside).removesuffix("s")
-    for row in page.sideloads[relation.key]:
+    for row in page.sideloads.get(relation.key, []):
         if str(row.get(column)) not in known and str(row.get("contact")).isdigit():
             name = f"{relation.beside} {row.get(column)}"
             missing.setdefault(int(row["contact"]), set()).add(name)

@@ -63,7 +63,7 @@ def _write_to_pipe(database: Database, request: Request) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file that takes the path's place when the block ends well, and goes otherwise."""
+    """Yield a temporary file that replaces `path` at the end, and is deleted on failure."""
     try:
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

@@ -9,22 +9,20 @@ from pythonjsonlogger.json import JsonFormatter
 
 from acsync.errors import SettingsError
 from acsync.settings import read_log_format
+from flows.worker import JSON_LOGS
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-# Prefect's own loggers and those it configures for its server, uvicorn's among them.
-PREFECT_JSON = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
 
 logger = logging.getLogger("acsync")
 
 
 def set_up_command() -> None:
-    """Let log lines be JSON where ACSYNC_LOG_FORMAT says so, in what is started here too.
+    """Write log lines as JSON where ACSYNC_LOG_FORMAT asks for it, in child processes too.
 
     Raises SettingsError.
     """
     if read_log_format() == "json":
-        os.environ.update(PREFECT_JSON)
+        os.environ.update(JSON_LOGS)
         formatter = JsonFormatter(
             "%(levelname)s %(name)s %(message)s",
             rename_fields={"levelname": "level", "name": "logger"},
@@ -44,7 +42,7 @@ def set_up_service() -> None:
     logging.getLogger("uvicorn").propagate = True
 
 
-def report(error: Exception) -> None:
+def report(error: Exception | str) -> None:
     """Write an error to standard error: a paragraph, or a log line where these are JSON."""
     if _is_json():
         logger.error("%s", error)

@@ -1,6 +1,6 @@
 """Run the flow in this process, and show the person who waits how far it is."""
 
-import sys
+import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from acsync.cli import logs
 from acsync.cli.status import sync_line
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
 from acsync.models import DatasetName, SyncResult
@@ -38,10 +39,19 @@ def run_sync(
     account: str | None,
 ) -> None:
     """Run one sync; raises LeaseHeld, or AcsyncError with the reason where it failed."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
+        signal.signal(signal.SIGHUP, _end_once)
     with closing(open_database(settings)) as database:
         require_current_schema(database)
         for line in _run_flow(console, database, (only, accept_shrink, account)):
             console.print(line, soft_wrap=True)
+
+
+def _end_once(*_: object) -> None:
+    """End like a SIGTERM, and close the log row, when the terminal or the service that started us
+    is gone; the same signal may come many times."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable[str]:
@@ -85,7 +95,7 @@ def logged_line(sync: LoggedSync | None) -> str:
             "Prefect's API does not answer, so the sync did not start or did not end.",
             "Check the server of PREFECT_API_URL, and see what was copied with: acsync status",
         )
-    sys.stderr.write(NOT_TOLD)
+    logs.report(NOT_TOLD.rstrip())
     if not sync.overall_success:
         raise SyncFailed(sync_line(sync))
     return sync_line(sync)

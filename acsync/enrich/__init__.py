@@ -5,7 +5,6 @@ records pass by untouched: a frame would turn null into NaN and whole numbers in
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -43,7 +42,7 @@ def enrich(
     rows: Sequence[Record],
     values: Sequence[Record],
     metadata: Metadata,
-    related: Mapping[str, Sequence[Record]] = MappingProxyType({}),
+    related: Mapping[str, Sequence[Record]] | None = None,
 ) -> list[Record]:
     """Return each row with every key as received, and the contract's keys added to it.
 

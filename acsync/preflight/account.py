@@ -45,11 +45,11 @@ def check_account(
             # All other paths would answer alike.
             yield from_error("URL and key", error)
             return
-        datasets = [DATASETS[name] for name in settings.datasets]
-        for need in dict.fromkeys(need for dataset in datasets for need in dataset.needs):
+        names = settings.datasets
+        for need in dict.fromkeys(need for name in names for need in settings.needs(name)):
             yield _check_listing(client, LISTINGS[need])
-        for dataset in datasets:
-            yield from _check_dataset(client, dataset, settings.page_size)
+        for name in names:
+            yield from _check_dataset(client, DATASETS[name], settings.page_size)
         yield _check_rate_limit(client, settings.rate_limit, learned_rate, running)
 
 

@@ -8,8 +8,7 @@ from acsync.store.database import Database, run
 
 def require_account(database: Database, host: str) -> None:
     """Raise AnotherAccount where the schema holds the records of another account."""
-    with database.begin() as connection:
-        noted = run(connection, "select host from {schema}.ac_account").scalar_one_or_none()
+    noted = read_account(database)
     if noted is not None and noted != host:
         raise AnotherAccount(
             f"The schema {database.schema} holds the records of {noted}; this sync is of {host}.",

@@ -91,7 +91,7 @@ def _add(
     known: Known,
     taken: set[str],
 ) -> FieldChange:
-    """Give a new field, or a new type of a field, its column; none where there are too many."""
+    """Add a field, or a new type of one, with its column; without one past MAX_COLUMNS."""
     is_retyped = any(field_id == field.field_id for field_id, _ in known)
     used = sum(
         len(_columns(row.column_name, kind)) for (_, kind), row in known.items() if row.column_name

@@ -89,7 +89,7 @@ def _find_sync(connection: Connection, name: DatasetName, sync_id: str | None) -
         ids = ", ".join(row.sync_id for row in kept[:10])
         raise StoreError(
             f"The {name} of {sync_id} are not kept.",
-            f"Kept are: {ids}. How many are kept, ACSYNC_KEEP_SYNCS says.",
+            f"Kept are: {ids}. To keep more, raise ACSYNC_KEEP_SYNCS.",
         )
     return found[0]
 

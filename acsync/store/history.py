@@ -68,8 +68,6 @@ class Period:
     """
 
     start: datetime
-    syncs: int
-    failed: int
     contacts: int | None
     deals: int | None
     added: float
@@ -183,7 +181,6 @@ def read_periods(connection: Connection, days: int, hours: int) -> tuple[Period,
     """Return the last `days` in periods of `hours`, the oldest first; empty ones are left out."""
     sql = """
         select to_timestamp(floor(extract(epoch from "timestamp") / :seconds) * :seconds) as start,
-               count(*), count(*) filter (where not overall_success),
                (array_agg(contacts_count order by id desc)
                     filter (where contacts_count is not null))[1],
                (array_agg(deals_count order by id desc)

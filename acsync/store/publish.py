@@ -110,7 +110,7 @@ CHANNEL = "acsync"
 def notify(
     connection: Connection, sync: Sync, results: Mapping[DatasetName, DatasetResult]
 ) -> None:
-    """Tell who listens on the channel `acsync` what is published, from the commit on."""
+    """Notify the listeners of the channel `acsync` of what is published, once it is committed."""
     datasets = {name: asdict(one.changes) for name, one in results.items() if one.changes}
     if datasets:
         schema = connection.get_execution_options()["schema_translate_map"][None]

@@ -23,7 +23,7 @@ LOGGED_SYNC = """
 """
 
 RUNNING = f"""
-    select sync_id, "timestamp", flow_run_id, contacts_expected, deals_expected, progress
+    select sync_id, "timestamp", contacts_expected, deals_expected, progress
     from (select sync_no, progress from {{schema}}.ac_lease where {ALIVE}) as lease
     join {{schema}}.ac_sync_logs as log on log.id = sync_no
     where overall_success is null
@@ -68,7 +68,6 @@ class RunningSync:
     started: datetime
     progress: dict[DatasetName, DatasetProgress]
     now: SyncProgress
-    flow_run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -240,4 +239,4 @@ def _read_running(connection: Connection) -> RunningSync | None:
     progress = {
         name: DatasetProgress(now.records.get(name, 0), expected[name]) for name in DATASETS
     }
-    return RunningSync(row.sync_id, row.timestamp, progress, now, row.flow_run_id)
+    return RunningSync(row.sync_id, row.timestamp, progress, now)

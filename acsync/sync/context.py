@@ -2,6 +2,8 @@
 
 import ctypes
 import logging
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -16,7 +18,6 @@ from acsync.models import (
     DATASETS,
     DatasetName,
     DatasetResult,
-    ListingName,
     RelationName,
     Sync,
 )
@@ -57,16 +58,6 @@ class SyncContext:
         missing = self.missing_values[name]
         return Walk(self.client, DATASETS[name], self.settings.page_size, missing, relations)
 
-    def relations(self, name: DatasetName) -> tuple[RelationName, ...]:
-        """Return what should come along with each record of a dataset."""
-        wanted = self.settings.sideloads
-        return tuple(one for one in DATASETS[name].relations if one in wanted)
-
-    def needs(self, name: DatasetName) -> tuple[ListingName, ...]:
-        """Return the listings that explain the records of a dataset."""
-        left_out = {*DATASETS[name].relations} - {*self.relations(name)}
-        return tuple(need for need in DATASETS[name].needs if need not in left_out)
-
     @property
     def elapsed_ms(self) -> int:
         """Return the milliseconds since the sync started."""
@@ -97,39 +88,55 @@ def open_sync(
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
         stack.enter_context(closing(client))
         sync = start_sync(database, holder, flow_run_id)
-        progress = Progress(limiter)
-        stack.enter_context(keep_lease(database, sync, progress.read))
-        context = SyncContext(
-            settings,
-            datasets,
-            accept_shrink,
-            database,
-            client,
-            sync,
-            missing_values={name: MissingValues(client, DATASETS[name]) for name in datasets},
-            deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
-            progress=progress,
-        )
         try:
-            yield context
+            progress = Progress(limiter)
+            stack.enter_context(keep_lease(database, sync, progress.read))
+            yield SyncContext(
+                settings,
+                datasets,
+                accept_shrink,
+                database,
+                client,
+                sync,
+                missing_values={name: MissingValues(client, DATASETS[name]) for name in datasets},
+                deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
+                progress=progress,
+            )
         except BaseException as error:
-            client.close()
-            _fail(context, str(error) or f"The sync was ended by {type(error).__name__}.")
+            with _ignore_signals():
+                client.close()
+                reason = str(error) or f"The sync was ended by {type(error).__name__}."
+                _fail(database, sync, dict.fromkeys(datasets, DatasetResult(error=reason)), limiter)
             raise
 
 
-def _fail(context: SyncContext, reason: str) -> None:
-    """Close the log row of a sync that published nothing; a closed row stays as it is."""
-    results: Mapping[DatasetName, DatasetResult] = dict.fromkeys(
-        context.datasets, DatasetResult(error=reason)
-    )
-    limiter = context.client.rate_limiter
+@contextmanager
+def _ignore_signals() -> Iterator[None]:
+    """Let no second Ctrl-C or SIGTERM stop the closing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with context.database.begin() as connection:
-            finish_log(connection, context.sync, results, limiter.counts, limiter.pace)
+        yield
+    finally:
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+
+
+def _fail(
+    database: Database,
+    sync: Sync,
+    results: Mapping[DatasetName, DatasetResult],
+    limiter: RateLimiter,
+) -> None:
+    """Close the log row of a sync that published nothing; a closed row stays as it is."""
+    try:
+        with database.begin() as connection:
+            finish_log(connection, sync, results, limiter.counts, limiter.pace)
     except AcsyncError as error:
         # The next sync closes the row; this error must not hide why the sync ended.
-        logger.warning("the log row of %s stays open: %s", context.sync.sync_id, error)
+        logger.warning("the log row of %s stays open: %s", sync.sync_id, error)
 
 
 def _limit_allocator() -> None:

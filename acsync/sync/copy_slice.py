@@ -105,12 +105,17 @@ def stage_pages(
 def _with_last_known(context: SyncContext, job: Job, records: list[Record]) -> list[Record]:
     """Keep what the account does not show now: bodies of masked deals, relations of contacts."""
     records = _with_last_bodies(context, job.dataset, records)
-    left_out = [one for one in context.relations(job.dataset) if one not in job.plan.relations]
-    if not left_out:
+    if not (missing := find_left_out(context, job)):
         return records
     ids = [int(record["id"]) for record in records]
     last = published_relations(context.database, ids)
-    return [{**record, **_pick(last.get(int(record["id"]), {}), left_out)} for record in records]
+    return [{**record, **_pick(last.get(int(record["id"]), {}), missing)} for record in records]
+
+
+def find_left_out(context: SyncContext, job: Job) -> list[RelationName]:
+    """Return the relations that are wanted, and that the account does not let come along."""
+    wanted = context.settings.relations(job.dataset)
+    return [one for one in wanted if one not in job.plan.relations]
 
 
 def _pick(last: Record, names: list[RelationName]) -> Record:

@@ -32,7 +32,7 @@ from acsync.store.staging import (
 )
 from acsync.store.sync_log import record_plan
 from acsync.sync.context import SyncContext
-from acsync.sync.copy_slice import Job, stage_pages
+from acsync.sync.copy_slice import Job, find_left_out, stage_pages
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
         return _last_known(context, listing, error.message)
     if listing.optional and not found.rows:
         known = _last_known(context, listing, "it is empty.")
-        # An account may well have no list.
-        return known if known.rows or name != "lists" else found
+        # An account may well have none.
+        return known if known.rows else found
     return found
 
 
@@ -80,7 +80,7 @@ def plan(
     context.progress.expect(name, job.plan.total or 0, staged)
     context.deadline.expect_calls((job.plan.total or 0) // job.plan.page_rows)
     warnings = [text for one in listings.values() for text in one.warnings]
-    if left_out := [one for one in context.relations(name) if one not in job.plan.relations]:
+    if left_out := find_left_out(context, job):
         warnings.append(
             f"ActiveCampaign does not send {' and '.join(left_out)} along with the {name}: they "
             "stay as they were last known"
@@ -110,7 +110,7 @@ def _read_newest(
     context: SyncContext, name: DatasetName
 ) -> tuple[WalkPage, tuple[RelationName, ...]]:
     """Read the newest page with all relations, else with those that the account lets come along."""
-    wanted = context.relations(name)
+    wanted = context.settings.relations(name)
     tries = dict.fromkeys([wanted, *((one,) for one in wanted), ()])
     for relations in tries:
         try:
@@ -134,10 +134,10 @@ def _resume(context: SyncContext, name: DatasetName, metadata: Metadata, kept: s
 
 def _basis(context: SyncContext, name: DatasetName, metadata: Metadata) -> str:
     """Return a hash of all that must be the same for a sync to resume what another staged."""
-    explained_by = {need: metadata[need] for need in context.needs(name)}
+    explained_by = {need: metadata[need] for need in context.settings.needs(name)}
     settings = context.settings
     key = hashlib.blake2b(settings.api_key.get_secret_value().encode(), digest_size=8).hexdigest()
-    asked = [settings.page_size, *context.relations(name)]
+    asked = [settings.page_size, *context.settings.relations(name)]
     basis = [version("acsync"), settings.account_url, key, *asked, explained_by]
     text = json.dumps(basis, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -195,7 +195,7 @@ class Headers:
 
 
 def _explain_errors(app: FastAPI) -> None:
-    """Answer every error with JSON and one sentence, never with a stack trace."""
+    """Turn every error into JSON with one sentence; no stack trace leaves the service."""
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AcsyncError, _unavailable)

@@ -7,15 +7,21 @@ from typing import Generic, TypeVar
 
 from anyio import to_thread
 
+from acsync.errors import AcsyncError
+
 T = TypeVar("T")
 
 
 class Cached(Generic[T]):
-    """What `read` returned, for so many seconds; requests that come meanwhile share one reading."""
+    """What `read` returned or raised, for so many seconds; requests meanwhile share one reading.
+
+    A failure is kept as well: else each request in turn would wait for a database that is down.
+    """
 
     def __init__(self, read: Callable[[], T], seconds: float) -> None:
         self._read, self._seconds = read, seconds
         self._until = 0.0
+        self._error: AcsyncError | None = None
         self._lock = asyncio.Lock()
 
     async def get(self) -> T:
@@ -23,6 +29,14 @@ class Cached(Generic[T]):
         if time.monotonic() >= self._until:
             async with self._lock:
                 if time.monotonic() >= self._until:
-                    self._value = await to_thread.run_sync(self._read)
-                    self._until = time.monotonic() + self._seconds
+                    await self._read_anew()
+        if self._error:
+            raise self._error
         return self._value
+
+    async def _read_anew(self) -> None:
+        try:
+            self._value, self._error = await to_thread.run_sync(self._read), None
+        except AcsyncError as error:
+            self._error = error
+        self._until = time.monotonic() + self._seconds

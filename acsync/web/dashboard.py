@@ -1,4 +1,4 @@
-"""Say on one page whether the data is fresh, what runs now, and what went wrong."""
+"""Make the dashboard: whether the data is fresh, what runs now, and what went wrong."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -20,7 +20,8 @@ from acsync.store.history import (
 )
 from acsync.store.status import RunningSync, SyncStatus, read_status
 from acsync.web.charts import Chart, make_charts
-from acsync.web.freshness import INTERVAL, Freshness, describe, judge, worst
+from acsync.web.freshness import Freshness, describe, judge, worst
+from flows.deployment import INTERVAL
 
 HEIGHTS = 20  # steps of the strip's bars, as in dashboard.css
 TABLE_SYNCS = 10

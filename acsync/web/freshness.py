@@ -7,8 +7,7 @@ from typing import Literal, TypeAlias
 
 from acsync.models import DatasetName
 from acsync.store.status import SyncStatus
-
-INTERVAL = timedelta(minutes=15)
+from flows.deployment import INTERVAL
 
 Verdict: TypeAlias = Literal["fresh", "late", "stale", "never synced"]
 

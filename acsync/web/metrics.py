@@ -1,9 +1,9 @@
-"""Give Prometheus what the log, the lease and the published snapshot hold, at each scrape."""
+"""Export metrics to Prometheus, read at each scrape from the log, the lease and the snapshot."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -59,11 +59,9 @@ class SyncCollector(Collector):
 
 def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
     """Return a registry of its own, without what Prometheus' library measures of the process."""
+    # Not asked when it is registered, since the database may be down then.
     registry = CollectorRegistry(auto_describe=False)
-    # Not asked when it is registered: the database may be down then.
-    collector: Any = SyncCollector(read)
-    collector.describe = list
-    registry.register(collector)
+    registry.register(SyncCollector(read))
     return registry
 
 

@@ -1,4 +1,4 @@
-"""Answer the requests of one account's service; what is read from Postgres serves many of them."""
+"""Answer the requests to one account's service; one answer of Postgres serves many of them."""
 
 import json
 import logging
@@ -92,7 +92,7 @@ class Service:
         return await self._trigger.sync(wait)
 
     async def healthz(self) -> Response:
-        """Tell whether every dataset was published less than three intervals ago."""
+        """Return 200 where every dataset was published less than three intervals ago, else 503."""
         try:
             bad = [
                 one.sentence

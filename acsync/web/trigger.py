@@ -1,11 +1,11 @@
 """Start a sync for whoever has the secret: through the deployment, else in a process of its own."""
 
 import asyncio
-import ctypes
 import logging
 import signal
 import sys
 import time
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 
 from acsync.errors import AcsyncError
 from acsync.models import DATASETS
+from acsync.prctl import end_with_parent
 from acsync.store.database import Database
 from acsync.store.history import LoggedRun, read_run, read_run_after
 from acsync.store.status import read_recent_syncs, read_running
@@ -34,9 +35,6 @@ END_SECONDS = 15.0
 
 # Of `acsync sync`: another sync is running.
 LEASE_HELD = 3
-
-PR_SET_PDEATHSIG = 1  # of Linux' prctl
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +127,7 @@ class Trigger:
                 *(sys.executable, "-m", "acsync", "sync", *words),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=said,
-                preexec_fn=end_with_parent,
+                preexec_fn=partial(end_with_parent, signal.SIGHUP),
             )
             self._process = process
             logger.info("a sync was started over HTTP, in process %d", process.pid)
@@ -142,12 +140,6 @@ class Trigger:
         if status == LEASE_HELD:
             return await self._running() or JSONResponse({"error": error}, 409)
         return result(logged) if logged else JSONResponse({"error": error}, 500)
-
-
-def end_with_parent() -> None:
-    """Ask Linux to end this child when the thread that started it ends; elsewhere it goes on."""
-    if LIBC:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def result(logged: LoggedRun) -> JSONResponse:

@@ -208,17 +208,6 @@ def sideload_as_object() -> Fault:
     return body_fault("sideload-as-object", change)
 
 
-def without_sideload() -> Fault:
-    """Leave out the array, and the records' own key for it, as where `include` is ignored."""
-
-    def change(call: Call, body: Record) -> None:
-        key = SIDELOADS.get(call.path, "")
-        for holder in (body, *body.get(call.path, [])):
-            holder.pop(key, None)
-
-    return body_fault("without-sideload", change)
-
-
 def null_instead_of_no_values() -> Fault:
     """Send null where a record has no values."""
 

@@ -29,6 +29,6 @@ def run_sync(
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:
     """Take one dataset from its metadata to its proof."""
-    metadata = {need: read_metadata(context, need) for need in context.needs(name)}
+    metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
     job = plan(context, name, metadata)
     return verify(context, job, [copy_slice(context, job, one) for one in job.slices])

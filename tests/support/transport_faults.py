@@ -55,15 +55,6 @@ def too_many_until(seconds: float) -> Fault:
     return Fault("too-many-until", reply=reply)
 
 
-def clock_ahead(seconds: float) -> Fault:
-    """Move the `Date` of every answer so many seconds away from the time."""
-
-    def reply(_call: Call, answer: Answer) -> Answer:
-        return replace(answer, headers=(*answer.headers, ("Date", http_date(seconds))))
-
-    return Fault("clock-ahead", reply=reply)
-
-
 def http_date(seconds: float) -> str:
     """Return the time in so many seconds as HTTP writes it."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)

@@ -42,6 +42,15 @@ def walk_through(name: DatasetName, share: float, seed: int) -> str:
     return "exact" if read == set(account.ids(name)) else "wrong"
 
 
+@BOTH
+def test_null_stands_for_no_values(name: DatasetName) -> None:
+    """As well as a key that is not there, and an empty array."""
+    account = account_of(300)
+    account.faults.add(data_faults.null_instead_of_no_values())
+
+    assert Reading(account, name, 20).run() == set(account.ids(name))
+
+
 # Answers that lie
 
 

@@ -1,7 +1,6 @@
 """Start everything on this machine, print a line for each sync, and end it all on Ctrl-C."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +8,7 @@ from contextlib import closing
 from rich.console import Console
 
 import migrations
+from acsync.cli import logs
 from acsync.cli.status import sync_line
 from acsync.cli.up.environment import LOOPBACK, Local, choose_local
 from acsync.cli.up.processes import Processes
@@ -93,7 +93,7 @@ def _follow_syncs(processes: Processes, database: Database) -> Iterator[LoggedSy
         except StoreError as error:
             # A Postgres of the user's may restart; the syncs themselves cope with that.
             if not away:
-                sys.stderr.write(f"{error}\n")
+                logs.report(error)
             away = True
             continue
         away = False

@@ -1,6 +1,5 @@
 """Run programs as children that Ctrl-C does not reach, so that they can be ended in turn."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import NoReturn
 import psutil
 
 from acsync.errors import AcsyncError, SettingsError, SettingsProblem
+from acsync.prctl import end_with_parent
 from acsync.store.embedded import make_private
 
 ACSYNC = (sys.executable, "-m", "acsync")
@@ -22,9 +22,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The one that was started last gets more time: the worker, whose sync closes its log row.
 FIRST_SECONDS = 10.0
 NEXT_SECONDS = 3.0
-
-PR_SET_PDEATHSIG = 1  # of Linux' prctl
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     def require_alive(self) -> None:
@@ -107,12 +104,6 @@ class Processes:
 
     def _log(self, title: str) -> Path:
         return self._log_dir / f"{title.lower().replace(' ', '-')}.log"
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this child when its parent is killed; elsewhere it then goes on."""
-    if LIBC:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _handle_signals(handler: Callable[..., NoReturn]) -> None:

@@ -42,13 +42,13 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.benchmarks.full_sync $(if $(SMALL),--contacts 5000 --deals 4000 --windows sliding fixed)
 
 load: setup
-	$(BIN)/python -m tests.load
+	$(BIN)/python -m tests.benchmarks.load
 
 soak: setup
-	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.benchmarks.soak
 
 # Resolve anew; uv comes from the registry only for this.
 COMPILE := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-header --quiet

@@ -191,15 +191,20 @@ class Sync:
     started_at: datetime
 
 
+# Of an account whose jitter is not known yet.
+START_MARGIN_SECONDS = 0.01
+
+
 @dataclass(frozen=True)
 class Pace:
-    """The calls per second at the end of a sync.
+    """The calls per second at the end of a sync, and what was added to each second for jitter.
 
     `refused` are the rates that the account refused, each with the seconds since then.
     """
 
     rate: float
     refused: Mapping[float, float] = field(default_factory=dict)
+    margin_seconds: float = START_MARGIN_SECONDS
 
     @property
     def learned_rate(self) -> float | None:

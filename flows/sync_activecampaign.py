@@ -58,8 +58,8 @@ from flows.reporting import (
 
 T = TypeVar("T")
 
-# Slices read at the same time: enough to make ten calls a second where a call takes 700 ms.
-WORKERS = 8
+# Slices read at the same time: enough to make ten calls a second where a call takes a second.
+WORKERS = 12
 
 # The name of a completed run that found another sync holding the lease.
 TURNED_AWAY = "TurnedAway"

@@ -4,6 +4,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,7 +13,7 @@ from typing import TypeAlias
 import httpx
 import tenacity
 
-from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.activecampaign.responses import Page, TransientError, read_page
 from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, ResponseTooLarge, sanitize
 
@@ -25,6 +26,9 @@ ATTEMPTS = 4
 DEFAULT_PAUSE_SECONDS = 1.0
 MAX_CONNECTIONS = 32
 PIECE_BYTES = 256 * 1024
+
+# Of httpcore's `trace`: https://www.encode.io/httpcore/extensions/#trace
+HEADERS_SENT = "http11.send_request_headers.complete"
 
 logger = logging.getLogger(__name__)
 
@@ -130,10 +134,17 @@ class Client:
         logger.debug("call retried: %s", outcome.exception() if outcome else "")
 
     def _attempt(self, path: str, params: Params) -> Page:
-        released_at = self.rate_limiter.wait_turn()
+        request = self._http.build_request("GET", path, params=dict(params))
+        turn = self.rate_limiter.wait_turn()
+
+        def note(event: str, _: object) -> None:
+            if event == HEADERS_SENT:
+                self.rate_limiter.note_sent(turn)
+
+        request.extensions["trace"] = note
         try:
-            with self._http.stream("GET", path, params=dict(params)) as response:
-                content = self._read_whole(response, released_at)
+            with closing(self._http.send(request, stream=True)) as response:
+                content = self._read_whole(response, turn.given_at)
         except httpx.RequestError as error:
             raise TransientError(f"{type(error).__name__} ({error})") from None
         if self._observe:
@@ -143,10 +154,10 @@ class Client:
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or (
             response.status_code == httpx.codes.SERVICE_UNAVAILABLE and _retry_after(response)
         ):
-            raise self._pause(response, released_at)
+            raise self._pause(response, turn)
         raise _refusal(response, content)
 
-    def _read_whole(self, response: httpx.Response, released_at: float) -> bytes:
+    def _read_whole(self, response: httpx.Response, began_at: float) -> bytes:
         """Read and unpack the body as it arrives, up to a deadline and an unpacked size."""
         content, limits = bytearray(), self._limits
         for chunk in _unpack(response):
@@ -157,17 +168,17 @@ class Client:
                     f"{limits.max_response_bytes:,} bytes.",
                     "Look for very long texts in ActiveCampaign's newest custom fields.",
                 )
-            if time.monotonic() > released_at + limits.deadline_seconds:
+            if time.monotonic() > began_at + limits.deadline_seconds:
                 raise TransientError(f"a response not whole after {limits.deadline_seconds:g} s")
         return bytes(content)
 
-    def _pause(self, response: httpx.Response, released_at: float) -> Exception:
+    def _pause(self, response: httpx.Response, turn: Turn) -> Exception:
         """Let a 429, or a 503 that says when to come back, pause every thread."""
         asked, longest = retry_after_seconds(response), self._limits.max_pause_seconds
         status = response.status_code
         obeyed = asked if asked <= longest else 0.0
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            self.rate_limiter.refuse(released_at, obeyed, _told_rate(response))
+            self.rate_limiter.refuse(turn, obeyed, _told_rate(response))
         else:
             self.rate_limiter.pause(obeyed)
         if asked > longest:

@@ -8,6 +8,9 @@ from acsync.models import Listing, ListingRows, Record
 # Always the most that the API gives: LIMIT_PER_PAGE is for records.
 PAGE_ROWS = 100
 
+# Half of the smallest page that the API is known to give: a page with fewer rows was not cut off.
+SURELY_ALL = 10
+
 # No order is documented for a listing, so its pages can repeat a row and skip another: it is read
 # again, and the readings are joined.
 MAX_READINGS = 3
@@ -35,9 +38,9 @@ def _read_once(
     """Add what is not in `rows` yet; return the total, whether a page came twice, and whether each
     page shared a row with those before it.
 
-    It is read until a page has no new row, whatever the total says. Where a row is deleted between
-    two pages, the second begins behind a row that was never read. Some listings may ignore
-    `offset` (unknown for /dealCustomFieldMeta): their first page comes again.
+    It is read until a page has no new row, but for a first page that is surely all. Where a row is
+    deleted between two pages, the second begins behind a row that was never read. Some listings may
+    ignore `offset` (unknown for /dealCustomFieldMeta): their first page comes again.
     """
     seen: set[int] = set()
     offset, is_connected = 0, True
@@ -47,9 +50,18 @@ def _read_once(
         is_connected &= not seen or not seen.isdisjoint(fresh)
         if fresh.keys() <= seen:
             return page.total, len(page.rows) > 1, is_connected
-        seen |= fresh.keys()
         rows.update(fresh)
+        if not offset and _is_whole(page):
+            return page.total, False, True
+        seen |= fresh.keys()
         offset += len(page.rows) - 1
+
+
+def _is_whole(page: Page) -> bool:
+    """Return whether a short first page is all there is: its total says so, or it is tiny."""
+    if page.total is None:
+        return len(page.rows) < SURELY_ALL
+    return len(page.rows) == page.total < PAGE_ROWS
 
 
 def _with_options(page: Page) -> list[Record]:

@@ -49,6 +49,11 @@ class WalkPage:
         """Return the last id; 0 where there is no record."""
         return self.ids[-1] if self.ids else 0
 
+    def release(self) -> None:
+        """Let go of all but the ids: the walk holds its page until the next one has come."""
+        for rows in (self.rows, self.values, *self.related.values()):
+            rows.clear()
+
 
 class Walk:
     """The reading of one dataset through one client, `page_size` records asked for a page.

@@ -1,25 +1,24 @@
 """All pandas: join records to what explains them, and leave every received value as it was.
 
-Only sideloaded values, definitions and ids become pandas frames, with `object` columns. The
-records pass by untouched: a frame would turn null into NaN and whole numbers into floats.
+Only definitions become a frame, and only ids an index, of `object` columns. Records and values pass
+by untouched: a frame would turn null into NaN and whole numbers into floats.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from acsync.enrich.custom_fields import (
+    Catalogue,
     catalogue_fields,
     contact_values,
     deal_values,
-    join_fields,
 )
 from acsync.enrich.encoding import Cleaner, encode
 from acsync.enrich.relations import join_relations
 from acsync.models import CustomField, DatasetName, ListingName, Metadata, Record
 
-__all__ = ["define_fields", "encode", "enrich", "keep_last_body"]
+__all__ = ["Enricher", "encode", "keep_last_body"]
 
 # The listing that defines a dataset's custom fields, and its columns of key, title and type.
 DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
@@ -37,87 +36,82 @@ RELATIONS: tuple[tuple[str, ListingName, str, tuple[str, ...]], ...] = (
 ENRICHED_KEYS = ("customFields", *(key for key, *_ in RELATIONS))
 
 
-def enrich(
-    name: DatasetName,
-    rows: Sequence[Record],
-    values: Sequence[Record],
-    metadata: Metadata,
-    related: Mapping[str, Sequence[Record]] | None = None,
-) -> list[Record]:
-    """Return each row with every key as received, and the contract's keys added to it.
+class Enricher:
+    """Joins the records of one dataset to what explains them: `metadata`, the listings it needs.
 
-    `values` are the sideloaded custom field values, `related` the rows of other sideloads by their
-    key, `metadata` the listings the dataset needs.
+    One serves all pages of a sync, and all threads: its frames are made once.
     """
-    enriched = ENRICH[name](rows, values, metadata)
-    return join_relations(enriched, related, metadata) if related else enriched
 
-
-def define_fields(name: DatasetName, metadata: Metadata) -> tuple[CustomField, ...]:
-    """Return the custom fields of a dataset, in the order of their ids."""
-    options = {str(row["id"]): row.get("fieldOptions") for row in metadata[DEFINITIONS[name][0]]}
-    clean = Cleaner().clean_text
-    return tuple(
-        CustomField(
-            str(row.field_id),
-            str(row.key),
-            None if row.label is None else clean(str(row.label)),
-            clean(str(row.kind or "")),
-            tuple(clean(str(choice)) for choice in options.get(str(row.field_id)) or ()),
-        )
-        for row in _catalogue(name, metadata).itertuples(index=False)
-    )
-
-
-def _catalogue(name: DatasetName, metadata: Metadata) -> pd.DataFrame:
-    listing, *columns = DEFINITIONS[name]
-    return catalogue_fields(metadata[listing], *columns)
-
-
-def _enrich_contacts(
-    rows: Sequence[Record], values: Sequence[Record], metadata: Metadata
-) -> list[Record]:
-    catalogue = _catalogue("contacts", metadata)
-    fields = join_fields(contact_values(values), catalogue, "fieldTitle")
-    return [{**row, "customFields": fields.get(str(row["id"]), {})} for row in rows]
-
-
-def _enrich_deals(
-    rows: Sequence[Record], values: Sequence[Record], metadata: Metadata
-) -> list[Record]:
-    catalogue = _catalogue("deals", metadata)
-    fields = join_fields(deal_values(values, catalogue), catalogue, "fieldLabel")
-    related = {
-        key: _find_related([row.get(column) for row in rows], metadata[listing], taken)
-        for key, listing, column, taken in RELATIONS
-    }
-    return [
-        {
-            **row,
-            "customFields": fields.get(str(row["id"]), {}),
-            **{key: found[place] for key, found in related.items()},
+    def __init__(self, name: DatasetName, metadata: Metadata) -> None:
+        self._name, self._metadata = name, metadata
+        listing, *columns = DEFINITIONS[name]
+        frame = catalogue_fields(metadata[listing], *columns)
+        self._catalogue = Catalogue(frame, "fieldTitle" if name == "contacts" else "fieldLabel")
+        relations = RELATIONS if name == "deals" else ()
+        self._related = {
+            key: (column, Related(metadata[listing], taken))
+            for key, listing, column, taken in relations
         }
-        for place, row in enumerate(rows)
-    ]
+
+    @property
+    def fields(self) -> tuple[CustomField, ...]:
+        """Return the custom fields of the dataset, in the order of their ids."""
+        definitions = self._metadata[DEFINITIONS[self._name][0]]
+        options = {str(row["id"]): row.get("fieldOptions") for row in definitions}
+        clean = Cleaner().clean_text
+        return tuple(
+            CustomField(
+                str(row.field_id),
+                str(row.key),
+                None if row.label is None else clean(str(row.label)),
+                clean(str(row.kind or "")),
+                tuple(clean(str(choice)) for choice in options.get(str(row.field_id)) or ()),
+            )
+            for row in self._catalogue.frame.itertuples(index=False)
+        )
+
+    def enrich(
+        self,
+        rows: Sequence[Record],
+        values: Sequence[Record],
+        related: Mapping[str, Sequence[Record]] | None = None,
+    ) -> list[Record]:
+        """Return each row with every key as received, and the contract's keys added to it.
+
+        `values` are the sideloaded custom field values, `related` the rows of other sideloads by
+        their key.
+        """
+        found = (
+            deal_values(values, self._catalogue.kinds) if self._related else contact_values(values)
+        )
+        fields = self._catalogue.join(found)
+        added = {
+            key: listing.find([row.get(column) for row in rows])
+            for key, (column, listing) in self._related.items()
+        }
+        enriched = [
+            {
+                **row,
+                "customFields": fields.get(str(row["id"]), {}),
+                **{key: parts[place] for key, parts in added.items()},
+            }
+            for place, row in enumerate(rows)
+        ]
+        return join_relations(enriched, related, self._metadata) if related else enriched
 
 
-ENRICH: dict[DatasetName, Callable[..., list[Record]]] = {
-    "contacts": _enrich_contacts,
-    "deals": _enrich_deals,
-}
+class Related:
+    """The rows of a listing by id, each with only some of its keys."""
 
+    def __init__(self, listing: Sequence[Record], taken: tuple[str, ...]) -> None:
+        parts = {str(row["id"]): {key: row.get(key) for key in taken} for row in listing}
+        self._ids = pd.Index(list(parts), dtype=object)
+        self._parts = list(parts.values())
 
-def _find_related(
-    ids: Sequence[object], listing: Sequence[Record], taken: tuple[str, ...]
-) -> list[Record | None]:
-    """Return what each id stands for; None where the API no longer lists it."""
-    parts = {str(row["id"]): {key: row.get(key) for key in taken} for row in listing}
-    wanted = pd.Index([str(one) for one in ids], dtype=object)
-    known: pd.Series[Any] = pd.Series(
-        list(parts.values()), index=pd.Index(list(parts), dtype=object), dtype=object
-    )
-    found = known.reindex(wanted)
-    return [None if missing else part for part, missing in zip(found, found.isna(), strict=True)]
+    def find(self, ids: Sequence[object]) -> list[Record | None]:
+        """Return what each id stands for; None where the API no longer lists it."""
+        places = self._ids.get_indexer(pd.Index([str(one) for one in ids], dtype=object))
+        return [self._parts[place] if place >= 0 else None for place in places.tolist()]
 
 
 def keep_last_body(stub: Record, last: Record | None) -> Record:

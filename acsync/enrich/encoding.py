@@ -33,7 +33,8 @@ def encode(record: Record) -> EnrichedRecord:
     if body is None or b"\\u0000" in body:
         body, cleaned = _dump_clean(record)
     digest = hashlib.blake2b(body, digest_size=HASH_BYTES).digest()
-    return EnrichedRecord(int(str(record["id"])), digest, body, cleaned)
+    # A copy, since orjson leaves its buffer of eight times the size around what it wrote.
+    return EnrichedRecord(int(str(record["id"])), digest, bytes(memoryview(body)), cleaned)
 
 
 def _dump(value: Any) -> bytes:

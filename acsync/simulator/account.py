@@ -12,7 +12,7 @@ from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Selected
 from acsync.simulator.metadata import build_metadata
 from acsync.simulator.records import Contacts, Deals
-from acsync.simulator.requests import Call, Statistics
+from acsync.simulator.requests import Call, RateWindow, Statistics
 from acsync.simulator.values import Slots, draw, make_contact_fields, make_deal_fields
 
 MASK_SALT = 31
@@ -26,13 +26,14 @@ FIRST_ORPHAN = 900_000_000
 class AccountOptions:
     """Counts of records, fields, stages and users, and how the API treats its callers.
 
-    `rate_limit` is calls in any sliding second (None: no limit), `retry_after_seconds` what a
-    429 asks for (None: says nothing), `masked_share` the share of deals that are stubs.
-    `camel_case_values` serves the custom field values of deals in the other spelling in use;
-    without `has_crm` the plan has no deals. `relations` tells whether tags and lists come along
-    with contacts: an `include` of them can be ignored, or refused. `orphan_share` is the share of
-    records, stubs too, that name a value of a deleted field; with `omits_empty_relations` a record
-    without values has no key for them.
+    `rate_limit` is calls in any sliding second (None: no limit), `retry_after_seconds` what a 429
+    asks for (None: says nothing); `rate_window` tells whether any sliding second is counted or each
+    second of the clock. Calls arrive up to `arrival_jitter_seconds` late. `masked_share` the share
+    of deals that are stubs. `camel_case_values` serves the custom field values of deals in the
+    other spelling in use; without `has_crm` the plan has no deals. `relations` tells whether tags
+    and lists come along with contacts: an `include` of them can be ignored, or refused.
+    `orphan_share` is the share of records, stubs too, that name a value of a deleted field; with
+    `omits_empty_relations` a record without values has no key for them.
     """
 
     contacts: int = 2500
@@ -45,6 +46,8 @@ class AccountOptions:
     users: int = 6
     values_per_record: int = 8
     rate_limit: float | None = 10
+    rate_window: RateWindow = "sliding"
+    arrival_jitter_seconds: float = 0.0
     retry_after_seconds: int | None = 1
     latency_seconds: float = 0.0
     page_cap: int = 100

@@ -1,14 +1,17 @@
 """Describe a call and its answer, limit the rate of calls, and count them."""
 
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import orjson
 
 from acsync.models import Record
+
+RateWindow: TypeAlias = Literal["sliding", "fixed"]
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,22 @@ class Answer:
 
 
 class RateGate:
-    """Count accepted calls in any sliding second; refused ones do not count."""
+    """Count accepted calls in any sliding second, or in each of the clock's; no refused ones."""
 
-    def __init__(self, calls_per_second: float | None) -> None:
+    def __init__(self, calls_per_second: float | None, window: RateWindow = "sliding") -> None:
         # The window of a rate below one a second is longer than a second.
         self.most = max(1, int(calls_per_second or 1))
         self._window_seconds = max(1.0, 1 / calls_per_second) if calls_per_second else 0.0
+        self._window = window
         self._accepted: deque[float] = deque(maxlen=self.most)
 
     def admit(self, now: float) -> bool:
         """Accept the call unless the window is full."""
-        if len(self._accepted) == self.most and self._accepted[0] > now - self._window_seconds:
+        begin = now - self._window_seconds
+        if self._window == "fixed" and self._window_seconds:
+            # Just before the second, since a call on its first moment belongs to it.
+            begin = math.nextafter(now // self._window_seconds * self._window_seconds, -1)
+        if len(self._accepted) == self.most and self._accepted[0] > begin:
             return False
         self._accepted.append(now)
         return True

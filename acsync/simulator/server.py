@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from random import Random
 from secrets import compare_digest
 from urllib.parse import parse_qsl
 
@@ -68,11 +69,15 @@ class Application:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self._gate = RateGate(account.options.rate_limit)
+        options = account.options
+        self._gate = RateGate(options.rate_limit, options.rate_window)
+        self._lateness = Random(options.seed)  # noqa: S311  # repeatable chance
         self._arrivals = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, which must be HTTP."""
+        if most := self.account.options.arrival_jitter_seconds:
+            await asyncio.sleep(self._lateness.uniform(0, most))
         at = time.monotonic()
         path = scope["path"].removeprefix(PREFIX)
         params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))

@@ -181,8 +181,9 @@ def read_pace(database: Database) -> Pace | None:
         row = run(connection, sql).one_or_none()
     if row is None:
         return None
-    rate, refused = row.pace
-    return Pace(rate, {one: seconds + float(row.age) for one, seconds in refused})
+    # Syncs before acsync measured its margin kept only the first two.
+    rate, refused, *margin = row.pace
+    return Pace(rate, {one: seconds + float(row.age) for one, seconds in refused}, *margin)
 
 
 def read_data_age(database: Database) -> dict[DatasetName, datetime]:

@@ -114,7 +114,7 @@ def finish_log(
         "retries": calls.retries,
         "rate_limited": calls.rate_limited,
         "learned_rate": pace.learned_rate,
-        "pace": json.dumps([pace.rate, list(pace.refused.items())]),
+        "pace": json.dumps([pace.rate, list(pace.refused.items()), pace.margin_seconds]),
     }
     for name, result in results.items():
         values |= _dataset_values(name, result)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
-from acsync.enrich import define_fields
 from acsync.errors import ShrinkRefused
 from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Warnings
 from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
@@ -70,8 +69,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
     warnings = (*job.warnings, *warnings, *_warn_of_orphans(context, name))
-    fields = define_fields(name, job.metadata)
-    return Verified(name, staged.records, cleaned, duration_ms, warnings, fields)
+    return Verified(name, staged.records, cleaned, duration_ms, warnings, job.enricher.fields)
 
 
 def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:

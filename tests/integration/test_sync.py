@@ -224,7 +224,7 @@ def test_small_collections_are_asked_for_in_whole_pages(
 
     assert copy_account("contacts").success
 
-    assert account.statistics.by_path["fields"] == 2
+    assert account.statistics.by_path["fields"] == 1
 
 
 NO_CRM = pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_they_are_columns_and_come_with_the_same_calls(
         "unconfirmed", "active", "unsubscribed", "bounced"
     }  # fmt: skip
     assert len({tag for _, tags, _ in shown for tag in tags}) == 12
-    assert account.statistics.by_path["lists"] == 2
+    assert account.statistics.by_path["lists"] == 1
     assert account.statistics.by_path["contacts"] < 45
     assert fetch(database, "select count(*) from ac_contacts where tags @> '{Tag 3}'") > [(0,)]
     copied = copy_account().datasets["contacts"].changes

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from acsync.activecampaign.responses import parse_json
-from acsync.enrich import encode, enrich, keep_last_body
+from acsync.enrich import Enricher, encode, keep_last_body
 from acsync.errors import PaginationError
 from acsync.models import ListingName, Record
 
@@ -28,7 +28,7 @@ DEAL_FIELDS: list[Record] = [
 
 def enrich_contact(*values: Record, fields: list[Record] = FIELDS) -> dict[str, Any]:
     row = {"id": "7", "email": "", "fieldValues": [value.get("id") for value in values]}
-    [record] = enrich("contacts", [row], values, {"contact_fields": fields})
+    [record] = Enricher("contacts", {"contact_fields": fields}).enrich([row], values)
     return record["customFields"]  # type: ignore[no-any-return]
 
 
@@ -39,7 +39,7 @@ def enrich_deal(row: Record, *values: Record, **listings: list[Record]) -> Recor
         "stages": listings.get("stages", []),
         "users": listings.get("users", []),
     }
-    [record] = enrich("deals", [row], values, known)
+    [record] = Enricher("deals", known).enrich([row], values)
     return record
 
 
@@ -134,7 +134,7 @@ def test_multiple_choices_are_split_whatever_form_they_come_in(
 def test_no_definitions_and_no_values_are_no_trouble() -> None:
     """A new account has neither."""
     assert enrich_contact(fields=[]) == {}
-    assert enrich("contacts", [], [], {"contact_fields": []}) == []
+    assert Enricher("contacts", {"contact_fields": []}).enrich([], []) == []
 
 
 SNAKE: Record = {
@@ -257,7 +257,7 @@ def test_every_value_survives_to_the_last_digit() -> None:
         '"huge":1e400,"long":123456789012345678901234567890,"deep":[[{"a":[null,false]}]]}'
     )
 
-    record = enrich("contacts", [parse_json(text.encode())], [], {"contact_fields": []})[0]
+    record = Enricher("contacts", {"contact_fields": []}).enrich([parse_json(text.encode())], [])[0]
     body = encode(record).body.decode()
 
     assert body == (

@@ -389,6 +389,13 @@ def test_the_limit_holds_in_any_second_not_in_seconds_of_the_clock() -> None:
     assert [slow.admit(at) for at in (0.0, 1.5, 2.0)] == [True, False, True]
 
 
+def test_a_fixed_window_begins_anew_with_each_second_of_the_clock() -> None:
+    gate = RateGate(2, "fixed")
+
+    admitted = [gate.admit(at) for at in (0.0, 0.9, 0.95, 1.0, 1.1, 1.95, 2.0)]
+    assert admitted == [True, True, False, True, True, False, True]
+
+
 # Faults
 
 

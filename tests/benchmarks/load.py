@@ -18,7 +18,8 @@ import migrations
 from acsync.settings import read_database_settings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
-from tests.bench import print_line, read_last_log, simulator
+from acsync.store.status import read_recent_syncs
+from tests.benchmarks.account_server import account_server
 from tests.support.commands import ACSYNC
 from tests.support.environment import own_environment
 from tests.support.prefect_server import prefect_server
@@ -72,8 +73,8 @@ def main() -> None:
     """Measure; fail where an answer failed or came late, or the syncs became slower."""
     options = AccountOptions(contacts=RECORDS, deals=RECORDS, latency_seconds=0.1)
     with (
-        simulator(options) as (url, _),
-        own_environment(url, options.api_key, options.rate_limit or 10.0) as home,
+        account_server(options) as server,
+        own_environment(server.url, options.api_key, options.rate_limit or 10.0) as home,
         prefect_server(home) as os.environ["PREFECT_API_URL"],
     ):
         database = open_database(read_database_settings())
@@ -94,17 +95,18 @@ def sync(database: Database) -> float:
     """Run one sync as a process, and return the seconds by its log."""
     if subprocess.run([*ACSYNC, "sync"], stdout=subprocess.DEVNULL, check=False).returncode:
         sys.exit("A sync failed.")
-    return float(read_last_log(database)["total_duration_ms"]) / 1000
+    return (read_recent_syncs(database)[0].total_duration_ms or 0) / 1000
 
 
 def report(load: Load, alone: float, loaded: float) -> None:
     """Print the figures, and fail where one of them is too high."""
     latencies = [seconds * 1000 for seconds in load.seconds]
     cuts = statistics.quantiles(latencies, n=100)
-    print_line("requests", len(latencies))
-    print_line("failures", load.failures)
-    print_line("milliseconds", {"p50": cuts[49], "p99": cuts[98], "most": max(latencies)})
-    print_line("seconds a sync", {"alone": alone, "loaded": loaded, "ratio": loaded / alone})
+    sys.stdout.write(
+        f"{len(latencies):,} requests, failures {load.failures}; milliseconds: p50 {cuts[49]:.1f}, "
+        f"p99 {cuts[98]:.1f}, most {max(latencies):.1f}; seconds a sync: {alone:.2f} alone, "
+        f"{loaded:.2f} under load, ratio {loaded / alone:.3f}\n"
+    )
     if load.failures or cuts[98] > MOST_MS or loaded / alone > MOST_SLOWER:
         sys.exit("That is too much.")
 

@@ -1,0 +1,1 @@
+"""What is measured, and never timed in the suite: machines are shared and noisy."""

@@ -1,0 +1,75 @@
+"""Serve a simulated account in a process of its own, and count what reaches it."""
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.requests import LoggedCall
+from acsync.simulator.server import serve
+from tests.support.churn import Churn
+
+
+class AccountServer:
+    """An account in another process; `url` is for `AC_API_URL`."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self.url: str = pipe.recv()
+
+    def act(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the account, such as `change`, and return what it returns."""
+        self._pipe.send((method, arguments))
+        return self._pipe.recv()
+
+    def take_calls(self) -> list[LoggedCall]:
+        """Return the calls that arrived since they were last taken."""
+        calls: list[LoggedCall] = self.act("take_calls")
+        return calls
+
+    @contextmanager
+    def churn(self, per_second: float) -> Iterator[None]:
+        """Add, change and delete so many records a second until the block ends."""
+        self.act("start_churn", per_second)
+        try:
+            yield
+        finally:
+            self.act("stop_churn")
+
+
+@contextmanager
+def account_server(options: AccountOptions) -> Iterator[AccountServer]:
+    """Serve the account until the block ends."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(options, theirs), daemon=True)
+    process.start()
+    theirs.close()  # so that its end is seen here
+    try:
+        yield AccountServer(ours)
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(options: AccountOptions, pipe: Connection) -> None:
+    """Serve until the process is ended, and do what each message asks for."""
+    account = Account(options)
+    churning = ExitStack()
+    with serve(account) as url:
+        pipe.send(url)
+        while True:
+            method, arguments = pipe.recv()
+            if method == "take_calls":
+                pipe.send([*account.statistics.log])
+                account.statistics.log.clear()
+            elif method == "start_churn":
+                churning.enter_context(Churn(account, *arguments))
+                pipe.send(None)
+            elif method == "stop_churn":
+                churning.close()
+                pipe.send(None)
+            else:
+                pipe.send(getattr(account, method)(*arguments))

@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What a sync needs, which is what the image has; and what a developer needs beside it.
 LOCKS := requirements.lock requirements-dev.lock
 
-.PHONY: setup demo up lint unit integration test drills bench load soak lock
+.PHONY: setup demo up lint unit integration test drills bench compare growth load soak lock
 setup: .venv/.installed
 
 .venv/.installed: $(LOCKS) pyproject.toml
@@ -42,7 +42,14 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m tests.benchmarks.full_sync $(if $(SMALL),--contacts 5000 --deals 4000 --windows sliding fixed)
+	$(BIN)/python -m tests.benchmarks.full_sync $(if $(SMALL),--contacts 5000 --deals 4000 --windows sliding fixed) $(ARGUMENTS)
+
+# Beside other tools, each from the registry into an environment of its own.
+compare: setup
+	$(BIN)/python -m tests.benchmarks.compare $(ARGUMENTS)
+
+growth: setup
+	$(BIN)/python -m tests.benchmarks.growth $(ARGUMENTS)
 
 load: setup
 	$(BIN)/python -m tests.benchmarks.load

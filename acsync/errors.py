@@ -11,6 +11,8 @@ AcsyncError                 everything foreseeable
 ├── StoreError              Postgres did not do what was asked
 │   ├── SchemaOutdated      the tables are missing, or older than this acsync
 │   ├── SchemaTooNew        the tables are newer than this acsync
+│   ├── AnotherAccount      the schema belongs to another account
+│   ├── LockHeld            another transaction holds a lock
 │   ├── LeaseHeld           another sync is running
 │   └── LeaseLost           another sync took over from this one
 └── SyncFailed              a dataset was not published
@@ -101,6 +103,10 @@ class PaginationError(AccountError):
 
 class StoreError(AcsyncError):
     """Postgres did not do what was asked."""
+
+
+class LockHeld(StoreError):
+    """Another transaction holds a lock that is not waited for any longer."""
 
 
 class SchemaOutdated(StoreError):

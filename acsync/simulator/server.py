@@ -5,7 +5,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from random import Random
@@ -73,6 +75,7 @@ class Application:
         self._gate = RateGate(options.rate_limit, options.rate_window)
         self._lateness = Random(options.seed)  # noqa: S311  # repeatable chance
         self._arrivals = 0
+        self._writer = ThreadPoolExecutor(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, which must be HTTP."""
@@ -111,7 +114,14 @@ class Application:
         account = self.account
         call = Call(path, params, account.statistics.accept(path), account.options.page_cap)
         await asyncio.sleep(account.options.latency_seconds)
-        return answer_with_faults(account, call)
+        # Not in this thread, which notes when calls arrive; in one, so that faults keep their order.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, _write, account, call)
+
+
+def _write(account: Account, call: Call) -> Answer:
+    answer = answer_with_faults(account, call)
+    return replace(answer, data=None, body=answer.content())
 
 
 async def _still_there(receive: Receive, seconds: float) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection
 
-from acsync.errors import StoreError
+from acsync.errors import LockHeld
 from acsync.models import CustomField, DatasetName, FieldChange, Sync
 from acsync.store.column_names import CURRENCY_SUFFIX, choose_column
 from acsync.store.database import Database, run
@@ -180,7 +180,7 @@ def update_wide_view(database: Database, name: DatasetName) -> None:
         try:
             with database.begin() as connection:
                 run(connection, "select {schema}.ac_update_wide_view(:data_type)", name)
-        except StoreError:
+        except LockHeld:
             if not tries_left:
                 raise
             time.sleep(TRY_AGAIN_SECONDS)

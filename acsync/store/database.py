@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, mak
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
+from acsync.errors import LockHeld, SchemaOutdated, SchemaTooNew, StoreError
 from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
@@ -197,13 +197,11 @@ def _explain(error: DBAPIError | PoolTimeout | psycopg2.Error, url: URL) -> Stor
             f"Postgres at {place_of(url)} cannot be reached: {line.rstrip('.')}.",
             "Check POSTGRES_URL, and that the server runs and accepts this machine.",
         )
-    remedy = (
-        "Another transaction holds a lock, such as a backup: try again when it has ended."
-        if code == LOCK_NOT_AVAILABLE
-        else ""
-    )
-    return StoreError(
+    message = (
         f"Postgres at {place_of(url)} refused a statement: {line} (SQLSTATE {code}). Nothing of "
-        "that transaction was kept.",
-        remedy,
+        "that transaction was kept."
     )
+    if code == LOCK_NOT_AVAILABLE:
+        remedy = "Another transaction holds a lock, such as a backup: try again when it has ended."
+        return LockHeld(message, remedy)
+    return StoreError(message)

@@ -1,7 +1,8 @@
 """Serve a simulated account in a process of its own, and count what reaches it."""
 
 import multiprocessing
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
@@ -40,11 +41,13 @@ class AccountServer:
 
 
 @contextmanager
-def account_server(options: AccountOptions) -> Iterator[AccountServer]:
-    """Serve the account until the block ends."""
+def account_server(
+    options: AccountOptions, prepare: Callable[[Account], None] | None = None
+) -> Iterator[AccountServer]:
+    """Serve the account until the block ends; `prepare` is called with it in its process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(options, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(options, prepare, theirs), daemon=True)
     process.start()
     theirs.close()  # so that its end is seen here
     try:
@@ -54,9 +57,15 @@ def account_server(options: AccountOptions) -> Iterator[AccountServer]:
         process.join()
 
 
-def _serve(options: AccountOptions, pipe: Connection) -> None:
+def _serve(
+    options: AccountOptions, prepare: Callable[[Account], None] | None, pipe: Connection
+) -> None:
     """Serve until the process is ended, and do what each message asks for."""
+    # So that calls are seen when they arrive, also while pages are written.
+    sys.setswitchinterval(0.0005)
     account = Account(options)
+    if prepare:
+        prepare(account)
     churning = ExitStack()
     with serve(account) as url:
         pipe.send(url)

@@ -161,15 +161,28 @@ HOSTILE = (
 )
 
 
-def test_hostile_names_and_more_fields_than_columns(
-    account: Account, copy_account: CopyAccount, database: Database
+def test_hostile_names_and_more_fields_than_columns_come_while_a_reader_reads(
+    account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
 ) -> None:
-    """Sixteen hundred fields: what has no column is said, and is still in custom_fields."""
-    template = account.metadata.listings["contact_fields"][0]
-    account.metadata.listings["contact_fields"][:] = [
+    """Sixteen hundred fields: what has no column is said, and is still in custom_fields.
+
+    Those that were there are renamed, retyped and deleted at the same time.
+    """
+    assert copy_account().success
+    before = wide(database, "ac_contacts_wide")
+    execute(database, "create view of_a_user as select * from ac_contacts_wide")
+    fields = account.metadata.listings["contact_fields"]
+    template = fields[0]
+    renamed, retyped, vanished = (
+        next(one for one in fields if one["type"] == kind) for kind in ("text", "date", "dropdown")
+    )
+    was = {field_id: column for field_id, _, _, _, column in fields_of(database, "contacts")}
+    renamed["title"], retyped["type"] = HOSTILE[0], "text"
+    fields.remove(vanished)
+    fields += [
         {
             **template,
-            "id": str(number),
+            "id": str(1000 + number),
             "perstag": HOSTILE[number] if number < len(HOSTILE) else f"Field {number % 1500}",
             "title": HOSTILE[number % len(HOSTILE)],
             "type": "currency" if number % 2 else "text",
@@ -177,18 +190,31 @@ def test_hostile_names_and_more_fields_than_columns(
         for number in range(1, 1601)
     ]
 
+    url = database.engine.url.render_as_string(hide_password=False)
+    with closing(postgres.open(url)) as other, other.begin() as reader:
+        reader.exec_driver_sql("select count(*) from ac_contacts_wide")
+        assert copy_account().success
+        assert reader.exec_driver_sql("select count(*) from ac_contacts_wide").scalar() == 120
+        assert list(wide(database, "ac_contacts_wide")[0]) == list(before[0])
     assert copy_account().success
 
-    catalogue = fields_of(database, "contacts")
-    columns = [column for *_, column in catalogue if column]
-    shown = list(wide(database, "ac_contacts_wide")[0])
-    assert len(catalogue) == 1600
+    after = wide(database, "ac_contacts_wide")
+    new = [row for row in fields_of(database, "contacts") if int(row[0]) > 1000]
+    columns = [column for *_, column in new if column]
+    shown = list(after[0])
+    assert len(new) == 1600
     assert 900 < len(columns) < 1600
+    assert shown[: len(before[0])] == list(before[0])
     assert len(shown) == len(set(shown)) <= 1510
     assert all(re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", column) for column in shown)
     assert {*columns} <= {*shown}
-    expected = ["email_1", "prefere_ja", "field_3", "_1st", f"{'a' * 52}_5", f"{'a' * 61}_6"]
-    assert columns[:6] == expected
+    assert columns[:6] == [
+        *("email_1001", "prefere_ja", "field_1003", "_1st", f"{'a' * 49}_1005"),
+        f"{'a' * 58}_1006",
+    ]
+    for kept in (was[renamed["id"]], was[vanished["id"]]):
+        assert [row[kept] for row in after] == [row[kept] for row in before]
+    assert fetch(database, "select count(*) from of_a_user") == [(120,)]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from ac_contact_versions as version
 join ac_contact_versions as before
     on before.record_id = version.record_id and before.valid_to = version.valid_from
 cross join lateral (
-    select key from jsonb_each(version.record) as now
-    where now.value is distinct from before.record -> now.key
+    select key, value from jsonb_each(version.record)
+    except
+    select key, value from jsonb_each(before.record)
 ) as change
 group by 1
 order by 2 desc;

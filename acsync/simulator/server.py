@@ -114,7 +114,7 @@ class Application:
         account = self.account
         call = Call(path, params, account.statistics.accept(path), account.options.page_cap)
         await asyncio.sleep(account.options.latency_seconds)
-        # Not in this thread, which notes when calls arrive; in one, so that faults keep their order.
+        # Not in this thread, which notes when calls arrive; in one, since faults have an order.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, _write, account, call)
 

@@ -17,7 +17,7 @@ from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
 
 # The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 
 # What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect with it.
 NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")
@@ -43,10 +43,18 @@ LIMITS = f"""
     set local statement_timeout = '10min';
 """
 
-# The table that holds each dataset's versions.
+# The table that holds each dataset's versions, and the one that holds those that are staged.
 VERSIONS: dict[DatasetName, str] = {
     "contacts": "ac_contact_versions",
     "deals": "ac_deal_versions",
+}
+BODIES: dict[DatasetName, str] = {"contacts": "ac_staged_contacts", "deals": "ac_staged_deals"}
+
+# All that is staged of a dataset, with what tells it from the other's.
+STAGING = {
+    "{bodies}": "true",
+    "{schema}.ac_staged_slices": "data_type = :data_type",
+    "{schema}.ac_staged_plans": "data_type = :data_type",
 }
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -69,10 +77,11 @@ def schema_of(connection: Connection) -> str:
 def run(
     connection: Connection, sql: str, name: DatasetName | None = None, **values: Any
 ) -> CursorResult[*tuple[Any, ...]]:
-    """Run one statement; `{schema}` and the dataset's `{versions}` stand for their names."""
+    """Run one statement; `{schema}` and a dataset's `{versions}` and `{bodies}` stand for names."""
     schema = schema_of(connection)
     if name is not None:
         sql = sql.replace("{versions}", f"{schema}.{VERSIONS[name]}")
+        sql = sql.replace("{bodies}", f"{schema}.{BODIES[name]}")
         values["data_type"] = name
     return connection.execute(text(sql.replace("{schema}", schema)), values)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from acsync.errors import StoreError
 from acsync.models import Changes, DatasetName, DatasetResult, Sync
-from acsync.store.database import run
+from acsync.store.database import VERSIONS, run, schema_of
 from acsync.store.snapshot import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
@@ -25,32 +25,29 @@ CLOSE_VANISHED = f"""
       and not exists (select from staged where staged.record_id = version.record_id)
 """
 
-CHANGED = f"""
-    {STAGED},
-    changed as materialized (
-        select record_id, body.hash, body.record
-        from {{schema}}.ac_staged_records as body join staged using (slice_no, record_id)
-        where body.sync_no = :sync_no and body.data_type = :data_type
-    )
-"""
-
 CLOSE_CHANGED = f"""
-    {CHANGED}
+    {STAGED}
     update {{versions}} as version set valid_to = :sync_no
-    from changed
-    where version.valid_to is null
-      and version.record_id = changed.record_id and version.hash <> changed.hash
+    from {{bodies}} as body join staged using (slice_no, record_id)
+    where body.sync_no = :sync_no and version.valid_to is null
+      and version.record_id = body.record_id and version.hash <> body.hash
 """
 
-# The empty object changes nothing, but unpacks the record once for all generated columns.
+# What staged bodies and versions have in common; the generated columns were unpacked when staged.
+COLUMNS = """
+    select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+    where attrelid = cast(:versions as regclass) and attnum > 0 and not attisdropped
+      and attname not in ('valid_from', 'valid_to')
+"""
+
 ADD_VERSIONS = f"""
-    {CHANGED}
-    insert into {{versions}} (record_id, valid_from, hash, record)
-    select record_id, :sync_no, hash, record || '{{}}'
-    from changed
-    where not exists (
+    {STAGED}
+    insert into {{versions}} (valid_from, {{columns}})
+    select :sync_no, {{columns}}
+    from {{bodies}} as body join staged using (slice_no, record_id)
+    where body.sync_no = :sync_no and not exists (
         select from {{versions}} as version
-        where version.record_id = changed.record_id and version.valid_to is null
+        where version.record_id = body.record_id and version.valid_to is null
     )
 """
 
@@ -72,7 +69,10 @@ def publish_dataset(
     forbid_nested_loops(connection)
     deleted = run(connection, CLOSE_VANISHED, name, sync_no=sync.number).rowcount
     updated = run(connection, CLOSE_CHANGED, name, sync_no=sync.number).rowcount
-    written = run(connection, ADD_VERSIONS, name, sync_no=sync.number).rowcount
+    versions = f"{schema_of(connection)}.{VERSIONS[name]}"
+    columns = run(connection, COLUMNS, versions=versions).scalar_one()
+    add_versions = ADD_VERSIONS.replace("{columns}", columns)
+    written = run(connection, add_versions, name, sync_no=sync.number).rowcount
     counted = run(connection, COUNT_PUBLISHED, name, sync_no=sync.number).one()
     run(
         connection,

@@ -166,10 +166,10 @@ COUNT_LOST = f"""
            count(*) filter (
                where {_loses(HAS_PIPELINE)} or {_loses(HAS_STAGE)}
            ) as names
-    from {{schema}}.ac_staged_records as body
+    from {{bodies}} as body
     join staged using (slice_no, record_id)
     join {{versions}} as version using (record_id)
-    where body.sync_no = :sync_no and body.data_type = :data_type and version.valid_to is null
+    where body.sync_no = :sync_no and version.valid_to is null
 """
 
 COUNT_HAD = f"""

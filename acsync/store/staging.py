@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from acsync.models import DatasetName, EnrichedRecord, Interval, Sync
-from acsync.store.database import Database, copy_rows, run
+from acsync.store.database import BODIES, STAGING, Database, copy_rows, run
 from acsync.store.lease import require_lease
-
-TABLES = ("ac_staged_records", "ac_staged_slices", "ac_staged_plans")
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,11 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
 def _drop_slice(database: Database, sync: Sync, name: DatasetName, number: int) -> None:
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
-        for table in ("ac_staged_records", "ac_staged_slices"):
+        for table in ("{bodies}", "{schema}.ac_staged_slices"):
             run(
                 connection,
-                f"delete from {{schema}}.{table} where sync_no = :sync_no "
-                "and data_type = :data_type and slice_no = :slice_no",
+                f"delete from {table} "
+                f"where {STAGING[table]} and sync_no = :sync_no and slice_no = :slice_no",
                 name,
                 sync_no=sync.number,
                 slice_no=number,
@@ -73,13 +71,12 @@ def _drop_slice(database: Database, sync: Sync, name: DatasetName, number: int) 
 def _copy_records(
     connection: Connection, sync: Sync, name: DatasetName, staged: StagedSlice
 ) -> None:
-    slice_key = (b"%d" % sync.number, name.encode(), b"%d" % staged.number)
+    slice_key = (b"%d" % sync.number, b"%d" % staged.number)
     rows = (
         (*slice_key, b"%d" % record.record_id, b"\\x" + record.hash.hex().encode(), record.body)
         for record in staged.changed
     )
-    columns = "sync_no, data_type, slice_no, record_id, hash, record"
-    copy_rows(connection, f"ac_staged_records ({columns})", rows)
+    copy_rows(connection, f"{BODIES[name]} (sync_no, slice_no, record_id, hash, record)", rows)
 
 
 def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int, Interval]:
@@ -142,19 +139,18 @@ def adopt_staging(database: Database, sync: Sync, name: DatasetName, basis: str)
             basis=basis,
         ).one_or_none()
         crashed = found.sync_no if found else sync.number
-        for table in TABLES:
+        for table, is_of_dataset in STAGING.items():
             run(
                 connection,
-                f"delete from {{schema}}.{table} "
-                "where data_type = :data_type and sync_no not in (:crashed, :number)",
+                f"delete from {table} where {is_of_dataset} and sync_no not in (:crashed, :number)",
                 name,
                 crashed=crashed,
                 number=sync.number,
             )
             run(
                 connection,
-                f"update {{schema}}.{table} set sync_no = :number "
-                "where data_type = :data_type and sync_no <> :number",
+                f"update {table} set sync_no = :number "
+                f"where {is_of_dataset} and sync_no <> :number",
                 name,
                 number=sync.number,
             )
@@ -168,5 +164,8 @@ def sweep_staging(database: Database, sync: Sync) -> None:
     """
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
-        tables = ", ".join(f"{{schema}}.{table}" for table in TABLES)
-        run(connection, f"truncate {tables}")
+        bodies = ", ".join(f"{{schema}}.{table}" for table in BODIES.values())
+        run(
+            connection,
+            f"truncate {bodies}, {{schema}}.ac_staged_slices, {{schema}}.ac_staged_plans",
+        )

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import CallCounts, DatasetName, DatasetResult, Pace, Sync
-from acsync.store.database import Database, run
+from acsync.models import DATASETS, CallCounts, DatasetName, DatasetResult, Pace, Sync
+from acsync.store.database import STAGING, Database, run
 
 RESUMABLE_MINUTES = 15
 
@@ -43,13 +43,15 @@ def abandon_open_syncs(connection: Connection) -> None:
         reason=reason,
     )
     run(connection, UNUSABLE_PLANS)
-    for table in ("ac_staged_records", "ac_staged_slices"):
-        run(
-            connection,
-            f"delete from {{schema}}.{table} as staged where not exists ("
-            "select from {schema}.ac_staged_plans as plan "
-            "where plan.data_type = staged.data_type and plan.sync_no = staged.sync_no)",
-        )
+    for name in DATASETS:
+        for table, is_of_dataset in STAGING.items():
+            run(
+                connection,
+                f"delete from {table} as staged where {is_of_dataset} and not exists ("
+                "select from {schema}.ac_staged_plans as plan "
+                "where plan.data_type = :data_type and plan.sync_no = staged.sync_no)",
+                name,
+            )
 
 
 def open_log(connection: Connection, flow_run_id: str | None) -> Sync:

@@ -56,7 +56,7 @@ VERSIONS = """
 """
 STAGED = """
     select (select count(*) from {schema}.ac_staged_slices)
-         + (select count(*) from {schema}.ac_staged_records)
+         + (select count(*) from {schema}.ac_staged_contacts)
 """
 
 

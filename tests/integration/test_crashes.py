@@ -135,7 +135,7 @@ def test_a_retry_does_not_copy_again_what_is_staged(
     served: Sync, account: Account, database: Database
 ) -> None:
     """A worker that restarts would otherwise begin at nothing each time, and never end."""
-    assert die(account, lambda call: call.number == 130, signal.SIGKILL) == -signal.SIGKILL
+    assert die(account, lambda call: call.number == 170, signal.SIGKILL) == -signal.SIGKILL
     ((slices, pages),) = fetch(database, "select count(*), sum(records) / 20 from ac_staged_slices")
     fetch(database, EXPIRE)
     change(account)

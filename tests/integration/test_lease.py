@@ -16,7 +16,6 @@ from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.snapshot import published_ids
 from acsync.store.staging import (
-    TABLES,
     _copy_records,
     read_coverage,
     stage_slice,
@@ -34,6 +33,9 @@ LOG = """
     from ac_sync_logs order by id
 """
 CRASHED = "The sync crashed: it did not close its log row, and its lease expired."
+
+
+STAGING_TABLES = ("ac_staged_contacts", "ac_staged_slices", "ac_staged_plans")
 
 
 def test_of_syncs_that_start_together_one_runs(database: Database) -> None:
@@ -92,7 +94,7 @@ def test_a_dead_sync_is_abandoned_and_its_staging_swept(database: Database) -> N
         (None,) * 7,
     ]
     assert read_coverage(database, dead, "contacts") == {}
-    assert fetch(database, "select count(*) from ac_staged_records") == [(0,)]
+    assert fetch(database, "select count(*) from ac_staged_contacts") == [(0,)]
     assert sync.number > dead.number
 
 
@@ -143,7 +145,7 @@ def test_a_backup_stops_no_sync(database: Database) -> None:
     """It reads every table in one long transaction, and nothing can be truncated meanwhile."""
     sync_all(database, {"contacts": people(1)})
     with database.begin() as backup:
-        for table in TABLES:
+        for table in STAGING_TABLES:
             run(backup, f"select count(*) from {{schema}}.{table}")
         first = start_sync(database, "a test", None)
         with keep_lease(database, first):

@@ -38,7 +38,7 @@ def test_a_first_sync_adds_everything_and_a_second_writes_nothing(database: Data
     assert first == {"contacts": Changes(2_500, 2_500, 0, 0, 0)}
     assert second == {"contacts": Changes(2_500, 0, 0, 0, 0)}
     assert fetch(database, "select count(*) from ac_contact_versions") == [(2_500,)]
-    assert fetch(database, "select count(*) from ac_staged_records") == [(0,)]
+    assert fetch(database, "select count(*) from ac_staged_contacts") == [(0,)]
     assert fetch(database, "select distinct sync_id from ac_changes") == [(first_id,)]
 
 

@@ -11,7 +11,7 @@ from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_
 
 STAGED = """
     select (select count(*) from ac_staged_plans), (select count(*) from ac_staged_slices),
-           (select count(*) from ac_staged_records)
+           (select count(*) from ac_staged_contacts)
 """
 STALE = """
     update ac_staged_plans set planned_at = clock_timestamp() - interval '16 minutes';

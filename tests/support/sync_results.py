@@ -17,7 +17,7 @@ SNAPSHOT = """
 """
 LEFT_OVERS = """
     select (select count(*) from ac_sync_logs where overall_success is null),
-           (select count(*) from ac_staged_slices), (select count(*) from ac_staged_records),
+           (select count(*) from ac_staged_slices), (select count(*) from ac_staged_contacts),
            (select count(*) from ac_staged_plans)
 """
 

@@ -132,8 +132,8 @@ def test_excel_runs_no_formula(
     copy_account()
     fetch(
         database,
-        "update ac_contact_versions set record = record || "
-        """'{"firstName": "=HYPERLINK(1)", "lastName": "@x", "phone": "+49 1"}' """
+        "update ac_contact_versions "
+        "set first_name = '=HYPERLINK(1)', last_name = '@x', phone = '+49 1' "
         "where record_id = (select min(record_id) from ac_contact_versions)",
     )
     file = tmp_path / "out.csv"

@@ -14,7 +14,7 @@ import pytest
 
 from acsync.activecampaign.client import Client, Params, RequestLimits
 from acsync.activecampaign.listings import read_listing
-from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
 from acsync.models import LISTINGS, Listing, ListingName, ListingRows, Pace, Record
 from acsync.simulator.account import Account, AccountOptions
@@ -378,6 +378,25 @@ def test_no_sliding_second_sees_more_than_the_limit_and_the_rate_is_nearly_reach
     windows = [after - before for before, after in zip(released, released[100:], strict=False)]
     assert min(windows) >= 1.0
     assert limiter.counts.calls == 150
+
+
+def test_the_client_tells_when_each_call_left(account: Account) -> None:
+    """By an event of httpcore, whose name is no part of its interface."""
+    turns = list[Turn]()
+
+    class Limiter(RateLimiter):
+        def note_sent(self, turn: Turn) -> None:
+            super().note_sent(turn)
+            turns.append(turn)
+
+    with serve(account) as url:
+        client = Client(f"{url}/api/3/", account.options.api_key, Limiter(1000))
+        for _ in range(3):
+            client.get_page("users", {})
+        client.close()
+
+    assert len(turns) == 3
+    assert all(turn.sent_at > turn.given_at for turn in turns)
 
 
 @contextmanager

@@ -176,6 +176,21 @@ def test_the_first_refusal_that_means_it_lowers_the_rate(
     assert limiter.rate == pytest.approx(rate, abs=0.5)
 
 
+def test_a_call_counts_from_the_moment_it_left() -> None:
+    """One that waited for a connection arrives late, and the calls behind it must not catch up."""
+    server = Server(limit=100)
+    limiter = server.limiter(known=Pace(10))
+    server.call(limiter, 30)
+
+    late = limiter.wait_turn()
+    server.sleep(0.07)
+    limiter.note_sent(late)
+    turns = [limiter.wait_turn() for _ in range(10)]
+
+    assert turns[-1].given_at >= late.sent_at + 1
+    assert late.sent_at == pytest.approx(late.given_at + 0.07)
+
+
 def test_an_account_that_allows_less_than_before_is_found_out_in_seconds() -> None:
     """Jitter takes one call of a second, a lower limit all that come too many."""
     server = Server(limit=5)

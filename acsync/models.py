@@ -23,12 +23,14 @@ Warnings: TypeAlias = tuple[str, ...]
 class Listing:
     """A small collection, read whole at each sync; `path` is also the key of its rows.
 
-    Where it is `optional` and cannot be read, what is published keeps its rows.
+    Where it is `optional` and cannot be read, what is published keeps its rows; so also where it
+    is empty, unless it `may_be_empty`.
     """
 
     name: ListingName
     path: str
     optional: bool = False
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ LISTINGS: dict[ListingName, Listing] = {
     listing.name: listing
     for listing in (
         Listing("contact_fields", "fields"),
-        Listing("lists", "lists", optional=True),
+        Listing("lists", "lists", optional=True, may_be_empty=True),
         Listing("deal_fields", "dealCustomFieldMeta"),
         Listing("pipelines", "dealGroups"),
         Listing("stages", "dealStages"),

@@ -14,6 +14,6 @@ def end_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
     Where a parent of many threads is killed, the signal comes once for each of them. Elsewhere
     the child goes on when its parent is killed.
     """
-    signal.signal(by, signal.SIG_DFL)
+    signal.signal(by, signal.SIG_DFL)  # not ignored, as under nohup
     if LIBC:
         LIBC.prctl(PR_SET_PDEATHSIG, by)

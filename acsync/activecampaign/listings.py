@@ -8,8 +8,9 @@ from acsync.models import Listing, ListingRows, Record
 # Always the most that the API gives: LIMIT_PER_PAGE is for records.
 PAGE_ROWS = 100
 
-# Half of the smallest page that the API is known to give: a page with fewer rows was not cut off.
-SURELY_ALL = 10
+# The smallest page that the API is known to cut off, without a limit; and half of it, where nothing
+# else tells that a page is whole.
+DEFAULT_ROWS, SURELY_ALL = 20, 10
 
 # No order is documented for a listing, so its pages can repeat a row and skip another: it is read
 # again, and the readings are joined.
@@ -51,17 +52,19 @@ def _read_once(
         if fresh.keys() <= seen:
             return page.total, len(page.rows) > 1, is_connected
         rows.update(fresh)
-        if not offset and _is_whole(page):
+        if not offset and _is_whole(len(fresh), page.total):
             return page.total, False, True
         seen |= fresh.keys()
         offset += len(page.rows) - 1
 
 
-def _is_whole(page: Page) -> bool:
-    """Return whether a short first page is all there is: its total says so, or it is tiny."""
-    if page.total is None:
-        return len(page.rows) < SURELY_ALL
-    return len(page.rows) == page.total < PAGE_ROWS
+def _is_whole(rows: int, total: int | None) -> bool:
+    """Return whether a first page is surely all there is.
+
+    A total is no proof, since it may count a page that was cut off: it must agree, and the page be
+    smaller than any that is known to be cut off.
+    """
+    return rows < SURELY_ALL if total is None else rows == total and rows < DEFAULT_ROWS
 
 
 def _with_options(page: Page) -> list[Record]:

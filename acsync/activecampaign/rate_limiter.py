@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from acsync.errors import SyncFailed
-from acsync.models import START_MARGIN_SECONDS, CallCounts, Pace
+from acsync.models import CallCounts, Pace
 
 # What every account allows: https://developers.activecampaign.com/reference/rate-limits
 DOCUMENTED_RATE = 5.0
@@ -19,15 +19,16 @@ STEP_SHARE = 0.1
 STEP_SECONDS = 2.0
 
 # The margin must come close to the jitter on the way to the server: each refusal costs a second,
-# and so do ten calls for each 100 ms of it. A refusal soon after the one before triples it, a late
-# one widens it by a sixth, and a day of quiet syncs narrows it. With these figures jitter of 0, 10,
-# 30 and 80 ms was refused 5 calls in 10,000 at most, once it was learned.
+# and so do ten calls for each 100 ms of it. A refusal soon after the one before triples it, a
+# late one widens it by a seventh, and a day of quiet syncs narrows it. With these figures jitter
+# of 0, 10, 30 and 80 ms was refused 5 calls in 10,000 at most, once it was learned.
 NARROWED_PER_CALL = 5e-5
 WIDENED_LEAST, WIDENED_MOST = 0.15, 2.0
-SOON_CALLS, QUIET_CALLS = 10, 1_000
+SOON_CALLS, QUIET_CALLS = 30, 1_000
 MIN_MARGIN_SECONDS, MAX_MARGIN_SECONDS = 0.002, 0.12
 
-# A refusal that asks for no longer pause is jitter, unless others follow this soon after it.
+# A refusal that asks for no longer pause is jitter; not so where others follow this soon after it,
+# and came though fewer calls were sent than the account should allow.
 JITTER_PAUSE_SECONDS = 2.0
 BURST_SECONDS = 3.0
 
@@ -52,11 +53,11 @@ class Turn:
 class RateLimiter:
     """The calls per second of one account, spaced evenly and shared by every thread.
 
-    A server that counts any sliding second sees no more than the limit: no call is released
-    sooner than a second, and a margin for jitter on the way, after the one that stands a whole
-    limit before it was sent. `known` is the pace of an earlier sync; rate and margin begin there,
-    and the rate rises to the configured one while nothing is refused. `clock` counts seconds, and
-    `sleep` waits for so many.
+    A server that counts any sliding second sees no more than the limit: no call is released sooner
+    than a second, and a margin for jitter on the way, after the one that stands a whole limit
+    before it was sent, or had its turn where it is still on its way to the socket. `known` is the
+    pace of an earlier sync; rate and margin begin there, and the rate rises to the configured one
+    while nothing is refused. `clock` counts seconds, and `sleep` waits for so many.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class RateLimiter:
         # A known margin has proven itself.
         self._calls_since_refusal = QUIET_CALLS if known else 0
         self._burst = 0
+        self._margin_before_burst = self.margin_seconds
         ages = known.refused if known else {}
         self._refused_at = {rate: now - age for rate, age in ages.items()}
         self._turns: deque[Turn] = deque(maxlen=4 * max(1, int(min(calls_per_second, 1e6))))
@@ -136,6 +138,8 @@ class RateLimiter:
             if turn.given_at > max(self._changed_at, self._widened_at):
                 is_burst = turn.given_at < self._paused_until + BURST_SECONDS
                 self._burst = self._burst + 1 if is_burst else 1
+                if not is_burst:
+                    self._margin_before_burst = self.margin_seconds
                 if self._is_too_fast(turn, pause_seconds, told_rate):
                     self._refused_at[self.rate] = self._clock()
                     self._fall(turn, told_rate)
@@ -146,13 +150,12 @@ class RateLimiter:
 
     def _is_too_fast(self, turn: Turn, pause_seconds: float, told_rate: float | None) -> bool:
         """Return whether the account allows less than the rate; jitter takes the last call only."""
-        if told_rate is not None:
-            return told_rate < self.rate
-        is_lower = self._burst > 1 and self._accepted_before(turn) < self._window() - 1
+        is_lower = self._burst > 1 and self._sent_before(turn) < self._window() - 1
+        is_lower = is_lower or (told_rate is not None and told_rate < self.rate)
         is_widest = self.margin_seconds * (1 + WIDENED_LEAST) > MAX_MARGIN_SECONDS
         return is_lower or is_widest or pause_seconds > JITTER_PAUSE_SECONDS
 
-    def _accepted_before(self, turn: Turn) -> int:
+    def _sent_before(self, turn: Turn) -> int:
         return sum(turn.sent_at - 1 < one.sent_at < turn.sent_at for one in self._turns)
 
     def _widen(self) -> None:
@@ -168,10 +171,11 @@ class RateLimiter:
     def _fall(self, turn: Turn, told_rate: float | None) -> None:
         least = self.rate * MAX_DECREASE
         most = min(self.rate * MIN_DECREASE, max(self.rate - 1, least))
-        rate = max(min(self._accepted_before(turn), most), least)
+        rate = max(min(self._sent_before(turn), most), least)
         self._change_rate(rate if told_rate is None else min(rate, told_rate))
-        # It was widened in vain.
-        self.margin_seconds = min(self.margin_seconds, START_MARGIN_SECONDS)
+        # This burst was no jitter: what it widened was widened in vain.
+        self.margin_seconds = self._margin_before_burst
+        self._calls_since_refusal = 0
 
     def _delay_seconds(self) -> float:
         with self._state:
@@ -229,4 +233,3 @@ class RateLimiter:
         self.rate = max(rate, MIN_RATE)
         self._changed_at = self._clock()
         self._calls_before_change = self.counts.calls
-        self._calls_since_refusal = 0

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from acsync.errors import StoreError
 from acsync.models import Changes, DatasetName, DatasetResult, Sync
-from acsync.store.database import VERSIONS, run, schema_of
+from acsync.store.database import BODIES, run, schema_of
 from acsync.store.snapshot import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
@@ -33,11 +33,11 @@ CLOSE_CHANGED = f"""
       and version.record_id = body.record_id and version.hash <> body.hash
 """
 
-# What staged bodies and versions have in common; the generated columns were unpacked when staged.
+# What versions have of staged bodies: the record, and the columns that were generated from it.
 COLUMNS = """
     select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
-    where attrelid = cast(:versions as regclass) and attnum > 0 and not attisdropped
-      and attname not in ('valid_from', 'valid_to')
+    where attrelid = cast(:bodies as regclass) and attnum > 0 and not attisdropped
+      and attname not in ('sync_no', 'slice_no')
 """
 
 ADD_VERSIONS = f"""
@@ -69,8 +69,8 @@ def publish_dataset(
     forbid_nested_loops(connection)
     deleted = run(connection, CLOSE_VANISHED, name, sync_no=sync.number).rowcount
     updated = run(connection, CLOSE_CHANGED, name, sync_no=sync.number).rowcount
-    versions = f"{schema_of(connection)}.{VERSIONS[name]}"
-    columns = run(connection, COLUMNS, versions=versions).scalar_one()
+    bodies = f"{schema_of(connection)}.{BODIES[name]}"
+    columns = run(connection, COLUMNS, bodies=bodies).scalar_one()
     add_versions = ADD_VERSIONS.replace("{columns}", columns)
     written = run(connection, add_versions, name, sync_no=sync.number).rowcount
     counted = run(connection, COUNT_PUBLISHED, name, sync_no=sync.number).one()

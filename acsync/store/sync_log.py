@@ -44,10 +44,10 @@ def abandon_open_syncs(connection: Connection) -> None:
     )
     run(connection, UNUSABLE_PLANS)
     for name in DATASETS:
-        for table, is_of_dataset in STAGING.items():
+        for table in ("{bodies}", "{schema}.ac_staged_slices"):
             run(
                 connection,
-                f"delete from {table} as staged where {is_of_dataset} and not exists ("
+                f"delete from {table} as staged where {STAGING[table]} and not exists ("
                 "select from {schema}.ac_staged_plans as plan "
                 "where plan.data_type = :data_type and plan.sync_no = staged.sync_no)",
                 name,

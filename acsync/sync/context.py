@@ -125,7 +125,8 @@ def _ignore_signals() -> Iterator[None]:
         yield
     finally:
         for one, handler in handlers.items():
-            signal.signal(one, handler)
+            # None stands for one that was not set from Python.
+            signal.signal(one, handler or signal.SIG_DFL)
 
 
 def _fail(
@@ -144,7 +145,10 @@ def _fail(
 
 
 def _spare_memory() -> None:
-    """Let the allocator return what every page leaves; C libraries without mallopt need it not."""
+    """Let the allocator return what every page leaves, and look for garbage less often.
+
+    Both are for the whole process, and stay. C libraries without mallopt need it not.
+    """
     # Pages are freed without the collector, which took a fifth of a sync to look at all modules.
     gc.set_threshold(GARBAGE_OBJECTS)
     try:

@@ -79,7 +79,7 @@ def copy_slice(context: SyncContext, job: Job, wanted: Slice) -> SliceCounts:
 def stage_pages(
     context: SyncContext, job: Job, number: int, pages: Iterable[WalkPage]
 ) -> SliceCounts:
-    """Enrich and stage neighbouring pages as the slice of that number.
+    """Enrich and stage neighbouring pages as the slice of that number; let go of their rows.
 
     Neighbours may share records; the later reading wins. Only new and changed records are staged
     with their bodies.

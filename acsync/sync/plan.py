@@ -49,8 +49,7 @@ def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
         return _last_known(context, listing, error.message)
     if listing.optional and not found.rows:
         known = _last_known(context, listing, "it is empty.")
-        # An account may well have none.
-        return known if known.rows else found
+        return found if listing.may_be_empty and not known.rows else known
     return found
 
 

@@ -1,4 +1,4 @@
-"""Read dates and times without a subtransaction."""
+"""Read times without a subtransaction."""
 
 from migrations import run_sql_file
 

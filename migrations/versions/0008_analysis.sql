@@ -1,4 +1,20 @@
--- More values as the wide views show them; what cannot be read is null here too.
+-- Values as the wide views show them. As in the other conversions, what cannot be read is null.
+
+create function {schema}.ac_date(value text) returns date
+language plpgsql immutable parallel safe as $$
+begin
+    if value !~* '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([t ].*)?$' or value like '0000%' then
+        return null;
+    end if;
+    if substr(value, 9, 2)::integer > extract(
+        day from make_date(substr(value, 1, 4)::integer, substr(value, 6, 2)::integer, 1)
+        + interval '1 month' - interval '1 day'
+    ) then
+        return null;
+    end if;
+    return substr(value, 1, 10)::date;
+end
+$$;
 
 create function {schema}.ac_numeric(value text) returns numeric
 language sql immutable parallel safe as $$

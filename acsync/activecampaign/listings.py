@@ -8,8 +8,8 @@ from acsync.models import Listing, ListingRows, Record
 # Always the most that the API gives: LIMIT_PER_PAGE is for records.
 PAGE_ROWS = 100
 
-# The smallest page that the API is known to cut off, without a limit; and half of it, where nothing
-# else tells that a page is whole.
+# The API's page size without a limit: no smaller one is known. A page with fewer rows is whole
+# where its total agrees; where there is no total, it must have fewer than half of that.
 DEFAULT_ROWS, SURELY_ALL = 20, 10
 
 # No order is documented for a listing, so its pages can repeat a row and skip another: it is read
@@ -61,8 +61,7 @@ def _read_once(
 def _is_whole(rows: int, total: int | None) -> bool:
     """Return whether a first page is surely all there is.
 
-    A total is no proof, since it may count a page that was cut off: it must agree, and the page be
-    smaller than any that is known to be cut off.
+    A total that agrees is no proof by itself: it may count only the page that was cut off.
     """
     return rows < SURELY_ALL if total is None else rows == total and rows < DEFAULT_ROWS
 

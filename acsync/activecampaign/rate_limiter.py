@@ -27,8 +27,8 @@ WIDENED_LEAST, WIDENED_MOST = 0.15, 2.0
 SOON_CALLS, QUIET_CALLS = 30, 1_000
 MIN_MARGIN_SECONDS, MAX_MARGIN_SECONDS = 0.002, 0.12
 
-# A refusal that asks for no longer pause is jitter; not so where others follow this soon after it,
-# and came though fewer calls were sent than the account should allow.
+# A refusal that asks for a longer pause is no jitter. Neither is one this soon after another, with
+# fewer calls in the second before it than the rate allows.
 JITTER_PAUSE_SECONDS = 2.0
 BURST_SECONDS = 3.0
 

@@ -101,7 +101,7 @@ def main() -> None:
 
 @contextmanager
 def served(options: AccountOptions, rate: float) -> Iterator[tuple[AccountServer, Database]]:
-    """Give an account, and an empty database; Prefect's server is at hand."""
+    """Yield an account server and a migrated, empty database, with a Prefect server running."""
     with (
         account_server(options) as server,
         own_environment(server.url, options.api_key, rate) as home,

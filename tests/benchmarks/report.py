@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 # Beside the sources, ignored by git.
-FOLDER = Path(".benchmarks")
+FOLDER = Path(__file__).parents[2] / ".benchmarks"
 
 BAR, GAP, LABEL, WIDTH = 18, 8, 190, 640
 

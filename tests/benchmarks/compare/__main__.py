@@ -19,7 +19,7 @@ from tests.benchmarks.compare.measured_run import Run, run
 from tests.benchmarks.compare.postgres import Postgres, running_postgres
 from tests.benchmarks.compare.table import Losses, Result, make_table
 from tests.benchmarks.compare.tools import TOOLS, Program, Site, Tool
-from tests.benchmarks.compare.venvs import FOLDER
+from tests.benchmarks.report import FOLDER
 
 MOST_DELETED = 50  # of each dataset, before the second copy into the same database
 CHURN_PER_SECOND = 20.0

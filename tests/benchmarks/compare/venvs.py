@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[3] / ".benchmarks"
+from tests.benchmarks.report import FOLDER
+
 REQUIREMENTS = Path(__file__).parent / "requirements"
 
 

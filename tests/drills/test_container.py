@@ -2,8 +2,8 @@
 
 import os
 import re
+import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -186,12 +186,23 @@ def test_an_idle_worker_that_is_stopped_ends_at_once(
 ) -> None:
     """It is most of its life. A worker that inherits an ignored SIGINT is no exception."""
     with connected.start(*before, *command_of("CMD")) as container:
-        until = time.monotonic() + 60
-        while not is_healthy(connected):
-            assert time.monotonic() < until, (connected.home / "container.log").read_text()
-            time.sleep(0.5)
+        log = connected.home / "container.log"
+        wait_for("a worker that asks for runs", lambda: " started!" in log.read_text())
+        assert is_healthy(connected)
 
         assert stop(container) == []
+
+    assert container.returncode == 0
+
+
+def test_a_worker_that_waits_for_its_server_and_is_stopped_ends_at_once(image: Image) -> None:
+    """It says that it is healthy before it handles signals (Prefect 3.9.1)."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        with image.start(*command_of("CMD")) as container:
+            wait_for("the worker", lambda: is_healthy(image))
+
+            assert stop(container) == []
 
     assert container.returncode == 0
 

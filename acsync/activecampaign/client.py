@@ -159,10 +159,11 @@ class Client:
 
     def _read_whole(self, response: httpx.Response, began_at: float) -> bytes:
         """Read and unpack the body as it arrives, up to a deadline and an unpacked size."""
-        content, limits = bytearray(), self._limits
+        chunks, size, limits = [], 0, self._limits
         for chunk in _unpack(response):
-            content += chunk
-            if len(content) > limits.max_response_bytes:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limits.max_response_bytes:
                 raise ResponseTooLarge(
                     f"ActiveCampaign answered {_call(response)} with more than "
                     f"{limits.max_response_bytes:,} bytes.",
@@ -170,7 +171,7 @@ class Client:
                 )
             if time.monotonic() > began_at + limits.deadline_seconds:
                 raise TransientError(f"a response not whole after {limits.deadline_seconds:g} s")
-        return bytes(content)
+        return b"".join(chunks)
 
     def _pause(self, response: httpx.Response, turn: Turn) -> Exception:
         """Let a 429, or a 503 that says when to come back, pause every thread."""

@@ -10,6 +10,8 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from acsync.errors import CallRefused, PaginationError
 from acsync.models import (
     RELATIONS,
@@ -83,11 +85,14 @@ def as_objects(found: object) -> list[Record] | None:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON so that every number can be written back with the same digits.
-
-    To parse with orjson and look for floats takes as long: it makes floats of all decimals.
-    """
-    return json.loads(content, parse_float=_parse_float, parse_int=_parse_int, parse_constant=str)
+    """Parse JSON so that every number can be written back with the same digits."""
+    try:
+        return DECODER.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # PHP's may have half a surrogate pair or a byte order mark, which strict JSON has not.
+        return json.loads(
+            content, parse_float=_parse_float, parse_int=_parse_int, parse_constant=str
+        )
 
 
 def _parse_float(text: str) -> Decimal | str:
@@ -99,8 +104,12 @@ def _parse_float(text: str) -> Decimal | str:
 
 
 def _parse_int(text: str) -> int | Decimal:
-    """Keep what 64 bits cannot hold as a decimal, which orjson's `default` can write."""
+    """Keep what Python reads only with leave, a number of thousands of digits, as a decimal."""
     return int(text) if len(text) <= 19 else Decimal(text)
+
+
+# In half the time of json.
+DECODER = msgspec.json.Decoder(float_hook=_parse_float)
 
 
 def read_total(meta: object) -> int | None:

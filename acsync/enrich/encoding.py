@@ -80,7 +80,9 @@ class Cleaner:
             return [self.clean(item) for item in value]
         if isinstance(value, dict):
             return self._clean_keys(value)
-        return value
+        # orjson writes no integer of more than 64 bits.
+        is_long = isinstance(value, int) and value.bit_length() > 63
+        return Decimal(value) if is_long else value
 
     def _clean_keys(self, value: Record) -> Record:
         """Keep both values where two keys become one: the dirty one gets `_` behind it."""

@@ -104,7 +104,7 @@ def _parse_float(text: str) -> Decimal | str:
 
 
 def _parse_int(text: str) -> int | Decimal:
-    """Keep what Python reads only with leave, a number of thousands of digits, as a decimal."""
+    """Keep a long integer as a decimal: Python refuses to read more than 4,300 digits."""
     return int(text) if len(text) <= 19 else Decimal(text)
 
 

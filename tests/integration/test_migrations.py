@@ -75,6 +75,18 @@ def test_migrating_twice_changes_nothing_the_second_time(empty_database: Databas
     assert read_catalogue(empty_database) == made
 
 
+@pytest.mark.parametrize("name", ["contact", "deal"])
+def test_versions_have_no_column_that_is_not_staged(database: Database, name: str) -> None:
+    """Publishing copies what is staged; a column that only versions had would stay empty."""
+    columns: dict[str, set[str]] = {}
+    for kind, table, column, _ in read_catalogue(database):
+        if kind == "column":
+            columns.setdefault(table, set()).add(column)
+
+    staged, versions = columns[f"ac_staged_{name}s"], columns[f"ac_{name}_versions"]
+    assert staged - {"sync_no", "slice_no"} == versions - {"valid_from", "valid_to"}
+
+
 def test_migrations_at_the_same_time_take_turns(empty_database: Database) -> None:
     """Two containers that start together both migrate."""
     steps: list[tuple[str | None, str]] = []

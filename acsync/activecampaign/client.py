@@ -44,7 +44,7 @@ class RequestLimits:
     # A page of 100 contacts with their values can be slow to build on the server.
     read_timeout_seconds: float = 60.0
     deadline_seconds: float = 120.0
-    # Eight threads read at once, and a page of 100 records is a megabyte.
+    # Twelve threads read at once, and a page of 100 records is a megabyte.
     max_response_bytes: int = 16 * 1024 * 1024
     first_wait_seconds: float = 0.5
     max_pause_seconds: float = 300.0

@@ -1,4 +1,4 @@
-"""Give analysts typed columns, stages over time, and the age of the data."""
+"""Add typed columns, stages over time, and the age of the data."""
 
 from migrations import run_sql_file
 

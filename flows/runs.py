@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -31,6 +31,10 @@ from flows.deployment import name_deployment
 from flows.sync_activecampaign import sync_activecampaign
 
 REQUEST_SECONDS = 10.0
+
+# Prefect's server reads and then writes; SQLite refuses that, and the server answers 503, where
+# another wrote in between. Its client tries again after 2, 4 and 8 s.
+BUSY_RETRIES = 3
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,10 @@ def find_deployment(account: str | None) -> UUID | None:
 
 def start_run(deployment_id: UUID) -> UUID:
     """Ask for a run of a deployment, and return its id. Raises AcsyncError as above."""
-    with _client() as client:
-        return client.create_flow_run_from_deployment(deployment_id).id
+    # The key makes it one run, also where the response to an earlier try was lost.
+    key = str(uuid4())
+    with _client(BUSY_RETRIES) as client:
+        return client.create_flow_run_from_deployment(deployment_id, idempotency_key=key).id
 
 
 def read_state(run_id: UUID) -> RunState:
@@ -96,11 +102,11 @@ def run_url(run_id: UUID | str) -> str | None:
 
 
 @contextmanager
-def _client() -> Iterator[SyncPrefectClient]:
-    """Yield a client without retries, whose every failure becomes an AcsyncError."""
-    once = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}
+def _client(retries: int = 0) -> Iterator[SyncPrefectClient]:
+    """Yield a client whose every failure becomes an AcsyncError."""
+    updates = {PREFECT_CLIENT_MAX_RETRIES: retries, PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}
     try:
-        with temporary_settings(once), get_client(sync_client=True) as client:
+        with temporary_settings(updates), get_client(sync_client=True) as client:
             yield client
     except Exception as error:
         # Prefect's client lets HTTP and OS errors of several kinds through.

@@ -4,16 +4,20 @@ import base64
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from prefect.settings import PREFECT_HOME
 from prometheus_client.parser import text_string_to_metric_families
 
 from acsync.simulator.account import Account
@@ -29,6 +33,7 @@ from tests.support.store_syncs import EXPIRE, fetch
 from tests.support.worker import prefect_worker
 
 TRIGGER = "/api/sync-activecampaign"
+DEPLOYED = "/deployments/name/sync-activecampaign/every-15-minutes"
 PAGES = (
     "/",
     "/live",
@@ -116,6 +121,8 @@ def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
 ) -> None:
     """Then at once; and while one runs, 409 with its id. Who hangs up stops nothing."""
     deploy()
+    # No sync of the schedule's beside them.
+    api.post(f"/deployments/{api.get(DEPLOYED).json()['id']}/pause_deployment").raise_for_status()
     with (
         prefect_worker(tmp_path, str(api.base_url), "--type", "process"),
         served(PREFECT_API_URL=str(api.base_url)) as (service, _),
@@ -129,10 +136,9 @@ def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
         failed = service.post(TRIGGER, headers=BEARER)
         served_account.faults.clear()
         # Prefect frees the slot of a run a moment after its end, and cancels what has none.
-        deployed = "/deployments/name/sync-activecampaign/every-15-minutes"
         wait_for(
             "free slots",
-            lambda: api.get(deployed).json()["global_concurrency_limit"]["active_slots"] == 0,
+            lambda: api.get(DEPLOYED).json()["global_concurrency_limit"]["active_slots"] == 0,
         )
         with pytest.raises(httpx.ReadTimeout):
             service.post(TRIGGER, headers=BEARER, timeout=2)
@@ -194,6 +200,27 @@ def test_without_a_deployment_the_sync_is_a_process_that_ends_with_the_service(
     with served(AC_RATE_LIMIT="100") as (service, _):
         done = service.post(TRIGGER, headers=BEARER)
         assert (done.status_code, done.json()["deals"]["recordCount"]) == (200, 600)
+
+
+@pytest.mark.usefixtures("served_account")
+def test_a_prefect_server_that_is_busy_is_asked_again(api: httpx.Client) -> None:
+    """Its SQLite refuses a write where another came between reading and writing: 503."""
+    deploy()
+    with (
+        served() as (service, _),
+        closing(sqlite3.connect(PREFECT_HOME.value() / "prefect.db", isolation_level=None)) as held,
+        ThreadPoolExecutor(1) as other,
+    ):
+        held.execute("begin immediate")
+        held.execute("update deployment set paused = paused")
+        asked = other.submit(service.get, TRIGGER, params={"wait": "false"}, headers=BEARER)
+        with pytest.raises(TimeoutError):
+            asked.result(timeout=2)
+        held.execute("commit")
+        answer = asked.result()
+
+    assert answer.status_code == 202
+    assert api.get(f"/flow_runs/{answer.json()['flowRunId']}").status_code == 200
 
 
 def test_a_prefect_api_that_does_not_answer_is_503(served_account: Account) -> None:

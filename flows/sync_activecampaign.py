@@ -4,7 +4,7 @@ The way of one record, in eight functions:
 
 1. `Client.get_page` (acsync.activecampaign.client) fetches the page it is on, in its turn;
 2. `Walk.read_slice` (acsync.activecampaign.pagination) knows which ids that page covers;
-3. `enrich` (acsync.enrich) joins its fields, pipeline, stage and owner, with pandas;
+3. `enrich` (acsync.enrich.enricher) joins its fields, pipeline, stage and owner, with pandas;
 4. `encode` (acsync.enrich.encoding) writes it as JSON, with a hash;
 5. `stage_pages` (acsync.sync.copy_slice) compares that with the published record, and stages it;
 6. `verify` (acsync.sync.verify) proves that none is missing beside it;

@@ -16,6 +16,9 @@ REPLACEMENT = "\ufffd"
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 
+# What enriching adds to a record.
+ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData")
+
 # How deep orjson writes nested JSON.
 MAX_LEVELS = 254
 
@@ -107,3 +110,13 @@ class Cleaner:
             )
         self.removed += halves + text.count("\x00")
         return text.replace("\x00", "")
+
+
+def keep_last_body(stub: Record, last: Record | None) -> Record:
+    """Lay a masked deal over its last known body, so that nulls do not destroy a good row."""
+    if last is None:
+        return stub
+    # The last body was cleaned when it was stored: an unclean key would stand beside its own.
+    cleaned = {Cleaner().clean_text(key): value for key, value in stub.items()}
+    own = {key: value for key, value in cleaned.items() if key not in ENRICHED_KEYS}
+    return {**last, **own}

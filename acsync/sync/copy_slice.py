@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from acsync.activecampaign.pagination import WalkPage
-from acsync.enrich import Enricher, encode, keep_last_body
+from acsync.enrich.encoding import encode, keep_last_body
 from acsync.errors import SyncFailed
 from acsync.models import (
     DatasetName,
@@ -24,6 +25,9 @@ from acsync.models import (
 from acsync.store.snapshot import published_hashes, published_records, published_relations
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
+
+if TYPE_CHECKING:
+    from acsync.enrich.enricher import Enricher
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,11 @@ class Job:
         return self.plan.dataset
 
     @cached_property
-    def enricher(self) -> Enricher:
+    def enricher(self) -> "Enricher":
         """Return what joins the records to the metadata."""
+        # Imports pandas, for which no call need wait: the first ones are on their way.
+        from acsync.enrich.enricher import Enricher  # noqa: PLC0415
+
         return Enricher(self.dataset, self.metadata)
 
     @property

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from acsync.activecampaign.responses import parse_json
-from acsync.enrich import Enricher, encode, keep_last_body
+from acsync.enrich.encoding import encode, keep_last_body
+from acsync.enrich.enricher import Enricher
 from acsync.errors import PaginationError
 from acsync.models import ListingName, Record
 

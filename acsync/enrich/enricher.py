@@ -1,0 +1,111 @@
+"""With pandas, join records to what explains them, and leave every received value as it was.
+
+Only definitions become a frame, and only ids an index, of `object` columns. Records and values pass
+by untouched: a frame would turn null into NaN and whole numbers into floats.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from acsync.enrich.custom_fields import (
+    Catalogue,
+    catalogue_fields,
+    contact_values,
+    deal_values,
+)
+from acsync.enrich.encoding import Cleaner
+from acsync.enrich.relations import join_relations
+from acsync.models import CustomField, DatasetName, ListingName, Metadata, Record
+
+# The listing that defines a dataset's custom fields, and its columns of key, title and type.
+DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
+    "contacts": ("contact_fields", "perstag", "title", "type"),
+    "deals": ("deal_fields", "fieldLabel", "fieldLabel", "fieldType"),
+}
+
+# The key of a deal that is added, the listing it comes from, the deal's key with its id, and what
+# is taken of its row.
+RELATIONS: tuple[tuple[str, ListingName, str, tuple[str, ...]], ...] = (
+    ("pipelineData", "pipelines", "group", ("id", "title", "currency")),
+    ("stageData", "stages", "stage", ("id", "title", "order", "dealOrder", "group")),
+    ("ownerData", "users", "owner", ("id", "username", "firstName", "lastName", "email")),
+)
+
+
+class Enricher:
+    """Joins the records of one dataset to what explains them: `metadata`, the listings it needs.
+
+    One serves all pages of a sync, and all threads: its frames are made once.
+    """
+
+    def __init__(self, name: DatasetName, metadata: Metadata) -> None:
+        self._name, self._metadata = name, metadata
+        listing, *columns = DEFINITIONS[name]
+        frame = catalogue_fields(metadata[listing], *columns)
+        self._catalogue = Catalogue(frame, "fieldTitle" if name == "contacts" else "fieldLabel")
+        relations = RELATIONS if name == "deals" else ()
+        self._related = {
+            key: (column, Related(metadata[listing], taken))
+            for key, listing, column, taken in relations
+        }
+
+    @property
+    def fields(self) -> tuple[CustomField, ...]:
+        """Return the custom fields of the dataset, in the order of their ids."""
+        definitions = self._metadata[DEFINITIONS[self._name][0]]
+        options = {str(row["id"]): row.get("fieldOptions") for row in definitions}
+        clean = Cleaner().clean_text
+        return tuple(
+            CustomField(
+                str(row.field_id),
+                str(row.key),
+                None if row.label is None else clean(str(row.label)),
+                clean(str(row.kind or "")),
+                tuple(clean(str(choice)) for choice in options.get(str(row.field_id)) or ()),
+            )
+            for row in self._catalogue.frame.itertuples(index=False)
+        )
+
+    def enrich(
+        self,
+        rows: Sequence[Record],
+        values: Sequence[Record],
+        related: Mapping[str, Sequence[Record]] | None = None,
+    ) -> list[Record]:
+        """Return each row with every key as received, and the contract's keys added to it.
+
+        `values` are the sideloaded custom field values, `related` the rows of other sideloads by
+        their key.
+        """
+        found = (
+            deal_values(values, self._catalogue.kinds) if self._related else contact_values(values)
+        )
+        fields = self._catalogue.join(found)
+        added = {
+            key: listing.find([row.get(column) for row in rows])
+            for key, (column, listing) in self._related.items()
+        }
+        enriched = [
+            {
+                **row,
+                "customFields": fields.get(str(row["id"]), {}),
+                **{key: parts[place] for key, parts in added.items()},
+            }
+            for place, row in enumerate(rows)
+        ]
+        return join_relations(enriched, related, self._metadata) if related else enriched
+
+
+class Related:
+    """The rows of a listing by id, each with only some of its keys."""
+
+    def __init__(self, listing: Sequence[Record], taken: tuple[str, ...]) -> None:
+        parts = {str(row["id"]): {key: row.get(key) for key in taken} for row in listing}
+        self._ids = pd.Index(list(parts), dtype=object)
+        self._parts = list(parts.values())
+
+    def find(self, ids: Sequence[object]) -> list[Record | None]:
+        """Return what each id stands for; None where the API no longer lists it."""
+        places = self._ids.get_indexer(pd.Index([str(one) for one in ids], dtype=object))
+        return [self._parts[place] if place >= 0 else None for place in places.tolist()]

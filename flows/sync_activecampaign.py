@@ -41,7 +41,7 @@ from acsync.models import DatasetName, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
-from acsync.sync.plan import interleave, plan, read_metadata
+from acsync.sync.plan import interleave, plan, read_metadata, read_newest
 from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
 from acsync.sync.verify import verify
@@ -85,6 +85,7 @@ RETRIES: dict[str, Any] = {
 
 # The steps as Prefect tasks: each is one function of acsync.sync, whose docstring Prefect shows.
 read_metadata_task = task(task_run_name="read {name}", **RETRIES)(read_metadata)
+read_newest_task = task(task_run_name="read newest {name}", **RETRIES)(read_newest)
 plan_task = task(task_run_name="plan {name}", **RETRIES)(plan)
 copy_slice_task = task(task_run_name="{wanted.title}", **RETRIES)(copy_slice)
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
@@ -134,15 +135,16 @@ def sync_activecampaign(
 
 def copy_account(context: SyncContext) -> SyncResult:
     """Run the steps; a dataset that fails in one of them leaves the other alone."""
-    sync, needs = as_it_is(context), context.settings.needs
-    needed = dict.fromkeys(need for name in context.datasets for need in needs(name))
-    listings = {name: read_metadata_task.submit(sync, name) for name in needed}
-    jobs = {
-        name: plan_task.submit(
-            sync, name, {need: result_of(listings[need]) for need in needs(name)}
-        )
-        for name in context.datasets
-    }
+    sync = as_it_is(context)
+    read: dict[DatasetName, list[PrefectFuture[Any]]] = {}
+    jobs: dict[DatasetName, PrefectFuture[Job]] = {}
+    for name in context.datasets:
+        needs = context.settings.needs(name)
+        listings = {need: read_metadata_task.submit(sync, need) for need in needs}
+        newest = read_newest_task.submit(sync, name)
+        read[name] = [*listings.values(), newest]
+        explained = {need: result_of(listing) for need, listing in listings.items()}
+        jobs[name] = plan_task.submit(sync, name, result_of(newest), explained)
     copies = copy_slices(context, jobs)
     verified = {
         name: verify_task.submit(
@@ -152,8 +154,7 @@ def copy_account(context: SyncContext) -> SyncResult:
     }
     failures = {}
     for name in context.datasets:
-        read = [listings[need] for need in needs(name)]
-        if reason := first_failure([*read, jobs[name], *copies[name], verified[name]]):
+        if reason := first_failure([*read[name], jobs[name], *copies[name], verified[name]]):
             failures[name] = reason
     healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]
     return publish_task(sync, healthy, failures)

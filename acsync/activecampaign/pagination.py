@@ -269,7 +269,11 @@ class Walk:
         return WalkPage(page.rows, values, related, ids, covered, page.total)
 
 
-PAGES_PER_SLICE = 10
+MAX_PAGES_PER_SLICE = 10
+
+# A slice has this share at most of the pages that are left: with the last ones a page each, all
+# threads read until the end, however long a call takes.
+SLICE_SHARE = 1 / 6
 
 # The newest page is read to make the plan, and is data: it is staged as a slice of this number.
 NEWEST_SLICE = 0
@@ -278,7 +282,7 @@ NO_LIMIT = 2**62
 
 
 def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
-    """Cut everything below the newest page into slices.
+    """Cut everything below the newest page into slices, the last ones shorter.
 
     Neighbouring slices share one record, and so do neighbouring pages of a walk by offset.
     The rows of the newest page show how many rows the API really gives. There are no more records
@@ -286,14 +290,22 @@ def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
     """
     rows, total = len(newest.ids), newest.total
     page_rows = rows if rows > 1 and (total is None or total > rows) else page_size
-    step = PAGES_PER_SLICE * page_rows - 1 if dataset.keyset else PAGES_PER_SLICE * (page_rows - 1)
     below = max(min(total, newest.newest_id) - rows, 0) if total is not None else None
     through_id = newest.ids[0] if newest.ids else 0
-    slices = tuple(
-        Slice(dataset.name, number, offset, _count_records(step, below, offset), through_id)
-        for number, offset in enumerate(range(0, max(below or 0, 1), step), NEWEST_SLICE + 1)
-    )
-    return Plan(dataset.name, total, newest.newest_id, page_rows, slices)
+    slices: list[Slice] = []
+    offset = 0
+    while not slices or offset < (below or 0):
+        pages = _count_pages(((below or 0) - offset) / page_rows)
+        step = pages * page_rows - 1 if dataset.keyset else pages * (page_rows - 1)
+        number, records = NEWEST_SLICE + 1 + len(slices), _count_records(step, below, offset)
+        slices.append(Slice(dataset.name, number, offset, records, through_id))
+        offset += step
+    return Plan(dataset.name, total, newest.newest_id, page_rows, tuple(slices))
+
+
+def _count_pages(left: float) -> int:
+    """Return the pages of the next slice."""
+    return max(1, min(MAX_PAGES_PER_SLICE, int(left * SLICE_SHARE)))
 
 
 def _count_records(step: int, below: int | None, offset: int) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -80,13 +80,20 @@ def copy_slice(context: SyncContext, job: Job, wanted: Slice) -> SliceCounts:
         raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
     context.progress.enter("copying")
     pages = context.walk(job.dataset, job.plan.relations).read_slice(wanted, job.plan.page_rows)
-    return stage_pages(context, job, wanted.number, pages)
+    return stage_pages(context, job, wanted.number, _release_read(pages))
+
+
+def _release_read(pages: Iterable[WalkPage]) -> Iterator[WalkPage]:
+    """Let go of each page's rows when the next one is asked for: the walk holds on to it."""
+    for page in pages:
+        yield page
+        page.release()
 
 
 def stage_pages(
     context: SyncContext, job: Job, number: int, pages: Iterable[WalkPage]
 ) -> SliceCounts:
-    """Enrich and stage neighbouring pages as the slice of that number; let go of their rows.
+    """Enrich and stage neighbouring pages as the slice of that number.
 
     Neighbours may share records; the later reading wins. Only new and changed records are staged
     with their bodies.
@@ -101,7 +108,6 @@ def stage_pages(
         for encoded, is_stub in _encode_page(context, job, page):
             read[encoded.record_id] = encoded
             masked[encoded.record_id] = is_stub
-        page.release()
     if covered is None:
         return SliceCounts()
     published = published_hashes(context.database, name, list(read))

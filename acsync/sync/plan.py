@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 
 from acsync.activecampaign.listings import read_listing
@@ -37,6 +37,15 @@ from acsync.sync.copy_slice import Job, find_left_out, stage_pages
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Newest:
+    """The newest page of a dataset, the relations that came along, and when it was asked for."""
+
+    page: WalkPage
+    relations: tuple[RelationName, ...]
+    started: float = field(default_factory=time.monotonic)
+
+
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
     """Return all rows of a small collection; of an optional one, else the last known rows."""
     context.progress.enter("reading metadata")
@@ -59,8 +68,26 @@ def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingR
     return ListingRows(known, (warning,))
 
 
+def read_newest(context: SyncContext, name: DatasetName) -> Newest:
+    """Return the newest page of a dataset, with all relations or those that may come along."""
+    wanted = context.settings.relations(name)
+    tries = dict.fromkeys([wanted, *((one,) for one in wanted), ()])
+    for relations in tries:
+        try:
+            return Newest(context.walk(name, relations).read_newest(), relations)
+        except (CallRefused, PaginationError) as error:
+            # Without relations nothing is left to leave out; a wrong key does not ask again.
+            if not relations or isinstance(error, AccessDenied | NoCrm):
+                raise
+            logger.warning("%s without %s: %s", name, ", ".join(relations), error)
+    raise AssertionError("the last try has no relations")
+
+
 def plan(
-    context: SyncContext, name: DatasetName, listings: Mapping[ListingName, ListingRows]
+    context: SyncContext,
+    name: DatasetName,
+    newest: Newest,
+    listings: Mapping[ListingName, ListingRows],
 ) -> Job:
     """Return the job of copying a dataset; a resumed job keeps the plan it was begun with.
 
@@ -70,7 +97,9 @@ def plan(
     metadata = {need: listing.rows for need, listing in listings.items()}
     basis = _basis(context, name, metadata)
     kept = adopt_staging(context.database, context.sync, name, basis)
-    job = _resume(context, name, metadata, kept) if kept else _begin(context, name, metadata)
+    job = (
+        _resume(context, name, metadata, kept) if kept else _begin(context, name, newest, metadata)
+    )
     if not kept:
         plan_json = json.dumps(asdict(job.plan))
         keep_plan(context.database, context.sync, name, basis, plan_json)
@@ -89,37 +118,18 @@ def plan(
 
 def interleave(jobs: Iterable[Job]) -> list[Slice]:
     """Return the slices to copy of several datasets, in an order in which all end together."""
-    turns = [(one.number / len(job.plan.slices), one) for job in jobs for one in job.slices]
+    turns = [(one.offset / (job.plan.total or 1), one) for job in jobs for one in job.slices]
     return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _begin(context: SyncContext, name: DatasetName, metadata: Metadata) -> Job:
-    """Read the newest page, which tells how much there is, and cut the rest into slices."""
-    started = time.monotonic()
-    newest, relations = _read_newest(context, name)
-    made = plan_slices(DATASETS[name], newest, context.settings.page_size)
-    job = Job(replace(made, relations=relations), metadata, started=started)
-    if not newest.ids:
+def _begin(context: SyncContext, name: DatasetName, newest: Newest, metadata: Metadata) -> Job:
+    """Stage the newest page, which tells how much there is, and cut the rest into slices."""
+    made = plan_slices(DATASETS[name], newest.page, context.settings.page_size)
+    job = Job(replace(made, relations=newest.relations), metadata, started=newest.started)
+    if not newest.page.ids:
         return job
-    counts = stage_pages(context, job, NEWEST_SLICE, [newest])
+    counts = stage_pages(context, job, NEWEST_SLICE, [newest.page])
     return replace(job, cleaned=counts.cleaned)
-
-
-def _read_newest(
-    context: SyncContext, name: DatasetName
-) -> tuple[WalkPage, tuple[RelationName, ...]]:
-    """Read the newest page with all relations, else with those that the account lets come along."""
-    wanted = context.settings.relations(name)
-    tries = dict.fromkeys([wanted, *((one,) for one in wanted), ()])
-    for relations in tries:
-        try:
-            return context.walk(name, relations).read_newest(), relations
-        except (CallRefused, PaginationError) as error:
-            # Without relations nothing is left to leave out; a wrong key does not ask again.
-            if not relations or isinstance(error, AccessDenied | NoCrm):
-                raise
-            logger.warning("%s without %s: %s", name, ", ".join(relations), error)
-    raise AssertionError("the last try has no relations")
 
 
 def _resume(context: SyncContext, name: DatasetName, metadata: Metadata, kept: str) -> Job:

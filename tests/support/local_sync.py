@@ -5,7 +5,7 @@ from acsync.models import DATASETS, DatasetName, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice
-from acsync.sync.plan import plan, read_metadata
+from acsync.sync.plan import plan, read_metadata, read_newest
 from acsync.sync.publish import publish
 from acsync.sync.verify import Verified, verify
 
@@ -30,5 +30,5 @@ def run_sync(
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:
     """Take one dataset from its metadata to its proof."""
     metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
-    job = plan(context, name, metadata)
+    job = plan(context, name, read_newest(context, name), metadata)
     return verify(context, job, [copy_slice(context, job, one) for one in job.slices])

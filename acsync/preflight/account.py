@@ -7,7 +7,7 @@ from itertools import islice
 
 from acsync.activecampaign.client import Client, Exchange
 from acsync.activecampaign.listings import read_listing
-from acsync.activecampaign.pagination import Walk, WalkPage, plan_slices
+from acsync.activecampaign.pagination import NO_LIMIT, Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.responses import record_id
 from acsync.errors import AccessDenied, AccountError
@@ -76,7 +76,8 @@ def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator
     try:
         newest = walk.read_newest()
         plan = plan_slices(dataset, newest, page_size)
-        sample = [newest, *islice(walk.read_slice(plan.slices[0], plan.page_rows), FIRST_PAGES)]
+        all_in_one = replace(plan.slices[0], records=NO_LIMIT)
+        sample = [newest, *islice(walk.read_slice(all_in_one, plan.page_rows), FIRST_PAGES)]
     except AccountError as error:
         yield _unreadable(f"/{dataset.path}", dataset.name, error)
         return

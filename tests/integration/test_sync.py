@@ -74,14 +74,14 @@ def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the
     account.add("contacts", 5)
     account.add("deals", 5)
     ids = account.ids("contacts")
-    account.faults.add(transport_faults.breaks_on("contacts", ids[205]))
+    account.faults.add(transport_faults.breaks_on("contacts", ids[185]))
 
     result = copy_account()
 
     log = last_log(database)
     assert not result.success
-    assert "offset=199" in log["contacts_error"]
-    assert f"between id {ids[204]} and id {ids[206]}, at offset 205" in log["contacts_error"]
+    assert "offset=178" in log["contacts_error"]
+    assert f"between id {ids[184]} and id {ids[186]}, at offset 185" in log["contacts_error"]
     assert (log["contacts_success"], log["deals_success"], log["overall_success"]) == (
         False,
         True,

@@ -178,7 +178,7 @@ def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
 
     names, artifacts = asyncio.run(read_run(state.state_details.flow_run_id))
     assert {"read contact_fields", "plan deals", "verify contacts", "publish"} <= names
-    assert "contacts 1 to 200" in names
+    assert "contacts 1 to 100" in names
     assert artifacts["acsync-contacts"] == 100
     assert artifacts["acsync-deals"] == 100
     assert "| contacts | 700 | 700 | 0 | 0 | 0 |" in artifacts["acsync-report"]

@@ -136,7 +136,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Slice:
-    """Some thousand neighbouring records, read by one task.
+    """Up to a thousand neighbouring records, read by one task.
 
     It starts at `offset` in id order, or behind the id `after_id`, for which the offset is then
     only a hint. It ends once `records` were read or `through_id` is covered.

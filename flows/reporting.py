@@ -5,7 +5,7 @@ be shown is a warning.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from acsync.errors import AcsyncError
-from acsync.models import DatasetName, SyncResult
+from acsync.models import DatasetName, Slice, SyncResult
 from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.store.status import read_data_age
@@ -64,21 +64,28 @@ def label_flow_run(settings: Settings, datasets: Sequence[DatasetName]) -> str:
     return name
 
 
+def _count_records(slices: Iterable[Slice]) -> int:
+    return sum(one.records for one in slices)
+
+
 class Progress:
     """One progress artifact a dataset, updated in steps so as not to flood the server."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self._total = {job.dataset: len(job.plan.slices) for job in jobs}
+        self._total = {job.dataset: _count_records(job.plan.slices) for job in jobs}
         # A resumed job has slices that a crashed sync copied.
-        self._copied = {job.dataset: len(job.plan.slices) - len(job.slices) for job in jobs}
+        self._copied = {
+            job.dataset: self._total[job.dataset] - _count_records(job.slices) for job in jobs
+        }
         self._shown = dict.fromkeys(self._total, 0.0)
         self._artifacts: dict[DatasetName, UUID] = {}
         for name in self._total:
             self._create(name)
 
-    def advance(self, name: DatasetName) -> None:
-        """Count one more slice of a dataset."""
-        self._copied[name] += 1
+    def advance(self, done: Slice) -> None:
+        """Count the records of one more slice."""
+        name = done.dataset
+        self._copied[name] += done.records
         percent = self._percent(name)
         if percent - self._shown[name] >= STEP_PERCENT or percent == 100:
             self._shown[name] = percent
@@ -140,7 +147,7 @@ def describe_data_age(settings: Settings) -> str:
 
 
 def hide_routine_log_lines() -> None:
-    """Drop what Prefect logs once for each of some 150 tasks when all is well."""
+    """Drop what Prefect logs once for each of some 200 tasks when all is well."""
     logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 

@@ -33,7 +33,7 @@ from flows.sync_activecampaign import sync_activecampaign
 REQUEST_SECONDS = 10.0
 
 # Prefect's server reads and then writes; SQLite refuses that, and the server answers 503, where
-# another wrote in between. Its client tries again after 2, 4 and 8 s.
+# another wrote in between. Prefect's client tries again after some 2, 4 and 8 s.
 BUSY_RETRIES = 3
 
 

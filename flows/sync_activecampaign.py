@@ -172,13 +172,13 @@ def copy_slices(
     futures = copy_slice_task.map(
         unmapped(as_it_is(context)), [result_of(jobs[one.dataset]) for one in slices], slices
     )
-    dataset_of = {future: one.dataset for future, one in zip(futures, slices, strict=True)}
+    slice_of = dict(zip(futures, slices, strict=True))
     copied: dict[DatasetName, list[PrefectFuture[SliceCounts]]] = {name: [] for name in jobs}
     progress = Progress([*planned.values()])
     for future in as_completed(list(futures)):
-        name = dataset_of[future]
+        name = slice_of[future].dataset
         copied[name].append(future)
-        progress.advance(name)
+        progress.advance(slice_of[future])
         if not is_completed(future):
             planned[name].cancelled.set()
     return copied

@@ -271,8 +271,8 @@ class Walk:
 
 MAX_PAGES_PER_SLICE = 10
 
-# A slice has this share at most of the pages that are left: with the last ones a page each, all
-# threads read until the end, however long a call takes.
+# A slice has so much of the pages that are left, and a page at least: all threads read until the
+# end, however long a call takes.
 SLICE_SHARE = 1 / 6
 
 # The newest page is read to make the plan, and is data: it is staged as a slice of this number.
@@ -291,21 +291,18 @@ def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
     rows, total = len(newest.ids), newest.total
     page_rows = rows if rows > 1 and (total is None or total > rows) else page_size
     below = max(min(total, newest.newest_id) - rows, 0) if total is not None else None
+    end = below or 0
     through_id = newest.ids[0] if newest.ids else 0
     slices: list[Slice] = []
     offset = 0
-    while not slices or offset < (below or 0):
-        pages = _count_pages(((below or 0) - offset) / page_rows)
+    while not slices or offset < end:
+        share = int((end - offset) / page_rows * SLICE_SHARE)
+        pages = max(1, min(MAX_PAGES_PER_SLICE, share))
         step = pages * page_rows - 1 if dataset.keyset else pages * (page_rows - 1)
         number, records = NEWEST_SLICE + 1 + len(slices), _count_records(step, below, offset)
         slices.append(Slice(dataset.name, number, offset, records, through_id))
         offset += step
     return Plan(dataset.name, total, newest.newest_id, page_rows, tuple(slices))
-
-
-def _count_pages(left: float) -> int:
-    """Return the pages of the next slice."""
-    return max(1, min(MAX_PAGES_PER_SLICE, int(left * SLICE_SHARE)))
 
 
 def _count_records(step: int, below: int | None, offset: int) -> int:

@@ -16,7 +16,7 @@ REPLACEMENT = "\ufffd"
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 
-# What enriching adds to a record.
+# What enriching adds to a deal.
 ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData")
 
 # How deep orjson writes nested JSON.

@@ -76,6 +76,7 @@ def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator
     try:
         newest = walk.read_newest()
         plan = plan_slices(dataset, newest, page_size)
+        # The first slice of a small account is a single page.
         all_in_one = replace(plan.slices[0], records=NO_LIMIT)
         sample = [newest, *islice(walk.read_slice(all_in_one, plan.page_rows), FIRST_PAGES)]
     except AccountError as error:

@@ -32,8 +32,8 @@ from acsync.sync.deadline import Deadline
 from acsync.sync.progress import Progress
 
 # glibc raises its threshold for large blocks with each one freed, and then keeps half a megabyte a
-# page in pools that fragment: over 1,600 pages the process grew from 360 to 550 MB. With these
-# limits (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h) it stays near 320 MB.
+# page in pools that fragment: over 1,600 pages the process grew by 200 MB. With these limits
+# (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h) it hardly grows.
 ALLOCATOR_LIMITS = {-1: 128 * 1024, -3: 64 * 1024, -8: 2}
 
 # How many objects a collection of garbage waits for; a page has some 5,000.

@@ -53,7 +53,7 @@ class Job:
     @cached_property
     def enricher(self) -> "Enricher":
         """Return what joins the records to the metadata."""
-        # Imports pandas, for which no call need wait: the first ones are on their way.
+        # Imports pandas, for which the first calls need not wait.
         from acsync.enrich.enricher import Enricher  # noqa: PLC0415
 
         return Enricher(self.dataset, self.metadata)

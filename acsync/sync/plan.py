@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 from acsync.activecampaign.listings import read_listing
@@ -43,7 +43,7 @@ class Newest:
 
     page: WalkPage
     relations: tuple[RelationName, ...]
-    started: float = field(default_factory=time.monotonic)
+    started: float
 
 
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
@@ -70,11 +70,12 @@ def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingR
 
 def read_newest(context: SyncContext, name: DatasetName) -> Newest:
     """Return the newest page of a dataset, with all relations or those that may come along."""
+    started = time.monotonic()
     wanted = context.settings.relations(name)
     tries = dict.fromkeys([wanted, *((one,) for one in wanted), ()])
     for relations in tries:
         try:
-            return Newest(context.walk(name, relations).read_newest(), relations)
+            return Newest(context.walk(name, relations).read_newest(), relations, started)
         except (CallRefused, PaginationError) as error:
             # Without relations nothing is left to leave out; a wrong key does not ask again.
             if not relations or isinstance(error, AccessDenied | NoCrm):
@@ -89,9 +90,10 @@ def plan(
     newest: Newest,
     listings: Mapping[ListingName, ListingRows],
 ) -> Job:
-    """Return the job of copying a dataset; a resumed job keeps the plan it was begun with.
+    """Return the job of copying a dataset.
 
-    `listings` are those that the dataset needs.
+    `listings` are those that the dataset needs. A resumed job keeps the plan that it was begun
+    with, and does not need `newest`.
     """
     context.progress.enter("planning")
     metadata = {need: listing.rows for need, listing in listings.items()}

@@ -12,6 +12,7 @@ from contextvars import copy_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -77,6 +78,16 @@ def publishing_held(database: Database) -> Iterator[Callable[[], None]]:
     finally:
         connection.invalidate()
         connection.close()
+
+
+def kill_listener(port: int) -> None:
+    """Kill the process that listens on a port."""
+    (listener,) = {
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN
+    }
+    psutil.Process(listener).kill()
 
 
 def require_clean_end(sync: Sync, account: Account, database: Database) -> None:
@@ -262,6 +273,8 @@ def test_a_prefect_server_that_is_gone_at_the_end_costs_no_data_and_no_traceback
     with publishing_held(database) as wait_for_publishing, prefect_server(tmp_path, port):
         process = commands.start("sync")
         wait_for_publishing()
+        # Asked politely, it can take longer than the sync waits for a lock.
+        kill_listener(port)
 
     done = commands.wait(process)
 

@@ -16,7 +16,7 @@ REPLACEMENT = "\ufffd"
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 
-# What enriching adds to a deal.
+# What enriching adds to a deal, as in RELATIONS of enricher.py, which would import pandas here.
 ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData")
 
 # How deep orjson writes nested JSON.

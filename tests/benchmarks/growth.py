@@ -1,6 +1,6 @@
 """Sync accounts of 10,000 to 1,000,000 records, and compute what ten million would take.
 
-Run it with `make growth`; it takes about an hour. The account allows as many calls as can be made,
+Run it with `make growth`; it takes half an hour. The account allows as many calls as can be made,
 since the time at a limit is known from the calls: it is computed for 5 and 10 a second.
 """
 

@@ -71,7 +71,7 @@ def test_the_servers_limit_is_kept_by_all_calls_together(
     assert_exact(database, account)
 
 
-@pytest.mark.parametrize("options", [AccountOptions(contacts=900, deals=900, rate_limit=20)])
+@pytest.mark.parametrize("options", [AccountOptions(contacts=1_500, deals=1_500, rate_limit=20)])
 def test_a_lower_limit_than_configured_is_found_and_remembered_by_the_next_sync(
     sync: Sync, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

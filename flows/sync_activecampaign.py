@@ -37,14 +37,14 @@ from acsync.errors import (
     SyncFailed,
     sanitize,
 )
-from acsync.models import DatasetName, SyncResult
+from acsync.models import DatasetName, Slice, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
 from acsync.sync.plan import interleave, plan, read_metadata, read_newest
 from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
-from acsync.sync.verify import verify
+from acsync.sync.verify import read_newest_again, verify
 from flows.blocks import read_account_settings
 from flows.notifications import send_recovery
 from flows.reporting import (
@@ -88,6 +88,9 @@ read_metadata_task = task(task_run_name="read {name}", **RETRIES)(read_metadata)
 read_newest_task = task(task_run_name="read newest {name}", **RETRIES)(read_newest)
 plan_task = task(task_run_name="plan {name}", **RETRIES)(plan)
 copy_slice_task = task(task_run_name="{wanted.title}", **RETRIES)(copy_slice)
+read_newest_again_task = task(task_run_name="read newest {job.dataset} again", **RETRIES)(
+    read_newest_again
+)
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
 publish_task = task(task_run_name="publish", cache_policy=NO_CACHE)(publish)
 
@@ -145,40 +148,69 @@ def copy_account(context: SyncContext) -> SyncResult:
         read[name] = [*listings.values(), newest]
         explained = {need: result_of(listing) for need, listing in listings.items()}
         jobs[name] = plan_task.submit(sync, name, result_of(newest), explained)
-    copies = copy_slices(context, jobs)
+    # Pandas, which the plans need, takes as long as the calls that are on their way.
+    import acsync.enrich.enricher  # noqa: F401, PLC0415
+
+    slices = start_slices(context, jobs)
+    newest_again = {
+        name: read_newest_again_task.submit(sync, result_of(jobs[name])) for name in jobs
+    }
+    copies = await_slices(jobs, slices)
     verified = {
         name: verify_task.submit(
-            sync, result_of(jobs[name]), [result_of(one) for one in copies[name]]
+            sync,
+            result_of(jobs[name]),
+            [result_of(one) for one in copies[name]],
+            result_of(newest_again[name]),
         )
         for name in context.datasets
     }
     failures = {}
     for name in context.datasets:
-        if reason := first_failure([*read[name], jobs[name], *copies[name], verified[name]]):
+        steps = [*read[name], jobs[name], *copies[name], newest_again[name], verified[name]]
+        if reason := first_failure(steps):
             failures[name] = reason
     healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]
     return publish_task(sync, healthy, failures)
 
 
-def copy_slices(
+def start_slices(
     context: SyncContext, jobs: Mapping[DatasetName, PrefectFuture[Job]]
-) -> dict[DatasetName, list[PrefectFuture[SliceCounts]]]:
-    """Copy the slices of all datasets side by side; return their futures as they completed."""
-    planned = {name: job.result() for name, job in jobs.items() if is_completed(job)}
-    for name, job in planned.items():
+) -> dict[PrefectFuture[SliceCounts], Slice]:
+    """Have the slices of all datasets copied side by side; return their futures."""
+    started: dict[PrefectFuture[SliceCounts], Slice] = {}
+
+    def start(slices: Sequence[Slice]) -> None:
+        of_their_jobs = [result_of(jobs[one.dataset]) for one in slices]
+        futures = copy_slice_task.map(unmapped(as_it_is(context)), of_their_jobs, slices)
+        started.update(zip(futures, slices, strict=True))
+
+    planned = []
+    for name, future in jobs.items():
+        if not is_completed(future):
+            continue
+        job = future.result()
         title = f"{name}: about {job.plan.total or 0:,} records to copy"
         get_run_logger().info("%s in %d slices", title, len(job.slices))
-    slices = interleave(planned.values())
-    futures = copy_slice_task.map(
-        unmapped(as_it_is(context)), [result_of(jobs[one.dataset]) for one in slices], slices
-    )
-    slice_of = dict(zip(futures, slices, strict=True))
+        planned.append(job)
+        # The first ones need not wait until the next dataset is planned.
+        start(job.slices[: WORKERS // len(jobs)])
+    start([one for one in interleave(planned) if one not in started.values()])
+    return started
+
+
+def await_slices(
+    jobs: Mapping[DatasetName, PrefectFuture[Job]],
+    started: Mapping[PrefectFuture[SliceCounts], Slice],
+) -> dict[DatasetName, list[PrefectFuture[SliceCounts]]]:
+    """Show the progress of the slices; return their futures as they completed."""
+    planned = {name: job.result() for name, job in jobs.items() if is_completed(job)}
     copied: dict[DatasetName, list[PrefectFuture[SliceCounts]]] = {name: [] for name in jobs}
     progress = Progress([*planned.values()])
-    for future in as_completed(list(futures)):
-        name = slice_of[future].dataset
+    for future in as_completed(list(started)):
+        name = started[future].dataset
         copied[name].append(future)
-        progress.advance(slice_of[future])
+        progress.advance(started[future])
         if not is_completed(future):
             planned[name].cancelled.set()
     return copied

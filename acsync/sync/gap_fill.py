@@ -20,20 +20,27 @@ Stage: TypeAlias = Callable[[int, Iterable[WalkPage]], object]
 
 
 def fill_gaps(
-    walk: Walk, plan: Plan, covered: Covered, stage: Stage, max_rounds: int = MAX_ROUNDS
+    walk: Walk,
+    plan: Plan,
+    newest: WalkPage,
+    covered: Covered,
+    stage: Stage,
+    max_rounds: int = MAX_ROUNDS,
 ) -> WalkPage:
-    """Read gaps until none is left; return the newest page, read after everything else."""
-    newest_id = plan.newest_id
+    """Stage the newest page and read the gaps below it; return the newest page of the last round.
+
+    Once gaps were read, there is another round.
+    """
     for _ in range(max_rounds):
-        for gap in slice_gaps(plan, covered(), newest_id):
+        if newest.ids:
+            stage(_next_number(covered()), [newest])
+        gaps = slice_gaps(plan, covered(), newest.newest_id)
+        if not gaps:
+            break
+        for gap in gaps:
             stage(gap.number, walk.read_slice(gap, plan.page_rows))
         # Only now: a record deleted before its gap was read must not be counted any more.
         newest = walk.read_newest(plan.page_rows)
-        newest_id = newest.newest_id
-        if newest.ids:
-            stage(_next_number(covered()), [newest])
-        if not find_gaps(covered().values(), newest_id):
-            break
     return newest
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
-from acsync.errors import ShrinkRefused
+from acsync.errors import ShrinkRefused, SyncFailed
 from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Warnings
 from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
 from acsync.store.staging import read_coverage
@@ -37,11 +37,24 @@ class Verified:
     fields: tuple[CustomField, ...] = ()
 
 
-def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Verified:
+def read_newest_again(context: SyncContext, job: Job) -> WalkPage:
+    """Return the newest page as it is when the last slices are read, with the relations planned.
+
+    All that is there by then must be read. What is deleted between this page and its own slice
+    is counted and not read, as if it was missing: `verify` then counts again.
+    """
+    if job.cancelled.is_set():
+        raise SyncFailed(f"A slice of the {job.dataset} failed before its newest page was read.")
+    return context.walk(job.dataset, job.plan.relations).read_newest(job.plan.page_rows)
+
+
+def verify(
+    context: SyncContext, job: Job, copied: Sequence[SliceCounts], newest: WalkPage
+) -> Verified:
     """Read what moved past the reader, then require completeness and no suspicious loss.
 
-    `copied` are the counts of the job's slices. Raises Incomplete or ShrinkRefused where the
-    dataset must not be published.
+    `copied` are the counts of the job's slices, `newest` the page of `read_newest_again`. Raises
+    Incomplete or ShrinkRefused where the dataset must not be published.
     """
     context.progress.enter("verifying")
     name, database, sync = job.dataset, context.database, context.sync
@@ -53,10 +66,13 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts]) -> Ver
     def covered() -> dict[int, Interval]:
         return read_coverage(database, sync, name)
 
+    walk = context.walk(name, job.plan.relations)
     # A count and its rows are two queries, and a count can be cached.
     for pause in (0.0, *RECOUNT_PAUSES):
-        time.sleep(pause)
-        newest = fill_gaps(context.walk(name, job.plan.relations), job.plan, covered, stage)
+        if pause:
+            time.sleep(pause)
+            newest = walk.read_newest(job.plan.page_rows)
+        newest = fill_gaps(walk, job.plan, newest, covered, stage)
         staged = count_staged(database, sync, name, job.plan.newest_id)
         walked = Walked(newest.newest_id, newest.total, staged.records, staged.planned_records)
         difference = count_difference(job.plan, walked)

@@ -11,8 +11,14 @@ from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
-from acsync.sync.completeness import Walked, judge_total, require_complete
+from acsync.sync.completeness import (
+    Walked,
+    count_difference,
+    judge_total,
+    require_complete,
+)
 from acsync.sync.gap_fill import fill_gaps
+from acsync.sync.verify import RECOUNT_PAUSES
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
 """Waits are for the clock: here trouble follows trouble at once."""
@@ -76,19 +82,27 @@ class Reading:
     def read(self, wanted: Slice) -> Iterator[WalkPage]:
         return self.walk.read_slice(wanted, self.page_rows)
 
-    def close(self, plan: Plan) -> Walked:
-        newest = fill_gaps(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
-        planned = sum(record <= plan.newest_id for record in self.ids)
-        return Walked(newest.newest_id, newest.total, len(self.ids), planned)
+    def read_newest(self) -> WalkPage:
+        return self.walk.read_newest(self.page_rows)
+
+    def close(self, plan: Plan, newest: WalkPage) -> Walked:
+        for _ in (0, *RECOUNT_PAUSES):
+            newest = fill_gaps(self.walk, plan, newest, lambda: self.covered, self.keep, MAX_ROUNDS)
+            planned = sum(record <= plan.newest_id for record in self.ids)
+            walked = Walked(newest.newest_id, newest.total, len(self.ids), planned)
+            if not count_difference(plan, walked):
+                break
+            newest = self.read_newest()
+        return walked
 
     def run(self) -> set[int]:
         plan = self.plan()
         for part in plan.slices:
             self.keep(part.number, self.read(part))
-        self.require_complete(plan)
+        self.require_complete(plan, self.read_newest())
         return self.ids
 
-    def require_complete(self, plan: Plan) -> None:
-        walked = self.close(plan)
+    def require_complete(self, plan: Plan, newest: WalkPage) -> None:
+        walked = self.close(plan, newest)
         require_complete(plan, self.covered.values(), walked)
         judge_total(plan, walked, earlier=())

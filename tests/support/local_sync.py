@@ -7,7 +7,7 @@ from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice
 from acsync.sync.plan import plan, read_metadata, read_newest
 from acsync.sync.publish import publish
-from acsync.sync.verify import Verified, verify
+from acsync.sync.verify import Verified, read_newest_again, verify
 
 
 def run_sync(
@@ -31,4 +31,5 @@ def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:
     """Take one dataset from its metadata to its proof."""
     metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
     job = plan(context, name, read_newest(context, name), metadata)
-    return verify(context, job, [copy_slice(context, job, one) for one in job.slices])
+    copied = [copy_slice(context, job, one) for one in job.slices]
+    return verify(context, job, copied, read_newest_again(context, job))

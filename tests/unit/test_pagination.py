@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from acsync.activecampaign.pagination import WalkPage
 from acsync.errors import CallFailed, Incomplete
 from acsync.models import DATASETS, DatasetName, Interval, Plan
 from acsync.simulator.account import Account
@@ -113,17 +114,23 @@ def test_whatever_changes_while_reading_what_stayed_is_read(
 
 
 def read_interleaved(reading: Reading, chance: Random) -> None:
-    """Read some slices at a time, a page of one after a page of another."""
+    """Read some slices at a time, a page of one after a page of another.
+
+    The newest page is read again while the last slices are.
+    """
     plan = reading.plan()
     under_way = {part.number: reading.read(part) for part in interleave([Job(plan, {})])}
+    newest: WalkPage | None = None
     while under_way:
+        if newest is None and len(under_way) < 4 and chance.random() < 0.3:
+            newest = reading.read_newest()
         number = chance.choice(sorted(under_way)[:4])
         page = next(under_way[number], None)
         if page is None:
             del under_way[number]
         else:
             reading.keep(number, [page])
-    reading.require_complete(plan)
+    reading.require_complete(plan, newest or reading.read_newest())
 
 
 @BOTH

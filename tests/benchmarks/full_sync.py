@@ -142,10 +142,10 @@ def change(server: AccountServer, account: Account) -> None:
 
 def vacuum(database: Database) -> None:
     """Do what Postgres does a minute after a large write, so that no sync is charged with it."""
-    with database.engine.connect() as connection:
-        connection.detach()  # what a session did is counted when it ends
-        autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
-        autocommit.exec_driver_sql("vacuum analyze")
+    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("vacuum analyze")
+        connection.invalidate()  # what a session did is counted when it ends
 
 
 def calls_needed(account: Account) -> int:

@@ -193,7 +193,7 @@ def start_slices(
         title = f"{name}: about {job.plan.total or 0:,} records to copy"
         get_run_logger().info("%s in %d slices", title, len(job.slices))
         planned.append(job)
-        # The first ones need not wait until the next dataset is planned.
+        # Its share of the threads need not wait until the next dataset is planned.
         start(job.slices[: WORKERS // len(jobs)])
     start([one for one in interleave(planned) if one not in started.values()])
     return started
@@ -203,7 +203,10 @@ def await_slices(
     jobs: Mapping[DatasetName, PrefectFuture[Job]],
     started: Mapping[PrefectFuture[SliceCounts], Slice],
 ) -> dict[DatasetName, list[PrefectFuture[SliceCounts]]]:
-    """Show the progress of the slices; return their futures as they completed."""
+    """Return the futures of the slices as they completed, and show their progress.
+
+    Once a slice has failed, those of its dataset that are not yet read are cancelled.
+    """
     planned = {name: job.result() for name, job in jobs.items() if is_completed(job)}
     copied: dict[DatasetName, list[PrefectFuture[SliceCounts]]] = {name: [] for name in jobs}
     progress = Progress([*planned.values()])

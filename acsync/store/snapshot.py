@@ -127,7 +127,8 @@ COUNT_MASKED = """
 COUNT_STAGED = f"""
     with staged as materialized ({STAGED_IDS})
     select (select count(*) from staged) as records,
-           (select count(*) from staged where record_id <= :newest_id) as planned_records,
+           (select count(*) from staged where record_id <= :planned_id) as planned_records,
+           (select count(*) from staged where record_id > :newest_id) as newer_records,
            count(*) filter (where staged.record_id is null) as vanished,
            count(*) as published
     from {{versions}} as version left join staged using (record_id)
@@ -187,12 +188,13 @@ COUNT_HAD = f"""
 class StagedCounts:
     """What publishing would do; a record read by two slices counts once.
 
-    `planned_records` of `records` existed when the walk was planned; `vanished` of the
-    `published` ones were not read.
+    Of `records`, `planned_records` are no newer than the plan, and `newer_records` are newer than
+    the newest page at the end; `vanished` of the `published` ones were not read.
     """
 
     records: int
     planned_records: int
+    newer_records: int
     vanished: int
     published: int
 
@@ -216,12 +218,15 @@ class Losses:
 
 
 def count_staged(
-    database: Database, sync: Sync, name: DatasetName, newest_planned_id: int
+    database: Database, sync: Sync, name: DatasetName, *, newest_id: int, planned_id: int
 ) -> StagedCounts:
-    """Return the counts of what is staged beside what is published."""
+    """Return the counts of what is staged beside what is published.
+
+    The ids are the newest ones: at the end of the walk, and when it was planned.
+    """
     with database.begin() as connection:
         forbid_nested_loops(connection)
-        values = {"sync_no": sync.number, "newest_id": newest_planned_id}
+        values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
         return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
 
 

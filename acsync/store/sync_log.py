@@ -81,7 +81,10 @@ def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int
 def record_total(
     database: Database, sync: Sync, name: DatasetName, total: int | None, difference: int
 ) -> None:
-    """Record the total at the end of a walk, and by how many records it contradicts the walk."""
+    """Record the total that came with the newest page at the end of a walk.
+
+    The difference is by how many records it contradicts the walk.
+    """
     values = {f"{name}_difference": difference}
     if total is not None:
         values[f"{name}_expected"] = total

@@ -22,24 +22,32 @@ SYNCS_TO_BELIEVE = 3
 class Walked:
     """What a walk came to at its end.
 
-    `newest_id` and `total` come from one response, given when everything else was read.
-    `records` is how many distinct ids were read, `planned_records` how many of them are no newer
-    than the plan.
+    `newest_id` and `total` come from one response, asked for when the last slices were read, or
+    later. `records` is how many distinct ids were read, `planned_records` how many of them are
+    no newer than the plan, `newer_records` how many are newer than `newest_id`: added after that
+    response, or deleted before.
     """
 
     newest_id: int
     total: int | None
     records: int
     planned_records: int
+    newer_records: int = 0
+
+    @property
+    def counted_records(self) -> int:
+        """Return how many were read of those that the total counts."""
+        return self.records - self.newer_records
 
 
 def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) -> None:
     """Raise Incomplete unless every id up to the newest was covered.
 
-    New records get new, higher ids. So everything that is there at the end must have been read.
+    New records get new, higher ids. So everything that is there when the newest page is read, at
+    the end, must have been read; what is added later is left to the next sync.
     """
     name = plan.dataset
-    if not walked.newest_id and (plan.total or walked.records):
+    if is_emptied(plan, walked):
         raise Incomplete(
             f"ActiveCampaign listed {plan.total or walked.records:,} {name} first and none at the "
             "end; no account is emptied that fast.",
@@ -53,6 +61,11 @@ def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) ->
         )
 
 
+def is_emptied(plan: Plan, walked: Walked) -> bool:
+    """Return whether there were records first, and none at the end."""
+    return not walked.newest_id and bool(plan.total or walked.records)
+
+
 def count_difference(plan: Plan, walked: Walked) -> int:
     """Return how many more records ActiveCampaign counts than were read; negative for fewer.
 
@@ -61,9 +74,9 @@ def count_difference(plan: Plan, walked: Walked) -> int:
     """
     if walked.total is None:
         return 0
-    if walked.total >= walked.records or plan.total is None:
-        return max(walked.total - walked.records, 0)
-    surplus = min(walked.records - walked.total, walked.planned_records - plan.total)
+    if walked.total >= walked.counted_records or plan.total is None:
+        return max(walked.total - walked.counted_records, 0)
+    surplus = min(walked.counted_records - walked.total, walked.planned_records - plan.total)
     return -max(surplus, 0)
 
 
@@ -76,8 +89,8 @@ def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
     difference = count_difference(plan, walked)
     tolerated = max(TOLERATED_RECORDS, round((walked.total or 0) * TOLERATED_SHARE))
     counted = (
-        f"ActiveCampaign counts {walked.total or 0:,} {plan.dataset}, but {walked.records:,} were "
-        "read."
+        f"ActiveCampaign counts {walked.total or 0:,} {plan.dataset}, but "
+        f"{walked.counted_records:,} were read."
     )
     in_a_row = (difference, *earlier)[:SYNCS_TO_BELIEVE]
     is_lasting = len(in_a_row) == SYNCS_TO_BELIEVE and max(in_a_row) - min(in_a_row) <= tolerated

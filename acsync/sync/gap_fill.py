@@ -1,6 +1,7 @@
 """Fill what a walk left open: what moved past the reader, and what appeared since the plan."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from acsync.activecampaign.pagination import NO_LIMIT, Walk, WalkPage
@@ -19,29 +20,37 @@ Covered: TypeAlias = Callable[[], Mapping[int, Interval]]
 Stage: TypeAlias = Callable[[int, Iterable[WalkPage]], object]
 
 
-def fill_gaps(
-    walk: Walk,
-    plan: Plan,
-    newest: WalkPage,
-    covered: Covered,
-    stage: Stage,
-    max_rounds: int = MAX_ROUNDS,
-) -> WalkPage:
-    """Stage the newest page and read the gaps below it; return the newest page of the last round.
+@dataclass(frozen=True)
+class GapFill:
+    """What closes the walk of a plan: it reads, and has staged what it reads."""
 
-    Once gaps were read, there is another round.
-    """
-    for _ in range(max_rounds):
+    walk: Walk
+    plan: Plan
+    covered: Covered
+    stage: Stage
+    max_rounds: int = MAX_ROUNDS
+
+    def read_newest(self) -> WalkPage:
+        """Return the newest page, which is staged behind all slices."""
+        newest = self.walk.read_newest(self.plan.page_rows)
         if newest.ids:
-            stage(_next_number(covered()), [newest])
-        gaps = slice_gaps(plan, covered(), newest.newest_id)
-        if not gaps:
-            break
-        for gap in gaps:
-            stage(gap.number, walk.read_slice(gap, plan.page_rows))
-        # Only now: a record deleted before its gap was read must not be counted any more.
-        newest = walk.read_newest(plan.page_rows)
-    return newest
+            self.stage(_next_number(self.covered()), [newest])
+        return newest
+
+    def fill(self, newest: WalkPage) -> WalkPage:
+        """Read the gaps below the newest page; return that page, or a newer one, if there were any.
+
+        Gaps that then open, up to the newer page, are read as well.
+        """
+        for _ in range(self.max_rounds):
+            gaps = slice_gaps(self.plan, self.covered(), newest.newest_id)
+            if not gaps:
+                break
+            for gap in gaps:
+                self.stage(gap.number, self.walk.read_slice(gap, self.plan.page_rows))
+            # Only now: a record deleted before its gap was read must not be counted any more.
+            newest = self.read_newest()
+        return newest
 
 
 def find_gaps(intervals: Iterable[Interval], through_id: int) -> list[Interval]:

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections import deque
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.models import DatasetName, SyncProgress
 
 Phase: TypeAlias = Literal["reading metadata", "planning", "copying", "verifying", "publishing"]
+
+PHASES = get_args(Phase)
 
 # The calls a second are those of the last so many seconds.
 WINDOW_SECONDS = 10.0
@@ -28,10 +30,13 @@ class Progress:
         self._lock = threading.Lock()
 
     def enter(self, phase: Phase) -> None:
-        """Begin the next phase; of two datasets, the last to begin one names it."""
-        if phase == "copying" and self._phase != phase:
-            self._copying_since = time.monotonic()
-        self._phase = phase
+        """Begin the next phase, unless another dataset is ahead."""
+        with self._lock:
+            if PHASES.index(phase) <= PHASES.index(self._phase):
+                return
+            self._phase = phase
+            if phase == "copying":
+                self._copying_since = time.monotonic()
 
     def expect(self, name: DatasetName, records: int, staged: int) -> None:
         """Note how many records a dataset should have; `staged` of them an earlier sync copied."""

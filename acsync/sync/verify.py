@@ -10,10 +10,16 @@ from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Warnings
 from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
 from acsync.store.staging import read_coverage
 from acsync.store.sync_log import read_differences, record_total
-from acsync.sync.completeness import Walked, count_difference, judge_total, require_complete
+from acsync.sync.completeness import (
+    Walked,
+    count_difference,
+    is_emptied,
+    judge_total,
+    require_complete,
+)
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, SliceCounts, stage_pages
-from acsync.sync.gap_fill import fill_gaps
+from acsync.sync.gap_fill import GapFill
 
 # Before the newest page is read and counted again, in seconds.
 RECOUNT_PAUSES = (0.5, 1.0, 2.0)
@@ -37,49 +43,75 @@ class Verified:
     fields: tuple[CustomField, ...] = ()
 
 
-def read_newest_again(context: SyncContext, job: Job) -> WalkPage:
-    """Return the newest page as it is when the last slices are read, with the relations planned.
+@dataclass(frozen=True)
+class End:
+    """The newest page of a dataset as its last slices were read, staged and without its rows.
 
-    All that is there by then must be read. What is deleted between this page and its own slice
-    is counted and not read, as if it was missing: `verify` then counts again.
+    `counts` are those of the page; it has none where there are no records.
+    """
+
+    page: WalkPage
+    counts: Sequence[SliceCounts]
+
+
+def read_newest_again(context: SyncContext, job: Job) -> End:
+    """Read and stage the newest page of a dataset, while its last slices are read.
+
+    Up to this page nothing may be missing. What is deleted after it was read, and before its slice
+    was, is counted and not read: `verify` then counts again.
     """
     if job.cancelled.is_set():
         raise SyncFailed(f"A slice of the {job.dataset} failed before its newest page was read.")
-    return context.walk(job.dataset, job.plan.relations).read_newest(job.plan.page_rows)
+    counts: list[SliceCounts] = []
+    page = _gap_fill(context, job, counts).read_newest()
+    page.release()
+    return End(page, counts)
 
 
-def verify(
-    context: SyncContext, job: Job, copied: Sequence[SliceCounts], newest: WalkPage
-) -> Verified:
-    """Read what moved past the reader, then require completeness and no suspicious loss.
-
-    `copied` are the counts of the job's slices, `newest` the page of `read_newest_again`. Raises
-    Incomplete or ShrinkRefused where the dataset must not be published.
-    """
-    context.progress.enter("verifying")
-    name, database, sync = job.dataset, context.database, context.sync
-    counts = list(copied)
+def _gap_fill(context: SyncContext, job: Job, counts: list[SliceCounts]) -> GapFill:
+    """Return what closes the job's walk; the counts of what it stages are added to `counts`."""
 
     def stage(number: int, pages: Iterable[WalkPage]) -> None:
         counts.append(stage_pages(context, job, number, pages))
 
     def covered() -> dict[int, Interval]:
-        return read_coverage(database, sync, name)
+        return read_coverage(context.database, context.sync, job.dataset)
 
-    walk = context.walk(name, job.plan.relations)
-    # A count and its rows are two queries, and a count can be cached.
+    return GapFill(context.walk(job.dataset, job.plan.relations), job.plan, covered, stage)
+
+
+def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: End) -> Verified:
+    """Read what moved past the reader, then require completeness and no suspicious loss.
+
+    `copied` are the counts of the job's slices. Raises Incomplete or ShrinkRefused where the
+    dataset must not be published.
+    """
+    context.progress.enter("verifying")
+    name, database, sync = job.dataset, context.database, context.sync
+    counts = [*copied, *end.counts]
+    gap_fill = _gap_fill(context, job, counts)
+    newest = end.page
+    # Records may have gone meanwhile; a count and its rows are two queries, a count can be cached.
     for pause in (0.0, *RECOUNT_PAUSES):
         if pause:
             time.sleep(pause)
-            newest = walk.read_newest(job.plan.page_rows)
-        newest = fill_gaps(walk, job.plan, newest, covered, stage)
-        staged = count_staged(database, sync, name, job.plan.newest_id)
-        walked = Walked(newest.newest_id, newest.total, staged.records, staged.planned_records)
+            newest = gap_fill.read_newest()
+        newest = gap_fill.fill(newest)
+        staged = count_staged(
+            database, sync, name, newest_id=newest.newest_id, planned_id=job.plan.newest_id
+        )
+        walked = Walked(
+            newest.newest_id,
+            newest.total,
+            staged.records,
+            staged.planned_records,
+            staged.newer_records,
+        )
         difference = count_difference(job.plan, walked)
-        if not difference:
+        if not difference and not is_emptied(job.plan, walked):
             break
     record_total(database, sync, name, walked.total, difference)
-    require_complete(job.plan, covered().values(), walked)
+    require_complete(job.plan, gap_fill.covered().values(), walked)
     warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
     require_no_shrink(context, job, staged)
     cleaned = job.cleaned + sum(one.cleaned for one in counts)

@@ -14,10 +14,11 @@ from acsync.simulator.requests import Call
 from acsync.sync.completeness import (
     Walked,
     count_difference,
+    is_emptied,
     judge_total,
     require_complete,
 )
-from acsync.sync.gap_fill import fill_gaps
+from acsync.sync.gap_fill import GapFill
 from acsync.sync.verify import RECOUNT_PAUSES
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
@@ -82,24 +83,26 @@ class Reading:
     def read(self, wanted: Slice) -> Iterator[WalkPage]:
         return self.walk.read_slice(wanted, self.page_rows)
 
-    def read_newest(self) -> WalkPage:
-        return self.walk.read_newest(self.page_rows)
+    def gap_fill(self, plan: Plan) -> GapFill:
+        return GapFill(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
 
     def close(self, plan: Plan, newest: WalkPage) -> Walked:
-        for _ in (0, *RECOUNT_PAUSES):
-            newest = fill_gaps(self.walk, plan, newest, lambda: self.covered, self.keep, MAX_ROUNDS)
+        """Do what `verify` does between its pauses."""
+        gap_fill = self.gap_fill(plan)
+        for count in range(len(RECOUNT_PAUSES) + 1):
+            newest = gap_fill.fill(gap_fill.read_newest() if count else newest)
             planned = sum(record <= plan.newest_id for record in self.ids)
-            walked = Walked(newest.newest_id, newest.total, len(self.ids), planned)
-            if not count_difference(plan, walked):
+            newer = sum(record > newest.newest_id for record in self.ids)
+            walked = Walked(newest.newest_id, newest.total, len(self.ids), planned, newer)
+            if not count_difference(plan, walked) and not is_emptied(plan, walked):
                 break
-            newest = self.read_newest()
         return walked
 
     def run(self) -> set[int]:
         plan = self.plan()
         for part in plan.slices:
             self.keep(part.number, self.read(part))
-        self.require_complete(plan, self.read_newest())
+        self.require_complete(plan, self.gap_fill(plan).read_newest())
         return self.ids
 
     def require_complete(self, plan: Plan, newest: WalkPage) -> None:

@@ -123,14 +123,14 @@ def read_interleaved(reading: Reading, chance: Random) -> None:
     newest: WalkPage | None = None
     while under_way:
         if newest is None and len(under_way) < 4 and chance.random() < 0.3:
-            newest = reading.read_newest()
+            newest = reading.gap_fill(plan).read_newest()
         number = chance.choice(sorted(under_way)[:4])
         page = next(under_way[number], None)
         if page is None:
             del under_way[number]
         else:
             reading.keep(number, [page])
-    reading.require_complete(plan, newest or reading.read_newest())
+    reading.require_complete(plan, newest or reading.gap_fill(plan).read_newest())
 
 
 @BOTH
@@ -191,6 +191,22 @@ def most_calls(account: Account, name: DatasetName, page_size: int, clumps: int)
     """Allow a page its call, a slice its seam, and a clump some calls for its gaps."""
     pages = len(account.ever(name)) / (page_size - 1) + 1
     return int(pages * 3 + 12 + clumps * CALLS_A_CLUMP)
+
+
+@BOTH
+def test_the_first_record_may_come_behind_the_newest_page(name: DatasetName) -> None:
+    """An account that was empty until then was not emptied."""
+    account = account_of(0)
+    reading = Reading(account, name, page_size=5)
+    plan = reading.plan()
+    newest = reading.gap_fill(plan).read_newest()
+    account.add(name)
+    for part in plan.slices:
+        reading.keep(part.number, reading.read(part))
+
+    reading.require_complete(plan, newest)
+
+    assert reading.ids == set(account.ids(name))
 
 
 def test_gaps_are_the_ids_that_no_interval_covers() -> None:

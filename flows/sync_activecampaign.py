@@ -177,7 +177,7 @@ def copy_account(context: SyncContext) -> SyncResult:
 def start_slices(
     context: SyncContext, jobs: Mapping[DatasetName, PrefectFuture[Job]]
 ) -> dict[PrefectFuture[SliceCounts], Slice]:
-    """Have the slices of all datasets copied side by side; return their futures."""
+    """Start to copy the slices of each dataset once it is planned; return their futures."""
     started: dict[PrefectFuture[SliceCounts], Slice] = {}
 
     def start(slices: Sequence[Slice]) -> None:
@@ -193,7 +193,7 @@ def start_slices(
         title = f"{name}: about {job.plan.total or 0:,} records to copy"
         get_run_logger().info("%s in %d slices", title, len(job.slices))
         planned.append(job)
-        # Its share of the threads need not wait until the next dataset is planned.
+        # These take its share of the threads, while the next dataset is planned on the others.
         start(job.slices[: WORKERS // len(jobs)])
     start([one for one in interleave(planned) if one not in started.values()])
     return started

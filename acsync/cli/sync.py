@@ -58,18 +58,22 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     """Run the flow and return its report, by the log where Prefect could not be told the result."""
     # Prefect takes seconds to import.
     from prefect.settings import (  # noqa: PLC0415
+        PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         temporary_settings,
     )
 
+    from flows.automations import HEARTBEAT_SECONDS  # noqa: PLC0415
     from flows.reporting import prefect_is_away  # noqa: PLC0415
     from flows.sync_activecampaign import sync_activecampaign  # noqa: PLC0415
 
     before = {sync.sync_id for sync in read_recent_syncs(database)}
+    # By them a server notices that a run is lost. Prefect's default comes too late for the
+    # automation; a server that lives as long as the run needs none.
+    heartbeats = HEARTBEAT_SECONDS if PREFECT_API_URL.value() else None
+    settings = temporary_settings(set_defaults={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: heartbeats})
     try:
-        # Their thread ends up to a second late, and only runs of a deployment are missed by them.
-        no_heartbeats = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-        with show_progress(console, database), no_heartbeats:
+        with show_progress(console, database), settings:
             state = sync_activecampaign(*parameters, return_state=True)
     except Exception:
         logged = _find_ended(database, before)

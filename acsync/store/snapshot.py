@@ -104,7 +104,7 @@ def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterato
                 yield f"one of {count:,} {name}, without its links", record
 
 
-# Each id that was read, with the slice that read it last: the later reading wins.
+# Each id that was read, with the slice that was staged last: the later reading wins.
 STAGED_IDS = """
     select distinct on (record_id) record_id, slice_no
     from (
@@ -128,7 +128,8 @@ COUNT_STAGED = f"""
     with staged as materialized ({STAGED_IDS})
     select (select count(*) from staged) as records,
            (select count(*) from staged where record_id <= :planned_id) as planned_records,
-           (select count(*) from staged where record_id > :newest_id) as newer_records,
+           (select count(*) from staged
+            where record_id > greatest(:newest_id, :planned_id)) as newer_records,
            count(*) filter (where staged.record_id is null) as vanished,
            count(*) as published
     from {{versions}} as version left join staged using (record_id)
@@ -189,7 +190,7 @@ class StagedCounts:
     """What publishing would do; a record read by two slices counts once.
 
     Of `records`, `planned_records` are no newer than the plan, and `newer_records` are newer than
-    the newest page at the end; `vanished` of the `published` ones were not read.
+    it and than the newest page at the end; `vanished` of the `published` ones were not read.
     """
 
     records: int

@@ -22,10 +22,9 @@ SYNCS_TO_BELIEVE = 3
 class Walked:
     """What a walk came to at its end.
 
-    `newest_id` and `total` come from one response, asked for when the last slices were read, or
+    `newest_id` and `total` come from one response, asked for while the last slices were read, or
     later. `records` is how many distinct ids were read, `planned_records` how many of them are
-    no newer than the plan, `newer_records` how many are newer than `newest_id`: added after that
-    response, or deleted before.
+    no newer than the plan, `newer_records` how many are newer than both: added after that response.
     """
 
     newest_id: int
@@ -36,7 +35,7 @@ class Walked:
 
     @property
     def counted_records(self) -> int:
-        """Return how many were read of those that the total counts."""
+        """Return how many were read of those that the total may count."""
         return self.records - self.newer_records
 
 

@@ -42,14 +42,17 @@ class GapFill:
 
         Gaps that then open, up to the newer page, are read as well.
         """
+        # Up to all that was read: that page, and the slices beside it, may have seen less.
+        through_id = max((one.last for one in self.covered().values()), default=0)
         for _ in range(self.max_rounds):
-            gaps = slice_gaps(self.plan, self.covered(), newest.newest_id)
+            gaps = slice_gaps(self.plan, self.covered(), through_id)
             if not gaps:
                 break
             for gap in gaps:
                 self.stage(gap.number, self.walk.read_slice(gap, self.plan.page_rows))
             # Only now: a record deleted before its gap was read must not be counted any more.
             newest = self.read_newest()
+            through_id = newest.newest_id
         return newest
 
 

@@ -57,8 +57,8 @@ class End:
 def read_newest_again(context: SyncContext, job: Job) -> End:
     """Read and stage the newest page of a dataset, while its last slices are read.
 
-    Up to this page nothing may be missing. What is deleted after it was read, and before its slice
-    was, is counted and not read: `verify` then counts again.
+    Up to this page nothing may be missing. A record that is deleted between this page and its own
+    slice is in the total of this page, and is not read: `verify` then counts again.
     """
     if job.cancelled.is_set():
         raise SyncFailed(f"A slice of the {job.dataset} failed before its newest page was read.")
@@ -103,9 +103,9 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
         walked = Walked(
             newest.newest_id,
             newest.total,
-            staged.records,
-            staged.planned_records,
-            staged.newer_records,
+            records=staged.records,
+            planned_records=staged.planned_records,
+            newer_records=staged.newer_records,
         )
         difference = count_difference(job.plan, walked)
         if not difference and not is_emptied(job.plan, walked):

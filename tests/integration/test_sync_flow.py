@@ -12,12 +12,17 @@ from prefect.client.schemas.filters import (
     TaskRunFilter,
     TaskRunFilterFlowRunId,
 )
+from prefect.settings import get_current_settings
+from rich.console import Console
 
+import flows.sync_activecampaign
+from acsync.cli.sync import _run_flow
 from acsync.models import DATASETS
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.snapshot import published_ids
+from flows.automations import HEARTBEAT_SECONDS
 from flows.sync_activecampaign import TURNED_AWAY
 from tests.support import data_faults, transport_faults
 from tests.support.calls import on_path
@@ -228,3 +233,21 @@ def test_a_new_field_is_an_event_and_a_line_of_the_report(
     )
     (change,) = event["payload"]["contacts"]
     assert (change["change"], change["column"], change["field_id"]) == ("new", "brand_new", "900")
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_run_by_hand_sends_heartbeats_before_it_is_taken_for_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The automation waits as long for one as Prefect's default lets pass between two."""
+    seen = []
+
+    def flow(*_parameters: object, **_options: object) -> None:
+        seen.append(get_current_settings().flows.heartbeat_frequency)
+        raise SystemExit
+
+    monkeypatch.setattr(flows.sync_activecampaign, "sync_activecampaign", flow)
+    with pytest.raises(SystemExit):
+        list(_run_flow(Console(), database, ()))
+
+    assert seen == [HEARTBEAT_SECONDS]

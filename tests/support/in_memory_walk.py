@@ -89,10 +89,10 @@ class Reading:
     def close(self, plan: Plan, newest: WalkPage) -> Walked:
         """Do what `verify` does between its pauses."""
         gap_fill = self.gap_fill(plan)
-        for count in range(len(RECOUNT_PAUSES) + 1):
-            newest = gap_fill.fill(gap_fill.read_newest() if count else newest)
+        for pause in (0.0, *RECOUNT_PAUSES):
+            newest = gap_fill.fill(gap_fill.read_newest() if pause else newest)
             planned = sum(record <= plan.newest_id for record in self.ids)
-            newer = sum(record > newest.newest_id for record in self.ids)
+            newer = sum(record > max(newest.newest_id, plan.newest_id) for record in self.ids)
             walked = Walked(newest.newest_id, newest.total, len(self.ids), planned, newer)
             if not count_difference(plan, walked) and not is_emptied(plan, walked):
                 break

@@ -209,6 +209,25 @@ def test_the_first_record_may_come_behind_the_newest_page(name: DatasetName) -> 
     assert reading.ids == set(account.ids(name))
 
 
+@BOTH
+def test_a_replica_that_lags_while_the_walk_ends_hides_nothing(name: DatasetName) -> None:
+    """The last slices end early then, and so does the newest page that is read beside them."""
+    account, replica = account_of(300), account_of(300)
+    reading, lagging = Reading(account, name, page_size=10), Reading(replica, name, page_size=10)
+    plan = reading.plan()
+    lagging.plan()
+    replica.delete(name, replica.ids(name)[250:])
+    for part in plan.slices:
+        source = lagging if part.offset > 200 else reading
+        reading.keep(part.number, source.read(part))
+    newest = lagging.gap_fill(plan).read_newest()
+    assert newest.newest_id < plan.newest_id
+
+    reading.require_complete(plan, newest)
+
+    assert reading.ids == set(account.ids(name))
+
+
 def test_gaps_are_the_ids_that_no_interval_covers() -> None:
     """Intervals may overlap, touch, and come in any order."""
     intervals = [Interval(1, 5), Interval(4, 10), Interval(11, 12), Interval(20, 25)]

@@ -148,7 +148,7 @@ def copy_account(context: SyncContext) -> SyncResult:
         read[name] = [*listings.values(), newest]
         explained = {need: result_of(listing) for need, listing in listings.items()}
         jobs[name] = plan_task.submit(sync, name, result_of(newest), explained)
-    # Pandas, which the plans need, takes as long as the calls that are on their way.
+    # Imports pandas while the first calls are on their way, before the plans need it.
     import acsync.enrich.enricher  # noqa: F401, PLC0415
 
     slices = start_slices(context, jobs)

@@ -10,17 +10,15 @@ from acsync.models import DATASETS, DatasetName
 from acsync.preflight.account import check_account
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from acsync.store.status import read_status
 from acsync.sync import verify as verifying
 from acsync.sync.context import open_sync
-from acsync.sync.copy_slice import copy_slice
-from acsync.sync.plan import plan, read_metadata, read_newest
 from tests.support import data_faults, transport_faults
-from tests.support.calls import on_call, on_path
+from tests.support.calls import for_newest_page, on_call, on_path
 from tests.support.fixtures import CopyAccount
+from tests.support.local_sync import copy_slices
 from tests.support.postgres import Postgres
 from tests.support.sync_results import assert_exact, changes_of, last_log
 
@@ -277,11 +275,6 @@ def test_contacts_alone_are_a_whole_sync_where_nothing_else_is_copied(
     assert not any("deal" in result.check for result in seen)
 
 
-def in_descending_order(call: Call) -> bool:
-    """Accept the calls for a newest page."""
-    return call.params.get("orders[id]") == "DESC"
-
-
 def test_a_total_that_tells_of_missing_records_is_not_forgotten_when_it_is_verified_again(
     copy_account: CopyAccount,
     account: Account,
@@ -291,12 +284,9 @@ def test_a_total_that_tells_of_missing_records_is_not_forgotten_when_it_is_verif
     monkeypatch.setattr(verifying, "RECOUNT_PAUSES", (0.01, 0.01, 0.01))
     assert copy_account().success
     with open_sync(read_settings(), ("contacts",), holder="a test") as context:
-        needs = context.settings.needs("contacts")
-        metadata = {need: read_metadata(context, need) for need in needs}
-        job = plan(context, "contacts", read_newest(context, "contacts"), metadata)
-        copied = [copy_slice(context, job, one) for one in job.slices]
+        job, copied = copy_slices(context, "contacts")
         account.faults.add(data_faults.add_to_total(25))
-        on_call(account, in_descending_order, lambda: account.add("contacts", 10), times=None)
+        on_call(account, for_newest_page, lambda: account.add("contacts", 10), times=None)
         end = verifying.read_newest_again(context, job)
 
         for _attempt in range(2):

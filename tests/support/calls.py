@@ -76,3 +76,8 @@ def in_metadata(call: Call) -> bool:
 def in_copying(call: Call) -> bool:
     """Accept the calls of a sync that reads slices of contacts."""
     return call.path == "contacts" and call.cursor is not None
+
+
+def for_newest_page(call: Call) -> bool:
+    """Accept the calls for a newest page."""
+    return call.params.get("orders[id]") == "DESC"

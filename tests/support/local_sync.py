@@ -4,7 +4,7 @@ from acsync.errors import AcsyncError
 from acsync.models import DATASETS, DatasetName, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
-from acsync.sync.copy_slice import copy_slice
+from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
 from acsync.sync.plan import plan, read_metadata, read_newest
 from acsync.sync.publish import publish
 from acsync.sync.verify import Verified, read_newest_again, verify
@@ -29,7 +29,12 @@ def run_sync(
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:
     """Take one dataset from its metadata to its proof."""
+    job, copied = copy_slices(context, name)
+    return verify(context, job, copied, read_newest_again(context, job))
+
+
+def copy_slices(context: SyncContext, name: DatasetName) -> tuple[Job, list[SliceCounts]]:
+    """Plan one dataset, and copy all that was planned."""
     metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
     job = plan(context, name, read_newest(context, name), metadata)
-    copied = [copy_slice(context, job, one) for one in job.slices]
-    return verify(context, job, copied, read_newest_again(context, job))
+    return job, [copy_slice(context, job, one) for one in job.slices]

@@ -20,7 +20,7 @@ from tests.support.calls import in_copying, on_call
 from tests.support.debian import require_program
 from tests.support.dockerfile import ROOT, build, command_of, environment_of
 from tests.support.image import Image, stop
-from tests.support.prefect_server import free_port, prefect_server
+from tests.support.prefect_server import PatientTransport, free_port, prefect_server
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 
@@ -89,7 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Run a Prefect server whose work pool is this module's alone."""
     with (
         prefect_server(tmp_path_factory.mktemp("prefect")) as url,
-        httpx.Client(base_url=url) as client,
+        httpx.Client(base_url=url, transport=PatientTransport()) as client,
     ):
         yield client
 
@@ -118,11 +118,7 @@ def connected(
         deployed = image.run("acsync", "deploy")
         assert deployed.returncode == 0, deployed.stderr
         deployment = server.get(DEPLOYMENT).raise_for_status().json()["id"]
-        # SQLite refuses the write at once where another one is under way (see support.deployment).
-        wait_for(
-            "a moment to pause in",
-            lambda: server.patch(f"/deployments/{deployment}", json={"paused": True}).is_success,
-        )
+        server.patch(f"/deployments/{deployment}", json={"paused": True}).raise_for_status()
         yield image
 
 

@@ -29,7 +29,7 @@ from flows.sync_activecampaign import sync_activecampaign
 from tests.support.deployment import forget
 from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres, running_postgres
-from tests.support.prefect_server import prefect_server
+from tests.support.prefect_server import PatientTransport, prefect_server
 
 # Runs the flow in this process, and returns its final state.
 Sync: TypeAlias = Callable[..., State[Any]]
@@ -97,7 +97,7 @@ def api(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Cli
     """Point commands at the Prefect server, with nothing deployed there, before and after."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     monkeypatch.delenv("ACSYNC_ALERT_URL", raising=False)
-    with httpx.Client(base_url=prefect_api, timeout=60) as client:
+    with httpx.Client(base_url=prefect_api, timeout=60, transport=PatientTransport()) as client:
         forget()
         yield client
         forget()

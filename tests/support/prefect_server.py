@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.processes import ended
+from tests.support.processes import ended, wait_for
 
 START_SECONDS = 120
 QUIET = {
@@ -27,6 +27,30 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+class PatientTransport(httpx.HTTPTransport):
+    """Ask Prefect's server again as long as it answers 503.
+
+    For some writes the server (3.9.1) reads first and then writes in one transaction. SQLite
+    refuses the write at once where another transaction was committed in between, as with every
+    event of a run that just ended; the server answers 503. Prefect's client waits 2, 4, 8, 16 and
+    32 s and gives up; many tries in a row meet a gap.
+    """
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the first other answer."""
+        send = super().handle_request
+
+        def answer() -> httpx.Response | None:
+            response = send(request)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return response
+            response.close()
+            return None
+
+        answered: httpx.Response = wait_for("an answer of Prefect's server but 503", answer)
+        return answered
 
 
 @contextmanager

@@ -125,13 +125,15 @@ COUNT_MASKED = """
 """
 
 COUNT_STAGED = f"""
+    select count(*) as records,
+           count(*) filter (where record_id <= :planned_id) as planned_records,
+           count(*) filter (where record_id > greatest(:newest_id, :planned_id)) as newer_records
+    from ({STAGED_IDS}) as staged
+"""
+
+COUNT_VANISHED = f"""
     with staged as materialized ({STAGED_IDS})
-    select (select count(*) from staged) as records,
-           (select count(*) from staged where record_id <= :planned_id) as planned_records,
-           (select count(*) from staged
-            where record_id > greatest(:newest_id, :planned_id)) as newer_records,
-           count(*) filter (where staged.record_id is null) as vanished,
-           count(*) as published
+    select count(*) filter (where staged.record_id is null) as lost, count(*) as had
     from {{versions}} as version left join staged using (record_id)
     where version.valid_to is null
 """
@@ -187,22 +189,20 @@ COUNT_HAD = f"""
 
 @dataclass(frozen=True)
 class StagedCounts:
-    """What publishing would do; a record read by two slices counts once.
+    """How many records are staged; one that was read by two slices counts once.
 
-    Of `records`, `planned_records` are no newer than the plan, and `newer_records` are newer than
-    it and than the newest page at the end; `vanished` of the `published` ones were not read.
+    `planned_records` are no newer than the plan, and `newer_records` are newer than it and than
+    the newest page at the end.
     """
 
     records: int
     planned_records: int
     newer_records: int
-    vanished: int
-    published: int
 
 
 @dataclass(frozen=True)
 class Loss:
-    """`lost` of the `had` published records that had something would no longer have it."""
+    """`lost` of the `had` published records that had something, or were there, no longer would."""
 
     lost: int
     had: int
@@ -210,9 +210,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Losses:
-    """What records would lose that stay: custom fields, sight of them, names of their pipeline or
-    stage."""
+    """What publishing would lose: records, and of those that stay custom fields, sight of them,
+    names of their pipeline or stage."""
 
+    records: Loss
     fields: Loss
     sight: Loss
     names: Loss
@@ -221,28 +222,31 @@ class Losses:
 def count_staged(
     database: Database, sync: Sync, name: DatasetName, *, newest_id: int, planned_id: int
 ) -> StagedCounts:
-    """Return the counts of what is staged beside what is published.
+    """Return the counts of what is staged.
 
     The ids are the newest ones: at the end of the walk, and when it was planned.
     """
+    values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
     with database.begin() as connection:
-        forbid_nested_loops(connection)
-        values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
         return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
 
 
 def count_losses(database: Database, sync: Sync, name: DatasetName) -> Losses:
-    """Return what records lost that stay.
+    """Return which published records would be gone, and what would be lost of those that stay.
 
     Only what was staged with a body can have lost anything. What the published ones had is
     counted only where something is lost, since that unpacks them all.
     """
     with database.begin() as connection:
         forbid_nested_loops(connection)
+        vanished = run(connection, COUNT_VANISHED, name, sync_no=sync.number).one()
         lost = run(connection, COUNT_LOST, name, sync_no=sync.number).one()
         had = run(connection, COUNT_HAD, name).one() if any(lost) else lost
     return Losses(
-        Loss(lost.fields, had.fields), Loss(lost.sight, had.sight), Loss(lost.names, had.names)
+        records=Loss(vanished.lost, vanished.had),
+        fields=Loss(lost.fields, had.fields),
+        sight=Loss(lost.sight, had.sight),
+        names=Loss(lost.names, had.names),
     )
 
 

@@ -1,13 +1,13 @@
 """Verify a dataset: fill what its walk left open, prove that nothing is missing, or refuse."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
 from acsync.errors import ShrinkRefused, SyncFailed
-from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Warnings
-from acsync.store.snapshot import Loss, StagedCounts, count_losses, count_staged
+from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Plan, Warnings
+from acsync.store.snapshot import Loss, count_losses, count_staged
 from acsync.store.staging import read_coverage
 from acsync.store.sync_log import read_differences, record_total
 from acsync.sync.completeness import (
@@ -90,34 +90,49 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
     name, database, sync = job.dataset, context.database, context.sync
     counts = [*copied, *end.counts]
     gap_fill = _gap_fill(context, job, counts)
-    newest = end.page
-    # Records may have gone meanwhile; a count and its rows are two queries, a count can be cached.
-    for pause in (0.0, *RECOUNT_PAUSES):
-        if pause:
-            time.sleep(pause)
-            newest = gap_fill.read_newest()
-        newest = gap_fill.fill(newest)
+
+    def count(newest: WalkPage) -> Walked:
         staged = count_staged(
             database, sync, name, newest_id=newest.newest_id, planned_id=job.plan.newest_id
         )
-        walked = Walked(
+        return Walked(
             newest.newest_id,
             newest.total,
             records=staged.records,
             planned_records=staged.planned_records,
             newer_records=staged.newer_records,
         )
-        difference = count_difference(job.plan, walked)
-        if not difference and not is_emptied(job.plan, walked):
-            break
-    record_total(database, sync, name, walked.total, difference)
+
+    walked = close_walk(job.plan, gap_fill, end.page, count, RECOUNT_PAUSES)
+    record_total(database, sync, name, walked.total, count_difference(job.plan, walked))
     require_complete(job.plan, gap_fill.covered().values(), walked)
     warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
-    require_no_shrink(context, job, staged)
+    require_no_shrink(context, job)
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
     warnings = (*job.warnings, *warnings, *_warn_of_orphans(context, name))
-    return Verified(name, staged.records, cleaned, duration_ms, warnings, job.enricher.fields)
+    return Verified(name, walked.records, cleaned, duration_ms, warnings, job.enricher.fields)
+
+
+def close_walk(
+    plan: Plan,
+    gap_fill: GapFill,
+    newest: WalkPage,
+    count: Callable[[WalkPage], Walked],
+    pauses: Sequence[float],
+) -> Walked:
+    """Fill the gaps and count what was read; do both again after each pause, in seconds, until the
+    total matches.
+
+    Records may have gone meanwhile; a count and its rows are two queries, a count can be cached.
+    """
+    walked = count(gap_fill.fill(newest))
+    for pause in pauses:
+        if not count_difference(plan, walked) and not is_emptied(plan, walked):
+            break
+        time.sleep(pause)
+        walked = count(gap_fill.fill(gap_fill.read_newest()))
+    return walked
 
 
 def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
@@ -130,7 +145,7 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
     )
 
 
-def require_no_shrink(context: SyncContext, job: Job, staged: StagedCounts) -> None:
+def require_no_shrink(context: SyncContext, job: Job) -> None:
     """Raise ShrinkRefused where more than ACSYNC_MAX_SHRINK of what is published would be lost.
 
     Records can vanish, or stay and lose what made them useful. A listing that comes empty is a
@@ -139,15 +154,13 @@ def require_no_shrink(context: SyncContext, job: Job, staged: StagedCounts) -> N
     if context.accept_shrink:
         return
     name = job.dataset
-    _require_small(
-        context, name, Loss(staged.vanished, staged.published), "are gone from the account"
-    )
     losses = count_losses(context.database, context.sync, name)
     empty = [
         need for need, rows in job.metadata.items() if not rows and not LISTINGS[need].optional
     ]
     least = 1 if empty else MIN_SUSPICIOUS
     for loss, least_lost, what in (
+        (losses.records, 1, "are gone from the account"),
         (losses.fields, least, "with custom fields have none any more"),
         (losses.sight, MIN_SUSPICIOUS, "that could be seen are masked now"),
         (losses.names, least, "with a pipeline or stage have lost its name"),

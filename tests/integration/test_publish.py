@@ -125,9 +125,7 @@ def test_of_two_slices_that_share_a_record_the_later_wins(database: Database) ->
     counts = count_staged(database, sync, "contacts", newest_id=2, planned_id=1)
     changes = publish(database, sync, ["contacts"])
 
-    assert counts == StagedCounts(
-        records=3, planned_records=1, newer_records=1, vanished=0, published=3
-    )
+    assert counts == StagedCounts(records=3, planned_records=1, newer_records=1)
     assert changes == {"contacts": Changes(3, 0, 1, 0, 0)}
     assert published_records(database, "contacts", [1, 2, 3]) == {
         1: people(1)[0],
@@ -146,9 +144,8 @@ def test_a_slice_staged_again_replaces_its_first_try(database: Database) -> None
 
     assert read_coverage(database, sync, "deals") == {4: Interval(2, 9), 5: Interval(9, 9)}
     assert count_staged_records(database, sync, "deals") == 3
-    assert count_staged(database, sync, "deals", newest_id=9, planned_id=2) == StagedCounts(
-        2, 1, 0, 0, 0
-    )
+    counts = count_staged(database, sync, "deals", newest_id=9, planned_id=2)
+    assert counts == StagedCounts(records=2, planned_records=1, newer_records=0)
     assert publish(database, sync, ["deals"]) == {"deals": Changes(2, 2, 0, 0, 1)}
 
 

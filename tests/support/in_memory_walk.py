@@ -11,15 +11,9 @@ from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
-from acsync.sync.completeness import (
-    Walked,
-    count_difference,
-    is_emptied,
-    judge_total,
-    require_complete,
-)
+from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.gap_fill import GapFill
-from acsync.sync.verify import RECOUNT_PAUSES
+from acsync.sync.verify import RECOUNT_PAUSES, close_walk
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
 """Waits are for the clock: here trouble follows trouble at once."""
@@ -87,16 +81,14 @@ class Reading:
         return GapFill(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
 
     def close(self, plan: Plan, newest: WalkPage) -> Walked:
-        """Do what `verify` does between its pauses."""
-        gap_fill = self.gap_fill(plan)
-        for pause in (0.0, *RECOUNT_PAUSES):
-            newest = gap_fill.fill(gap_fill.read_newest() if pause else newest)
+        """Do what `verify` does, without its pauses."""
+
+        def count(newest: WalkPage) -> Walked:
             planned = sum(record <= plan.newest_id for record in self.ids)
             newer = sum(record > max(newest.newest_id, plan.newest_id) for record in self.ids)
-            walked = Walked(newest.newest_id, newest.total, len(self.ids), planned, newer)
-            if not count_difference(plan, walked) and not is_emptied(plan, walked):
-                break
-        return walked
+            return Walked(newest.newest_id, newest.total, len(self.ids), planned, newer)
+
+        return close_walk(plan, self.gap_fill(plan), newest, count, [0.0] * len(RECOUNT_PAUSES))
 
     def run(self) -> set[int]:
         plan = self.plan()

@@ -23,12 +23,14 @@ Warnings: TypeAlias = tuple[str, ...]
 class Listing:
     """A small collection, read whole at each sync; `path` is also the key of its rows.
 
+    Of a row, `keys` is what explains records: others change with every new record, as counts do.
     Where it is `optional` and cannot be read, what is published keeps its rows; so also where it
     is empty, unless it `may_be_empty`.
     """
 
     name: ListingName
     path: str
+    keys: tuple[str, ...]
     optional: bool = False
     may_be_empty: bool = False
 
@@ -83,12 +85,16 @@ class Dataset:
 LISTINGS: dict[ListingName, Listing] = {
     listing.name: listing
     for listing in (
-        Listing("contact_fields", "fields"),
-        Listing("lists", "lists", optional=True, may_be_empty=True),
-        Listing("deal_fields", "dealCustomFieldMeta"),
-        Listing("pipelines", "dealGroups"),
-        Listing("stages", "dealStages"),
-        Listing("users", "users", optional=True),
+        Listing("contact_fields", "fields", ("id", "perstag", "title", "type", "fieldOptions")),
+        Listing("lists", "lists", ("id", "name"), optional=True, may_be_empty=True),
+        Listing(
+            "deal_fields", "dealCustomFieldMeta", ("id", "fieldLabel", "fieldType", "fieldOptions")
+        ),
+        Listing("pipelines", "dealGroups", ("id", "title", "currency")),
+        Listing("stages", "dealStages", ("id", "title", "order", "dealOrder", "group")),
+        Listing(
+            "users", "users", ("id", "username", "firstName", "lastName", "email"), optional=True
+        ),
     )
 }
 

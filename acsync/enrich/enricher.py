@@ -24,12 +24,11 @@ DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
     "deals": ("deal_fields", "fieldLabel", "fieldLabel", "fieldType"),
 }
 
-# The key of a deal that is added, the listing it comes from, the deal's key with its id, and what
-# is taken of its row.
-RELATIONS: tuple[tuple[str, ListingName, str, tuple[str, ...]], ...] = (
-    ("pipelineData", "pipelines", "group", ("id", "title", "currency")),
-    ("stageData", "stages", "stage", ("id", "title", "order", "dealOrder", "group")),
-    ("ownerData", "users", "owner", ("id", "username", "firstName", "lastName", "email")),
+# The key of a deal that is added, the listing it comes from, and the deal's key with its id.
+RELATIONS: tuple[tuple[str, ListingName, str], ...] = (
+    ("pipelineData", "pipelines", "group"),
+    ("stageData", "stages", "stage"),
+    ("ownerData", "users", "owner"),
 )
 
 
@@ -46,8 +45,7 @@ class Enricher:
         self._catalogue = Catalogue(frame, "fieldTitle" if name == "contacts" else "fieldLabel")
         relations = RELATIONS if name == "deals" else ()
         self._related = {
-            key: (column, Related(metadata[listing], taken))
-            for key, listing, column, taken in relations
+            key: (column, Related(metadata[listing])) for key, listing, column in relations
         }
 
     @property
@@ -98,14 +96,14 @@ class Enricher:
 
 
 class Related:
-    """The rows of a listing by id, each with only some of its keys."""
+    """The rows of a listing by id."""
 
-    def __init__(self, listing: Sequence[Record], taken: tuple[str, ...]) -> None:
-        parts = {str(row["id"]): {key: row.get(key) for key in taken} for row in listing}
-        self._ids = pd.Index(list(parts), dtype=object)
-        self._parts = list(parts.values())
+    def __init__(self, listing: Sequence[Record]) -> None:
+        rows = {str(row["id"]): row for row in listing}
+        self._ids = pd.Index(list(rows), dtype=object)
+        self._rows = list(rows.values())
 
     def find(self, ids: Sequence[object]) -> list[Record | None]:
         """Return what each id stands for; None where the API no longer lists it."""
         places = self._ids.get_indexer(pd.Index([str(one) for one in ids], dtype=object))
-        return [self._parts[place] if place >= 0 else None for place in places.tolist()]
+        return [self._rows[place] if place >= 0 else None for place in places.tolist()]

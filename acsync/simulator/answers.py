@@ -3,7 +3,15 @@
 import re
 from collections.abc import Callable
 
-from acsync.models import DATASETS, LISTINGS, Dataset, Listing, ListingName, Record
+from acsync.models import (
+    DATASETS,
+    LISTINGS,
+    Dataset,
+    DatasetName,
+    Listing,
+    ListingName,
+    Record,
+)
 from acsync.simulator.account import Account
 from acsync.simulator.requests import Answer, Call
 from acsync.simulator.values import load
@@ -114,8 +122,18 @@ def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answ
 # Metadata
 
 
+# What a listing's rows count, and of which records: it grows with them.
+_COUNTS: dict[ListingName, tuple[str, DatasetName]] = {
+    "pipelines": ("count", "deals"),
+    "lists": ("active_subscribers", "contacts"),
+}
+
+
 def _listing_page(account: Account, call: Call, listing: Listing) -> Record:
-    rows = list(account.metadata.listings[listing.name])
+    rows = account.metadata.listings[listing.name]
+    if listing.name in _COUNTS:
+        key, counted = _COUNTS[listing.name]
+        rows = [{**row, key: str(len(account.ids(counted)))} for row in rows]
     limit = call.limit(100 if listing.path in LONG_DEFAULT_LIMIT else 20)
     page = rows[call.offset : call.offset + limit]
     return _ENVELOPES[listing.name](account, page, len(rows))

@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 from acsync.models import DATASETS, CallCounts, DatasetName, DatasetResult, Pace, Sync
 from acsync.store.database import STAGING, Database, run
 
-RESUMABLE_MINUTES = 15
+# Twice the schedule's interval, and what a start takes: the run between may meet the lease of the
+# sync that crashed.
+RESUMABLE_MINUTES = 35
 
 # What is staged was compared with the snapshot: once a newer one is published, it proves nothing.
 UNUSABLE_PLANS = f"""

@@ -47,7 +47,10 @@ class Newest:
 
 
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
-    """Return all rows of a small collection; of an optional one, else the last known rows."""
+    """Return all rows of a small collection, as far as they explain records.
+
+    Of an optional one that cannot be read, return the last known rows.
+    """
     context.progress.enter("reading metadata")
     listing = LISTINGS[name]
     try:
@@ -59,7 +62,8 @@ def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
     if listing.optional and not found.rows:
         known = _last_known(context, listing, "it is empty.")
         return found if listing.may_be_empty and not known.rows else known
-    return found
+    explaining = [{key: row.get(key) for key in listing.keys} for row in found.rows]
+    return replace(found, rows=explaining)
 
 
 def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingRows:
@@ -145,10 +149,9 @@ def _resume(context: SyncContext, name: DatasetName, metadata: Metadata, kept: s
 
 def _basis(context: SyncContext, name: DatasetName, metadata: Metadata) -> str:
     """Return a hash of all that must be the same for a sync to resume what another staged."""
-    explained_by = {need: metadata[need] for need in context.settings.needs(name)}
     settings = context.settings
     key = hashlib.blake2b(settings.api_key.get_secret_value().encode(), digest_size=8).hexdigest()
-    asked = [settings.page_size, *context.settings.relations(name)]
-    basis = [version("acsync"), settings.account_url, key, *asked, explained_by]
+    asked = [settings.page_size, *settings.relations(name)]
+    basis = [version("acsync"), settings.account_url, key, *asked, metadata]
     text = json.dumps(basis, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -24,7 +24,8 @@ class Walked:
 
     `newest_id` and `total` come from one response, asked for while the last slices were read, or
     later. `records` is how many distinct ids were read, `planned_records` how many of them are
-    no newer than the plan, `newer_records` how many are newer than both: added after that response.
+    no newer than the plan, `newer_records` how many are newer than both: that response came before
+    they were added, or after they were deleted.
     """
 
     newest_id: int
@@ -62,7 +63,7 @@ def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) ->
 
 def is_emptied(plan: Plan, walked: Walked) -> bool:
     """Return whether there were records first, and none at the end."""
-    return not walked.newest_id and bool(plan.total or walked.records)
+    return not walked.newest_id and bool(plan.newest_id or walked.records)
 
 
 def count_difference(plan: Plan, walked: Walked) -> int:
@@ -83,10 +84,13 @@ def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
     """Return what to warn of where the total does not match; raise Incomplete where it must.
 
     `earlier` are the differences of the syncs before, the newest first. A large difference is
-    refused until it has stayed about the same for three syncs in a row.
+    refused until it has stayed about the same for three syncs in a row; so is any where no record
+    came at all.
     """
     difference = count_difference(plan, walked)
     tolerated = max(TOLERATED_RECORDS, round((walked.total or 0) * TOLERATED_SHARE))
+    if not walked.records:
+        tolerated = 0
     counted = (
         f"ActiveCampaign counts {walked.total or 0:,} {plan.dataset}, but "
         f"{walked.counted_records:,} were read."

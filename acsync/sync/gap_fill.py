@@ -38,12 +38,12 @@ class GapFill:
         return newest
 
     def fill(self, newest: WalkPage) -> WalkPage:
-        """Read the gaps below the newest page; return that page, or a newer one, if there were any.
+        """Read the gaps below all that was read; return the newest page as it is then.
 
-        Gaps that then open, up to the newer page, are read as well.
+        Where there are none, that is the given one. Gaps that open below the newer page meanwhile
+        are read as well.
         """
-        # Up to all that was read: that page, and the slices beside it, may have seen less.
-        through_id = max((one.last for one in self.covered().values()), default=0)
+        through_id = self._last_id()
         for _ in range(self.max_rounds):
             gaps = slice_gaps(self.plan, self.covered(), through_id)
             if not gaps:
@@ -55,12 +55,20 @@ class GapFill:
             through_id = newest.newest_id
         return newest
 
+    def find_open(self) -> list[Interval]:
+        """Return the gaps that are left below all that was read.
+
+        Above the newest page its records were deleted, or a replica lags and does not show them:
+        the plan's newest page saw later ones.
+        """
+        return find_gaps(self.covered().values(), self._last_id())
+
+    def _last_id(self) -> int:
+        return max((one.last for one in self.covered().values()), default=0)
+
 
 def find_gaps(intervals: Iterable[Interval], through_id: int) -> list[Interval]:
-    """Return the ids up to `through_id` that no interval covers.
-
-    Intervals behind it were read before their records were deleted.
-    """
+    """Return the ids up to `through_id` that no interval covers."""
     known = [interval for interval in intervals if interval.first <= through_id]
     end = Interval(through_id + 1, through_id + 1)
     gaps, reach = [], 0

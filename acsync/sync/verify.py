@@ -32,7 +32,8 @@ MIN_SUSPICIOUS = 10
 class Verified:
     """A staged dataset that may be published; only `verify` makes one.
 
-    `records` are staged, `cleaned` characters were removed, `duration_ms` since it was planned.
+    `records` are staged, `cleaned` characters were removed, `duration_ms` since its newest page was
+    asked for.
     """
 
     dataset: DatasetName
@@ -110,7 +111,12 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
     require_no_shrink(context, job)
     cleaned = job.cleaned + sum(one.cleaned for one in counts)
     duration_ms = round((time.monotonic() - job.started) * 1000)
-    warnings = (*job.warnings, *warnings, *_warn_of_orphans(context, name))
+    warnings = (
+        *job.warnings,
+        *warnings,
+        *_warn_of_deleted(name, gap_fill.find_open()),
+        *_warn_of_orphans(context, name),
+    )
     return Verified(name, walked.records, cleaned, duration_ms, warnings, job.enricher.fields)
 
 
@@ -121,18 +127,29 @@ def close_walk(
     count: Callable[[WalkPage], Walked],
     pauses: Sequence[float],
 ) -> Walked:
-    """Fill the gaps and count what was read; do both again after each pause, in seconds, until the
-    total matches.
+    """Fill the gaps and count what was read; do both again after each pause, in seconds, until no
+    gap is left and the total matches.
 
-    Records may have gone meanwhile; a count and its rows are two queries, a count can be cached.
+    Records may have gone meanwhile; a replica may lag; a count and its rows are two queries, a
+    count can be cached.
     """
     walked = count(gap_fill.fill(newest))
     for pause in pauses:
-        if not count_difference(plan, walked) and not is_emptied(plan, walked):
+        is_odd = count_difference(plan, walked) or is_emptied(plan, walked)
+        if not is_odd and not gap_fill.find_open():
             break
         time.sleep(pause)
         walked = count(gap_fill.fill(gap_fill.read_newest()))
     return walked
+
+
+def _warn_of_deleted(name: DatasetName, gaps: Sequence[Interval]) -> Warnings:
+    if not gaps:
+        return ()
+    return (
+        f"no {name} came from id {gaps[0].first} to {gaps[-1].last}, though newer ones had come "
+        "before: they are taken for deleted",
+    )
 
 
 def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:

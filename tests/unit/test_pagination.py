@@ -17,10 +17,10 @@ from acsync.sync.copy_slice import Job
 from acsync.sync.gap_fill import find_gaps
 from acsync.sync.plan import interleave
 from tests.support import data_faults, transport_faults
-from tests.support.calls import on_call, on_numbers
-from tests.support.in_memory_walk import Reading, account_of
+from tests.support.calls import for_newest_page, on_call, on_numbers
+from tests.support.in_memory_walk import Reading, account_of, client_of
 
-CALLS_A_CLUMP = 6
+CALLS_A_CLUMP = 36
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
@@ -188,7 +188,7 @@ def leave_one(account: Account, name: DatasetName) -> None:
 
 
 def most_calls(account: Account, name: DatasetName, page_size: int, clumps: int) -> int:
-    """Allow a page its call, a slice its seam, and a clump some calls for its gaps."""
+    """Allow a page its call, a slice its seam, and a clump some calls for gaps and counts."""
     pages = len(account.ever(name)) / (page_size - 1) + 1
     return int(pages * 3 + 12 + clumps * CALLS_A_CLUMP)
 
@@ -222,6 +222,27 @@ def test_a_replica_that_lags_while_the_walk_ends_hides_nothing(name: DatasetName
         reading.keep(part.number, source.read(part))
     newest = lagging.gap_fill(plan).read_newest()
     assert newest.newest_id < plan.newest_id
+
+    reading.require_complete(plan, newest)
+
+    assert reading.ids == set(account.ids(name))
+
+
+@BOTH
+def test_a_replica_that_lags_until_the_newest_page_is_read_again_hides_nothing(
+    name: DatasetName,
+) -> None:
+    """Then the gaps come empty as well, and the total agrees with what was read."""
+    account, replica = account_of(300), account_of(300)
+    reading = Reading(account, name, page_size=10)
+    plan = reading.plan()
+    reading.walk.client = client_of(replica)
+    replica.delete(name, replica.ids(name)[250:])
+    for part in plan.slices:
+        reading.keep(part.number, reading.read(part))
+    newest = reading.gap_fill(plan).read_newest()
+    catch_up = partial(setattr, reading.walk, "client", client_of(account))
+    on_call(replica, for_newest_page, catch_up)
 
     reading.require_complete(plan, newest)
 
@@ -276,6 +297,14 @@ def test_the_gate_names_what_is_not_complete(
         require_complete(PLAN, covered, walked)
 
 
+EMPTY = Plan("deals", total=3, newest_id=0, page_rows=100, slices=())
+
+
+def test_a_total_of_what_never_came_is_left_to_the_witness() -> None:
+    """An account that counts deals it never lists must not be refused for ever."""
+    require_complete(EMPTY, [], Walked(0, 3, 0, 0))
+
+
 LARGE = Plan("deals", total=75_000, newest_id=90_000, page_rows=100, slices=())
 
 
@@ -287,8 +316,16 @@ LARGE = Plan("deals", total=75_000, newest_id=90_000, page_rows=100, slices=())
         (LARGE, Walked(90_000, 75_075, 75_000, 75_000), [0, 0]),
         (LARGE, Walked(90_000, 75_900, 75_000, 75_000), [880, 850]),
         (LARGE, Walked(90_000, 70_000, 75_000, 80_000), [-5_000, -5_020, 0]),
+        (EMPTY, Walked(0, 3, 0, 0), [3, 3]),
     ],
-    ids=["one more", "ten fewer", "a thousandth", "as many for three syncs", "always fewer"],
+    ids=[
+        "one more",
+        "ten fewer",
+        "a thousandth",
+        "as many for three syncs",
+        "always fewer",
+        "always none",
+    ],
 )
 def test_a_total_that_differs_by_little_or_always_alike_is_warned_of(
     plan: Plan, walked: Walked, earlier: list[int]
@@ -300,21 +337,24 @@ def test_a_total_that_differs_by_little_or_always_alike_is_warned_of(
 
 
 @pytest.mark.parametrize(
-    ("walked", "earlier"),
+    ("plan", "walked", "earlier"),
     [
-        (Walked(90_000, 75_900, 75_000, 75_000), []),
-        (Walked(90_000, 75_900, 75_000, 75_000), [900]),
-        (Walked(90_000, 75_900, 75_000, 75_000), [900, 0, 900]),
-        (Walked(90_000, 75_900, 75_000, 75_000), [860, 820]),
-        (Walked(90_000, 75_900, 75_000, 75_000), [-900, -900]),
-        (Walked(90_000, 74_000, 75_200, 75_200), []),
+        (LARGE, Walked(90_000, 75_900, 75_000, 75_000), []),
+        (LARGE, Walked(90_000, 75_900, 75_000, 75_000), [900]),
+        (LARGE, Walked(90_000, 75_900, 75_000, 75_000), [900, 0, 900]),
+        (LARGE, Walked(90_000, 75_900, 75_000, 75_000), [860, 820]),
+        (LARGE, Walked(90_000, 75_900, 75_000, 75_000), [-900, -900]),
+        (LARGE, Walked(90_000, 74_000, 75_200, 75_200), []),
+        (EMPTY, Walked(0, 3, 0, 0), [3]),
     ],
-    ids=["first", "second", "not in a row", "growing", "the other way", "fewer"],
+    ids=["first", "second", "not in a row", "growing", "the other way", "fewer", "no record"],
 )
-def test_a_total_that_differs_by_much_is_refused(walked: Walked, earlier: list[int]) -> None:
+def test_a_total_that_differs_by_much_is_refused(
+    plan: Plan, walked: Walked, earlier: list[int]
+) -> None:
     """A page that never came may be behind it."""
     with pytest.raises(Incomplete, match="were read"):
-        judge_total(LARGE, walked, earlier)
+        judge_total(plan, walked, earlier)
 
 
 @BOTH

@@ -68,8 +68,8 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     from flows.sync_activecampaign import sync_activecampaign  # noqa: PLC0415
 
     before = {sync.sync_id for sync in read_recent_syncs(database)}
-    # The automation takes a run without them for lost, and Prefect's default is too slow for it. A
-    # server that ends with the run needs none.
+    # acsync's automation takes a run without heartbeats for lost, and Prefect's own come too late
+    # for it. A server that ends with the run needs none.
     heartbeats = HEARTBEAT_SECONDS if PREFECT_API_URL.value() else None
     settings = temporary_settings(set_defaults={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: heartbeats})
     try:

@@ -104,7 +104,8 @@ def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterato
                 yield f"one of {count:,} {name}, without its links", record
 
 
-# Each id that was read, with the slice that was staged last: the later reading wins.
+# Each id that was read, with the slice that was staged last; where slices share a record, the other
+# one may have read it a few seconds later.
 STAGED_IDS = """
     select distinct on (record_id) record_id, slice_no
     from (

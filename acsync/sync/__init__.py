@@ -2,5 +2,6 @@
 
 Each step returns what it found, and the next step takes it:
 
-    open_sync -> read_metadata -> plan -> copy_slice -> verify -> publish
+    open_sync -> read_metadata, read_newest -> plan
+              -> copy_slice, read_newest_again -> verify -> publish
 """

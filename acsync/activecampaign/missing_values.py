@@ -4,11 +4,11 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.responses import find_missing_values, join_includes
+from acsync.activecampaign.responses import find_missing_values, join_includes, sent_names
 from acsync.errors import AccountError
 from acsync.models import Dataset, RelationName
 
-# Records asked for singly, a dataset and sync.
+# Records asked for alone, a dataset and sync, while all of them say the same.
 MAX_PROBES = 10
 
 
@@ -25,7 +25,7 @@ class MissingValues:
         self._dataset = dataset
         self._lock = threading.Lock()
         self._probes = 0
-        self._was_cut = False
+        self._saw_cut = self._saw_orphans = False
 
     def are_orphans(
         self, missing: Mapping[int, set[str]], *, alone: bool, relations: Sequence[RelationName]
@@ -34,27 +34,31 @@ class MissingValues:
 
         They were missing from two answers. `alone` means that the page cannot be made smaller,
         `relations` are what was asked for beside the custom field values. Once the probes are used
-        up, missing values are orphans unless a page of this sync was cut.
+        up, and all of them found orphans, or cut pages, this one is taken for the same.
         """
         with self._lock:
-            found = [
-                self._comes_alone(record, missing[record], relations)
-                for record in self._pick(missing)
-            ]
-            self._was_cut |= True in found
-            is_unknown = bool(found) and set(found) == {None} and not alone
-            if self._was_cut or is_unknown:
-                return False
-            self.orphans.update(*missing.values())
-            return True
+            if self._is_settled and not (self._saw_cut and alone):
+                is_cut = self._saw_cut
+            else:
+                found = self._probe(missing, relations)
+                self._saw_cut |= True in found
+                self._saw_orphans |= False in found
+                is_cut = True in found or (False not in found and not alone)
+            if not is_cut:
+                self.orphans.update(*missing.values())
+            return not is_cut
 
-    def _pick(self, missing: Mapping[int, set[str]]) -> list[int]:
-        """Return the records to ask for: values are cut off at the end, orphans are anywhere."""
-        if self._was_cut:
-            return []
-        picked = list(dict.fromkeys([max(missing), min(missing)]))[: MAX_PROBES - self._probes]
+    @property
+    def _is_settled(self) -> bool:
+        return self._probes >= MAX_PROBES and not (self._saw_cut and self._saw_orphans)
+
+    def _probe(
+        self, missing: Mapping[int, set[str]], relations: Sequence[RelationName]
+    ) -> set[bool | None]:
+        """Ask for two records alone: values are cut off at the end, orphans are anywhere."""
+        picked = {max(missing), min(missing)}
         self._probes += len(picked)
-        return picked
+        return {self._comes_alone(record, missing[record], relations) for record in picked}
 
     def _comes_alone(
         self, record: int, names: set[str], relations: Sequence[RelationName]
@@ -66,7 +70,8 @@ class MissingValues:
         include = {"include": join_includes(self._dataset, relations)}
         try:
             page = self._client.get_page(f"{self._dataset.path}/{record}", include)
-            still_missing = find_missing_values(self._dataset, page, relations)
+            find_missing_values(self._dataset, page, relations)
         except AccountError:
             return None
-        return not names <= still_missing.get(record, set())
+        # Not by what the answer names: it may leave out the names of orphans.
+        return not names.isdisjoint(sent_names(self._dataset, page, relations))

@@ -180,6 +180,18 @@ def find_missing_values(
     return missing
 
 
+def sent_names(dataset: Dataset, page: Page, relations: Sequence[RelationName]) -> set[str]:
+    """Return the ids of the values that came along, as `find_missing_values` names them."""
+    prefixes = {dataset.sideload: ""}
+    for relation in (RELATIONS[name] for name in relations):
+        prefixes |= {key: f"{key} " for key in (relation.key, relation.beside) if key}
+    return {
+        f"{prefix}{value.get('id')}"
+        for key, prefix in prefixes.items()
+        for value in page.sideloads.get(key, [])
+    }
+
+
 def _missing_of(
     dataset: Dataset, page: Page, rows: Sequence[Record], key: str, prefix: str
 ) -> dict[int, set[str]]:

@@ -67,6 +67,30 @@ def test_values_of_a_deleted_field_are_counted_and_warned_of(
     assert read_status(database).warnings
 
 
+@pytest.mark.parametrize(
+    "options", [AccountOptions(contacts=240, deals=240, rate_limit=None, orphan_share=0.3)]
+)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        data_faults.cut_sideload(40),
+        data_faults.drop_sideload().only(lambda call: call.offset == 38, times=2),
+        data_faults.forget_orphans_alone(),
+    ],
+    ids=["in pages that are too full", "where a page lags once", "not named alone"],
+)
+def test_values_of_a_deleted_field_are_told_from_values_that_exist(
+    fault: Fault, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """One record that shows a cut page says nothing of the others."""
+    account.faults.add(fault)
+
+    assert copy_account().success
+
+    assert account.faults.hits[fault.name]
+    assert_exact(database, account)
+
+
 @pytest.mark.parametrize("options", [AccountOptions(contacts=240, deals=240, rate_limit=None)])
 def test_a_page_that_is_too_full_for_its_values_is_read_in_smaller_ones(
     copy_account: CopyAccount, account: Account, database: Database

@@ -198,6 +198,19 @@ def cut_sideload(most: int) -> Fault:
     return body_fault("cuts-sideload", change)
 
 
+def forget_orphans_alone() -> Fault:
+    """Let a record that is asked for alone name only the values that come along."""
+
+    def change(call: Call, body: Record) -> None:
+        collection, _, record = call.path.partition("/")
+        key = SIDELOADS.get(collection)
+        if key and record:
+            row = body[collection.removesuffix("s")]
+            row[key] = [value["id"] for value in body[key]]
+
+    return body_fault("forgets-orphans", change)
+
+
 def sideload_as_object() -> Fault:
     """Send sideloads as PHP does where keys have gaps: `{"0": …, "2": …}`, or `{}`."""
 

@@ -59,6 +59,8 @@ def _refuse(account: Account, call: Call) -> Answer | None:
         return message(403, "Upgrade your account to enable the CRM")
     if account.options.relations == "refused" and call.includes_any("contactTags"):
         return message(400, "contactTags.tag is not a relation of contacts that can be included")
+    if account.options.relations == "forbidden" and call.includes_any("contactLists"):
+        return message(403, "You do not have permission to view lists.")
     return None
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.pagination import NEWEST_SLICE, WalkPage, plan_slices
+from acsync.activecampaign.responses import record_id
 from acsync.errors import AccessDenied, CallRefused, NoCrm, PaginationError
 from acsync.models import (
     DATASETS,
@@ -62,8 +63,9 @@ def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
     if listing.optional and not found.rows:
         known = _last_known(context, listing, "it is empty.")
         return found if listing.may_be_empty and not known.rows else known
-    explaining = [{key: row.get(key) for key in listing.keys} for row in found.rows]
-    return replace(found, rows=explaining)
+    # In the order of their ids: the API documents none, and a sync resumes where they are the same.
+    rows = sorted(found.rows, key=record_id)
+    return replace(found, rows=[{key: row.get(key) for key in listing.keys} for row in rows])
 
 
 def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingRows:
@@ -81,9 +83,12 @@ def read_newest(context: SyncContext, name: DatasetName) -> Newest:
         try:
             return Newest(context.walk(name, relations).read_newest(), relations, started)
         except (CallRefused, PaginationError) as error:
-            # Without relations nothing is left to leave out; a wrong key does not ask again.
-            if not relations or isinstance(error, AccessDenied | NoCrm):
+            # Without relations nothing is left to leave out.
+            if not relations or isinstance(error, NoCrm):
                 raise
+            if isinstance(error, AccessDenied):
+                # Raises the same where it is the key.
+                context.walk(name, ()).read_newest()
             logger.warning("%s without %s: %s", name, ", ".join(relations), error)
     raise AssertionError("the last try has no relations")
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from acsync.activecampaign.client import ATTEMPTS
 from acsync.models import Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
@@ -83,6 +84,23 @@ def test_an_account_that_does_not_send_them_is_copied_without(
         assert_exact(database, account)
     else:
         assert fetch(database, "select count(*) from ac_contacts where lists is null") == [(0,)]
+
+
+@pytest.mark.parametrize("options", [without_relations("forbidden")])
+def test_lists_that_the_key_may_not_see_leave_the_tags(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """The rights of the key's user are no reason to copy nothing, and a wrong key is told apart."""
+    result = copy_account()
+
+    assert result.success
+    assert "does not send lists along" in " ".join(result.datasets["contacts"].warnings)
+    assert fetch(database, "select count(*) from ac_contacts where tags is null") == [(0,)]
+
+    account.faults.add(transport_faults.forbidden().only(on_path("contacts")))
+    calls = account.statistics.by_path["contacts"]
+    assert "AC_API_KEY" in (copy_account().datasets["contacts"].error or "")
+    assert account.statistics.by_path["contacts"] - calls == 2 * ATTEMPTS
 
 
 def test_what_was_known_stays_where_they_do_not_come_any_more(

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 from acsync.models import DATASETS, CallCounts, DatasetName, DatasetResult, Pace, Sync
 from acsync.store.database import STAGING, Database, run
 
-# Twice the schedule's interval, and what a start takes: the run between may meet the lease of the
-# sync that crashed.
-RESUMABLE_MINUTES = 35
+# Long enough for the next sync, and the one after it where that is turned away, at intervals of an
+# hour too; what is staged may be so old.
+RESUMABLE_MINUTES = 150
 
 # What is staged was compared with the snapshot: once a newer one is published, it proves nothing.
 UNUSABLE_PLANS = f"""

@@ -12,13 +12,13 @@ from acsync.errors import AcsyncError, sanitize
 from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings, parse_duration
 from acsync.store.database import open_database, require_current_schema
-from acsync.store.status import LoggedSync, SyncStatus, read_status
+from acsync.store.status import LoggedSync, PublishedDataset, SyncStatus, read_status
 
 
 def run_status(
     console: Console, settings: DatabaseSettings, as_json: bool, max_age: str | None
 ) -> None:
-    """Print the status; raises AcsyncError where the last success is older than `max_age`."""
+    """Print the status; raises AcsyncError where a dataset is older than `max_age`."""
     limit = _read_duration(max_age) if max_age else None
     database = open_database(settings)
     require_current_schema(database)
@@ -28,13 +28,20 @@ def run_status(
         sys.stdout.write(json.dumps(status.as_json(), indent=2) + "\n")
     else:
         _print_status(console, status, settings.datasets)
-    last = status.last_success
-    if limit is not None and (last is None or datetime.now(UTC) - last > limit):
-        since = f"on {last:%Y-%m-%d at %H:%M:%S %Z}" if last else "never"
-        raise AcsyncError(
-            f"The last complete sync ended {since}, longer than {max_age} ago.",
-            "See the reasons with: acsync status",
-        )
+    if limit is not None:
+        for name in settings.datasets:
+            _require_fresh(name, status.published.get(name), limit)
+
+
+def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit: timedelta) -> None:
+    """Raise AcsyncError where a dataset is older; a sync of another one says nothing of it."""
+    if published is None:
+        when = "never published"
+    elif datetime.now(UTC) - published.synced_at > limit:
+        when = f"last published on {published.synced_at:%Y-%m-%d at %H:%M:%S %Z}"
+    else:
+        return
+    raise AcsyncError(f"The {name} were {when}.", "See the reasons with: acsync status")
 
 
 def sync_line(sync: LoggedSync) -> str:

@@ -1,6 +1,6 @@
 """Export metrics to Prometheus, read at each scrape from the log, the lease and the snapshot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypeAlias
@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from acsync.models import DatasetName
 from acsync.store.history import Totals
-from acsync.store.status import SyncStatus
+from acsync.store.status import PublishedDataset, RunningSync
 
 # A metric's values by the values of its labels.
 Values: TypeAlias = dict[tuple[str, ...], float]
@@ -18,10 +19,11 @@ Values: TypeAlias = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True)
 class Scrape:
-    """What one scrape reads."""
+    """What one scrape reads; `published` are the datasets that are chosen."""
 
     account: str
-    status: SyncStatus
+    published: Mapping[DatasetName, PublishedDataset]
+    running: RunningSync | None
     totals: Totals
 
 
@@ -66,7 +68,7 @@ def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
 
 
 def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
-    published = scrape.status.published.items()
+    published = scrape.published.items()
     yield _gauge(
         "last_success_timestamp_seconds",
         "When the published snapshot of a dataset was read.",
@@ -95,7 +97,7 @@ def _of_last_sync(account: str, totals: Totals) -> Iterator[Metric]:
 
 
 def _of_running(scrape: Scrape) -> Iterator[Metric]:
-    running = scrape.status.running
+    running = scrape.running
     yield _gauge(
         "running",
         "1 while a sync is running.",

@@ -193,4 +193,7 @@ class Service:
         require_current_schema(self._database)
         with self._database.begin() as connection:
             totals = read_totals(connection)
-        return Scrape(read_account(self._database) or "", read_status(self._database), totals)
+        status = read_status(self._database)
+        chosen = self._settings.datasets
+        published = {name: data for name, data in status.published.items() if name in chosen}
+        return Scrape(read_account(self._database) or "", published, status.running, totals)

@@ -42,15 +42,16 @@ def test_sync_shows_its_progress_and_what_it_did(account: Account) -> None:
 
 @pytest.mark.usefixtures("served")
 def test_status_fails_when_the_last_success_is_too_old() -> None:
-    """Monitors ask it; a sync that never succeeded is too old as well."""
-    never = acsync("status", "--max-age", "30m")
+    """Monitors ask it; what was never published is too old as well, whatever else was."""
     assert acsync("sync", "--only", "deals").returncode == 0
+    never = acsync("status", "--max-age", "30m")
+    assert acsync("sync", "--only", "contacts").returncode == 0
     fresh = acsync("status", "--max-age", "30m")
     stale = acsync("status", "--max-age", "0s")
     nonsense = acsync("status", "--max-age", "soon")
 
     assert [run.returncode for run in (never, fresh, stale, nonsense)] == [1, 0, 1, 2]
-    assert "never" in never.stderr
+    assert "The contacts were never published." in never.stderr
     assert "Traceback" not in never.stderr + stale.stderr + nonsense.stderr
 
 

@@ -437,6 +437,17 @@ def test_every_answer_keeps_browsers_from_running_foreign_code(service: httpx.Cl
         assert not re.search(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=|https?://", page)
 
 
+def test_a_dataset_that_is_copied_no_more_has_no_metrics(copy_account: CopyAccount) -> None:
+    """It would be stale for ever, and so would the alert on it."""
+    copy_account()
+
+    with served(ACSYNC_DATASETS="contacts") as (service, _):
+        metrics = service.get("/metrics").text
+
+    success = [one for one in metrics.splitlines() if one.startswith("acsync_last_success_")]
+    assert ["contacts" in one for one in success] == [True]
+
+
 def test_the_metrics_are_read_by_prometheus_and_their_counters_are_sums(
     service: httpx.Client, copy_account: CopyAccount, served_account: Account
 ) -> None:

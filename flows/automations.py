@@ -35,8 +35,8 @@ SUCCEEDED = "Completed"
 FAILED_STATES = ("Failed", "Crashed", "TimedOut")
 
 # With those above, each starts the clock of staleness: a run that no worker takes becomes late, so
-# the clock starts without any worker too.
-OTHER_STATES = ("Late", "Pending")
+# the clock starts without any worker too, and one that finds no free slot is cancelled.
+OTHER_STATES = ("Late", "Pending", "Cancelled")
 
 HEARTBEAT = "heartbeat"
 OF_DEPLOYMENT: Labels = {

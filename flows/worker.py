@@ -18,7 +18,9 @@ import psutil
 
 from acsync.settings import read_log_format
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
+    SIGNALS.append(signal.SIGHUP)
 
 # Lets Prefect write its log lines as JSON, in what is started here too.
 JSON_LOGS = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}

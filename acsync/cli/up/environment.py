@@ -35,6 +35,10 @@ RETENTION = {
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{KEEP_EVENTS.days}D",
 }
 
+# With Prefect's default (3.9.1), in memory, a server that restarts has forgotten who holds a slot:
+# it ends the syncs that are longer than four minutes, and the slots of others are taken for good.
+LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
+
 
 @dataclass(frozen=True)
 class Local:
@@ -142,6 +146,7 @@ def _add_server(local: Local, port: int) -> Local:
     defaults = RETENTION | {
         # Prefect writes the UI's files anew; where it is installed it often may not.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port},http://localhost:{port}",
     }

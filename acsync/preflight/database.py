@@ -7,6 +7,7 @@ from acsync.preflight import CheckResult, from_error
 from acsync.settings import DatabaseSettings
 from acsync.store.database import SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (
+    FUNCTION,
     RIGHTS,
     SchemaAccess,
     open_read_only,
@@ -89,5 +90,6 @@ def _grants(database: Database, role: str) -> str:
     rights = ", ".join(RIGHTS).lower()
     return (
         f"As the owner: grant usage on schema {database.schema} to {role}; grant {rights} on all "
-        f"tables in schema {database.schema} to {role};"
+        f"tables in schema {database.schema} to {role}; grant execute on function "
+        f"{database.schema}.{FUNCTION} to {role};"
     )

@@ -13,6 +13,9 @@ from acsync.store.embedded import has_embedded
 # What the README grants to the role of the syncs, on each of the tables.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 
+# What it runs with the rights of the owner.
+FUNCTION = "ac_update_wide_view"
+
 # All tables but Alembic's own; a test compares them with the schema.
 TABLES = (
     "ac_account",
@@ -104,11 +107,18 @@ def read_missing_rights(database: Database) -> list[str]:
         left join pg_class as found
             on found.relname = name and found.relnamespace = to_regnamespace(:schema)
         where has_table_privilege(found.oid, wanted) is not true
-        group by name order by name
+        group by name
+        union all
+        select 'execute on function ' || :function
+        from (select) as nothing left join pg_proc as found
+            on found.proname = :function and found.pronamespace = to_regnamespace(:schema)
+        where has_function_privilege(found.oid, 'EXECUTE') is not true
+        order by 1
     """
     values: dict[str, Any] = {
         "tables": list(TABLES),
         "rights": list(RIGHTS),
+        "function": FUNCTION,
         "schema": database.schema,
     }
     with database.begin() as connection:

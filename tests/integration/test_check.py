@@ -98,7 +98,7 @@ def check(
             "ACSYNC_DATA_DIR": str(tmp_path),
         }
 
-        def run(width: int = 400, **changes: str) -> Checked:
+        def run(width: int = 600, **changes: str) -> Checked:
             for name, value in {**environment, **changes}.items():
                 monkeypatch.setenv(name, value)
             said = StringIO()
@@ -429,6 +429,11 @@ def role(postgres: Postgres) -> str:
             "rights",
             "{role} may not delete, insert on ac_lease; truncate on ac_staged_plans.",
         ),
+        (
+            "revoke execute on function ac_update_wide_view from {role}",
+            "rights",
+            "{role} may not execute on function ac_update_wide_view.",
+        ),
         ("revoke all on schema public from public, {role}", "schema", "may not use the schema"),
     ],
 )
@@ -437,7 +442,8 @@ def test_a_right_that_is_missing_is_found_and_the_remedy_mends_it(
 ) -> None:
     """The statements of the remedy are run as they stand there."""
     rights = "grant select, insert, update, delete, truncate on all tables in schema public"
-    execute(database, f"{rights} to {role}; {lost.format(role=role)}")
+    function = "grant execute on function ac_update_wide_view"
+    execute(database, f"{rights} to {role}; {function} to {role}; {lost.format(role=role)}")
 
     before = check(POSTGRES_URL=url_of(database, role))
     execute(database, before.rows[name][2].removeprefix("As the owner: "))

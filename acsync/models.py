@@ -23,7 +23,7 @@ Warnings: TypeAlias = tuple[str, ...]
 class Listing:
     """A small collection, read whole at each sync; `path` is also the key of its rows.
 
-    Of a row, `keys` is what explains records: others change with every new record, as counts do.
+    Of a row, `keys` are what explains records; a count beside them changes with every new record.
     Where it is `optional` and cannot be read, what is published keeps its rows; so also where it
     is empty, unless it `may_be_empty`.
     """

@@ -33,8 +33,9 @@ class MissingValues:
         """Return whether the `missing` values, by record id, are orphans.
 
         They were missing from two answers. `alone` means that the page cannot be made smaller,
-        `relations` are what was asked for beside the custom field values. Once the probes are used
-        up, and all of them found orphans, or cut pages, this one is taken for the same.
+        `relations` are what was asked for beside the custom field values. After ten probes that all
+        found orphans, or all found cut pages, the next is taken for the same without asking; but a
+        page that is `alone` is never taken for cut without asking.
         """
         with self._lock:
             if self._is_settled and not (self._saw_cut and alone):

@@ -271,8 +271,8 @@ class Walk:
 
 MAX_PAGES_PER_SLICE = 10
 
-# A slice has so much of the pages that are left, and a page at least, since six threads read each
-# of two datasets: all of them read until the end, however long a call takes.
+# A slice has so much of the pages that are left, and a page at least. Six threads read each of two
+# datasets, and with this share all of them read until the end, however long a call takes.
 SLICE_SHARE = 1 / 6
 
 # The newest page is read to make the plan, and is data: it is staged as a slice of this number.

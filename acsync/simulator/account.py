@@ -31,10 +31,9 @@ class AccountOptions:
     second of the clock. Calls arrive up to `arrival_jitter_seconds` late. `masked_share` the share
     of deals that are stubs. `camel_case_values` serves the custom field values of deals in the
     other spelling in use; without `has_crm` the plan has no deals. `relations` tells whether tags
-    and lists come along with contacts: an `include` of them can be ignored, refused,
-    or forbidden to the key.
-    `orphan_share` is the share of records, stubs too, that name a value of a deleted field; with
-    `omits_empty_relations` a record without values has no key for them.
+    and lists come along with contacts: an `include` of them can be ignored, refused, or forbidden
+    to the key. `orphan_share` is the share of records, stubs too, that name a value of a deleted
+    field; with `omits_empty_relations` a record without values has no key for them.
     """
 
     contacts: int = 2500

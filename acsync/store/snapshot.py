@@ -203,7 +203,7 @@ class StagedCounts:
 
 @dataclass(frozen=True)
 class Loss:
-    """`lost` of the `had` published records that had something, or were there, no longer would."""
+    """Of the `had` published records that have something, `lost` would be without it, or gone."""
 
     lost: int
     had: int

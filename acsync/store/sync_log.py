@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from acsync.models import DATASETS, CallCounts, DatasetName, DatasetResult, Pace, Sync
 from acsync.store.database import STAGING, Database, run
 
-# Long enough for the next sync, and the one after it where that is turned away, at intervals of an
-# hour too; what is staged may be so old.
+# At an interval of an hour too, the next sync comes within this time, and so does the one after it
+# where that is turned away.
 RESUMABLE_MINUTES = 150
 
 # What is staged was compared with the snapshot: once a newer one is published, it proves nothing.

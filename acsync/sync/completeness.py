@@ -84,13 +84,12 @@ def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
     """Return what to warn of where the total does not match; raise Incomplete where it must.
 
     `earlier` are the differences of the syncs before, the newest first. A large difference is
-    refused until it has stayed about the same for three syncs in a row; so is any where no record
-    came at all.
+    refused until it has stayed about the same for three syncs in a row. Where no record came at
+    all, every difference is large.
     """
     difference = count_difference(plan, walked)
-    tolerated = max(TOLERATED_RECORDS, round((walked.total or 0) * TOLERATED_SHARE))
-    if not walked.records:
-        tolerated = 0
+    few = max(TOLERATED_RECORDS, round((walked.total or 0) * TOLERATED_SHARE))
+    tolerated = few if walked.records else 0
     counted = (
         f"ActiveCampaign counts {walked.total or 0:,} {plan.dataset}, but "
         f"{walked.counted_records:,} were read."

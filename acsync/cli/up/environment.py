@@ -35,8 +35,8 @@ RETENTION = {
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{KEEP_EVENTS.days}D",
 }
 
-# With Prefect's default (3.9.1), in memory, a server that restarts has forgotten who holds a slot:
-# it ends the syncs that are longer than four minutes, and the slots of others are taken for good.
+# By default Prefect's server (3.9.1) keeps in memory who holds a slot. After a restart it refuses
+# to renew it, which ends a sync of more than four minutes, and a lost run keeps its slot for good.
 LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 
 

@@ -19,14 +19,13 @@ from prefect.events.actions import (
 )
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from acsync.schedule import STALE_AFTER
+
 Labels: TypeAlias = dict[str, str | list[str]]
 
 FAILED_AUTOMATION = "acsync: sync failed"
 STALE_AUTOMATION = "acsync: data is stale"
 LOST_AUTOMATION = "acsync: run is lost"
-
-# Three intervals, as for GET /healthz.
-STALE_AFTER = timedelta(minutes=45)
 
 HEARTBEAT_SECONDS = 60
 LOST_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import cast
 from uuid import UUID
@@ -19,6 +19,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.urls import url_for
 
 from acsync.models import DATASETS
+from acsync.schedule import INTERVAL
 from acsync.settings import read_database_settings
 from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation
 from flows.blocks import ActiveCampaignAccount, load_account
@@ -27,7 +28,6 @@ from flows.sync_activecampaign import sync_activecampaign
 
 DEPLOYMENT = "every-15-minutes"
 WORK_POOL = "acsync"
-INTERVAL = timedelta(minutes=15)
 
 # A fixed one, so that deploying again moves no run.
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
 
 # The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0012"
 
 # What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect with it.
 NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from acsync.errors import sanitize
 from acsync.models import DatasetName
+from acsync.schedule import INTERVAL
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database
 from acsync.store.embedded import psql_command
@@ -21,7 +22,6 @@ from acsync.store.history import (
 from acsync.store.status import RunningSync, SyncStatus, read_status
 from acsync.web.charts import Chart, make_charts
 from acsync.web.freshness import Freshness, describe, judge, worst
-from flows.deployment import INTERVAL
 
 HEIGHTS = 20  # steps of the strip's bars, as in dashboard.css
 TABLE_SYNCS = 10

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from acsync.models import DatasetName
+from acsync.schedule import LATE_AFTER, STALE_AFTER
 from acsync.store.status import SyncStatus
-from flows.deployment import INTERVAL
 
 Verdict: TypeAlias = Literal["fresh", "late", "stale", "never synced"]
 
@@ -28,9 +28,9 @@ class Freshness:
         """Return how fresh it is: late after two intervals, stale after three."""
         if self.age is None:
             return "never synced"
-        if self.age < 2 * INTERVAL:
+        if self.age < LATE_AFTER:
             return "fresh"
-        return "late" if self.age < 3 * INTERVAL else "stale"
+        return "late" if self.age < STALE_AFTER else "stale"
 
     @property
     def sentence(self) -> str:

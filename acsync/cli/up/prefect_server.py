@@ -23,10 +23,11 @@ from prefect.utilities.urls import url_for
 
 from acsync.cli.up.processes import Processes, Program
 from acsync.errors import AcsyncError
+from acsync.schedule import INTERVAL
 from acsync.settings import read_alert_url
 from acsync.store.database import Database
 from acsync.store.status import read_status
-from flows.deployment import INTERVAL, WORK_POOL, deploy, make_deployment
+from flows.deployment import WORK_POOL, deploy, make_deployment
 
 START_SECONDS = 120
 LOOK_SECONDS = 0.3

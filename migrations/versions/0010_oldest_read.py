@@ -1,0 +1,11 @@
+"""Know when everything published was read."""
+
+from migrations import run_sql_file
+
+revision = "0010"
+down_revision = "0009"
+
+
+def upgrade() -> None:
+    """Run the SQL beside this file."""
+    run_sql_file("0010_oldest_read.sql")

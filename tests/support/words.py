@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.documents import ROOT
+
 PATTERNS = tuple(
     map(
         re.compile,
@@ -132,14 +133,14 @@ def _python(source: str) -> Iterator[tuple[int, str]]:
         if token.type == tokenize.COMMENT:
             comments[token.start[0] - 1] = DIRECTIVE.sub("", token.string)
     yield from _blocks("\n".join(comments), "#")
-    for line, text in _literals(ast.parse(source)):
+    for line, text in literals(ast.parse(source)):
         if SQL.match(text):
             yield from ((line + offset - 1, comment) for offset, comment in _sql(text))
         elif "\\" not in text:  # a regular expression has one
             yield line, text
 
 
-def _literals(node: ast.AST) -> Iterator[tuple[int, str]]:
+def literals(node: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield the string literals under a node, with X for each value of an f-string."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.lineno, node.value
@@ -147,10 +148,10 @@ def _literals(node: ast.AST) -> Iterator[tuple[int, str]]:
         yield node.lineno, "".join(_part(value) for value in node.values)
         for value in node.values:
             if isinstance(value, ast.FormattedValue):
-                yield from _literals(value.value)
+                yield from literals(value.value)
     else:
         for child in ast.iter_child_nodes(node):
-            yield from _literals(child)
+            yield from literals(child)
 
 
 def _part(node: ast.expr) -> str:

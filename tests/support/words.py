@@ -1,4 +1,4 @@
-"""List sentences that read as translated: `python -m tests.support.words [--all] [paths]`.
+"""List sentences that read as translated: `python -m tests.support.words [paths]`.
 
 The ten patterns mark an older way of writing in this project. Prose in good English has them in
 at most 2 % of its sentences. Read a paragraph again as a whole before you change its words.

@@ -1,9 +1,7 @@
-"""A sync and a reader get by with the README's grants, and can do nothing beyond them."""
+"""The documented grants are enough for a sync and a reader, and allow nothing more."""
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,13 @@ from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database
 from acsync.store.status import read_status
 from tests.support.commands import acsync
+from tests.support.documents import code_blocks
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import execute, url_of
 from tests.support.sync_results import last_log
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-GRANTS = "\n".join(re.findall(r"```postgresql\n(.*?)```", README, re.DOTALL))
-WITHOUT_TABLES = GRANTS.split("-- Only who calls")[0]
+GRANTS = "\n".join(code_blocks("postgresql"))
+WITHOUT_TABLES = GRANTS.split("-- Only for roles")[0]
 VIEWS = (
     "ac_contacts", "ac_deals", "ac_contacts_wide", "ac_deals_wide", "ac_fields", "ac_freshness",
     "ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics",
@@ -29,7 +27,7 @@ AS_OF = "select * from ac_records_as_of((select min(sync_id) from ac_changes))"
 
 @pytest.fixture
 def granted(database: Database) -> Iterator[Database]:
-    """Run the README's grants but the last; roles belong to the server, so they go again."""
+    """Run all documented grants except the last; drop the roles at the end."""
     execute(database, WITHOUT_TABLES)
     yield database
     for role in ("acsync_sync", "acsync_reader"):
@@ -48,7 +46,7 @@ def denied(database: Database, sql: str) -> bool:
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_a_sync_runs_with_the_grants_of_the_readme(
+def test_a_sync_runs_with_the_documented_grants(
     copy_account: CopyAccount, granted: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice, since the second closes versions and retires kept syncs; then the status."""
@@ -87,7 +85,7 @@ def test_a_reader_reads_every_view_and_nothing_else(
         assert all(denied(database, f"select * from {table}") for table in TABLES)
         assert all(denied(database, f"delete from {view}") for view in VIEWS[:2])
         assert denied(database, AS_OF)
-    execute(granted, GRANTS.split("-- Only who calls")[1].partition("\n")[2])
+    execute(granted, GRANTS.split("-- Only for roles")[1].partition("\n")[2])
     with opened(granted, "acsync_reader") as database:
         assert execute(database, AS_OF) == 1_300
         assert denied(database, "update ac_contact_versions set valid_to = 1")

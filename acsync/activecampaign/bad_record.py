@@ -26,7 +26,7 @@ class Part:
 
 
 def advance(position: Position, ids: Sequence[int]) -> Position:
-    """Return the position behind the rows with these ids, read from `position`."""
+    """Return the position after the rows with these ids, which were read from `position`."""
     if "id_greater" in position:
         return {"id_greater": ids[-1]}
     return {**position, "offset": position.get("offset", 0) + len(ids)}

@@ -23,14 +23,14 @@ ValueName: TypeAlias = tuple[str, str]
 # The names that did not come, by the id of the record that names them.
 Missing: TypeAlias = dict[int, set[ValueName]]
 
-# Ask for so many rows at a position.
+# Ask for a number of rows at a position.
 ReadPart: TypeAlias = Callable[[Position, int], Page]
 
 # Pages with orphans that are read again in halves before any page is trusted without it.
 MIN_JUDGED = 3
 
-# Once so many were judged, pages ask for fewer rows, so that few send as many objects as the
-# largest page did. Eleven such pages hold what ten did: a slice costs one more call.
+# After this number of judged pages, fewer rows are asked for: then few pages reach the number of
+# objects of the largest one. Eleven such pages hold the rows of ten: a slice costs one more call.
 JUDGED_AT_FULL_SIZE = 10
 CALM_SHARE = 10 / 11
 
@@ -39,7 +39,7 @@ ALL_ARRAYS = ""
 
 
 class Verdict(Enum):
-    """What became of the values that a page names."""
+    """Whether all values that a page names came, and if not, why."""
 
     WHOLE = auto()
     """All came, except orphans."""
@@ -48,11 +48,11 @@ class Verdict(Enum):
     """The server has more of them than it sent; a smaller page may bring all."""
 
     UNCLEAR = auto()
-    """Two answers contradict each other; another reading may not."""
+    """Two answers contradict each other; the page has to be read again."""
 
 
 class MissingValues:
-    """What one sync knows of the missing values of a dataset; safe to share between threads.
+    """The missing values of one dataset in one sync; safe to share between threads.
 
     A server that limits its arrays sends the same number of objects on each page that it cuts. So
     a page with fewer objects than the largest one was not cut.
@@ -61,7 +61,7 @@ class MissingValues:
     def __init__(self, dataset: Dataset) -> None:
         self.orphans: set[ValueName] = set()
         self._dataset = dataset
-        self._judging = threading.Lock()
+        self.judging = threading.Lock()
         self._counting = threading.Lock()
         self._most_sent: Counter[str] = Counter()
         self._sent_when_cut: Counter[str] = Counter()
@@ -99,23 +99,21 @@ class MissingValues:
     ) -> tuple[Page, Verdict]:
         """Read a page again, as a whole and in parts; return it with the verdict.
 
-        `first` is an earlier answer at the position. Other threads wait: they may trust their
-        pages after this verdict.
+        `first` is an earlier answer at the position. Callers hold `judging`.
         """
-        with self._judging:
-            page = read(position, rows)
-            missing = self.find(page)
-            self._note_sent(page)
-            if not missing:
-                return page, Verdict.WHOLE
-            if not self._confirms(first, [page]):
-                return page, Verdict.UNCLEAR
-            verdict = self._judge_in_parts(page, position, missing, read)
-            if verdict is Verdict.WHOLE:
-                self._note_orphans(missing)
-            elif verdict is Verdict.CUT:
-                self._note_cut(page, missing)
-            return page, verdict
+        page = read(position, rows)
+        missing = self.find(page)
+        self._note_sent(page)
+        if not missing:
+            return page, Verdict.WHOLE
+        if not self._confirms(first, [page]):
+            return page, Verdict.UNCLEAR
+        verdict = self._judge_in_parts(page, position, missing, read)
+        if verdict is Verdict.WHOLE:
+            self._note_orphans(missing)
+        elif verdict is Verdict.CUT:
+            self._note_cut(page, missing)
+        return page, verdict
 
     def _judge_in_parts(
         self, page: Page, position: Position, missing: Missing, read: ReadPart
@@ -172,7 +170,7 @@ class MissingValues:
         self._most_missing_of_record = max(self._most_missing_of_record, *counts)
 
     def _is_like_judged(self, missing: Missing) -> bool:
-        """Return whether no more is missing than from pages that were judged to have orphans."""
+        """Return whether pages with known orphans missed at least this number of values."""
         counts = [len(names) for names in missing.values()]
         return (
             self._judged >= MIN_JUDGED
@@ -189,9 +187,9 @@ class MissingValues:
         return all(sent[key] < max(self._most_sent[key], 1) for key in _keys_of(missing))
 
     def _is_at_limit(self, page: Page, missing: Missing) -> bool:
-        """Return whether a page has as many objects as one that was cut, and none has more.
+        """Return whether a page has the number of objects of a page that was cut, the most of all.
 
-        If another page has more, no limit had cut that one: it came from a server that lagged.
+        If another page has more, that page was not cut by a limit: the server lagged.
         """
         sent = count_objects(self._dataset, page)
         limits = {key: self._sent_when_cut[key] for key in _keys_of(missing)}
@@ -214,8 +212,8 @@ def _read_halves(page: Page, position: Position, read: ReadPart) -> list[tuple[P
     left = rows - len(first.rows)
     if not first.rows or left < 1:
         return []
-    behind = advance(position, [record_id(row) for row in first.rows])
-    return [(position, first), (behind, read(behind, left))]
+    middle = advance(position, [record_id(row) for row in first.rows])
+    return [(position, first), (middle, read(middle, left))]
 
 
 # Names and objects of a page

@@ -45,21 +45,10 @@ class PageReader:
         CallFailed if even the smallest page is cut off, or answers contradict each other.
         """
 
-        def read_part(part: Position, rows: int) -> Page:
-            return self._get(part, order, rows)
-
         unclear = 0
         while True:
             may_shrink = self.page_size > self._smallest
-            page = read_part(position, self._missing.calm_rows(self.page_size, self._smallest))
-            verdict = self._missing.judge_at_sight(
-                # A replica that lags lacks values of the newest records.
-                page,
-                may_trust=order == "ASC",
-                may_shrink=may_shrink,
-            )
-            if verdict is None:
-                page, verdict = self._missing.judge(page, position, self.page_size, read_part)
+            page, verdict = self._read_and_judge(position, order)
             if verdict is Verdict.WHOLE:
                 return page
             unclear += verdict is Verdict.UNCLEAR
@@ -67,6 +56,26 @@ class PageReader:
                 raise self._incomplete(page, verdict)
             if verdict is Verdict.CUT:
                 self._halve_pages()
+
+    def _read_and_judge(self, position: Position, order: Order) -> tuple[Page, Verdict]:
+        missing = self._missing
+
+        def read(part: Position, rows: int) -> Page:
+            return self._get(part, order, rows)
+
+        def judge_at_sight(page: Page) -> Verdict | None:
+            # A replica that lags lacks values of the newest records.
+            may_trust, may_shrink = order == "ASC", self.page_size > self._smallest
+            return missing.judge_at_sight(page, may_trust=may_trust, may_shrink=may_shrink)
+
+        page = read(position, missing.calm_rows(self.page_size, self._smallest))
+        if verdict := judge_at_sight(page):
+            return page, verdict
+        # Another thread's verdict may be enough for this page.
+        with missing.judging:
+            if verdict := judge_at_sight(page):
+                return page, verdict
+            return missing.judge(page, position, self.page_size, read)
 
     def _halve_pages(self) -> None:
         self.page_size = max(self.page_size // 2, self._smallest)

@@ -76,7 +76,7 @@ def published_rows(database: Database, listing: ListingName) -> list[Record]:
 def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[int, Record]:
     """Return the last known tags and lists of contacts, by id; None if they were never sent.
 
-    What this sync has staged is newer than what is published.
+    Those that this sync has staged are newer than published ones.
     """
     sql = """
         select distinct on (record_id) record_id, to_jsonb(tags) as tags, lists
@@ -93,9 +93,9 @@ def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[i
         ) as known
         order by record_id, place
     """
-    found = {"first": min(ids, default=0), "last": max(ids, default=0)}
+    span = {"first": min(ids, default=0), "last": max(ids, default=0)}
     with database.begin() as connection:
-        rows = run(connection, sql, "contacts", sync_no=sync.number, ids=list(ids), **found)
+        rows = run(connection, sql, "contacts", sync_no=sync.number, ids=list(ids), **span)
         return {row.record_id: {"tags": row.tags, "lists": row.lists} for row in rows}
 
 

@@ -152,10 +152,11 @@ def warn_of_left_out(context: SyncContext, job: Job) -> Warnings:
     if not left_out:
         return ()
     rest = ",".join(name for name in asked if name not in left_out)
+    remedy = f"set ACSYNC_SIDELOADS={rest}" if rest else "leave ACSYNC_SIDELOADS empty"
     return (
         f"ActiveCampaign does not send {' and '.join(left_out)} along with the {job.dataset}: they "
         f"stay as they were last known. {' '.join(dict.fromkeys(reasons.values()))} If this lasts, "
-        f"set ACSYNC_SIDELOADS={rest or '(empty)'}",
+        f"{remedy}",
     )
 
 

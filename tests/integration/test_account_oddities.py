@@ -76,7 +76,7 @@ def test_values_of_a_deleted_field_are_counted_and_warned_of(
         data_faults.drop_sideload().only(lambda call: call.offset == 38, times=2),
         data_faults.cut_sideload(40, across_records=True),
     ],
-    ids=["in pages that are too full", "where a page lags once", "in an order of their own"],
+    ids=["in pages that are too full", "if a page lags once", "across records"],
 )
 def test_values_of_a_deleted_field_are_told_from_values_that_exist(
     fault: Fault, copy_account: CopyAccount, account: Account, database: Database

@@ -205,7 +205,7 @@ def cut_sideload(most: int, *, across_records: bool = False) -> Fault:
 
 
 def keep_values(count: Callable[[int], int]) -> Fault:
-    """Let each record have its first values only, as many as `count` returns for its id.
+    """Let each record have only its first values; `count` returns their number for its id.
 
     Values of deleted fields stay named.
     """

@@ -8,6 +8,7 @@ import httpx
 from acsync.activecampaign.client import Client, RequestLimits
 from acsync.activecampaign.pagination import NEWEST_SLICE, Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.models import DATASETS, DatasetName, Interval, Plan, RelationName, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
@@ -60,7 +61,14 @@ class Reading:
         self.account = account
         self.name = name
         self.page_size = page_size
-        self.walk = Walk(client_of(account), DATASETS[name], page_size, relations=relations)
+        self.optional = OptionalRelations()
+        self.walk = Walk(
+            client_of(account),
+            DATASETS[name],
+            page_size,
+            relations=relations,
+            optional=self.optional,
+        )
         self.covered: dict[int, Interval] = {}
         self.ids: set[int] = set()
         self.values: set[str] = set()

@@ -10,6 +10,7 @@ from acsync.models import DATASETS, DatasetName
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
 from tests.support import data_faults
+from tests.support.calls import on_numbers
 from tests.support.in_memory_walk import Reading, account_of
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
@@ -90,7 +91,7 @@ def falling(account: Account, name: DatasetName) -> Callable[[int], int]:
 
 SHAPES: dict[str, Callable[[Account, DatasetName], Callable[[int], int]]] = {
     "any number of values": lambda _account, _name: lambda _record: 8,
-    "as many for each record": lambda _account, _name: lambda _record: 3,
+    "the same number for each record": lambda _account, _name: lambda _record: 3,
     "no value at all": lambda _account, _name: lambda _record: 0,
     "more for newer records": rising,
     "more for older records": falling,
@@ -130,7 +131,7 @@ def test_a_page_that_lags_once_is_read_again(name: DatasetName) -> None:
     account = account_of(3000, values_per_record=8, orphan_share=1.0)
     lagging = data_faults.drop_sideload()
     for number in (15, 22, 30):
-        account.faults.add(lagging.only(lambda call, start=number: call.number >= start, times=2))
+        account.faults.add(lagging.only(on_numbers(number, number + 1)))
     reading = Reading(account, name, 100)
 
     assert reading.run() == set(account.ids(name))

@@ -120,6 +120,16 @@ DATASETS: dict[DatasetName, Dataset] = {
 }
 
 
+def as_list(value: object) -> list[Any] | None:
+    """Return a list as the API sends it, or None if the value is no list.
+
+    PHP writes an array with gaps in its keys as an object: `{"0": …, "2": …}`.
+    """
+    if isinstance(value, dict) and all(str(key).isdigit() for key in value):
+        return list(value.values())
+    return value if isinstance(value, list) else None
+
+
 def is_masked(record: Record) -> bool:
     """Return whether a deal is a stub that the key's user may not see."""
     # A boolean in recordings, a 1 in the documentation, and "0" means no.

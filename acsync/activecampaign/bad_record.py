@@ -1,7 +1,7 @@
 """Find the record that keeps a page from coming, so that a person can look at it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -23,6 +23,13 @@ class Part:
     position: Position
     rows: int
     before_id: int | None = None
+
+
+def advance(position: Position, ids: Sequence[int]) -> Position:
+    """Return the position after the rows with these ids, which were read from `position`."""
+    if "id_greater" in position:
+        return {"id_greater": ids[-1]}
+    return {**position, "offset": position.get("offset", 0) + len(ids)}
 
 
 def describe_bad_record(read: ReadIds, position: Position, rows: int) -> tuple[str, str]:
@@ -50,10 +57,7 @@ def _narrow(read: ReadIds, part: Part, size: int) -> Part | None:
         return replace(part, rows=size)
     if not ids or len(ids) >= part.rows:
         return None
-    position = {**part.position, "offset": part.position.get("offset", 0) + len(ids)}
-    if "id_greater" in part.position:
-        position = {"id_greater": ids[-1]}
-    return Part(position, part.rows - len(ids), ids[-1])
+    return Part(advance(part.position, ids), part.rows - len(ids), ids[-1])
 
 
 def _try(read: ReadIds, position: Position, rows: int) -> tuple[int, ...] | None:

@@ -67,14 +67,14 @@ def _is_whole(rows: int, total: int | None) -> bool:
 
 
 def _with_options(page: Page) -> list[Record]:
-    """Return the rows with the choices that come beside contact fields; deal fields hold theirs."""
+    """Return the rows with the choices sideloaded for contact fields; deal fields hold theirs."""
     options = page.sideloads.get("fieldOptions")
     if options is None:
         return page.rows
     choices: dict[str, list[object]] = {}
     for option in options:
         choices.setdefault(str(option.get("field")), []).append(option.get("value"))
-    return [{**row, "fieldOptions": choices.get(str(row["id"]), [])} for row in page.rows]
+    return [{**row, "fieldOptions": choices.get(str(row.get("id")), [])} for row in page.rows]
 
 
 def _warn(

@@ -1,78 +1,277 @@
-"""Find out why custom field values are missing: their field was deleted, or the page was cut."""
+"""Find the values that a page names but did not bring, and why: cut off, or deleted.
 
+A record names its custom field values, tags and lists by id; their objects come in arrays of the
+same response. A server that limits these arrays cuts them off: a smaller page brings the rest.
+Values of a deleted field are still named and never come: they are orphans.
+"""
+
+import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum, auto
+from typing import TypeAlias
 
-from acsync.activecampaign.client import Client
-from acsync.activecampaign.responses import find_missing_values, join_includes, sent_names
-from acsync.errors import AccountError
-from acsync.models import Dataset, RelationName
+from acsync.activecampaign.bad_record import Position, advance
+from acsync.activecampaign.responses import Page, record_id
+from acsync.activecampaign.sideloads import array_keys, visible_rows
+from acsync.models import RELATIONS, Dataset, Relation, as_list
 
-# Records asked for alone, a dataset and sync, while all of them say the same.
-MAX_PROBES = 10
+# The key of an array, and the id of an object in it.
+ValueName: TypeAlias = tuple[str, str]
+
+# The names that did not come, by the id of the record that names them.
+Missing: TypeAlias = dict[int, set[ValueName]]
+
+# Ask for a number of rows at a position.
+ReadPart: TypeAlias = Callable[[Position, int], Page]
+
+# Pages with orphans that are read again in halves before any page is trusted without it.
+MIN_JUDGED = 3
+
+# After this number of judged pages, fewer rows are asked for: then few pages reach the number of
+# objects of the largest one. Eleven such pages hold the rows of ten: a slice costs one more call.
+JUDGED_AT_FULL_SIZE = 10
+CALM_SHARE = 10 / 11
+
+# The count of the objects of all arrays together.
+ALL_ARRAYS = ""
+
+
+class Verdict(Enum):
+    """Whether all values that a page names came, and if not, why."""
+
+    WHOLE = auto()
+    """All came, except orphans."""
+
+    CUT = auto()
+    """The server has more of them than it sent; a smaller page may bring all."""
+
+    UNCLEAR = auto()
+    """Two answers contradict each other; the page has to be read again."""
 
 
 class MissingValues:
     """The missing values of one dataset in one sync; safe to share between threads.
 
-    A deleted field can leave the ids of its values on thousands of records. These `orphans` never
-    come. To know them from values that were cut off, some records are asked for alone.
+    A server that limits its arrays sends the same number of objects on each page that it cuts. So
+    a page with fewer objects than the largest one was not cut.
     """
 
-    def __init__(self, client: Client, dataset: Dataset) -> None:
-        self.orphans: set[str] = set()
-        self._client = client
+    def __init__(self, dataset: Dataset) -> None:
+        self.orphans: set[ValueName] = set()
         self._dataset = dataset
-        self._lock = threading.Lock()
-        self._probes = 0
-        self._saw_cut = self._saw_orphans = False
+        self.judging = threading.Lock()
+        self._counting = threading.Lock()
+        self._most_sent: Counter[str] = Counter()
+        self._sent_when_cut: Counter[str] = Counter()
+        self._judged = 0
+        self._most_missing = self._most_missing_of_record = 0
 
-    def are_orphans(
-        self, missing: Mapping[int, set[str]], *, alone: bool, relations: Sequence[RelationName]
-    ) -> bool:
-        """Return whether the `missing` values, by record id, are orphans.
+    def calm_rows(self, rows: int, smallest: int) -> int:
+        """Return how many rows to ask for, so that a page can be trusted; at most `rows`."""
+        if self._judged < JUDGED_AT_FULL_SIZE:
+            return rows
+        return max(math.ceil(rows * CALM_SHARE), smallest)
 
-        They were missing from two answers. `alone` means that the page cannot be made smaller,
-        `relations` are what was asked for beside the custom field values. After ten probes that all
-        found orphans, or all found cut pages, the next is taken for the same without asking; but a
-        page that is `alone` is never taken for cut without asking.
+    def find(self, page: Page) -> Missing:
+        """Return the missing values of a page, without known orphans."""
+        missing = find_missing(self._dataset, page)
+        unknown = {record: names - self.orphans for record, names in missing.items()}
+        return {record: names for record, names in unknown.items() if names}
+
+    def judge_at_sight(self, page: Page, *, may_trust: bool, may_shrink: bool) -> Verdict | None:
+        """Return a verdict that needs no call, else None.
+
+        `may_trust` is false for pages that a lagging replica may show without their last values.
         """
-        with self._lock:
-            if self._is_settled and not (self._saw_cut and alone):
-                is_cut = self._saw_cut
-            else:
-                found = self._probe(missing, relations)
-                self._saw_cut |= True in found
-                self._saw_orphans |= False in found
-                is_cut = True in found or (False not in found and not alone)
-            if not is_cut:
-                self.orphans.update(*missing.values())
-            return not is_cut
+        missing = self.find(page)
+        self._note_sent(page)
+        if not missing:
+            return Verdict.WHOLE
+        if may_trust and self._is_like_judged(missing) and self._is_below_limit(page, missing):
+            self.orphans.update(*missing.values())
+            return Verdict.WHOLE
+        return Verdict.CUT if may_shrink and self._is_at_limit(page, missing) else None
 
-    @property
-    def _is_settled(self) -> bool:
-        return self._probes >= MAX_PROBES and not (self._saw_cut and self._saw_orphans)
+    def judge(
+        self, first: Page, position: Position, rows: int, read: ReadPart
+    ) -> tuple[Page, Verdict]:
+        """Read a page again, as a whole and in parts; return it with the verdict.
 
-    def _probe(
-        self, missing: Mapping[int, set[str]], relations: Sequence[RelationName]
-    ) -> set[bool | None]:
-        """Ask for two records alone: values are cut off at the end, orphans are anywhere."""
-        picked = {max(missing), min(missing)}
-        self._probes += len(picked)
-        return {self._comes_alone(record, missing[record], relations) for record in picked}
-
-    def _comes_alone(
-        self, record: int, names: set[str], relations: Sequence[RelationName]
-    ) -> bool | None:
-        """Return whether any of the values comes when the record is asked for alone.
-
-        Return None where the record is gone, or comes without an array of values.
+        `first` is an earlier answer at the position. Callers hold `judging`.
         """
-        include = {"include": join_includes(self._dataset, relations)}
-        try:
-            page = self._client.get_page(f"{self._dataset.path}/{record}", include)
-            find_missing_values(self._dataset, page, relations)
-        except AccountError:
-            return None
-        # Not by what the answer names: it may leave out the names of orphans.
-        return not names.isdisjoint(sent_names(self._dataset, page, relations))
+        page = read(position, rows)
+        missing = self.find(page)
+        self._note_sent(page)
+        if not missing:
+            return page, Verdict.WHOLE
+        if not self._confirms(first, [page]):
+            return page, Verdict.UNCLEAR
+        verdict = self._judge_in_parts(page, position, missing, read)
+        if verdict is Verdict.WHOLE:
+            self._note_orphans(missing)
+        elif verdict is Verdict.CUT:
+            self._note_cut(page, missing)
+        return page, verdict
+
+    def _judge_in_parts(
+        self, page: Page, position: Position, missing: Missing, read: ReadPart
+    ) -> Verdict:
+        """Split a page until each missing value is missing from a part that was not cut off."""
+        unjudged = set().union(*missing.values())
+        parts = [(position, page)]
+        while parts and unjudged:
+            place, part = parts.pop()
+            if not (missing_here := _only(unjudged, self.find(part))):
+                continue
+            is_small = part is not page and self._is_below_limit(part, missing_here)
+            if is_small or len(part.rows) == 1:
+                if not is_small and self._is_at_limit(part, missing_here):
+                    return Verdict.CUT
+                # A single record that has more values than any page: no limit is known.
+                unjudged.difference_update(*missing_here.values())
+                continue
+            halves = _read_halves(part, place, read)
+            if any(unjudged & sent_names(self._dataset, half) for _, half in halves):
+                return Verdict.CUT
+            if not self._confirms(part, [half for _, half in halves], all_of=missing_here):
+                return Verdict.UNCLEAR
+            parts += halves
+        return Verdict.WHOLE
+
+    def _confirms(self, page: Page, others: Sequence[Page], all_of: Iterable[int] = ()) -> bool:
+        """Return whether other pages bring what came for the records that they share with a page.
+
+        They must hold the records of `all_of`.
+        """
+        before = came_with(self._dataset, page)
+        after: dict[int, set[ValueName]] = {}
+        for other in others:
+            after |= came_with(self._dataset, other)
+        return after.keys() >= {*all_of} and all(
+            before[record] <= names for record, names in after.items() if record in before
+        )
+
+    def _note_sent(self, page: Page) -> None:
+        with self._counting:
+            self._most_sent |= count_objects(self._dataset, page)
+
+    def _note_cut(self, page: Page, missing: Missing) -> None:
+        sent = count_objects(self._dataset, page)
+        with self._counting:
+            self._sent_when_cut |= Counter({key: sent[key] for key in _keys_of(missing)})
+
+    def _note_orphans(self, missing: Missing) -> None:
+        self.orphans.update(*missing.values())
+        self._judged += 1
+        counts = [len(names) for names in missing.values()]
+        self._most_missing = max(self._most_missing, sum(counts))
+        self._most_missing_of_record = max(self._most_missing_of_record, *counts)
+
+    def _is_like_judged(self, missing: Missing) -> bool:
+        """Return whether pages with known orphans missed at least this number of values."""
+        counts = [len(names) for names in missing.values()]
+        return (
+            self._judged >= MIN_JUDGED
+            and sum(counts) <= self._most_missing
+            and max(counts) <= self._most_missing_of_record
+        )
+
+    def _is_below_limit(self, page: Page, missing: Missing) -> bool:
+        """Return whether a page has too few objects to have been cut off.
+
+        A limit may be that of each array or of all together. No limit is below one object.
+        """
+        sent = count_objects(self._dataset, page)
+        return all(sent[key] < max(self._most_sent[key], 1) for key in _keys_of(missing))
+
+    def _is_at_limit(self, page: Page, missing: Missing) -> bool:
+        """Return whether a page has the number of objects of a page that was cut, the most of all.
+
+        If another page has more, that page was not cut by a limit: the server lagged.
+        """
+        sent = count_objects(self._dataset, page)
+        limits = {key: self._sent_when_cut[key] for key in _keys_of(missing)}
+        return any(sent[key] >= limits[key] >= max(self._most_sent[key], 1) for key in limits)
+
+
+def _keys_of(missing: Missing) -> set[str]:
+    return {ALL_ARRAYS, *(key for names in missing.values() for key, _ in names)}
+
+
+def _only(names: set[ValueName], missing: Missing) -> Missing:
+    common = {record: names & of_record for record, of_record in missing.items()}
+    return {record: of_record for record, of_record in common.items() if of_record}
+
+
+def _read_halves(page: Page, position: Position, read: ReadPart) -> list[tuple[Position, Page]]:
+    """Read the rows of a page in two calls; return nothing if the first brings all of them."""
+    rows = len(page.rows)
+    first = read(position, rows // 2)
+    left = rows - len(first.rows)
+    if not first.rows or left < 1:
+        return []
+    middle = advance(position, [record_id(row) for row in first.rows])
+    return [(position, first), (middle, read(middle, left))]
+
+
+# Names and objects of a page
+
+
+def find_missing(dataset: Dataset, page: Page) -> Missing:
+    """Return, by record id, the names of the values that did not come."""
+    sent = sent_names(dataset, page)
+    missing = {record: names - sent for record, names in _names(dataset, page).items()}
+    return {record: names for record, names in missing.items() if names}
+
+
+def came_with(dataset: Dataset, page: Page) -> dict[int, set[ValueName]]:
+    """Return, by record id, the names of the values that came."""
+    sent = sent_names(dataset, page)
+    return {record: names & sent for record, names in _names(dataset, page).items()}
+
+
+def sent_names(dataset: Dataset, page: Page) -> set[ValueName]:
+    """Return the names of all objects that came with a page."""
+    return {
+        (key, str(value.get("id")))
+        for key in array_keys(dataset, page.relations)
+        for value in page.sideloads.get(key, [])
+    }
+
+
+def count_objects(dataset: Dataset, page: Page) -> Counter[str]:
+    """Return how many objects came in each array, and in all of them."""
+    keys = array_keys(dataset, page.relations)
+    counts = Counter({key: len(page.sideloads.get(key, [])) for key in keys})
+    counts[ALL_ARRAYS] = counts.total()
+    return counts
+
+
+def _names(dataset: Dataset, page: Page) -> dict[int, set[ValueName]]:
+    """Return, by record id, what each record names; a masked deal names what its key cannot see."""
+    keys = [dataset.sideload, *(RELATIONS[name].key for name in page.relations)]
+    names = {
+        record_id(row): {(key, name) for key in keys for name in _ids(row.get(key))}
+        for row in visible_rows(page)
+    }
+    for relation in (RELATIONS[name] for name in page.relations):
+        if relation.beside:
+            _add_explanations(page, relation, relation.beside, names)
+    return names
+
+
+def _add_explanations(
+    page: Page, relation: Relation, key: str, names: dict[int, set[ValueName]]
+) -> None:
+    """Add what the rows of a relation point to, such as the tag of a contact's tag."""
+    column = key.removesuffix("s")
+    for row in page.sideloads.get(relation.key, []):
+        record = str(row.get("contact"))
+        if record.isdigit() and int(record) in names:
+            names[int(record)].add((key, str(row.get(column))))
+
+
+def _ids(named: object) -> set[str]:
+    return {str(name) for name in as_list(named) or () if isinstance(name, str | int)}

@@ -6,25 +6,15 @@ behind it: that no row came is never taken for "there is none".
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-from acsync.activecampaign.bad_record import Position, describe_bad_record
-from acsync.activecampaign.client import ATTEMPTS, Client
+from acsync.activecampaign.bad_record import Position
+from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
-from acsync.activecampaign.responses import (
-    Page,
-    find_missing_values,
-    join_includes,
-    record_id,
-    require_order,
-)
-from acsync.errors import CallFailed, PaginationError, ResponseTooLarge
-from acsync.models import RELATIONS, Dataset, Interval, Plan, Record, RelationName, Slice
-
-Order: TypeAlias = Literal["ASC", "DESC"]
-
-# How often a thin page is asked for, until it is full or two answers in a row agree.
-MAX_ANSWERS = 4
+from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader
+from acsync.activecampaign.responses import Page, record_id, require_order
+from acsync.activecampaign.sideloads import OptionalRelations, array_keys
+from acsync.errors import CallFailed, PaginationError
+from acsync.models import Dataset, Interval, Plan, Record, RelationName, Slice
 
 # Pages in a row that may end no later than the one before; more means a server that repeats.
 MAX_REPEATS = 2
@@ -34,7 +24,7 @@ MAX_REPEATS = 2
 class WalkPage:
     """One page of a walk: its rows in id order, their custom field values, the ids it covers.
 
-    `related` are the rows of the relations that came along, by their key.
+    `related` are the rows of `relations`, those that the page was read with, by their key.
     """
 
     rows: list[Record]
@@ -43,6 +33,7 @@ class WalkPage:
     ids: tuple[int, ...]
     covered: Interval
     total: int | None
+    relations: tuple[RelationName, ...] = ()
 
     @property
     def newest_id(self) -> int:
@@ -58,7 +49,8 @@ class WalkPage:
 class Walk:
     """The reading of one dataset through one client, `page_size` records asked for a page.
 
-    `relations` come along with each record.
+    `relations` come with each record, as long as the account sends them; `missing` and `optional`
+    are what all walks of a sync through this dataset learn.
     """
 
     def __init__(
@@ -68,15 +60,11 @@ class Walk:
         page_size: int,
         missing: MissingValues | None = None,
         relations: tuple[RelationName, ...] = (),
+        optional: OptionalRelations | None = None,
     ) -> None:
-        self.client = client
         self.dataset = dataset
-        self.page_size = page_size
-        self.relations = relations
-        self._missing = missing or MissingValues(client, dataset)
+        self.pages = PageReader(client, dataset, page_size, missing, relations, optional)
         self._largest = 0
-        # A page of a walk by offset must show a record more than the one that was read before.
-        self._smallest = 1 if dataset.keyset else 2
 
     def read_newest(self, page_rows: int | None = None) -> WalkPage:
         """Return the newest page; it has no ids where the account is empty.
@@ -84,7 +72,7 @@ class Walk:
         `page_rows` is how many rows the API gives, where that is known. Raises CallFailed where
         the page stays thin and is another each time.
         """
-        if newest := self._read({"offset": 0}, page_rows or self.page_size, "DESC"):
+        if newest := self._read({"offset": 0}, page_rows or self.pages.page_size, "DESC"):
             return newest
         raise CallFailed(
             f"/{self.dataset.path} gave fewer of its newest records than it has, and others in "
@@ -154,7 +142,7 @@ class Walk:
 
         A deletion moves later records up, so that a page can begin behind the next unread one.
         """
-        step = self.page_size - 1
+        step = self.pages.page_size - 1
         while True:
             page = self._read({"offset": offset}, page_rows)
             is_connected = page and page.ids and page.ids[0] <= (reach or 0) + 1
@@ -170,9 +158,10 @@ class Walk:
         """
         before: WalkPage | None = None
         for _ in range(MAX_ANSWERS):
-            page = self._validate(self._read_with_values(position, order), position, order)
+            answer = self.pages.read(position, order)
+            page = self._validate(answer, position, order)
             self._largest = max(self._largest, len(page.ids))
-            full = min(max(page_rows, self._largest), self.page_size)
+            full = min(max(page_rows, self._largest), answer.limit)
             if page.total is not None and "offset" in position:
                 full = min(full, page.total - position["offset"])
             is_full = page.ids and len(page.ids) >= full
@@ -180,71 +169,6 @@ class Walk:
                 return page
             before = page
         return None
-
-    def _read_with_values(self, position: Position, order: Order) -> Page:
-        """Return a page with every value that its records name, except orphans.
-
-        Where values were cut off, this page and all later ones are read with half the rows.
-        """
-        while True:
-            first = self._get(position, order)
-            if not self._missing_from(first):
-                return first
-            page = self._get(position, order)
-            missing = self._missing_from(page)
-            is_alone = min(len(page.rows), self.page_size) <= self._smallest
-            if not missing or (
-                missing == self._missing_from(first)
-                and self._missing.are_orphans(missing, alone=is_alone, relations=self.relations)
-            ):
-                return page
-            if is_alone:
-                record, names = max(missing.items())
-                raise CallFailed(
-                    f"/{self.dataset.path} sent record {record} without {len(names)} of its "
-                    f"{self.dataset.sideload}.",
-                    "Sync again; if it stays, tell ActiveCampaign's support.",
-                )
-            self._halve_pages()
-
-    def _halve_pages(self) -> None:
-        self.page_size = max(self.page_size // 2, self._smallest)
-
-    def _missing_from(self, page: Page) -> dict[int, set[str]]:
-        missing = find_missing_values(self.dataset, page, self.relations)
-        return {
-            record: names for record, names in missing.items() if not names <= self._missing.orphans
-        }
-
-    def _get(self, position: Position, order: Order) -> Page:
-        """Read a page; where it does not come, find the record that it does not come for."""
-
-        def read_ids(part: Position, rows: int) -> tuple[int, ...]:
-            return tuple(map(record_id, self._ask(order, part, rows, attempts=1).rows))
-
-        try:
-            return self._ask(order, position, self.page_size, ATTEMPTS)
-        except ResponseTooLarge:
-            if self.page_size <= self._smallest:
-                raise
-            self._halve_pages()
-            return self._get(position, order)
-        except CallFailed as failed:
-            where, remedy = describe_bad_record(read_ids, position, self.page_size)
-            message = f"{failed.message} {where}".rstrip()
-            raise CallFailed(message, remedy or failed.remedy) from None
-
-    def _ask(self, order: Order, position: Position, rows: int, attempts: int) -> Page:
-        return self.client.get_page(
-            self.dataset.path,
-            {
-                "limit": rows,
-                "orders[id]": order,
-                "include": join_includes(self.dataset, self.relations),
-                **position,
-            },
-            attempts,
-        )
 
     def _validate(self, page: Page, position: Position, order: Order) -> WalkPage:
         """Check a page, turn it into ascending order, and tell which ids it covers.
@@ -256,17 +180,13 @@ class Walk:
         ids = tuple(record_id(row) for row in page.rows)
         behind = position.get("id_greater", 0)
         require_order(self.dataset, ids, behind)
-        values = page.sideloads.get(self.dataset.sideload, [])
-        related = {
-            key: page.sideloads.get(key, [])
-            for relation in (RELATIONS[name] for name in self.relations)
-            for key in (relation.key, relation.beside)
-            if key
-        }
+        values_key, *related_keys = array_keys(self.dataset, page.relations)
+        values = page.sideloads.get(values_key, [])
+        related = {key: page.sideloads.get(key, []) for key in related_keys}
         is_from_start = position == {"offset": 0} and order == "ASC"
         first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
         covered = Interval(first, ids[-1] if ids else first - 1)
-        return WalkPage(page.rows, values, related, ids, covered, page.total)
+        return WalkPage(page.rows, values, related, ids, covered, page.total, page.relations)
 
 
 MAX_PAGES_PER_SLICE = 10

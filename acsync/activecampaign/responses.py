@@ -4,7 +4,7 @@ A server that ignores a parameter looks healthy, so the order and the sideloads 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -13,23 +13,21 @@ from typing import Any
 import msgspec
 
 from acsync.errors import CallRefused, PaginationError
-from acsync.models import (
-    RELATIONS,
-    Dataset,
-    Record,
-    Relation,
-    RelationName,
-    is_masked,
-)
+from acsync.models import Dataset, Record, RelationName, as_list
 
 
 @dataclass(frozen=True)
 class Page:
-    """One response: its rows, the arrays sideloaded beside them by key, and `meta.total`."""
+    """One response: its rows, the sideloaded arrays by key, and `meta.total`.
+
+    `limit` and `relations` are the rows and relations that were asked for.
+    """
 
     rows: list[Record]
     sideloads: dict[str, list[Record]]
     total: int | None
+    limit: int = 0
+    relations: tuple[RelationName, ...] = ()
 
 
 class TransientError(Exception):
@@ -73,15 +71,11 @@ def read_page(content: bytes, path: str) -> Page:
 
 
 def as_objects(found: object) -> list[Record] | None:
-    """Return an array of objects, or None where it is none.
-
-    PHP writes an array with gaps in its keys as an object: `{"0": …, "2": …}`.
-    """
-    if isinstance(found, dict) and all(str(key).isdigit() for key in found):
-        found = list(found.values())
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    """Return a list of objects, or None if it is anything else."""
+    objects = as_list(found)
+    if objects is None or not all(isinstance(item, dict) for item in objects):
         return None
-    return found
+    return objects
 
 
 def parse_json(content: bytes) -> Any:
@@ -152,74 +146,3 @@ def require_order(dataset: Dataset, ids: Iterable[int], behind: int) -> None:
                 f"/{dataset.path} gave id {after} behind id {before}: it ignores {what}.",
                 NOT_PUBLISHED,
             )
-
-
-def join_includes(dataset: Dataset, relations: Sequence[RelationName]) -> str:
-    """Return the parameter `include` for custom field values and relations."""
-    return ",".join([dataset.sideload, *(RELATIONS[name].include for name in relations)])
-
-
-def find_missing_values(
-    dataset: Dataset, page: Page, relations: Sequence[RelationName] = ()
-) -> dict[int, set[str]]:
-    """Return, by record id, the ids of named values that did not come along.
-
-    Those of `relations` have their key before them. A record without the key has no values, and a
-    stub of a deal may name what the key cannot see. Raises PaginationError where an array itself
-    is missing from a page that should have it.
-    """
-    seen = [row for row in page.rows if not is_masked(row)]
-    missing = _missing_of(dataset, page, seen, dataset.sideload, "")
-    for relation in (RELATIONS[name] for name in relations):
-        found = _missing_of(dataset, page, seen, relation.key, f"{relation.key} ")
-        if relation.beside:
-            _require_array(dataset, page, relation.beside, bool(page.sideloads.get(relation.key)))
-            _add_unexplained(page, relation, found)
-        for record, names in found.items():
-            missing.setdefault(record, set()).update(names)
-    return missing
-
-
-def sent_names(dataset: Dataset, page: Page, relations: Sequence[RelationName]) -> set[str]:
-    """Return the ids of the values that came along, as `find_missing_values` names them."""
-    prefixes = {dataset.sideload: ""}
-    for relation in (RELATIONS[name] for name in relations):
-        prefixes |= {key: f"{key} " for key in (relation.key, relation.beside) if key}
-    return {
-        f"{prefix}{value.get('id')}"
-        for key, prefix in prefixes.items()
-        for value in page.sideloads.get(key, [])
-    }
-
-
-def _missing_of(
-    dataset: Dataset, page: Page, rows: Sequence[Record], key: str, prefix: str
-) -> dict[int, set[str]]:
-    _require_array(dataset, page, key, any(row.get(key) not in ([], {}) for row in rows))
-    sent = {str(value.get("id")) for value in page.sideloads.get(key, [])}
-    missing = {record_id(row): _named(row, key) - sent for row in rows}
-    return {record: {prefix + name for name in names} for record, names in missing.items() if names}
-
-
-def _require_array(dataset: Dataset, page: Page, key: str, is_named: bool) -> None:
-    if is_named and key not in page.sideloads:
-        raise PaginationError(
-            f"/{dataset.path} sent no {key} beside its records: it ignores include, and what it "
-            "asks for would be lost.",
-            NOT_PUBLISHED,
-        )
-
-
-def _add_unexplained(page: Page, relation: Relation, missing: dict[int, set[str]]) -> None:
-    """Add the rows whose explanation, such as the tag of a contact's tag, did not come."""
-    known = {str(row.get("id")) for row in page.sideloads.get(str(relation.beside), [])}
-    column = str(relation.beside).removesuffix("s")
-    for row in page.sideloads.get(relation.key, []):
-        if str(row.get(column)) not in known and str(row.get("contact")).isdigit():
-            name = f"{relation.beside} {row.get(column)}"
-            missing.setdefault(int(row["contact"]), set()).add(name)
-
-
-def _named(row: Record, key: str) -> set[str]:
-    named = row.get(key) or []
-    return {str(name) for name in (named.values() if isinstance(named, dict) else named)}

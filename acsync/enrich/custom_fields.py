@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from acsync.enrich.encoding import Cleaner
-from acsync.models import Record
+from acsync.models import Record, as_list
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
 
@@ -181,9 +181,11 @@ def _extras(kind: object, value: FieldValue) -> Record:
 
 def split_choices(value: Any) -> list[Any]:
     """Split `||one||two||`; some fields come as a list, some as a plain string."""
-    if isinstance(value, list):
-        return value
+    if (choices := as_list(value)) is not None:
+        return choices
     if value is None or value == "":
         return []
+    if isinstance(value, dict):
+        return [value]
     # A choice that is only NUL would be stored as nothing.
     return [choice for choice in str(value).split("||") if choice.strip("\x00")]

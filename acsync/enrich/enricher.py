@@ -16,7 +16,7 @@ from acsync.enrich.custom_fields import (
 )
 from acsync.enrich.encoding import Cleaner
 from acsync.enrich.relations import join_relations
-from acsync.models import CustomField, DatasetName, ListingName, Metadata, Record
+from acsync.models import CustomField, DatasetName, ListingName, Metadata, Record, as_list
 
 # The listing that defines a dataset's custom fields, and its columns of key, title and type.
 DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
@@ -52,7 +52,7 @@ class Enricher:
     def fields(self) -> tuple[CustomField, ...]:
         """Return the custom fields of the dataset, in the order of their ids."""
         definitions = self._metadata[DEFINITIONS[self._name][0]]
-        options = {str(row["id"]): row.get("fieldOptions") for row in definitions}
+        options = {str(row["id"]): as_list(row.get("fieldOptions")) for row in definitions}
         clean = Cleaner().clean_text
         return tuple(
             CustomField(

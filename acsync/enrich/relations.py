@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from acsync.models import Metadata, Record
+from acsync.models import Metadata, Record, as_list
 
 # "0" and "3" by analogy with the parameter `status` of /contacts; the others are documented.
 STATUSES = {"0": "unconfirmed", "1": "active", "2": "unsubscribed", "3": "bounced"}
@@ -32,13 +32,14 @@ def join_relations(
 
 
 def _sorted_ids(ids: object) -> object:
-    return sorted(ids, key=lambda one: (len(str(one)), str(one))) if isinstance(ids, list) else ids
+    named = as_list(ids)
+    return ids if named is None else sorted(named, key=lambda name: (len(str(name)), str(name)))
 
 
 def _tags_of(rows: Sequence[Record], tags: Sequence[Record]) -> dict[str, list[object]]:
-    """Return the names of each contact's tags, each once; a tag that did not come has none."""
+    """Return the names of each contact's tags, each once, without tags that have no name."""
     # Without a frame: for a page of 100 contacts pandas takes ten times as long.
-    names = {str(tag.get("id")): str(tag.get("tag")) for tag in tags}
+    names = {str(tag.get("id")): str(tag["tag"]) for tag in tags if tag.get("tag") is not None}
     own: dict[str, set[str]] = {}
     for row in rows:
         if (name := names.get(str(row.get("tag")))) is not None:

@@ -73,14 +73,29 @@ def published_rows(database: Database, listing: ListingName) -> list[Record]:
         return list(run(connection, sql, name).scalars())
 
 
-def published_relations(database: Database, ids: Sequence[int]) -> dict[int, Record]:
-    """Return tags and lists of these published contacts, by id; None where they were never sent."""
-    sql = """
-        select record_id, to_jsonb(tags) as tags, lists from {versions}
-        where valid_to is null and record_id = any(cast(:ids as bigint[]))
+def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[int, Record]:
+    """Return the last known tags and lists of contacts, by id; None if they were never sent.
+
+    Those that this sync has staged are newer than published ones.
     """
+    sql = """
+        select distinct on (record_id) record_id, to_jsonb(tags) as tags, lists
+        from (
+            select record_id, tags, lists, 1 as place from {bodies}
+            where sync_no = :sync_no and record_id = any(cast(:ids as bigint[]))
+                and slice_no = any(array(
+                    select slice_no from {schema}.ac_staged_slices
+                    where sync_no = :sync_no and data_type = :data_type
+                        and covered_through >= :first and covered_from <= :last))
+            union all
+            select record_id, tags, lists, 2 from {versions}
+            where valid_to is null and record_id = any(cast(:ids as bigint[]))
+        ) as known
+        order by record_id, place
+    """
+    span = {"first": min(ids, default=0), "last": max(ids, default=0)}
     with database.begin() as connection:
-        rows = run(connection, sql, "contacts", ids=list(ids))
+        rows = run(connection, sql, "contacts", sync_no=sync.number, ids=list(ids), **span)
         return {row.record_id: {"tags": row.tags, "lists": row.lists} for row in rows}
 
 

@@ -14,6 +14,7 @@ from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.pagination import Walk
 from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.errors import AcsyncError
 from acsync.models import (
     DATASETS,
@@ -53,14 +54,21 @@ class SyncContext:
     client: Client
     sync: Sync
     missing_values: Mapping[DatasetName, MissingValues]
+    optional_relations: Mapping[DatasetName, OptionalRelations]
     deadline: Deadline
     progress: Progress
     started: float = field(default_factory=time.monotonic)
 
     def walk(self, name: DatasetName, relations: tuple[RelationName, ...]) -> Walk:
-        """Return the reader of a dataset, with these relations coming along."""
-        missing = self.missing_values[name]
-        return Walk(self.client, DATASETS[name], self.settings.page_size, missing, relations)
+        """Return the reader of a dataset, with these relations as long as they come."""
+        return Walk(
+            self.client,
+            DATASETS[name],
+            self.settings.page_size,
+            self.missing_values[name],
+            relations,
+            self.optional_relations[name],
+        )
 
     @property
     def elapsed_ms(self) -> int:
@@ -102,7 +110,8 @@ def open_sync(
                 database,
                 client,
                 sync,
-                missing_values={name: MissingValues(client, DATASETS[name]) for name in datasets},
+                missing_values={name: MissingValues(DATASETS[name]) for name in datasets},
+                optional_relations={name: OptionalRelations() for name in datasets},
                 deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
                 progress=progress,
             )

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from acsync.models import (
     Warnings,
     is_masked,
 )
-from acsync.store.snapshot import published_hashes, published_records, published_relations
+from acsync.store.snapshot import last_relations, published_hashes, published_records
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
 
@@ -124,24 +124,40 @@ def _encode_page(
 ) -> list[tuple[EnrichedRecord, bool]]:
     """Return the records as they are stored, and whether each is masked."""
     enriched = job.enricher.enrich(page.rows, page.values, page.related)
-    known = _with_last_known(context, job, enriched)
+    known = _with_last_known(context, job, page.relations, enriched)
     return [(encode(record), is_masked(record)) for record in known]
 
 
-def _with_last_known(context: SyncContext, job: Job, records: list[Record]) -> list[Record]:
-    """Keep what the account does not show now: bodies of masked deals, relations of contacts."""
+def _with_last_known(
+    context: SyncContext, job: Job, relations: Sequence[RelationName], records: list[Record]
+) -> list[Record]:
+    """Keep what the account does not show now: bodies of masked deals, relations of contacts.
+
+    `relations` came with the records.
+    """
     records = _with_last_bodies(context, job.dataset, records)
-    if not (missing := find_left_out(context, job)):
+    missing = [name for name in context.settings.relations(job.dataset) if name not in relations]
+    if not missing:
         return records
     ids = [int(record["id"]) for record in records]
-    last = published_relations(context.database, ids)
+    last = last_relations(context.database, context.sync, ids)
     return [{**record, **_pick(last.get(int(record["id"]), {}), missing)} for record in records]
 
 
-def find_left_out(context: SyncContext, job: Job) -> list[RelationName]:
-    """Return the relations that are wanted, and that the account does not let come along."""
-    wanted = context.settings.relations(job.dataset)
-    return [one for one in wanted if one not in job.plan.relations]
+def warn_of_left_out(context: SyncContext, job: Job) -> Warnings:
+    """Warn of the relations that did not come with all records: which, why, and what to set."""
+    reasons = context.optional_relations[job.dataset].reasons
+    asked = context.settings.relations(job.dataset)
+    left_out = [name for name in asked if name in reasons or name not in job.plan.relations]
+    if not left_out:
+        return ()
+    rest = ",".join(name for name in asked if name not in left_out)
+    remedy = f"set ACSYNC_SIDELOADS={rest}" if rest else "leave ACSYNC_SIDELOADS empty"
+    return (
+        f"ActiveCampaign does not send {' and '.join(left_out)} along with the {job.dataset}: they "
+        f"stay as they were last known. {' '.join(dict.fromkeys(reasons.values()))} If this lasts, "
+        f"{remedy}",
+    )
 
 
 def _pick(last: Record, names: list[RelationName]) -> Record:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.pagination import NEWEST_SLICE, WalkPage, plan_slices
 from acsync.activecampaign.responses import record_id
-from acsync.errors import AccessDenied, CallRefused, NoCrm, PaginationError
+from acsync.errors import AccountError
 from acsync.models import (
     DATASETS,
     LISTINGS,
@@ -33,7 +33,7 @@ from acsync.store.staging import (
 )
 from acsync.store.sync_log import record_plan
 from acsync.sync.context import SyncContext
-from acsync.sync.copy_slice import Job, find_left_out, stage_pages
+from acsync.sync.copy_slice import Job, stage_pages
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ class Newest:
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
     """Return all rows of a small collection, as far as they explain records.
 
-    Of an optional one that cannot be read, return the last known rows.
+    If an optional one cannot be read, return its last known rows with a warning.
     """
     context.progress.enter("reading metadata")
     listing = LISTINGS[name]
     try:
         found = read_listing(context.client, listing)
-    except (AccessDenied, PaginationError) as error:
+    except AccountError as error:
         if not listing.optional:
             raise
         return _last_known(context, listing, error.message)
@@ -75,22 +75,10 @@ def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingR
 
 
 def read_newest(context: SyncContext, name: DatasetName) -> Newest:
-    """Return the newest page of a dataset, with all relations or those that may come along."""
+    """Return the newest page of a dataset, with the relations that the account sends."""
     started = time.monotonic()
-    wanted = context.settings.relations(name)
-    tries = dict.fromkeys([wanted, *((one,) for one in wanted), ()])
-    for relations in tries:
-        try:
-            return Newest(context.walk(name, relations).read_newest(), relations, started)
-        except (CallRefused, PaginationError) as error:
-            # Without relations nothing is left to leave out.
-            if not relations or isinstance(error, NoCrm):
-                raise
-            if isinstance(error, AccessDenied):
-                # Raises the same where it is the key.
-                context.walk(name, ()).read_newest()
-            logger.warning("%s without %s: %s", name, ", ".join(relations), error)
-    raise AssertionError("the last try has no relations")
+    page = context.walk(name, context.settings.relations(name)).read_newest()
+    return Newest(page, page.relations, started)
 
 
 def plan(
@@ -119,11 +107,6 @@ def plan(
     context.progress.expect(name, job.plan.total or 0, staged)
     context.deadline.expect_calls((job.plan.total or 0) // job.plan.page_rows)
     warnings = [text for one in listings.values() for text in one.warnings]
-    if left_out := find_left_out(context, job):
-        warnings.append(
-            f"ActiveCampaign does not send {' and '.join(left_out)} along with the {name}: they "
-            "stay as they were last known"
-        )
     return replace(job, warnings=tuple(warnings))
 
 

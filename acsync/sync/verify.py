@@ -1,12 +1,13 @@
 """Verify a dataset: fill what its walk left open, prove that nothing is missing, or refuse."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
 from acsync.errors import ShrinkRefused, SyncFailed
-from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Plan, Warnings
+from acsync.models import DATASETS, LISTINGS, CustomField, DatasetName, Interval, Plan, Warnings
 from acsync.store.snapshot import Loss, count_losses, count_staged
 from acsync.store.staging import read_coverage
 from acsync.store.sync_log import read_differences, record_total
@@ -18,7 +19,7 @@ from acsync.sync.completeness import (
     require_complete,
 )
 from acsync.sync.context import SyncContext
-from acsync.sync.copy_slice import Job, SliceCounts, stage_pages
+from acsync.sync.copy_slice import Job, SliceCounts, stage_pages, warn_of_left_out
 from acsync.sync.gap_fill import GapFill
 
 # Before the newest page is read and counted again, in seconds.
@@ -116,6 +117,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
         *warnings,
         *_warn_of_deleted(name, gap_fill.find_open()),
         *_warn_of_orphans(context, name),
+        *warn_of_left_out(context, job),
     )
     return Verified(name, walked.records, cleaned, duration_ms, warnings, job.enricher.fields)
 
@@ -153,13 +155,20 @@ def _warn_of_deleted(name: DatasetName, gaps: Sequence[Interval]) -> Warnings:
 
 
 def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
-    orphans = len(context.missing_values[name].orphans)
-    if not orphans:
-        return ()
-    return (
-        f"{name} name {orphans:,} custom field values that ActiveCampaign does not give, as a "
-        "deleted field leaves them; they are published without these",
-    )
+    keys = Counter(key for key, _ in context.missing_values[name].orphans)
+    values = keys.pop(DATASETS[name].sideload, 0)
+    warnings = []
+    if values:
+        warnings.append(
+            f"{values:,} custom field values of {name} were not returned by ActiveCampaign, "
+            "probably because their field was deleted; all others are published"
+        )
+    if keys:
+        warnings.append(
+            f"{keys.total():,} tags and lists that {name} name were not returned by "
+            "ActiveCampaign, probably because they were deleted; all others are published"
+        )
+    return tuple(warnings)
 
 
 def require_no_shrink(context: SyncContext, job: Job) -> None:

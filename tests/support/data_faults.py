@@ -189,26 +189,92 @@ def drop_sideload(share: float = 0.5) -> Fault:
     return body_fault("drops-sideload", change)
 
 
-def cut_sideload(most: int) -> Fault:
-    """Send no more than so many sideloaded objects, however large the page is."""
+def cut_sideload(most: int, *, across_records: bool = False) -> Fault:
+    """Send at most this many sideloaded objects, however large the page is.
+
+    They are cut off in the order of the records, or in an order of their own.
+    """
 
     def change(call: Call, body: Record) -> None:
-        del body.get(SIDELOADS.get(call.path, ""), [])[most:]
+        values = body.get(SIDELOADS.get(call.path, ""), [])
+        if across_records:
+            values.sort(key=lambda value: int(value["id"]) * 7919 % 1009)
+        del values[most:]
 
     return body_fault("cuts-sideload", change)
 
 
-def forget_orphans_alone() -> Fault:
-    """Let a record that is asked for alone name only the values that come along."""
+def keep_values(count: Callable[[int], int]) -> Fault:
+    """Let each record have only its first values; `count` returns their number for its id.
+
+    Values of deleted fields stay named.
+    """
 
     def change(call: Call, body: Record) -> None:
-        collection, _, record = call.path.partition("/")
-        key = SIDELOADS.get(collection)
-        if key and record:
-            row = body[collection.removesuffix("s")]
-            row[key] = [value["id"] for value in body[key]]
+        key = SIDELOADS.get(call.path, "")
+        values = {value["id"]: value for value in body.get(key, [])}
+        for row in body.get(call.path, []):
+            kept = [name for name in row.get(key, []) if name in values][: count(int(row["id"]))]
+            orphans = [name for name in row.get(key, []) if name not in values]
+            row[key] = [*kept, *orphans]
+        named = {name for row in body.get(call.path, []) for name in row[key]}
+        body[key] = [value for name, value in values.items() if name in named]
 
-    return body_fault("forgets-orphans", change)
+    return body_fault("keeps-values", change)
+
+
+def no_singles(status: int = 404) -> Fault:
+    """Answer 404 to each record that is asked for alone, or send it without its values."""
+
+    def reply(call: Call, answer: Answer) -> Answer:
+        key = SIDELOADS.get(call.path.partition("/")[0])
+        if status != 200 or answer.data is None:
+            return Answer(status, {"message": "No Result found"})
+        return replace(
+            answer, data={name: rows for name, rows in answer.data.items() if name != key}
+        )
+
+    return Fault("no-singles", lambda call: "/" in call.path, reply=reply)
+
+
+def forget_tags(*tags: str) -> Fault:
+    """Leave out these tags, while contacts still point to them: they were deleted."""
+
+    def change(_call: Call, body: Record) -> None:
+        body["tags"] = [tag for tag in body.get("tags", []) if tag["id"] not in tags]
+
+    return body_fault("forgets-tags", change).only(lambda call: "tag" in call.params["include"])
+
+
+def nameless_tags(*tags: str) -> Fault:
+    """Send these tags without a name."""
+
+    def change(_call: Call, body: Record) -> None:
+        for tag in body.get("tags", []):
+            tag["tag"] = None if tag["id"] in tags else tag["tag"]
+
+    return body_fault("nameless-tags", change)
+
+
+def names_values_as(names: object) -> Fault:
+    """Send something else than a list of ids where a record names its values."""
+
+    def change(call: Call, body: Record) -> None:
+        for row in body.get(call.path, []):
+            if (key := SIDELOADS.get(call.path)) in row:
+                row[key] = names
+
+    return body_fault("names-values-oddly", change)
+
+
+def options_are(options: object) -> Fault:
+    """Send something else than a list as the choices of each deal field."""
+
+    def change(rows: list[Record]) -> None:
+        for row in rows:
+            row["fieldOptions"] = options
+
+    return rows_fault("options-are", change).only(lambda call: call.path == "dealCustomFieldMeta")
 
 
 def sideload_as_object() -> Fault:

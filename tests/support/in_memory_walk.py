@@ -1,13 +1,15 @@
 """Walk an account in memory, without sockets, waits or Postgres, so that thousands are seconds."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
 from acsync.activecampaign.pagination import NEWEST_SLICE, Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.models import DATASETS, DatasetName, Interval, Plan, Slice
+from acsync.activecampaign.sideloads import OptionalRelations
+from acsync.models import DATASETS, DatasetName, Interval, Plan, RelationName, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
@@ -22,10 +24,9 @@ MAX_ROUNDS = 300
 """The copy gives up far sooner and comes again later; here there is no later."""
 
 
-def account_of(records: int, page_cap: int = 100) -> Account:
-    return Account(
-        AccountOptions(contacts=records, deals=records, values_per_record=1, page_cap=page_cap)
-    )
+def account_of(records: int, page_cap: int = 100, **options: Any) -> Account:
+    options = {"values_per_record": 1, **options}
+    return Account(AccountOptions(contacts=records, deals=records, page_cap=page_cap, **options))
 
 
 def client_of(account: Account) -> Client:
@@ -50,13 +51,28 @@ def client_of(account: Account) -> Client:
 class Reading:
     """One walk of a dataset, kept in memory as the store keeps it in staging."""
 
-    def __init__(self, account: Account, name: DatasetName, page_size: int) -> None:
+    def __init__(
+        self,
+        account: Account,
+        name: DatasetName,
+        page_size: int,
+        relations: tuple[RelationName, ...] = (),
+    ) -> None:
         self.account = account
         self.name = name
         self.page_size = page_size
-        self.walk = Walk(client_of(account), DATASETS[name], page_size)
+        self.optional = OptionalRelations()
+        self.walk = Walk(
+            client_of(account),
+            DATASETS[name],
+            page_size,
+            relations=relations,
+            optional=self.optional,
+        )
         self.covered: dict[int, Interval] = {}
         self.ids: set[int] = set()
+        self.values: set[str] = set()
+        self.related: dict[str, set[str]] = {}
 
     def plan(self) -> Plan:
         newest = self.walk.read_newest()
@@ -68,6 +84,9 @@ class Reading:
     def keep(self, number: int, pages: Iterable[WalkPage]) -> None:
         for page in list(pages):
             self.ids |= set(page.ids)
+            self.values |= {str(value["id"]) for value in page.values}
+            for key, rows in page.related.items():
+                self.related.setdefault(key, set()).update(str(row["id"]) for row in rows)
             first, last = page.covered.first, page.covered.last
             if number in self.covered:
                 first = min(first, self.covered[number].first)

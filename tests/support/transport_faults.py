@@ -19,6 +19,12 @@ def status(code: int) -> Fault:
     return Fault(f"status-{code}", reply=reply_with(status=code, data=data))
 
 
+def refuse_include(code: int, *relations: str) -> Fault:
+    """Answer with this status if one of these is included."""
+    fault = status(code).only(lambda call: any(map(call.includes_any, relations)))
+    return replace(fault, name=f"refuses-include-{code}")
+
+
 def html(code: int = 502) -> Fault:
     """Answer with a page of the proxy in front, as a 502 or even as a 200."""
     reply = reply_with(

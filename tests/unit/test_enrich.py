@@ -7,8 +7,10 @@ import orjson
 import pytest
 
 from acsync.activecampaign.responses import parse_json
+from acsync.enrich.custom_fields import split_choices
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.enricher import Enricher
+from acsync.enrich.relations import join_relations
 from acsync.errors import PaginationError
 from acsync.models import ListingName, Record
 
@@ -363,3 +365,48 @@ def test_a_record_nested_too_deep_is_named() -> None:
 
     with pytest.raises(PaginationError, match="record with id 7 "):
         encode({"id": "7", "deep": deep})
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["a", "b"], ("a", "b")),
+        ({"0": "a", "2": "b"}, ("a", "b")),
+        (None, ()),
+        (7, ()),
+        (True, ()),
+        ("abc", ()),
+        ({"a": "b"}, ()),
+    ],
+)
+def test_only_a_list_has_choices(options: object, expected: tuple[str, ...]) -> None:
+    """PHP writes a list with gaps as an object; its keys are no choices."""
+    field = {"id": "1", "fieldLabel": "Size", "fieldType": "dropdown", "fieldOptions": options}
+    listings = {"deal_fields": [field], "pipelines": [], "stages": [], "users": []}
+
+    (defined,) = Enricher("deals", listings).fields  # type: ignore[arg-type]
+
+    assert defined.options == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [({"0": "a", "2": "b"}, ["a", "b"]), ({}, []), (7, ["7"]), ({"a": 1}, [{"a": 1}])],
+)
+def test_choices_that_php_sends_as_an_object_are_its_values(
+    value: object, expected: list[object]
+) -> None:
+    assert split_choices(value) == expected
+
+
+def test_a_tag_without_a_name_is_none() -> None:
+    """It became a tag that is called None."""
+    related: dict[str, list[Record]] = {
+        "contactTags": [{"contact": "7", "tag": tag} for tag in ("1", "2")],
+        "tags": [{"id": "1", "tag": None}, {"id": "2", "tag": "VIP"}],
+    }
+
+    (contact,) = join_relations([{"id": "7", "contactTags": {"0": "12", "2": "9"}}], related, {})
+
+    assert contact["tags"] == ["VIP"]
+    assert contact["contactTags"] == ["9", "12"]

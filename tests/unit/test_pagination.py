@@ -238,12 +238,12 @@ def test_a_replica_that_lags_until_the_newest_page_is_read_again_hides_nothing(
     account, replica = account_of(300), account_of(300)
     reading = Reading(account, name, page_size=10)
     plan = reading.plan()
-    reading.walk.client = client_of(replica)
+    reading.walk.pages.client = client_of(replica)
     replica.delete(name, replica.ids(name)[250:])
     for part in plan.slices:
         reading.keep(part.number, reading.read(part))
     newest = reading.gap_fill(plan).read_newest()
-    catch_up = partial(setattr, reading.walk, "client", client_of(account))
+    catch_up = partial(setattr, reading.walk.pages, "client", client_of(account))
     on_call(replica, for_newest_page, catch_up)
 
     reading.require_complete(plan, newest)

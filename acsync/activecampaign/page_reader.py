@@ -1,0 +1,175 @@
+"""Read one page with every value that its records name, in smaller pages if it must be."""
+
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+from acsync.activecampaign.bad_record import Position, describe_bad_record
+from acsync.activecampaign.client import ATTEMPTS, Client
+from acsync.activecampaign.missing_values import MissingValues, Verdict
+from acsync.activecampaign.responses import Page, record_id
+from acsync.activecampaign.sideloads import OptionalRelations, join_includes, require_arrays
+from acsync.errors import AccountError, CallFailed, ResponseTooLarge
+from acsync.models import Dataset, RelationName
+
+Order: TypeAlias = Literal["ASC", "DESC"]
+
+# How often an answer that may be wrong is asked for.
+MAX_ANSWERS = 4
+
+
+class PageReader:
+    """Reads pages of one dataset; `page_size` records each, fewer once pages were too large."""
+
+    def __init__(
+        self,
+        client: Client,
+        dataset: Dataset,
+        page_size: int,
+        missing: MissingValues | None = None,
+        relations: tuple[RelationName, ...] = (),
+        optional: OptionalRelations | None = None,
+    ) -> None:
+        self.client = client
+        self.page_size = page_size
+        self._dataset = dataset
+        self._relations = relations
+        self._missing = missing or MissingValues(dataset)
+        self._optional = optional or OptionalRelations()
+        # A page of a walk by offset must show a record more than the one that was read before.
+        self._smallest = 1 if dataset.keyset else 2
+
+    def read(self, position: Position, order: Order) -> Page:
+        """Return a page with every value that its records name, except orphans.
+
+        If values were cut off, this page and all later ones are read with half the rows. Raises
+        CallFailed if even the smallest page is cut off, or answers contradict each other.
+        """
+
+        unclear = 0
+        while True:
+            may_shrink = self.page_size > self._smallest
+            page, verdict = self._read_and_judge(position, order)
+            if verdict is Verdict.WHOLE:
+                return page
+            unclear += verdict is Verdict.UNCLEAR
+            if unclear == MAX_ANSWERS or (verdict is Verdict.CUT and not may_shrink):
+                raise self._incomplete(page, verdict)
+            if verdict is Verdict.CUT:
+                self._halve_pages()
+
+    def _read_and_judge(self, position: Position, order: Order) -> tuple[Page, Verdict]:
+        missing = self._missing
+
+        def read(part: Position, rows: int) -> Page:
+            return self._get(part, order, rows)
+
+        def judge_at_sight(page: Page) -> Verdict | None:
+            # A replica that lags lacks values of the newest records.
+            may_trust, may_shrink = order == "ASC", self.page_size > self._smallest
+            return missing.judge_at_sight(page, may_trust=may_trust, may_shrink=may_shrink)
+
+        page = read(position, missing.calm_rows(self.page_size, self._smallest))
+        if verdict := judge_at_sight(page):
+            return page, verdict
+        # Another thread's verdict may be enough for this page.
+        with missing.judging:
+            if verdict := judge_at_sight(page):
+                return page, verdict
+            return missing.judge(page, position, self.page_size, read)
+
+    def _halve_pages(self) -> None:
+        self.page_size = max(self.page_size // 2, self._smallest)
+
+    def _incomplete(self, page: Page, verdict: Verdict) -> CallFailed:
+        record, names = max(self._missing.find(page).items(), default=(0, set()))
+        keys = " and ".join(sorted({key for key, _ in names})) or "values"
+        how = (
+            "however small the page is"
+            if verdict is Verdict.CUT
+            else f"and its answers contradicted each other {MAX_ANSWERS} times"
+        )
+        return CallFailed(
+            f"/{self._dataset.path} sent record {record} without {len(names)} of its {keys}, "
+            f"{how}.",
+            "Sync again; if it stays, tell ActiveCampaign's support.",
+        )
+
+    def _get(self, position: Position, order: Order, rows: int) -> Page:
+        """Read a page, without relations if they keep it from coming.
+
+        If it does not come at all, find the record that breaks it.
+        """
+        relations = self._optional.usable(self._relations)
+        try:
+            return self._ask(position, order, rows, relations)
+        except ResponseTooLarge:
+            if self.page_size > self._smallest:
+                self._halve_pages()
+                return self._get(position, order, min(rows, self.page_size))
+            raise
+        except AccountError as failed:
+            if page := self._ask_for_less(position, order, rows, relations, failed):
+                return page
+            if not isinstance(failed, CallFailed):
+                raise
+            raise self._with_bad_record(failed, position, order, rows) from None
+
+    def _ask_for_less(
+        self,
+        position: Position,
+        order: Order,
+        rows: int,
+        relations: tuple[RelationName, ...],
+        failed: AccountError,
+    ) -> Page | None:
+        """Return the page with the relations that come, or None if it fails without them too.
+
+        The rest of the sync goes on without the others. All of them are tried once more: the
+        account may be in order again.
+        """
+
+        def try_with(names: tuple[RelationName, ...], attempts: int = 1) -> Page | None:
+            try:
+                return self._ask(position, order, rows, names, attempts)
+            except AccountError:
+                return None
+
+        if not relations:
+            return None
+        # A refusal was not tried again: another failure must not hide what it is about.
+        page = try_with((), 1 if isinstance(failed, CallFailed) else ATTEMPTS)
+        if page is None:
+            return None
+        for names in dict.fromkeys([relations, *((name,) for name in relations)]):
+            if more := try_with(names):
+                page = more
+                break
+        left_out = [name for name in relations if name not in page.relations]
+        self._optional.leave_out(left_out, failed.message)
+        return page
+
+    def _ask(
+        self,
+        position: Position,
+        order: Order,
+        rows: int,
+        relations: tuple[RelationName, ...],
+        attempts: int = ATTEMPTS,
+    ) -> Page:
+        """Ask for a page, and require an array for all that was included."""
+        includes = join_includes(self._dataset, relations)
+        params = {"limit": rows, "orders[id]": order, "include": includes, **position}
+        page = self.client.get_page(self._dataset.path, params, attempts)
+        page = replace(page, limit=rows, relations=relations)
+        require_arrays(self._dataset, page)
+        return page
+
+    def _with_bad_record(
+        self, failed: CallFailed, position: Position, order: Order, rows: int
+    ) -> CallFailed:
+        def read_ids(part: Position, part_rows: int) -> tuple[int, ...]:
+            page = self._ask(part, order, part_rows, (), attempts=1)
+            return tuple(map(record_id, page.rows))
+
+        where, remedy = describe_bad_record(read_ids, position, rows)
+        return CallFailed(f"{failed.message} {where}".rstrip(), remedy or failed.remedy)

@@ -1,0 +1,175 @@
+"""Values that exist are never lost, and values of a deleted field cost few calls."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from acsync.errors import CallFailed
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator.account import Account
+from acsync.simulator.fault_injection import Fault
+from tests.support import data_faults
+from tests.support.calls import on_numbers
+from tests.support.in_memory_walk import Reading, account_of
+
+BOTH = pytest.mark.parametrize("name", list(DATASETS))
+NO_SINGLES = pytest.mark.parametrize("singles", [404, 200], ids=["404", "without the array"])
+
+
+def values_of(account: Account, name: DatasetName) -> set[str]:
+    """Return the ids of all values that exist."""
+    return {
+        str(value["id"])
+        for record in account.ids(name)
+        for value in account.record(name, record)[1]
+    }
+
+
+def singles_of(account: Account) -> list[str]:
+    """Return the records that were asked for alone."""
+    return [path for path in account.statistics.by_path if "/" in path]
+
+
+@BOTH
+@pytest.mark.parametrize("orphan_share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("across_records", [False, True], ids=["by record", "across records"])
+@pytest.mark.parametrize("most", [500, 250, 40])
+def test_a_limit_of_sideloaded_objects_loses_no_value(
+    name: DatasetName, orphan_share: float, across_records: bool, most: int
+) -> None:
+    """Pages of 100 records have some 750 values here; single records cannot be asked for."""
+    account = account_of(600, values_per_record=8, orphan_share=orphan_share)
+    account.faults.add(data_faults.cut_sideload(most, across_records=across_records))
+    account.faults.add(data_faults.no_singles())
+    reading = Reading(account, name, 100)
+
+    assert reading.run() == set(account.ids(name))
+
+    assert reading.values == values_of(account, name)
+    assert account.statistics.calls < 1.3 * 600 / (most / 16 - 1) + 40
+    assert not singles_of(account)
+
+
+@BOTH
+def test_pages_cut_in_the_middle_of_an_account_lose_no_value(name: DatasetName) -> None:
+    """Hundreds of records had shown values of a deleted field by then."""
+    account = account_of(2000, values_per_record=8, orphan_share=1.0)
+    middle = account.ids(name)[900:1200]
+    cut = data_faults.cut_sideload(60)
+    account.faults.add(on_records(cut, name, middle[0], middle[-1]))
+    reading = Reading(account, name, 100)
+
+    assert reading.run() == set(account.ids(name))
+
+    assert account.faults.hits[cut.name]
+    assert reading.values == values_of(account, name)
+
+
+def on_records(fault: Fault, name: DatasetName, first: int, last: int) -> Fault:
+    """Strike the pages that hold a record with an id from the first to the last."""
+    change = fault.reply
+    assert change
+
+    def reply(call, answer):  # type: ignore[no-untyped-def]
+        ids = [int(row["id"]) for row in (answer.data or {}).get(name, [])]
+        return change(call, answer) if any(first <= one <= last for one in ids) else answer
+
+    return Fault(fault.name, reply=reply)
+
+
+def rising(account: Account, name: DatasetName) -> Callable[[int], int]:
+    """Return how many values each record has if newer ones have more, from 1 to 8."""
+    places = {record: place for place, record in enumerate(account.ids(name))}
+    return lambda record: 1 + places[record] * 8 // len(places)
+
+
+def falling(account: Account, name: DatasetName) -> Callable[[int], int]:
+    count = rising(account, name)
+    return lambda record: 9 - count(record)
+
+
+SHAPES: dict[str, Callable[[Account, DatasetName], Callable[[int], int]]] = {
+    "any number of values": lambda _account, _name: lambda _record: 8,
+    "the same number for each record": lambda _account, _name: lambda _record: 3,
+    "no value at all": lambda _account, _name: lambda _record: 0,
+    "more for newer records": rising,
+    "more for older records": falling,
+}
+
+
+@BOTH
+@pytest.mark.parametrize("shape", SHAPES)
+def test_values_of_a_deleted_field_on_every_record_cost_few_calls(
+    name: DatasetName, shape: str
+) -> None:
+    """A field that was deleted can leave its values on each of 82,000 contacts."""
+    records = 8_200
+    account = account_of(records, values_per_record=8, orphan_share=1.0)
+    account.faults.add(data_faults.keep_values(SHAPES[shape](account, name)))
+
+    assert len(Reading(account, name, 100).run()) == records
+
+    assert account.statistics.calls <= 1.1 * records / 99 + 60
+
+
+def test_deleted_tags_cost_few_calls() -> None:
+    """Thousands of contacts point to the same tag."""
+    account = account_of(2000, values_per_record=2, orphan_share=0.2)
+    account.faults.add(data_faults.forget_tags("3", "7"))
+    reading = Reading(account, "contacts", 100, ("tags", "lists"))
+
+    assert reading.run() == set(account.ids("contacts"))
+
+    assert reading.values == values_of(account, "contacts")
+    assert account.statistics.calls <= 1.1 * 2000 / 99 + 60
+
+
+@BOTH
+def test_a_page_that_lags_once_is_read_again(name: DatasetName) -> None:
+    """It lacks half of its values, twice, and is smaller than pages that were believed."""
+    account = account_of(3000, values_per_record=8, orphan_share=1.0)
+    lagging = data_faults.drop_sideload()
+    for number in (15, 22, 30):
+        account.faults.add(lagging.only(on_numbers(number, number + 1)))
+    reading = Reading(account, name, 100)
+
+    assert reading.run() == set(account.ids(name))
+
+    assert account.faults.hits[lagging.name] == 6
+    assert reading.values == values_of(account, name)
+
+
+@BOTH
+@pytest.mark.parametrize("records", [1, 2, 150])
+def test_a_single_record_with_values_is_read(name: DatasetName, records: int) -> None:
+    """No other page shows that the server would have sent more."""
+    account = account_of(records, values_per_record=8, orphan_share=1.0, masked_share=0)
+    only = account.ids(name)[-1]
+    account.faults.add(data_faults.keep_values(lambda record: 8 if record == only else 0))
+
+    assert Reading(account, name, 100).run() == set(account.ids(name))
+
+    assert account.statistics.calls < 60
+
+
+def test_a_record_with_more_values_than_are_sent_is_named() -> None:
+    """No smaller page brings them, so the dataset must not be published."""
+    account = account_of(50, values_per_record=8)
+    account.faults.add(data_faults.cut_sideload(5))
+
+    with pytest.raises(CallFailed, match=r"without . of its fieldValues, however small"):
+        Reading(account, "contacts", 20).run()
+
+
+@BOTH
+@pytest.mark.parametrize("names", [7, True, "12", {"0": 1}, {"a": 1}, [None, {}]])
+def test_names_that_are_no_list_of_ids_lose_no_value(name: DatasetName, names: object) -> None:
+    account = account_of(50, values_per_record=3)
+    account.faults.add(data_faults.names_values_as(names))
+    reading = Reading(account, name, 20)
+
+    assert reading.run() == set(account.ids(name))
+
+    assert reading.values == values_of(account, name)
+    assert math.isclose(account.statistics.calls, 50 / 20, abs_tol=6)

@@ -1,6 +1,7 @@
 """Keep the catalogue of custom fields, from which the wide views are made."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection
@@ -10,6 +11,9 @@ from acsync.store.column_names import CURRENCY_SUFFIX, choose_column
 from acsync.store.database import run
 
 MAX_COLUMNS = 1_500
+
+# A type is a short word. One that fills an index row could not be stored.
+MAX_TYPE_CHARACTERS = 100
 
 # The columns of the wide views that come before those of the custom fields.
 BASE_COLUMNS: dict[DatasetName, tuple[str, ...]] = {
@@ -34,6 +38,7 @@ def record_fields(
 
     A field gets its column once, and keeps it if it vanishes or gets another type.
     """
+    fields = [replace(field, type=field.type[:MAX_TYPE_CHARACTERS]) for field in fields]
     known = _read(connection, name)
     taken = _taken_names(connection, name, known)
     is_first, changes = not known, list[FieldChange]()

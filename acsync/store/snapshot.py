@@ -74,9 +74,9 @@ def published_rows(database: Database, listing: ListingName) -> list[Record]:
 
 
 def published_relations(database: Database, ids: Sequence[int]) -> dict[int, Record]:
-    """Return tags and lists of these published contacts, by id; None where they were never sent."""
+    """Return tags and lists of these published contacts, by id; None if they were never sent."""
     sql = """
-        select record_id, to_jsonb(tags) as tags, lists from {versions}
+        select record_id, record -> 'tags' as tags, lists from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:

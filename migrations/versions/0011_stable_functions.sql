@@ -48,10 +48,11 @@ begin
 end
 $$;
 
+-- An index row ends at 2,700 bytes. 600 characters always fit; ActiveCampaign's tags have 255.
 create or replace function {schema}.ac_texts(value jsonb) returns text[]
 language sql immutable parallel safe
 return case jsonb_typeof(value)
-    when 'array' then array(select jsonb_array_elements_text(value))
+    when 'array' then array(select left(element, 600) from jsonb_array_elements_text(value) as element)
 end;
 
 -- Values by field id, {"12": value}, with {"12_currency": currency} for currency fields. If a field
@@ -264,6 +265,13 @@ begin atomic
     ) as versions;
 end;
 
+-- Stages of deals. Without a key, a publication for all tables makes Postgres refuse every update.
+drop index {schema}.ac_deal_stages_deal;
+alter table {schema}.ac_deal_stages add primary key (deal_id, entered_at);
+
 -- What tools show next to the names.
 comment on view {schema}.ac_contacts_wide is 'One row per published contact, with a typed column for each custom field.';
 comment on view {schema}.ac_deals_wide is 'One row per published deal, with a typed column for each custom field.';
+comment on table {schema}.ac_deal_stages is 'One row per stay of a deal in a stage and status, as the syncs saw it; kept permanently.';
+comment on column {schema}.ac_contacts.tags is 'Names of the contact''s tags, sorted. Names over 600 characters are cut here and whole in record.';
+comment on column {schema}.ac_contacts_wide.tags is 'Names of the contact''s tags, sorted. Names over 600 characters are cut here and whole in ac_contacts.record.';

@@ -345,6 +345,7 @@ def test_hostile_names_and_more_fields_than_columns_come_while_a_reader_reads(
         (CustomField("7", "PLAN", None, "text"), ("plan",), "plan_7"),
         (CustomField("7", "PLAN", None, "text"), ("plan", "plan_7"), "plan_7_text"),
         (CustomField("7", "PLAN", None, "x"), ("plan", "plan_7", "plan_7_x"), "plan_7_x_2"),
+        (CustomField("7", "PLAN", None, "x" * 99), ("plan", "plan_7"), "plan_7_" + "x" * 20),
         (CustomField("7", "Straße 9½", None, "text"), (), "strasse_91_2"),
         (CustomField("7", "a" * 63, None, "text"), (), "a" * 63),
         (CustomField("7", "a" * 64, None, "text"), (), "a" * 61 + "_7"),

@@ -122,10 +122,11 @@ def test_no_index_refuses_a_long_text(
 
     assert copy_account().success, last_log(database)
 
-    (tags,) = read(database, "select tags, record -> 'tags' from ac_contacts where tags <> '{}'")[:1]
-    assert {len(tag) for tag in tags[0]} == {600}
-    assert [tag[:600] for tag in tags[1]] == tags[0]
-    assert min(map(len, tags[1])) > 3_000
+    sql = "select tags, record -> 'tags' from ac_contacts where tags <> '{}' limit 1"
+    ((shown, received),) = read(database, sql)
+    assert {len(tag) for tag in shown} == {600}
+    assert [tag[:600] for tag in received] == shown
+    assert min(map(len, received)) > 3_000
     assert read(database, "select max(length(type)) from ac_fields") == [(100,)]
     assert copy_account().success
     assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}

@@ -20,7 +20,7 @@ Copy = Callable[[str, Account, Database], SyncResult]
 
 
 @pytest.fixture
-def copy(postgres: Postgres) -> Iterator[Copy]:
+def copy() -> Iterator[Copy]:
     """Return a sync of an account into a schema; an account is always served at one address."""
     with ExitStack() as stack:
         urls: dict[Account, str] = {}

@@ -15,7 +15,7 @@ import migrations
 from acsync.store.database import Database
 from tests.support.postgres import Postgres, execute, url_of
 
-# Each has the arguments of a call that Postgres answers with a cast, so its own is the better match.
+# Postgres casts arguments of these types for its own operators, so an exact match would be taken.
 OPERATORS = (
     (">", "integer", "numeric", "boolean"), ("<=", "integer", "numeric", "boolean"),
     ("/", "bigint", "numeric", "numeric"), ("/", "numeric", "integer", "numeric"),

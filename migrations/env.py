@@ -18,5 +18,7 @@ context.configure(
     version_table_schema=schema,
 )
 with context.begin_transaction():
+    # Views and generated columns keep the operators that are found now: only Postgres' own.
+    context.execute("set local search_path = pg_catalog, pg_temp")
     context.execute(CREATE_SCHEMA)
     context.run_migrations()

@@ -1,22 +1,21 @@
-"""Keep the catalogue of custom fields, and the wide views that are made from it."""
+"""Keep the catalogue of custom fields, from which the wide views are made."""
 
-import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection
 
-from acsync.errors import LockHeld
 from acsync.models import CustomField, DatasetName, FieldChange, Sync
 from acsync.store.column_names import CURRENCY_SUFFIX, choose_column
-from acsync.store.database import Database, run
+from acsync.store.database import run
 
 MAX_COLUMNS = 1_500
 
-# A reader that holds the view's lock is waited for a tenth of a second, so many times.
-TRIES, TRY_AGAIN_SECONDS = 4, 1.0
+# A type is a short word. One that fills an index row could not be stored.
+MAX_TYPE_CHARACTERS = 100
 
-# Of the wide views, before those of the custom fields.
+# The columns of the wide views that come before those of the custom fields.
 BASE_COLUMNS: dict[DatasetName, tuple[str, ...]] = {
     "contacts": (
         *("contact_id", "email", "first_name", "last_name", "phone", "created_at", "updated_at"),
@@ -37,8 +36,9 @@ def record_fields(
 ) -> tuple[FieldChange, ...]:
     """Bring the catalogue of a dataset up to date; return what changed since the last sync.
 
-    A field gets its column once; one that vanishes, or gets another type, keeps it.
+    A field gets its column once, and keeps it if it vanishes or gets another type.
     """
+    fields = [replace(field, type=field.type[:MAX_TYPE_CHARACTERS]) for field in fields]
     known = _read(connection, name)
     taken = _taken_names(connection, name, known)
     is_first, changes = not known, list[FieldChange]()
@@ -168,21 +168,3 @@ def _retire(
 
 def _field_of(row: Any) -> CustomField:
     return CustomField(row.field_id, row.key, row.title, row.type, tuple(row.options or ()))
-
-
-def update_wide_view(database: Database, name: DatasetName) -> None:
-    """Make the wide view anew where the catalogue has changed; no reader waits for long.
-
-    Raises StoreError where readers hold the view's lock, or the role may not: the next sync tries
-    again.
-    """
-    for tries_left in reversed(range(TRIES)):
-        try:
-            with database.begin() as connection:
-                run(connection, "select {schema}.ac_update_wide_view(:data_type)", name)
-        except LockHeld:
-            if not tries_left:
-                raise
-            time.sleep(TRY_AGAIN_SECONDS)
-        else:
-            return

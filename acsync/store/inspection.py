@@ -30,7 +30,6 @@ TABLES = (
     "ac_staged_plans",
     "ac_staged_slices",
     "ac_sync_logs",
-    "ac_wide_views",
 )
 
 

@@ -79,16 +79,16 @@ def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[i
     Those that this sync has staged are newer than published ones.
     """
     sql = """
-        select distinct on (record_id) record_id, to_jsonb(tags) as tags, lists
+        select distinct on (record_id) record_id, tags, lists
         from (
-            select record_id, tags, lists, 1 as place from {bodies}
+            select record_id, record -> 'tags' as tags, lists, 1 as place from {bodies}
             where sync_no = :sync_no and record_id = any(cast(:ids as bigint[]))
                 and slice_no = any(array(
                     select slice_no from {schema}.ac_staged_slices
                     where sync_no = :sync_no and data_type = :data_type
                         and covered_through >= :first and covered_from <= :last))
             union all
-            select record_id, tags, lists, 2 from {versions}
+            select record_id, record -> 'tags', lists, 2 from {versions}
             where valid_to is null and record_id = any(cast(:ids as bigint[]))
         ) as known
         order by record_id, place

@@ -138,6 +138,19 @@ def finish_log(
     )
 
 
+def add_warning(database: Database, sync: Sync, name: DatasetName, warning: str) -> None:
+    """Add a warning to the log row of a sync that has ended."""
+    column = f"{name}_warnings"
+    with database.begin() as connection:
+        run(
+            connection,
+            f"update {{schema}}.ac_sync_logs set {column} = array_append({column}, :warning) "
+            "where id = :number",
+            number=sync.number,
+            warning=warning,
+        )
+
+
 def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:
     values: dict[str, Any] = {
         "success": result.success,

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from acsync.errors import StoreError
 from acsync.models import DatasetName, DatasetResult, SyncResult
 from acsync.store.account import note_account
-from acsync.store.catalogue import record_fields, update_wide_view
+from acsync.store.catalogue import record_fields
 from acsync.store.deal_stages import record_stages
 from acsync.store.lease import require_lease
 from acsync.store.publish import notify, publish_dataset, retire_versions
 from acsync.store.staging import sweep_staging
 from acsync.store.sync_log import finish_log
+from acsync.store.wide_views import update_wide_views
 from acsync.sync.context import SyncContext
 from acsync.sync.verify import Verified
 
@@ -46,7 +47,8 @@ def publish(
         counts, pace = limiter.counts, limiter.pace
         finish_log(connection, context.sync, results, counts, pace)
         notify(connection, context.sync, results)
-    _tidy_up(context, results)
+    results = update_wide_views(context.database, context.sync, results)
+    _tidy_up(context)
     return SyncResult(
         context.sync.sync_id,
         context.settings.account_host,
@@ -60,14 +62,8 @@ def publish(
     )
 
 
-def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult]) -> None:
+def _tidy_up(context: SyncContext) -> None:
     """Do what can wait for the next sync: the data is published."""
-    for name, result in results.items():
-        if result.success:
-            try:
-                update_wide_view(context.database, name)
-            except StoreError as error:
-                logger.warning("the wide view of the %s stays as it is: %s", name, error)
     if not context.deadline.expired:
         try:
             sweep_staging(context.database, context.sync)

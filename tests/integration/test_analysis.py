@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from tests.support.fixtures import CopyAccount
+from tests.support.postgres import execute
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 
@@ -60,6 +61,32 @@ def test_stays_begin_with_the_first_sync_and_end_when_a_deal_moves(
     assert fetch(database, "select count(*) from ac_deal_stages") == [
         (len(before) + len(moved) + len(new),)
     ]
+
+
+def test_a_publication_for_all_tables_refuses_no_sync(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """Debezium, Sequin and PeerDB make one; a table without a key then takes no updates."""
+    copy_account()
+    execute(database, "create publication everything for all tables")
+    account.change("deals", 40)
+    account.delete("deals", 5)
+
+    assert copy_account().success
+
+    closed = fetch(database, "select count(*) from ac_deal_stages where left_at is not null")
+    assert closed > [(10,)]
+
+
+def test_every_table_that_is_logged_has_a_primary_key(database: Database) -> None:
+    """It is the replica identity; unlogged tables are never published."""
+    without = fetch(
+        database,
+        "select relname from pg_class where relnamespace = 'public'::regnamespace "
+        "and relkind = 'r' and relpersistence = 'p' and not exists ("
+        "select from pg_index where indrelid = pg_class.oid and indisprimary)",
+    )
+    assert without == []
 
 
 def test_a_renamed_stage_is_no_move(

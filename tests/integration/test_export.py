@@ -125,6 +125,24 @@ def test_an_earlier_sync_is_exported_as_it_was(
     assert names_in(tmp_path) == []
 
 
+def test_an_earlier_sync_shows_values_of_fields_renamed_since(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """The wide view of today, on the records of then, which have the old keys."""
+    first = copy_account().sync_id
+    field = account.metadata.listings["contact_fields"][0]
+    columns = "select column_name from ac_fields where data_type = 'contacts' and field_id = :id"
+    ((column,),) = fetch(database, columns, id=field["id"])
+    expected = [row[column] for row in rows_of(database, "ac_contacts_wide")]
+    field["perstag"] = "ANOTHER_NAME"
+    copy_account()
+
+    done = acsync("export", "contacts", "--format", "jsonl", "--as-of", first, "--wide")
+
+    assert [json.loads(line)[column] for line in done.stdout.splitlines()] == expected
+    assert any(expected)
+
+
 def test_excel_runs_no_formula(
     copy_account: CopyAccount, database: Database, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
+from tests.support import data_faults
 from tests.support.calls import on_path
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount, Sync
@@ -110,6 +111,25 @@ def test_the_views_show_dates_where_there_are_dates_and_null_elsewhere(
         assert dict(read(database, f"select record->>'cdate', created_at from {view}")) == wanted
     views = ("ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics")
     assert all(read(database, f"select {view}::text from {view}") for view in views)
+
+
+@pytest.mark.parametrize("options", [SMALL])
+def test_no_index_refuses_a_long_text(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """An index row ends at 2,700 bytes; a tag or a type over it blocked contacts and deals."""
+    account.faults.add(data_faults.long_texts(3_000))
+
+    assert copy_account().success, last_log(database)
+
+    sql = "select tags, record -> 'tags' from ac_contacts where tags <> '{}' limit 1"
+    ((shown, received),) = read(database, sql)
+    assert {len(tag) for tag in shown} == {600}
+    assert [tag[:600] for tag in received] == shown
+    assert min(map(len, received)) > 3_000
+    assert read(database, "select max(length(type)) from ac_fields") == [(100,)]
+    assert copy_account().success
+    assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}
 
 
 NASTY = (

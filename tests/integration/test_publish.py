@@ -23,7 +23,7 @@ from acsync.store.snapshot import (
     read_sample,
 )
 from acsync.store.staging import StagedSlice, count_staged_records, read_coverage, stage_slice
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, execute
 from tests.support.store_syncs import cut, fetch, people, publish, sync_all
 
 CHANGES = "select data_type, record_id, change from ac_changes where sync_id = :sync_id order by 2"
@@ -365,6 +365,17 @@ def test_a_lookup_by_email_uses_an_index(database: Database) -> None:
         for condition in ("email = 'p7@example.com'", "lower(email) = 'p7@example.com'")
     ]
     assert ["ac_contact_versions_email" in plans[0], "lower_email" in plans[1]] == [True, True]
+
+
+def test_a_search_for_a_tag_uses_an_index(database: Database) -> None:
+    """It is what people filter by."""
+    sync_all(database, {"contacts": people(*range(1, 2_001), tags=["VIP"])})
+    execute(database, "analyze ac_contact_versions")
+
+    plan = fetch(
+        database, "explain select * from ac_contacts where tags @> array['VIP', 'nobody has it']"
+    )
+    assert "ac_contact_versions_tags" in str(plan)
 
 
 def test_views_and_grants_in_a_schema_of_its_own_survive_every_sync(postgres: Postgres) -> None:

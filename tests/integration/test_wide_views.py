@@ -1,22 +1,25 @@
-"""Typed columns for people who use BI tools: named once, kept for ever, and in nobody's way."""
+"""Typed columns for people who use BI tools: named once, kept permanently, in nobody's way."""
 
 import re
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from acsync.errors import StoreError
 from acsync.models import CustomField, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.column_names import choose_column
 from acsync.store.database import Database
+from acsync.store.status import read_status
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of
-from tests.support.store_syncs import fetch
+from tests.support.store_syncs import fetch, people, sync_all
 
 SMALL = AccountOptions(contacts=120, deals=90, rate_limit=None, contact_fields=14, deal_fields=14)
 
@@ -155,6 +158,124 @@ def test_fields_come_change_and_go_while_readers_read(
     assert gone == [(True,)]
 
 
+@contextmanager
+def reader_of(database: Database, postgres: Postgres, view: str) -> Iterator[Connection]:
+    """Hold a view as a BI tool or a dump does: in a transaction that stays open."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    with closing(postgres.open(url)) as other, other.begin() as reader:
+        reader.exec_driver_sql(f"select count(*) from {view}")
+        yield reader
+
+
+def test_a_renamed_field_keeps_its_values_while_a_reader_holds_the_view(
+    account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
+) -> None:
+    """Another field gets the key that it had; only comments change, and no reader waits."""
+    assert copy_account().success
+    before = wide(database, "ac_deals_wide")
+    fields = account.metadata.listings["deal_fields"]
+    columns = {row[0]: row[4] for row in fields_of(database, "deals")}
+    renamed, other = (
+        next(field for field in fields if field["fieldType"] == kind) for kind in ("text", "number")
+    )
+    renamed["fieldLabel"], other["fieldLabel"] = "Another name", renamed["fieldLabel"]
+
+    with reader_of(database, postgres, "ac_deals_wide"):
+        result = copy_account()
+        held = wide(database, "ac_deals_wide")
+
+    assert result.success
+    assert result.datasets["deals"].warnings == ()
+    kinds = {change.field.field_id: change.kind for change in result.datasets["deals"].fields}
+    assert kinds[str(renamed["id"])] == kinds[str(other["id"])] == "renamed"
+    for column in columns.values():
+        assert [row[column] for row in held] == [row[column] for row in before], column
+    comment = "select col_description('ac_deals_wide'::regclass, attnum) from pg_attribute "
+    comment += "where attrelid = 'ac_deals_wide'::regclass and attname = :column"
+    ((shown,),) = fetch(database, comment, column=columns[str(renamed["id"])])
+    assert shown.startswith("Another name (text, field ")
+
+
+def test_the_first_of_two_values_is_shown_with_its_currency(database: Database) -> None:
+    """A record can hold two values of one field, and values of fields that were deleted."""
+    execute(
+        database,
+        "insert into ac_field_columns (data_type, field_id, type, key, column_name, first_sync) "
+        "values ('contacts', '7', 'currency', 'PRICE', 'price', 'sync-1')",
+    )
+    first, second = ({"fieldId": "7", "value": value, "currency": code}
+                     for value, code in (("100", "eur"), ("200", "usd")))  # fmt: skip
+    broken = {"a": 7, "b": None, "c": [1], "d": {"value": "x"}, "e": {"fieldId": None}}
+    sync_all(
+        database,
+        {
+            "contacts": [
+                *people(1, customFields={"PRICE": first, "PRICE_7": second} | broken),
+                *people(2, customFields={"field_7": {"fieldId": "7", "value": None}}),
+                *people(3, customFields=[]),
+                *people(4),
+            ]
+        },
+    )
+    execute(database, "select ac_update_wide_view('contacts')")
+
+    rows = [(row["price"], row["price_currency"]) for row in wide(database, "ac_contacts_wide")]
+    assert rows == [(Decimal(1), "eur"), *[(None, None)] * 3]
+
+
+def test_a_view_that_a_reader_holds_is_warned_of(
+    account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
+) -> None:
+    """A new field needs the view's lock; the result and the status say that it is missing."""
+    assert copy_account().success
+    fields = account.metadata.listings["contact_fields"]
+    fields.append({**fields[0], "id": "901", "perstag": "NEWEST"})
+
+    with reader_of(database, postgres, "ac_contacts_wide"):
+        result = copy_account()
+    status = read_status(database)
+    again = copy_account()
+
+    assert result.success
+    (warning,) = result.datasets["contacts"].warnings
+    assert "wide view of the contacts is not up to date" in warning
+    assert "try again when it has ended" in warning
+    assert status.warnings == (warning,)
+    assert again.datasets["contacts"].warnings == ()
+    assert "newest" in wide(database, "ac_contacts_wide")[0]
+
+
+def test_a_role_that_may_not_update_the_view_is_warned(
+    copy_account: CopyAccount,
+    database: Database,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The grants of the README were not run again: data comes, columns do not."""
+    role = f"syncs_{len(postgres.made)}"
+    postgres.execute(f"create role {role} login")
+    execute(
+        database,
+        f"grant select, insert, update, delete, truncate on all tables in schema public to {role}",
+    )
+    monkeypatch.setenv("POSTGRES_URL", url_of(database, role))
+
+    result = copy_account()
+
+    assert result.success
+    for name, dataset in result.datasets.items():
+        (warning,) = dataset.warnings
+        assert f"wide view of the {name} is not up to date" in warning
+        assert "permission denied for function ac_update_wide_view" in warning
+
+
+@pytest.mark.parametrize("dataset", ["'x'", "null"])
+def test_there_is_no_wide_view_of_anything_else(database: Database, dataset: str) -> None:
+    """It changed the view of the deals."""
+    with pytest.raises(StoreError, match="there is no wide view"):
+        execute(database, f"select ac_update_wide_view({dataset})")
+
+
 HOSTILE = (
     *("order", "email", "Préféré, ja?", "日本語", "1st", "a" * 70, "a" * 70),
     *("'; drop table x --", '"q"', "%s %(x)s {y}", "email_33", "\x00", "select", "TAGS", "f", "e"),
@@ -224,6 +345,7 @@ def test_hostile_names_and_more_fields_than_columns_come_while_a_reader_reads(
         (CustomField("7", "PLAN", None, "text"), ("plan",), "plan_7"),
         (CustomField("7", "PLAN", None, "text"), ("plan", "plan_7"), "plan_7_text"),
         (CustomField("7", "PLAN", None, "x"), ("plan", "plan_7", "plan_7_x"), "plan_7_x_2"),
+        (CustomField("7", "PLAN", None, "x" * 99), ("plan", "plan_7"), "plan_7_" + "x" * 20),
         (CustomField("7", "Straße 9½", None, "text"), (), "strasse_91_2"),
         (CustomField("7", "a" * 63, None, "text"), (), "a" * 63),
         (CustomField("7", "a" * 64, None, "text"), (), "a" * 61 + "_7"),

@@ -6,6 +6,7 @@ or, for the rows of the page alone, in `rows_fault`.
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from random import Random
 
 import orjson
@@ -146,6 +147,29 @@ def thin_pages(seed: int, share: float) -> Fault:
             holed = call.number
 
     return body_fault("thin-pages", change)
+
+
+# Every text that an account's users or ActiveCampaign choose.
+TEXT_KEYS = (
+    *("email", "firstName", "lastName", "phone", "orgname", "title", "description", "currency"),
+    *("perstag", "fieldLabel", "type", "fieldType", "tag", "name", "username", "label", "value"),
+    *("fieldDefault", "fieldOptions", "stringid", "sdate", "cdate", "custom_field_text_value"),
+)
+
+
+def long_texts(letters: int, seed: int = 1) -> Fault:
+    """Make every text that is no id or number longer by random letters, which do not compress."""
+    more = "".join(map(chr, Random(seed).choices(range(0x4E00, 0x9FFF), k=letters)))
+
+    def change(_call: Call, body: Record) -> None:
+        lists = (rows for rows in body.values() if isinstance(rows, list))
+        for row in chain.from_iterable(lists):
+            for key in TEXT_KEYS if isinstance(row, dict) else ():
+                text = row.get(key)
+                if isinstance(text, str) and not text.isdigit():
+                    row[key] = text + more
+
+    return body_fault("long-texts", change)
 
 
 def record_without_id() -> Fault:

@@ -1,0 +1,113 @@
+"""An account that is copied already comes through a migration whole."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+
+import migrations
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.database import Database
+from tests.support.fixtures import CopyAccount
+from tests.support.postgres import Postgres, execute
+from tests.support.store_syncs import fetch
+
+# What is copied of a newer schema into an older one, and in which order.
+COPIED = (
+    "ac_account", "ac_sync_logs", "ac_published", "ac_contact_versions", "ac_deal_versions",
+    "ac_deal_stages", "ac_field_columns",
+)  # fmt: skip
+COMMON = """
+    select string_agg(quote_ident(attname), ', ') from pg_attribute
+    where attrelid = cast(:older as regclass) and attnum > 0 and not attisdropped
+      and attname in (
+          select attname from pg_attribute
+          where attrelid = cast(:newer as regclass) and attnum > 0 and not attisdropped
+      )
+"""
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Take an account with a field of each type."""
+    return AccountOptions(
+        contacts=120, deals=90, rate_limit=None, contact_fields=14, deal_fields=14
+    )
+
+
+@pytest.fixture
+def older(postgres: Postgres, database_url: str) -> Iterator[Database]:
+    """Open the schema `older` at revision 0009, the last one before these."""
+    with closing(postgres.open(database_url, "older")) as database:
+        config = Config()
+        config.set_main_option("script_location", str(migrations.__path__[0]))
+        config.set_main_option("path_separator", "os")
+        config.attributes["schema"] = "older"
+        with database.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0009")
+        yield database
+
+
+def copy_tables(database: Database) -> None:
+    """Fill the tables of the schema `older` from those in `public`."""
+    for table in COPIED:
+        ((columns,),) = fetch(database, COMMON, older=f"older.{table}", newer=f"public.{table}")
+        execute(
+            database,
+            f"insert into older.{table} ({columns}) overriding system value "
+            f"select {columns} from public.{table}",
+        )
+    for table, column in (("ac_sync_logs", "id"), ("ac_field_columns", "position")):
+        execute(
+            database,
+            f"select setval(pg_get_serial_sequence('older.{table}', '{column}'), "
+            f"(select max({column}) from older.{table}))",
+        )
+    execute(database, "select older.ac_update_wide_view('contacts')")
+    execute(database, "select older.ac_update_wide_view('deals')")
+
+
+def rows_of(database: Database, view: str) -> list[tuple[Any, ...]]:
+    return fetch(database, f"select * from {view} order by 1")
+
+
+def test_wide_views_survive_the_migration_and_the_next_sync_changes_nothing(
+    account: Account,
+    copy_account: CopyAccount,
+    older: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Current and kept versions get their values, and views of users stay."""
+    assert copy_account().success
+    account.change("contacts", 20)
+    assert copy_account().success
+    copy_tables(older)
+    before = {
+        view: rows_of(older, f"older.{view}") for view in ("ac_contacts_wide", "ac_deals_wide")
+    }
+    execute(older, "create view of_a_user as select * from older.ac_contacts_wide")
+
+    assert migrations.upgrade(older) == ("0009", migrations.HEAD)
+
+    for view, rows in before.items():
+        assert rows_of(older, f"older.{view}") == rows
+        assert rows_of(older, f"public.{view}") == rows
+    assert rows_of(older, "of_a_user") == before["ac_contacts_wide"]
+    for name in ("contact", "deal"):
+        assert fetch(
+            older,
+            "select count(*) filter (where new.field_values is distinct from old.field_values) "
+            f"from public.ac_{name}_versions as new join older.ac_{name}_versions as old "
+            "using (record_id, valid_from)",
+        ) == [(0,)]
+
+    monkeypatch.setenv("ACSYNC_SCHEMA", "older")
+    result = copy_account()
+    assert result.success
+    assert [(one.warnings, one.fields) for one in result.datasets.values()] == [((), ())] * 2
+    assert [one.changes and one.changes.updated for one in result.datasets.values()] == [0, 0]
+    assert [one.changes and one.changes.added for one in result.datasets.values()] == [0, 0]

@@ -1,5 +1,6 @@
 """Turn a Postgres URL, as hosts and libraries write it, into one that libpq takes."""
 
+import re
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
@@ -45,7 +46,7 @@ def parse_postgres_url(text: str) -> str:
         raise ValueError("holds %00 or bytes that are not UTF-8: copy it again.")
     login, at, hosts = parts.netloc.rpartition("@")
     options = _translate(parse_qsl(parts.query, keep_blank_values=True))
-    if "," in hosts:
+    if "," in hosts or "%" in hosts:
         options += _list_hosts(hosts)
         hosts = ""
     query = urlencode(options, quote_via=quote, safe="/,:")
@@ -88,7 +89,7 @@ def _ssl_mode(name: str, value: str) -> str:
 
 
 def _list_hosts(hosts: str) -> list[tuple[str, str]]:
-    """Return `h1:5432,h2:5433` as libpq's two lists."""
+    """Return `h1:5432,h2:5433` as libpq's two lists; a host may be the folder of a socket."""
     pairs = [_host_and_port(host) for host in hosts.split(",")]
     return [
         ("host", ",".join(host for host, _ in pairs)),
@@ -97,11 +98,7 @@ def _list_hosts(hosts: str) -> list[tuple[str, str]]:
 
 
 def _host_and_port(text: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(f"//{text}")
-        port = parts.port
-    except ValueError:
-        raise ValueError("is not a URL: check its hosts and ports.") from None
-    if not parts.hostname:
-        raise ValueError("has an empty host: write h1:5432,h2:5432.")
-    return parts.hostname, str(port or 5432)
+    match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", text)
+    if match is None:
+        raise ValueError("is not a URL: check its hosts and ports, as in h1:5432,h2:5432.")
+    return unquote(match[1] or match[2]), match[3] or "5432"

@@ -7,8 +7,9 @@ from typing import Any
 
 from acsync.errors import StoreError
 from acsync.settings import LOOPBACK, DatabaseSettings
-from acsync.store.database import Database, open_database, place_of, run
+from acsync.store.database import Database, open_database, run
 from acsync.store.embedded import has_embedded
+from acsync.store.refusals import place_of
 
 # What the README grants to the role of the syncs, on each of the tables.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")

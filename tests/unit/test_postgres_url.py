@@ -30,6 +30,7 @@ def libpq_options(url: str) -> dict[str, object]:
         ),
         ("postgres://h1,h2/db", {"host": "h1,h2", "port": "5432,5432", "dbname": "db"}),
         ("postgres://[::1]:6000,h2/db", {"host": "::1,h2", "port": "6000,5432", "dbname": "db"}),
+        ("postgres://%2Frun%2FA/db", {"host": "/run/A", "port": "5432", "dbname": "db"}),
         ("postgres://@/db?host=h1:1&host=h2:2", {"host": "h1,h2", "port": "1,2", "dbname": "db"}),
     ],
 )
@@ -66,7 +67,7 @@ def test_options_of_other_libraries_are_translated(query: str, options: dict[str
         ("postgres://me:pa55\udcffword@h/db", "holds %00 or bytes that are not UTF-8"),
         ("postgres://me:pa55word@h/db?ssl=maybe", "has an unknown ssl: write sslmode=require"),
         ("postgres://me:pa55word@h1:1,h2:port/db", "is not a URL: check its hosts and ports"),
-        ("postgres://me:pa55word@h1,/db", "has an empty host"),
+        ("postgres://me:pa55word@h1,/db", "is not a URL: check its hosts and ports"),
         ("postgres://me:pa55word@h:port/db", "is not a URL: check its host and port"),
     ],
 )

@@ -31,11 +31,14 @@ CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 
-# Set in every transaction, because a pooler keeps no settings of a session. No statement waits
-# long for a lock, a frozen client holds one for a minute, and time limits of the server do not end
-# long statements.
+# Set in every transaction, because a pooler keeps no settings of a session. All names are
+# qualified, so no role that may create in a schema of the path can slip in an operator. No
+# statement waits long for a lock, a frozen client holds one for a minute, and time limits of the
+# server do not end long statements.
 LOCK_TIMEOUT = "5s"
+SEARCH_PATH = "set local search_path = pg_catalog, pg_temp"
 LIMITS = f"""
+    {SEARCH_PATH};
     set local lock_timeout = '{LOCK_TIMEOUT}';
     set local idle_in_transaction_session_timeout = '60s';
     set local statement_timeout = '10min';

@@ -17,8 +17,14 @@ from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
 from acsync.store.refusals import explain, place_of
 
-# The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
+# The revision of the tables that this code reads and writes. A test compares it and the revisions
+# before it with Alembic's.
 SCHEMA_REVISION = "0012"
+REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
+
+# Alembic's usual table is shared with every other program that uses Alembic in the same schema.
+REVISION_TABLE = "ac_schema_revision"
+SHARED_REVISION_TABLE = "alembic_version"
 
 # Start-up parameters; all of them pass PgBouncer, which refuses `options`.
 CONNECT: dict[str, Any] = {
@@ -156,32 +162,53 @@ def open_database(settings: DatabaseSettings) -> Database:
 def require_current_schema(database: Database) -> None:
     """Raise SchemaOutdated or SchemaTooNew unless the tables are those this code knows."""
     with database.begin() as connection:
-        found = read_revision(connection)
-    if found == SCHEMA_REVISION:
-        return
+        revision = read_revision(connection)
     place = f"The schema {database.schema} at {place_of(database.engine.url)}"
-    if found is None:
+    if revision is None:
         raise SchemaOutdated(f"{place} has no acsync tables yet.", "Run: acsync migrate")
-    if found > SCHEMA_REVISION:
+    require_known(revision, place)
+    if revision != SCHEMA_REVISION:
+        raise SchemaOutdated(
+            f"{place} is at revision {revision}, this acsync needs {SCHEMA_REVISION}.",
+            "Run: acsync migrate",
+        )
+
+
+def require_known(revision: str, place: str) -> None:
+    """Raise SchemaTooNew unless this acsync knows the revision; `place` begins the message."""
+    if revision not in REVISIONS:
         raise SchemaTooNew(
-            f"{place} is at revision {found}, newer than the {SCHEMA_REVISION} this acsync knows.",
+            f"{place} is at revision {revision}, newer than the {SCHEMA_REVISION} this acsync "
+            "knows.",
             "Update acsync.",
         )
-    raise SchemaOutdated(
-        f"{place} is at revision {found}, this acsync needs {SCHEMA_REVISION}.",
-        "Run: acsync migrate",
-    )
 
 
 def read_revision(connection: Connection) -> str | None:
-    """Return the revision of the schema; None where it was never migrated."""
-    table = f"{schema_of(connection)}.alembic_version"
-    if run(connection, "select to_regclass(:table_name)", table_name=table).scalar() is None:
+    """Return the revision of acsync's tables; None if there are none.
+
+    Before revision 0010 it was in `alembic_version`, which another program may use as well.
+    """
+    if has_table(connection, REVISION_TABLE):
+        return next(iter(_read_versions(connection, REVISION_TABLE)), None)
+    if not has_table(connection, "ac_sync_logs") or not has_table(
+        connection, SHARED_REVISION_TABLE
+    ):
         return None
-    revision: str | None = run(
-        connection, "select version_num from {schema}.alembic_version"
-    ).scalar()
-    return revision
+    revisions = _read_versions(connection, SHARED_REVISION_TABLE)
+    return next((revision for revision in revisions if revision in REVISIONS), None)
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    """Return whether the schema has a table or view of this name."""
+    sql = "select to_regclass(:table_name) is not null"
+    table_name = f"{schema_of(connection)}.{name}"
+    return bool(run(connection, sql, table_name=table_name).scalar_one())
+
+
+def _read_versions(connection: Connection, table: str) -> list[str]:
+    sql = f"select version_num from {{schema}}.{table}"
+    return list(run(connection, sql).scalars())
 
 
 def _read_url(text: str) -> URL:

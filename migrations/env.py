@@ -3,6 +3,7 @@
 from alembic import context
 
 from acsync.store.database import REVISION_TABLE, SEARCH_PATH, quote
+from migrations.privileges import close_new_objects, note_objects
 from migrations.revision_table import take_over
 
 schema = context.config.attributes["schema"]
@@ -23,6 +24,8 @@ context.configure(
 with context.begin_transaction():
     context.execute(SEARCH_PATH)
     context.execute(CREATE_SCHEMA)
+    context.execute(note_objects(schema))
     if connection is not None:
         take_over(connection)
     context.run_migrations()
+    context.execute(close_new_objects(schema))

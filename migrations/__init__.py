@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from acsync.errors import StoreError
 from acsync.store.database import (
     LOCK_TIMEOUT,
     Database,
@@ -17,6 +18,7 @@ from acsync.store.database import (
     require_known,
     run,
 )
+from acsync.store.inspection import UNICODE, read_encoding
 from acsync.store.lease import require_no_sync
 
 
@@ -55,7 +57,9 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     with database.begin() as connection:
         _take_turn(connection, database.schema)
         before = read_revision(connection)
-        if before is not None:
+        if before is None:
+            _require_unicode(connection)
+        else:
             require_known(before, f"The schema {database.schema}")
             if before != HEAD:
                 require_no_sync(connection)
@@ -73,6 +77,16 @@ def _take_turn(connection: Connection, schema: str) -> None:
         lock_name=f"acsync migrate {schema}",
     )
     run(connection, f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+
+
+def _require_unicode(connection: Connection) -> None:
+    """Refuse new tables in a database that cannot store every letter."""
+    encoding = read_encoding(connection)
+    if encoding not in UNICODE:
+        raise StoreError(
+            f"The database has the encoding {encoding}, which cannot store every letter.",
+            "Make one with: create database acsync template template0 encoding 'UTF8'",
+        )
 
 
 def sql(schema: str) -> str:

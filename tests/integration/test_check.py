@@ -153,7 +153,7 @@ def test_a_healthy_account_has_no_problem_and_nothing_is_written(
     assert {name: row[0] for name, row in checked.rows.items() if name not in PREFECT_CHECKS} == (
         dict.fromkeys(
             [
-                *("Postgres", "schema", "rights", "URL and key"),
+                *("Postgres", "schema", "rights", "other roles", "URL and key"),
                 *(
                     "/fields",
                     "/lists",

@@ -19,7 +19,7 @@ from acsync.store.inspection import (
     read_server,
     read_unpublishable,
 )
-from acsync.store.other_roles import OtherRole, read_other_roles
+from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
 from acsync.store.status import RunningSync, read_pace, read_running
 
 
@@ -29,6 +29,7 @@ def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
         server = read_server(database)
         yield _check_server(server)
         yield from _check_encoding(server)
+        yield from _check_creators(database)
         yield from _check_row_security(database)
         yield from _check_schema(database)
 
@@ -65,6 +66,15 @@ def _check_encoding(server: ServerState) -> Iterator[CheckResult]:
         remedy = "Make one with: create database acsync template template0 encoding 'UTF8'"
         status: Status = "warning" if server.encoding in UNICODE else "problem"
         yield CheckResult("encoding", status, seen, remedy)
+
+
+def _check_creators(database: Database) -> Iterator[CheckResult]:
+    """Warn of roles that could make a table with a trigger before `acsync migrate` makes it."""
+    creators = ", ".join(read_creators(database))
+    if creators:
+        seen = f"{creators} may create tables and functions in the schema {database.schema}."
+        remedy = f"As its owner: revoke create on schema {database.schema} from {creators};"
+        yield CheckResult("schema rights", "warning", seen, remedy)
 
 
 def _check_row_security(database: Database) -> Iterator[CheckResult]:

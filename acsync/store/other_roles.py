@@ -7,11 +7,12 @@ from acsync.store.database import Database, run
 # The public API of Supabase, and of others with PostgREST, answers anybody as one of these.
 API_ROLES = ("anon", "authenticated")
 
+# Who may make a trigger runs code as whoever writes, so each right but reading counts as writing.
 # A grant on a table is worth nothing without usage of its schema. A group's grant that the role
 # inherits is the role's own.
 OTHER_ROLES = """
-    select case grantee when 0 then 'PUBLIC' else pg_get_userbyid(grantee) end as role,
-        bool_or(privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')) as may_write,
+    select case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end as role,
+        bool_or(privilege_type <> 'SELECT') as may_write,
         bool_or(exists (
             select from pg_default_acl as defaults, aclexplode(defaclacl) as by_default
             where defaclrole = relowner and defaclnamespace in (0, relnamespace)
@@ -40,6 +41,18 @@ OTHER_ROLES = """
     order by role
 """
 
+CREATORS = """
+    select case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end as role
+    from pg_namespace as namespace cross join aclexplode(nspacl)
+    where nspname = :schema and privilege_type = 'CREATE' and grantee <> nspowner
+      and (grantee = 0 or pg_get_userbyid(grantee) <> current_user)
+      and not exists (
+          select from pg_class
+          where relname = 'ac_sync_logs' and relnamespace = namespace.oid and relowner = grantee
+      )
+    order by role
+"""
+
 
 @dataclass(frozen=True)
 class OtherRole:
@@ -64,3 +77,9 @@ def read_other_roles(database: Database) -> list[OtherRole]:
         return [
             OtherRole(row.role, row.may_write, row.by_default, tuple(row.objects)) for row in rows
         ]
+
+
+def read_creators(database: Database) -> list[str]:
+    """Return the roles that may create in the schema, besides its owner and that of the tables."""
+    with database.begin() as connection:
+        return list(run(connection, CREATORS, schema=database.schema).scalars())

@@ -130,6 +130,7 @@ def test_an_open_database_loses_the_rights_to_write(hosted: Database) -> None:
         ("select on ac_contacts to public", "PUBLIC may read the data"),
         ("delete on ac_contact_versions to acsync_sync", "acsync_sync may read and change"),
         ("update on ac_sync_logs_id_seq to acsync_reader", "acsync_reader may read and change"),
+        ("trigger on ac_lease to acsync_reader", "acsync_reader may read and change"),
         ("select on ac_contacts to authenticated", "authenticated may read the data, by default"),
     ],
 )
@@ -175,3 +176,17 @@ def test_a_schema_that_only_acsync_uses_is_closed(hosted: Database) -> None:
     )
     results = {result.check: result for result in check_database(settings)}
     assert results["other roles"].status == "ok"
+
+
+@pytest.mark.parametrize("role", ["PUBLIC", "anon"])
+def test_roles_that_may_create_in_the_schema_are_warned_of(hosted: Database, role: str) -> None:
+    """Before PostgreSQL 15, everybody could create in `public`."""
+    settings = read_database_settings(POSTGRES_URL=url_of(hosted, "postgres"))
+    execute(hosted, f"grant create on schema public to {role}")
+
+    before = {result.check: result for result in check_database(settings)}["schema rights"]
+    execute(hosted, before.remedy.removeprefix("As its owner: "))
+
+    assert before.status == "warning"
+    assert before.seen == f"{role} may create tables and functions in the schema public."
+    assert "schema rights" not in {result.check for result in check_database(settings)}

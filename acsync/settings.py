@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.models import DATASETS, RELATIONS, DatasetName, ListingName, RelationName
+from acsync.postgres_url import parse_postgres_url
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -29,7 +30,7 @@ SIDELOADS = "ACSYNC_SIDELOADS"
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
+LONGEST = timedelta(days=36_500)
 
 
 def parse_account_url(text: str) -> str:
@@ -54,15 +55,11 @@ def parse_api_key(text: str) -> str:
     return text
 
 
-def parse_database_url(text: str) -> str:
-    """Return the URL with its driver named; the query string stays."""
-    parts = _split(text)
-    if parts.scheme not in POSTGRES_SCHEMES:
-        raise ValueError("is not a Postgres URL: it looks like postgresql://USER@HOST/DATABASE.")
-    # A password with a bare / ? or # ends up in the database's name, which messages show.
-    if "@" in text[len(parts.scheme) + len(parts.netloc) + 3 :]:
-        raise ValueError("has an @ behind its host: in a password, write / as %2F, ? as %3F.")
-    return "postgresql+psycopg2" + text[len(parts.scheme) :]
+def parse_secret(text: str | SecretStr) -> str | SecretStr:
+    """Refuse a secret that no HTTP client can send, without repeating it."""
+    if isinstance(text, str) and not re.fullmatch(r"[\x20-\x7e]+", text):
+        raise ValueError("holds letters that HTTP headers cannot carry: use ASCII only.")
+    return text
 
 
 def parse_schema(text: str) -> str:
@@ -93,13 +90,16 @@ def parse_relations(given: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def parse_duration(text: str | timedelta) -> timedelta:
-    """Read `900s`, `30m`, `2h` or `1d`."""
+    """Read `900s`, `30m`, `2h` or `1d`; at most 100 years, since Postgres has no later times."""
     if isinstance(text, timedelta):
         return text
     match = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
     if match is None:
         raise ValueError(f"is {text!r}: write 900s, 30m or 2h.")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    duration = timedelta(**{UNITS[match[2]]: int(match[1])})
+    if duration > LONGEST:
+        raise ValueError(f"is {text!r}: write at most {LONGEST.days}d, which is 100 years.")
+    return duration
 
 
 def parse_kept(given: str | int | timedelta) -> int | timedelta:
@@ -114,7 +114,10 @@ def parse_kept(given: str | int | timedelta) -> int | timedelta:
     except ValueError:
         kept = timedelta(0)
     if kept <= timedelta(0):
-        raise ValueError(f"is {text!r}: write a number of syncs from 1 to 10000, or 12h or 30d.")
+        raise ValueError(
+            f"is {text!r}: write a number of syncs from 1 to 10000, or an age such as 12h or 30d, "
+            f"at most {LONGEST.days}d."
+        )
     return kept
 
 
@@ -129,7 +132,8 @@ def _split(text: str) -> SplitResult:
 
 AccountUrl = Annotated[str, BeforeValidator(parse_account_url)]
 ApiKey = Annotated[SecretStr, BeforeValidator(parse_api_key)]
-DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_postgres_url)]
+Secret = Annotated[SecretStr, BeforeValidator(parse_secret)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
 Relations = Annotated[tuple[RelationName, ...], BeforeValidator(parse_relations)]
@@ -208,7 +212,7 @@ class WebSettings(DatabaseSettings):
     Without `cron_secret` nobody may start a sync; `private` asks for it everywhere.
     """
 
-    cron_secret: SecretStr | None = Field(None, validation_alias="CRON_SECRET")
+    cron_secret: Secret | None = Field(None, validation_alias="CRON_SECRET")
     private: bool = Field(False, validation_alias="ACSYNC_PRIVATE")
 
     @field_validator("private")

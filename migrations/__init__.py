@@ -7,9 +7,18 @@ from pathlib import Path
 from alembic import command, op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
 
-from acsync.errors import SchemaTooNew
-from acsync.store.database import LOCK_TIMEOUT, Database, quote, read_revision, run
+from acsync.errors import StoreError
+from acsync.store.database import (
+    LOCK_TIMEOUT,
+    Database,
+    quote,
+    read_revision,
+    require_known,
+    run,
+)
+from acsync.store.inspection import UNICODE, read_encoding
 from acsync.store.lease import require_no_sync
 
 
@@ -41,31 +50,43 @@ HEAD = str(ScriptDirectory.from_config(_config("public")).get_current_head())
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the schema to the newest revision; return the one before (None for none) and after.
 
-    Concurrent calls take turns. Raises SchemaTooNew where the tables are newer than this acsync,
-    and LeaseHeld beside a running sync, whose statements it would wait for.
+    Concurrent calls take turns. Raises SchemaTooNew if the tables are newer than this acsync, and
+    LeaseHeld while a sync runs, because it would wait for that sync's statements.
     """
     config = _config(database.schema)
     with database.begin() as connection:
-        run(connection, "set local lock_timeout = '10min'")
-        run(
-            connection,
-            "select pg_advisory_xact_lock(hashtext(:lock_name))",
-            lock_name=f"acsync migrate {database.schema}",
-        )
-        run(connection, f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+        _take_turn(connection, database.schema)
         before = read_revision(connection)
-        if before is not None and before > HEAD:
-            raise SchemaTooNew(
-                f"The schema {database.schema} is at revision {before}, newer than the {HEAD} "
-                "this acsync knows.",
-                "Update acsync.",
-            )
-        if before is not None and before < HEAD:
-            require_no_sync(connection)
+        if before is None:
+            _require_unicode(connection)
+        else:
+            require_known(before, f"The schema {database.schema}")
+            if before != HEAD:
+                require_no_sync(connection)
         run(connection, "set local statement_timeout = 0")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, HEAD
+
+
+def _take_turn(connection: Connection, schema: str) -> None:
+    run(connection, "set local lock_timeout = '10min'")
+    run(
+        connection,
+        "select pg_advisory_xact_lock(hashtext(:lock_name))",
+        lock_name=f"acsync migrate {schema}",
+    )
+    run(connection, f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+
+
+def _require_unicode(connection: Connection) -> None:
+    """Refuse new tables in a database that cannot store every letter."""
+    encoding = read_encoding(connection)
+    if encoding not in UNICODE:
+        raise StoreError(
+            f"The database has the encoding {encoding}, which cannot store every letter.",
+            "Make one with: create database acsync template template0 encoding 'UTF8'",
+        )
 
 
 def sql(schema: str) -> str:

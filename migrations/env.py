@@ -2,23 +2,30 @@
 
 from alembic import context
 
-from acsync.store.database import quote
+from acsync.store.database import REVISION_TABLE, SEARCH_PATH, quote
+from migrations.privileges import close_new_objects, note_objects
+from migrations.revision_table import take_over
 
 schema = context.config.attributes["schema"]
+connection = context.config.attributes.get("connection")
 
-# CREATE SCHEMA asks for a permission on the database even where the schema is there.
+# CREATE SCHEMA needs a right on the database, even if the schema is there.
 CREATE_SCHEMA = (
     f"do $$ begin if to_regnamespace('{quote(schema)}') is null "
     f"then create schema {quote(schema)}; end if; end $$"
 )
 
 context.configure(
-    connection=context.config.attributes.get("connection"),
+    connection=connection,
     dialect_name="postgresql",
+    version_table=REVISION_TABLE,
     version_table_schema=schema,
 )
 with context.begin_transaction():
-    # Views and generated columns keep the operators that are found now: only Postgres' own.
-    context.execute("set local search_path = pg_catalog, pg_temp")
+    context.execute(SEARCH_PATH)
     context.execute(CREATE_SCHEMA)
+    context.execute(note_objects(schema))
+    if connection is not None:
+        take_over(connection)
     context.run_migrations()
+    context.execute(close_new_objects(schema))

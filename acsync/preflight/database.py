@@ -3,25 +3,34 @@
 from collections.abc import Iterator
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.preflight import CheckResult, from_error
+from acsync.preflight import CheckResult, Status, from_error
 from acsync.settings import DatabaseSettings
-from acsync.store.database import SCHEMA_REVISION, Database, require_current_schema
+from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (
     FUNCTION,
     RIGHTS,
+    UNICODE,
     SchemaAccess,
+    ServerState,
     open_read_only,
     read_access,
     read_missing_rights,
+    read_row_security,
     read_server,
+    read_unpublishable,
 )
+from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
 from acsync.store.status import RunningSync, read_pace, read_running
 
 
 def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
-    """Check the server, the schema and the rights; raises StoreError where none is reached."""
+    """Check the server, the schema and the rights; raises StoreError if no server answers."""
     with open_read_only(settings) as database:
-        yield _check_server(database)
+        server = read_server(database)
+        yield _check_server(server)
+        yield from _check_encoding(server)
+        yield from _check_creators(database)
+        yield from _check_row_security(database)
         yield from _check_schema(database)
 
 
@@ -38,8 +47,7 @@ def read_rate_in_use(settings: DatabaseSettings) -> tuple[float | None, RunningS
         return None, None
 
 
-def _check_server(database: Database) -> CheckResult:
-    server = read_server(database)
+def _check_server(server: ServerState) -> CheckResult:
     encryption = "over TLS" if server.uses_tls else "without TLS"
     seen = f"PostgreSQL {server.version} at {server.place}, {encryption}"
     if server.takes_writes and not server.uses_tls and server.is_remote:
@@ -50,6 +58,35 @@ def _check_server(database: Database) -> CheckResult:
     # A standby does so, and some hosts when a database is out of space.
     remedy = "Set POSTGRES_URL to the primary, and let the role's transactions write."
     return CheckResult("Postgres", "problem", f"{seen}, takes no writes.", remedy)
+
+
+def _check_encoding(server: ServerState) -> Iterator[CheckResult]:
+    if server.encoding != "UTF8":
+        seen = f"The database has the encoding {server.encoding}, not UTF8."
+        remedy = "Make one with: create database acsync template template0 encoding 'UTF8'"
+        status: Status = "warning" if server.encoding in UNICODE else "problem"
+        yield CheckResult("encoding", status, seen, remedy)
+
+
+def _check_creators(database: Database) -> Iterator[CheckResult]:
+    """Warn of roles that could make a table with a trigger before `acsync migrate` makes it."""
+    creators = ", ".join(read_creators(database))
+    if creators:
+        seen = f"{creators} may create tables and functions in the schema {database.schema}."
+        remedy = f"As its owner: revoke create on schema {database.schema} from {creators};"
+        yield CheckResult("schema rights", "warning", seen, remedy)
+
+
+def _check_row_security(database: Database) -> Iterator[CheckResult]:
+    """Name the tables with policies. Postgres refuses to COPY into one, which staging does."""
+    tables = read_row_security(database)
+    if tables:
+        status: Status = "problem" if {*tables} & {*BODIES.values()} else "warning"
+        seen = f"Row security applies to {', '.join(tables)}."
+        statements = (
+            f"alter table {database.schema}.{table} disable row level security;" for table in tables
+        )
+        yield CheckResult("row security", status, seen, f"As the owner: {' '.join(statements)}")
 
 
 def _check_schema(database: Database) -> Iterator[CheckResult]:
@@ -70,6 +107,8 @@ def _check_schema(database: Database) -> Iterator[CheckResult]:
     else:
         yield CheckResult("schema", "ok", f"{database.schema} is at revision {SCHEMA_REVISION}.")
         yield _check_rights(database, access.role)
+        yield from _check_publications(database)
+        yield _check_other_roles(database)
 
 
 def _remedy_to_migrate(error: SchemaOutdated, access: SchemaAccess) -> str:
@@ -84,6 +123,37 @@ def _check_rights(database: Database, role: str) -> CheckResult:
         return CheckResult("rights", "ok", f"{role} may do all that a sync does.")
     seen = f"{role} may not {'; '.join(missing)}."
     return CheckResult("rights", "problem", seen, _grants(database, role))
+
+
+def _check_publications(database: Database) -> Iterator[CheckResult]:
+    tables = read_unpublishable(database)
+    if tables:
+        seen = f"Postgres refuses to change {', '.join(tables)}: no replica identity."
+        statements = (
+            f"alter table {database.schema}.{table.split()[0]} replica identity full;"
+            for table in tables
+        )
+        yield CheckResult("publication", "problem", seen, f"As the owner: {' '.join(statements)}")
+
+
+def _check_other_roles(database: Database) -> CheckResult:
+    """Warn of roles that can reach the data and were probably not meant to."""
+    roles = read_other_roles(database)
+    seen = f"{'; '.join(map(_describe, roles))}." if roles else "No other role can reach the data."
+    suspects = [role for role in roles if role.is_suspect]
+    if not suspects:
+        return CheckResult("other roles", "ok", seen)
+    objects = sorted({name for role in suspects for name in role.objects})
+    names = ", ".join(role.name for role in suspects)
+    remedy = (
+        f"Unless that is on purpose, as the owner: revoke all on {', '.join(objects)} from {names};"
+    )
+    return CheckResult("other roles", "warning", seen, remedy)
+
+
+def _describe(role: OtherRole) -> str:
+    origin = ", by default privileges" if role.by_default else ""
+    return f"{role.name} may read {'and change ' if role.may_write else ''}the data{origin}"
 
 
 def _grants(database: Database, role: str) -> str:

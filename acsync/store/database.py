@@ -11,16 +11,20 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, mak
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from acsync.errors import LockHeld, SchemaOutdated, SchemaTooNew, StoreError
+from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings
 from acsync.store.embedded import start_embedded
+from acsync.store.refusals import explain, place_of
 
-# The revision of the tables that this code reads and writes; a test holds it to Alembic's head.
+# The revision of the tables that this code reads and writes. A test compares it and the revisions
+# before it with Alembic's.
 SCHEMA_REVISION = "0012"
+REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
 
-# What Prisma, Vercel and Supabase add to the URLs they hand out; libpq refuses to connect with it.
-NOT_LIBPQ = ("connection_limit", "pgbouncer", "pool_timeout", "supa")
+# Alembic's usual table is shared with every other program that uses Alembic in the same schema.
+REVISION_TABLE = "ac_schema_revision"
+SHARED_REVISION_TABLE = "alembic_version"
 
 # Start-up parameters; all of them pass PgBouncer, which refuses `options`.
 CONNECT: dict[str, Any] = {
@@ -33,15 +37,19 @@ CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 
-# Of each transaction, since a pooler keeps no settings of a session: nobody waits long for a lock,
-# a client that is frozen in a transaction holds it for a minute, and a provider's own
-# statement_timeout does not end what takes long.
+# Set in every transaction, because a pooler keeps no settings of a session. All names are
+# qualified, so no role that may create in a schema of the path can slip in an operator. No
+# statement waits long for a lock, a frozen client holds one for a minute, and time limits of the
+# server do not end long statements.
 LOCK_TIMEOUT = "5s"
+SEARCH_PATH = "set local search_path = pg_catalog, pg_temp"
 LIMITS = f"""
+    {SEARCH_PATH};
     set local lock_timeout = '{LOCK_TIMEOUT}';
     set local idle_in_transaction_session_timeout = '60s';
     set local statement_timeout = '10min';
 """
+NO_TRANSACTION_TIMEOUT = "set local transaction_timeout = 0;"  # since PostgreSQL 17
 
 # The table that holds each dataset's versions, and the one that holds those that are staged.
 VERSIONS: dict[DatasetName, str] = {
@@ -56,8 +64,6 @@ STAGING = {
     "{schema}.ac_staged_slices": "data_type = :data_type",
     "{schema}.ac_staged_plans": "data_type = :data_type",
 }
-
-LOCK_NOT_AVAILABLE = "55P03"
 
 # What has a meaning to COPY; the backslash first, since the others bring one.
 COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
@@ -113,14 +119,20 @@ class Database:
         """Open a transaction, committed at the end; whatever Postgres refuses raises StoreError."""
         try:
             with self.engine.begin() as connection:
-                connection.exec_driver_sql(LIMITS)
+                _set_limits(connection)
                 yield connection
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
-            raise _explain(error, self.engine.url) from None
+            raise explain(error, self.engine.url) from None
 
     def close(self) -> None:
         """Close every connection; an embedded Postgres stays up."""
         self.engine.dispose()
+
+
+def _set_limits(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    has_timeout = driver.info.server_version >= 170_000
+    connection.exec_driver_sql(LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else ""))
 
 
 def open_database(settings: DatabaseSettings) -> Database:
@@ -128,17 +140,21 @@ def open_database(settings: DatabaseSettings) -> Database:
 
     It connects only when first used, except to the embedded one. Raises StoreError.
     """
-    given = settings.database_url
-    url = _read_url(given.get_secret_value() if given else start_embedded(settings.data_dir))
-    engine = create_engine(
-        url,
-        connect_args={key: value for key, value in CONNECT.items() if key not in url.query},
-        pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=20,
-        isolation_level="READ COMMITTED",
-        hide_parameters=True,
-    )
+    secret = settings.database_url
+    url = _read_url(secret.get_secret_value() if secret else start_embedded(settings.data_dir))
+    try:
+        engine = create_engine(
+            url,
+            connect_args={key: value for key, value in CONNECT.items() if key not in url.query},
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=20,
+            isolation_level="READ COMMITTED",
+            hide_parameters=True,
+            use_native_hstore=False,
+        )
+    except ArgumentError as error:
+        raise StoreError(f"POSTGRES_URL cannot be used: {error}", "Correct it.") from None
     engine = engine.execution_options(schema_translate_map={None: settings.schema_name})
     return Database(engine, settings.schema_name)
 
@@ -146,32 +162,53 @@ def open_database(settings: DatabaseSettings) -> Database:
 def require_current_schema(database: Database) -> None:
     """Raise SchemaOutdated or SchemaTooNew unless the tables are those this code knows."""
     with database.begin() as connection:
-        found = read_revision(connection)
-    if found == SCHEMA_REVISION:
-        return
+        revision = read_revision(connection)
     place = f"The schema {database.schema} at {place_of(database.engine.url)}"
-    if found is None:
+    if revision is None:
         raise SchemaOutdated(f"{place} has no acsync tables yet.", "Run: acsync migrate")
-    if found > SCHEMA_REVISION:
+    require_known(revision, place)
+    if revision != SCHEMA_REVISION:
+        raise SchemaOutdated(
+            f"{place} is at revision {revision}, this acsync needs {SCHEMA_REVISION}.",
+            "Run: acsync migrate",
+        )
+
+
+def require_known(revision: str, place: str) -> None:
+    """Raise SchemaTooNew unless this acsync knows the revision; `place` begins the message."""
+    if revision not in REVISIONS:
         raise SchemaTooNew(
-            f"{place} is at revision {found}, newer than the {SCHEMA_REVISION} this acsync knows.",
+            f"{place} is at revision {revision}, newer than the {SCHEMA_REVISION} this acsync "
+            "knows.",
             "Update acsync.",
         )
-    raise SchemaOutdated(
-        f"{place} is at revision {found}, this acsync needs {SCHEMA_REVISION}.",
-        "Run: acsync migrate",
-    )
 
 
 def read_revision(connection: Connection) -> str | None:
-    """Return the revision of the schema; None where it was never migrated."""
-    table = f"{schema_of(connection)}.alembic_version"
-    if run(connection, "select to_regclass(:table_name)", table_name=table).scalar() is None:
+    """Return the revision of acsync's tables; None if there are none.
+
+    Before revision 0010 it was in `alembic_version`, which another program may use as well.
+    """
+    if has_table(connection, REVISION_TABLE):
+        return next(iter(_read_versions(connection, REVISION_TABLE)), None)
+    if not has_table(connection, "ac_sync_logs") or not has_table(
+        connection, SHARED_REVISION_TABLE
+    ):
         return None
-    revision: str | None = run(
-        connection, "select version_num from {schema}.alembic_version"
-    ).scalar()
-    return revision
+    revisions = _read_versions(connection, SHARED_REVISION_TABLE)
+    return next((revision for revision in revisions if revision in REVISIONS), None)
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    """Return whether the schema has a table or view of this name."""
+    sql = "select to_regclass(:table_name) is not null"
+    table_name = f"{schema_of(connection)}.{name}"
+    return bool(run(connection, sql, table_name=table_name).scalar_one())
+
+
+def _read_versions(connection: Connection, table: str) -> list[str]:
+    sql = f"select version_num from {{schema}}.{table}"
+    return list(run(connection, sql).scalars())
 
 
 def _read_url(text: str) -> URL:
@@ -185,32 +222,4 @@ def _read_url(text: str) -> URL:
     # A password with a bare @ ends up in the host, and from there in every message of libpq.
     if "@" in (url.host or ""):
         raise StoreError("POSTGRES_URL has more than one @.", "Write the @ in its password as %40.")
-    return url.difference_update_query(NOT_LIBPQ)
-
-
-def place_of(url: URL) -> str:
-    """Return host and database, which messages may show."""
-    host = url.host or url.query.get("host") or "the local socket"
-    return f"{host}/{url.database or ''}"
-
-
-def _explain(error: DBAPIError | PoolTimeout | psycopg2.Error, url: URL) -> StoreError:
-    """Keep only the first line: what follows may quote the row, which is personal data."""
-    if isinstance(error, PoolTimeout):
-        return StoreError(f"No connection to Postgres at {place_of(url)} came free.", "Try again.")
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    line = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-    code = getattr(cause, "pgcode", None)
-    if code is None:
-        return StoreError(
-            f"Postgres at {place_of(url)} cannot be reached: {line.rstrip('.')}.",
-            "Check POSTGRES_URL, and that the server runs and accepts this machine.",
-        )
-    message = (
-        f"Postgres at {place_of(url)} refused a statement: {line} (SQLSTATE {code}). Nothing of "
-        "that transaction was kept."
-    )
-    if code == LOCK_NOT_AVAILABLE:
-        remedy = "Another transaction holds a lock, such as a backup: try again when it has ended."
-        return LockHeld(message, remedy)
-    return StoreError(message)
+    return url

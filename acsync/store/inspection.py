@@ -5,10 +5,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sqlalchemy import Connection
+
 from acsync.errors import StoreError
 from acsync.settings import LOOPBACK, DatabaseSettings
-from acsync.store.database import Database, open_database, place_of, run
+from acsync.store.database import REVISION_TABLE, Database, open_database, run
 from acsync.store.embedded import has_embedded
+from acsync.store.refusals import place_of
+
+# SQL_ASCII stores bytes as they come, so it can hold every letter.
+UNICODE = ("UTF8", "SQL_ASCII")
 
 # What the README grants to the role of the syncs, on each of the tables.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
@@ -16,7 +22,7 @@ RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 # What it runs with the rights of the owner.
 FUNCTION = "ac_update_wide_view"
 
-# All tables but Alembic's own; a test compares them with the schema.
+# All tables but that of the revision; a test compares them with the schema.
 TABLES = (
     "ac_account",
     "ac_contact_versions",
@@ -39,6 +45,7 @@ class ServerState:
 
     version: str
     place: str
+    encoding: str
     uses_tls: bool
     takes_writes: bool
     is_remote: bool
@@ -76,12 +83,19 @@ def read_server(database: Database) -> ServerState:
     """
     with database.begin() as connection:
         version, takes_writes = run(connection, sql).one()
+        encoding = read_encoding(connection)
         driver: Any = connection.connection.driver_connection
         uses_tls = bool(driver.info.ssl_in_use)
-    url = database.engine.url
-    host = str(url.host or url.query.get("host") or "/")
+        host = driver.info.host or "/"  # of several, the one that answered
     is_remote = not host.startswith("/") and host not in LOOPBACK
-    return ServerState(version, place_of(url), uses_tls, takes_writes, is_remote)
+    place = place_of(database.engine.url)
+    return ServerState(version, place, encoding, uses_tls, takes_writes, is_remote)
+
+
+def read_encoding(connection: Connection) -> str:
+    """Return the encoding of the database, such as UTF8."""
+    sql = "select current_setting('server_encoding')"
+    return str(run(connection, sql).scalar_one())
 
 
 def read_access(database: Database) -> SchemaAccess:
@@ -122,3 +136,41 @@ def read_missing_rights(database: Database) -> list[str]:
     }
     with database.begin() as connection:
         return list(run(connection, sql, **values).scalars())
+
+
+def read_row_security(database: Database) -> list[str]:
+    """Return the tables whose rows a policy may hide from the role."""
+    sql = """
+        select relname from pg_class
+        where relnamespace = to_regnamespace(:schema) and relname = any(:tables)
+          and row_security_active(oid)
+        order by relname
+    """
+    return _list_names(database, sql)
+
+
+def read_unpublishable(database: Database) -> list[str]:
+    """Return the tables that a publication keeps from being changed, with its name.
+
+    Postgres refuses updates of a published table without a replica identity.
+    """
+    sql = """
+        select distinct format('%s (publication %s)', relname, pubname)
+        from pg_publication_tables as published
+        join pg_publication as publication using (pubname)
+        join pg_class as class on relname = tablename
+        where relnamespace = to_regnamespace(:schema) and schemaname = :schema
+          and relname = any(:tables) and (pubupdate or pubdelete) and relreplident <> 'f'
+          and not exists (
+              select from pg_index where indrelid = class.oid
+                and case relreplident when 'd' then indisprimary else indisreplident end
+          )
+        order by 1
+    """
+    return _list_names(database, sql)
+
+
+def _list_names(database: Database, sql: str) -> list[str]:
+    tables = [*TABLES, REVISION_TABLE]
+    with database.begin() as connection:
+        return list(run(connection, sql, schema=database.schema, tables=tables).scalars())

@@ -26,7 +26,7 @@ from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve
-from acsync.store.database import Database
+from acsync.store.database import REVISION_TABLE, Database
 from acsync.store.inspection import TABLES
 from acsync.store.lease import keep_lease, start_sync
 from flows.deployment import WORK_POOL, deploy
@@ -153,7 +153,7 @@ def test_a_healthy_account_has_no_problem_and_nothing_is_written(
     assert {name: row[0] for name, row in checked.rows.items() if name not in PREFECT_CHECKS} == (
         dict.fromkeys(
             [
-                *("Postgres", "schema", "rights", "URL and key"),
+                *("Postgres", "schema", "rights", "other roles", "URL and key"),
                 *(
                     "/fields",
                     "/lists",
@@ -183,7 +183,7 @@ def test_the_tables_that_are_checked_are_all_there_are(database: Database) -> No
     with database.begin() as connection:
         found = connection.exec_driver_sql(sql).scalars().all()
 
-    assert sorted(found) == sorted([*TABLES, "alembic_version"])
+    assert sorted(found) == sorted([*TABLES, REVISION_TABLE])
 
 
 def test_missing_settings_are_exit_status_two() -> None:
@@ -422,7 +422,7 @@ def role(postgres: Postgres) -> str:
 @pytest.mark.parametrize(
     ("lost", "name", "seen"),
     [
-        ("revoke all on all tables in schema public from {role}", "schema", "alembic_version"),
+        ("revoke all on all tables in schema public from {role}", "schema", "ac_schema_revision"),
         (
             "revoke truncate on ac_staged_plans from {role}; revoke insert, delete on ac_lease "
             "from {role}",

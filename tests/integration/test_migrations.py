@@ -16,6 +16,7 @@ import migrations
 from acsync.errors import AcsyncError, SchemaOutdated, SchemaTooNew
 from acsync.settings import read_database_settings
 from acsync.store.database import (
+    REVISIONS,
     SCHEMA_REVISION,
     Database,
     open_database,
@@ -55,14 +56,15 @@ def other_database(postgres: Postgres) -> Iterator[Database]:
 
 
 def test_the_code_and_alembic_agree_on_the_revision() -> None:
-    """The store may not import migrations, so it keeps the number itself."""
+    """The store may not import migrations, so it lists the revisions itself."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
 
-    head = ScriptDirectory.from_config(config).get_current_head()
+    chain = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
 
-    assert (head, migrations.HEAD) == (SCHEMA_REVISION, SCHEMA_REVISION)
+    assert chain[::-1] == list(REVISIONS)
+    assert migrations.HEAD == SCHEMA_REVISION == REVISIONS[-1]
 
 
 def test_migrating_twice_changes_nothing_the_second_time(empty_database: Database) -> None:
@@ -159,7 +161,7 @@ def test_missing_tables_are_refused_with_the_command_to_run(empty_database: Data
 
 @pytest.mark.parametrize(
     ("revision", "advice"),
-    [("0000", f"needs {HEAD}. Run: acsync migrate"), ("9999", "Update acsync")],
+    [("0009", f"needs {HEAD}. Run: acsync migrate"), ("9999", "Update acsync")],
 )
 def test_another_revision_is_refused_both_ways(
     database: Database, revision: str, advice: str
@@ -167,7 +169,7 @@ def test_another_revision_is_refused_both_ways(
     """Old code on new tables is as wrong as new code on old ones."""
     require_current_schema(database)
     with database.begin() as connection:
-        connection.execute(text(f"update alembic_version set version_num = '{revision}'"))
+        connection.execute(text(f"update ac_schema_revision set version_num = '{revision}'"))
 
     with pytest.raises((SchemaOutdated, SchemaTooNew), match=f"revision {revision}.*{advice}"):
         require_current_schema(database)
@@ -176,7 +178,7 @@ def test_another_revision_is_refused_both_ways(
 def test_newer_tables_are_not_migrated(database: Database) -> None:
     """An old container that starts late must not touch what it does not know."""
     with database.begin() as connection:
-        connection.execute(text("update alembic_version set version_num = '9999'"))
+        connection.execute(text("update ac_schema_revision set version_num = '9999'"))
 
     with pytest.raises(SchemaTooNew, match="Update acsync"):
         migrations.upgrade(database)

@@ -1,153 +1,103 @@
-"""No name is taken from a schema in which somebody else may create."""
+"""A role that may create in `public` runs nothing with the rights of acsync's role."""
 
-import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+from pathlib import Path
 
-import psycopg2
 import pytest
-from sqlalchemy import make_url
 
-import migrations
 from acsync.store.database import Database
-from tests.support.postgres import Postgres, execute, url_of
+from tests.support.commands import acsync
+from tests.support.fixtures import CopyAccount
+from tests.support.postgres import Postgres, execute
+from tests.support.store_syncs import fetch
 
-# Postgres casts arguments of these types for its own operators, so an exact match would be taken.
-OPERATORS = (
-    (">", "integer", "numeric", "boolean"), ("<=", "integer", "numeric", "boolean"),
-    ("/", "bigint", "numeric", "numeric"), ("/", "numeric", "integer", "numeric"),
-    ("*", "numeric", "integer", "numeric"), ("->", "jsonb", "jsonb", "jsonb"),
-    ("->>", "jsonb", "jsonb", "text"), ("||", "jsonb", "text", "jsonb"),
-    ("=", "text", "varchar", "boolean"),
-)  # fmt: skip
-FUNCTIONS = (
-    "left(text, bigint)", "substr(text, integer, bigint)", "length(varchar)",
-    "make_date(integer, integer, bigint)", "jsonb_typeof(json)", "round(numeric, bigint)",
-)  # fmt: skip
-
-
-def trap(postgres: Postgres, database: Database) -> str:
-    """Let a role make operators and functions in `public` that keep the name of their caller."""
-    role = f"attacker_{len(postgres.made)}"
-    postgres.execute(f"create role {role} login")
-    execute(
-        database,
-        f"grant create on schema public to {role}; create table public.caught (by text, what text);"
-        "grant insert on public.caught to public",
-    )
-    body = (
-        "language plpgsql volatile as $$ begin "
-        "insert into public.caught values (current_user, '{}'); return null; end $$"
-    )
-    statements = []
-    for number, (operator, left, right, result) in enumerate(OPERATORS):
-        statements.append(
-            f"create function public.trap_{number}({left}, {right}) returns {result} "
-            + body.format(operator)
-        )
-        statements.append(
-            f"create operator public.{operator} (leftarg = {left}, rightarg = {right}, "
-            f"function = public.trap_{number})"
-        )
-    statements += [
-        f"create function public.{signature} returns text " + body.format(signature)
-        for signature in FUNCTIONS
-    ]
-    url = make_url(url_of(database, role))
-    with closing(
-        psycopg2.connect(host=url.query["host"], user=role, dbname=url.database)
-    ) as connection:
-        connection.autocommit = True
-        for statement in statements:
-            connection.cursor().execute(statement)
-    return role
+# Operators and functions that Postgres prefers to its own, because their types fit exactly.
+TRAPS = """
+do $traps$
+declare
+    types constant text[] := array[
+        'integer', 'bigint', 'smallint', 'numeric', 'double precision', 'text', 'varchar', 'name',
+        'boolean', 'timestamptz', 'timestamp', 'date', 'interval', 'jsonb', 'bytea', 'oid', 'regclass'
+    ];
+    operators constant text[] := array[
+        '=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '||', '->', '->>', '#>>', '~', '~*'
+    ];
+    functions constant text[] := array[
+        'abs', 'cardinality', 'current_setting', 'hashtext', 'length', 'lower', 'now', 'pg_notify',
+        'quote_ident', 'round', 'row_to_json', 'scale', 'to_regclass', 'trunc', 'unnest'
+    ];
+    body constant text := 'language plpgsql as $f$ begin insert into public.trapped values (%L); return null; end $f$';
+    l text; r text; name text; result text;
+begin
+    foreach l in array types loop
+        foreach r in array types loop
+            foreach result in array array['numeric', 'text', 'boolean'] loop
+                execute format('create function public.trap_%s(%s, %s) returns %s ', result, l, r, result)
+                    || format(body, l || ', ' || r);
+            end loop;
+            foreach name in array operators loop
+                continue when to_regoperator(format('pg_catalog.%s(%s, %s)', name, l, r)) is not null;
+                execute format('create operator public.%s (leftarg = %s, rightarg = %s, function = public.trap_%s)',
+                    name, l, r, case when name in ('+', '-', '*', '/') then 'numeric'
+                        when name in ('||', '->', '->>', '#>>') then 'text' else 'boolean' end);
+            end loop;
+        end loop;
+        foreach name in array functions loop
+            continue when to_regprocedure(format('pg_catalog.%s(%s)', name, l)) is not null;
+            execute format('create function public.%s(%s) returns text ', name, l) || format(body, name);
+        end loop;
+    end loop;
+end
+$traps$;
+"""  # noqa: E501
 
 
 @pytest.fixture
-def trapped(postgres: Postgres) -> Iterator[Database]:
-    """Open a schema that is migrated in a database in which somebody has set traps before."""
-    url = postgres.create("template1")
-    with closing(postgres.open(url, "acsync")) as database:
-        trap(postgres, database)
-        migrations.upgrade(database)
-        yield database
+def traps(database: Database, postgres: Postgres) -> str:
+    """Set the traps as a role that may do nothing but create in `public`."""
+    role = f"attacker_{len(postgres.made)}"
+    postgres.execute(f"create role {role}")
+    execute(
+        database,
+        "create table trapped (types text); grant insert on trapped to public;"
+        f"grant create on schema public to {role}",
+    )
+    execute(database, f"set local role {role}; {TRAPS}")
+    return role
 
 
-KINDS = {
-    "text": "a", "date": "2026-02-03", "datetime": "2026-02-03T04:05:06-05:00", "number": "12.5",
-    "currency": "1250", "checkbox": "||a||b||",
-}  # fmt: skip
-RECORD = {
-    "tags": ["a"], "value": "1250", "group": "1", "cdate": KINDS["datetime"],
-    "udate": KINDS["datetime"], "customFields": {
-        kind: {"fieldId": kind, "value": value, "fieldType": kind, "currency": "usd"}
-        for kind, value in KINDS.items()
-    },
-}  # fmt: skip
-PUBLISH = """
-    insert into acsync.ac_staged_{name}s (sync_no, slice_no, record_id, hash, record)
-    values (1, 1, 7, '', %(record)s);
-    insert into acsync.ac_{name}_versions (valid_from, {columns})
-    select 1, {columns} from acsync.ac_staged_{name}s;
-    insert into acsync.ac_published
-        (data_type, sync_no, sync_id, synced_at, record_count, duration_ms)
-    values ('{name}s', 1, 'sync-1', now(), 1, 1);
-    insert into acsync.ac_field_columns (data_type, field_id, type, key, column_name, first_sync)
-    select '{name}s', kind, kind, kind, concat(kind, '_'), 'sync-1'
-    from unnest(%(kinds)s) as kinds (kind);
-    select acsync.ac_update_wide_view('{name}s')
-"""
-COLUMNS = """
-    select string_agg(column_name, ', ') from information_schema.columns
-    where table_schema = 'acsync' and table_name = 'ac_staged_{name}s'
-      and column_name not in ('sync_no', 'slice_no')
-"""
-VIEWS = "ac_contacts ac_deals ac_contacts_wide ac_deals_wide ac_fields ac_freshness ac_sync_data"
+def trapped(database: Database) -> list[str]:
+    return [row[0] for row in fetch(database, "select distinct types from public.trapped")]
 
 
-@contextmanager
-def session(database: Database, role: str) -> Iterator[Any]:
-    """Open a session that looks names up in `public`, as it is by default."""
-    url = make_url(url_of(database, role))
-    with closing(
-        psycopg2.connect(host=url.query["host"], user=role, dbname=url.database)
-    ) as connection:
-        yield connection.cursor()
-        connection.commit()
+@pytest.mark.usefixtures("traps")
+def test_the_traps_work(database: Database) -> None:
+    """A session with the usual search path runs the foreign operator."""
+    fetch(database, "select 1 > 1.5")
+
+    assert trapped(database) == ["integer, numeric"]
 
 
-def test_functions_take_no_operator_of_another_role(trapped: Database, postgres: Postgres) -> None:
-    """Neither what is generated when a record is staged, nor what a reader of the views runs."""
-    reader = f"reader_{len(postgres.made)}"
-    postgres.execute(f"create role {reader} login")
-    with session(trapped, "postgres") as cursor:
-        for name in ("contact", "deal"):
-            cursor.execute(COLUMNS.format(name=name))
-            (columns,) = cursor.fetchone()
-            values = {"record": json.dumps(RECORD), "kinds": list(KINDS)}
-            cursor.execute(PUBLISH.format(name=name, columns=columns), values)
-        cursor.execute(
-            f"grant usage on schema acsync to {reader}; "
-            f"grant select on all tables in schema acsync to {reader}"
-        )
-    with session(trapped, reader) as cursor:
-        for view in VIEWS.split():
-            cursor.execute(f"select to_jsonb(view) from acsync.{view} as view")
-        cursor.execute("select record_id from acsync.ac_records_as_of('sync-1')")
-        as_of = cursor.fetchall()
-        cursor.execute(
-            "select date_, datetime_, number_, currency_, checkbox_, value, tags "
-            "from acsync.ac_deals_wide cross join acsync.ac_contacts"
-        )
-        (shown,) = cursor.fetchall()
+@pytest.mark.usefixtures("traps", "prefect_api")
+def test_nothing_that_acsync_does_runs_foreign_code(
+    copy_account: CopyAccount, database: Database, tmp_path: Path
+) -> None:
+    """Two syncs, the second with losses to count, and every command that reads."""
+    assert copy_account().success
+    execute(database, "update ac_contact_versions set hash = '' where record_id % 7 = 0")
+    assert copy_account().success
+    parquet = str(tmp_path / "deals.parquet")
+    commands = [
+        ("status",),
+        ("status", "--json", "--max-age", "30m"),
+        ("export", "contacts", "--wide"),
+        ("export", "deals", "--format", "jsonl"),
+        ("export", "deals", "--wide", "--excel"),
+        ("export", "deals", "--output", parquet),
+        ("migrate",),
+        ("check",),
+    ]
 
-    with session(trapped, "postgres") as cursor:
-        cursor.execute("select distinct by, what from public.caught")
-        assert cursor.fetchall() == []
-    assert as_of == [(7,), (7,)]
-    moment = datetime.fromisoformat(KINDS["datetime"])
-    half = Decimal("12.5")
-    assert shown == (moment.date(), moment, half, half, ["a", "b"], half, ["a"])
+    ended = {words: acsync(*words) for words in commands}
+
+    assert {words: done.returncode for words, done in ended.items()} == dict.fromkeys(commands, 0)
+    assert trapped(database) == []

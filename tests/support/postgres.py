@@ -6,12 +6,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg2
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 
 import migrations
 from acsync.settings import read_database_settings
-from acsync.store.database import Database, open_database
+from acsync.store.database import Database, open_database, quote
 from acsync.store.embedded import start_embedded, stop_embedded
+
+
+class UserDatabase(Database):
+    """A database whose transactions find names without the schema, as those of users do."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction of acsync's and set its search path to the schema."""
+        with super().begin() as connection:
+            connection.exec_driver_sql(f"set local search_path = {quote(self.schema)}")
+            yield connection
 
 
 @dataclass
@@ -37,12 +48,12 @@ class Postgres:
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
     def open(self, url: str, schema: str = "public") -> Database:
-        """Open a database as acsync does."""
-        return open_database(
-            read_database_settings(
-                POSTGRES_URL=url, ACSYNC_SCHEMA=schema, ACSYNC_DATA_DIR=self.data_dir
-            )
+        """Open a database as acsync does; names of the schema are found unqualified too."""
+        settings = read_database_settings(
+            POSTGRES_URL=url, ACSYNC_SCHEMA=schema, ACSYNC_DATA_DIR=self.data_dir
         )
+        database = open_database(settings)
+        return UserDatabase(database.engine, database.schema)
 
 
 @contextmanager
@@ -58,9 +69,9 @@ def running_postgres(data_dir: Path) -> Iterator[Postgres]:
 
 
 def execute(database: Database, sql: str) -> int:
-    """Run statements as they stand, and return the row count of the last one."""
+    """Run statements as a user would, and return the row count of the last one."""
     with database.begin() as connection, closing(connection.connection.cursor()) as cursor:
-        cursor.execute(sql)
+        cursor.execute(f"set local search_path = {quote(database.schema)}; {sql}")
         return int(cursor.rowcount)
 
 

@@ -35,7 +35,7 @@ def assert_exact(database: Database, account: Account) -> None:
 def last_log(database: Database) -> dict[str, Any]:
     """Return the log row of the last sync."""
     sql = "select * from ac_sync_logs order by id desc limit 1"
-    with database.begin() as connection:
+    with database.engine.begin() as connection:
         return dict(connection.execute(text(sql)).mappings().one())
 
 

@@ -9,7 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from acsync.errors import SettingsError
-from acsync.settings import Settings, read_alert_url, read_database_settings, read_settings
+from acsync.settings import (
+    Settings,
+    read_alert_url,
+    read_database_settings,
+    read_settings,
+    read_web_settings,
+)
 
 Read: TypeAlias = Callable[..., Settings]
 
@@ -199,3 +205,36 @@ def test_a_dataset_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(SettingsError, match="ACSYNC_DATASETS is 'contacts,leads': write contacts"):
         read_database_settings()
+
+
+@pytest.mark.parametrize("text", ["9999999d", "999999999h", "36501d", "10001"])
+def test_an_absurd_time_or_count_is_refused(read: Read, text: str) -> None:
+    """Postgres has no time that far back; the first publication would fail."""
+    with pytest.raises(SettingsError, match=f"ACSYNC_KEEP_SYNCS is '{text}': .* at most 36500d"):
+        read(ACSYNC_KEEP_SYNCS=text)
+
+
+def test_every_absurd_duration_is_refused(read: Read) -> None:
+    """All durations have the same bound."""
+    with pytest.raises(SettingsError, match="ACSYNC_MAX_DURATION is '9999999d': write at most"):
+        read(ACSYNC_MAX_DURATION="9999999d")
+
+
+@pytest.mark.parametrize("secret", ["geheimnisß", "pass\u2019word", "a\tb", "\u00a0"])
+def test_a_secret_that_no_client_can_send_is_refused(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would get in, by Bearer or Basic."""
+    monkeypatch.setenv("CRON_SECRET", f"x{secret}x")
+
+    with pytest.raises(SettingsError, match="CRON_SECRET holds letters") as refusal:
+        read_web_settings()
+
+    assert secret not in str(refusal.value)
+
+
+def test_a_secret_may_have_blanks_and_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every printable ASCII character passes through HTTP."""
+    monkeypatch.setenv("CRON_SECRET", 'correct horse: ~!"battery')
+
+    assert read_web_settings().cron_secret == SecretStr('correct horse: ~!"battery')

@@ -1,0 +1,97 @@
+"""Say what Postgres refused, where, and what to do, without a secret or a row."""
+
+from typing import NamedTuple
+
+import psycopg2
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from acsync.errors import LockHeld, StoreError
+
+LOCK_NOT_AVAILABLE = "55P03"
+
+# Next steps by SQLSTATE.
+REMEDIES = {
+    LOCK_NOT_AVAILABLE: (
+        "Another transaction holds a lock, such as a backup: try again when it has ended."
+    ),
+    "25006": "Set POSTGRES_URL to the primary, or let the role's transactions write again.",
+    "25P03": (
+        "The server's idle_in_transaction_session_timeout ended it: the machine of acsync was too "
+        "busy or asleep. Try again."
+    ),
+    "25P04": "The server's transaction_timeout ended it: set it to 0 for acsync's role.",
+    "42501": "Run: acsync check. It names the rights that are missing, and the statements.",
+    "53100": "The disk of Postgres is full: free or add space, then try again.",
+    "53200": "Postgres is out of memory: give it more, or lower its work_mem.",
+    "55000": "Run: acsync check. It names tables that a publication keeps from changing.",
+    "42P07": "Another program has made it: set ACSYNC_SCHEMA to a schema that only acsync uses.",
+    "57014": "It was cancelled by hand or took longer than ten minutes: try again.",
+    "57P01": "Postgres was restarted, or somebody ended the connection: try again.",
+}
+
+Refusal = DBAPIError | PoolTimeout | psycopg2.Error
+
+
+class _Cause(NamedTuple):
+    """What the driver reported; `code` is None if no server answered or the connection broke."""
+
+    line: str
+    code: str | None
+    was_connected: bool
+
+
+def place_of(url: URL) -> str:
+    """Return hosts and database, which messages may show."""
+    return f"{','.join(hosts_of(url)) or 'the local socket'}/{url.database or ''}"
+
+
+def hosts_of(url: URL) -> list[str]:
+    """Return the hosts of a URL, which may be several; none for the default socket."""
+    hosts = url.host or url.query.get("host") or ""
+    names = hosts.split(",") if isinstance(hosts, str) else hosts
+    return [name for name in names if name]
+
+
+def explain(error: Refusal, url: URL) -> StoreError:
+    """Turn an error of the driver or the pool into what acsync reports."""
+    place = f"Postgres at {place_of(url)}"
+    if isinstance(error, PoolTimeout):
+        return StoreError(f"No connection to {place} came free.", "Try again.")
+    cause = _read(error)
+    if cause.code is None:
+        return _explain_connection(cause, place)
+    message = (
+        f"{place} refused a statement: {cause.line} (SQLSTATE {cause.code}). Nothing of that "
+        "transaction was kept."
+    )
+    kind = LockHeld if cause.code == LOCK_NOT_AVAILABLE else StoreError
+    return kind(message, REMEDIES.get(cause.code, ""))
+
+
+def _explain_connection(cause: _Cause, place: str) -> StoreError:
+    if cause.was_connected:
+        return StoreError(
+            f"The connection to {place} broke: {cause.line.rstrip('.')}. Nothing of that "
+            "transaction was kept.",
+            # The driver loses the server's last message, SQLSTATE 25P03 and 25P04 among them.
+            "Try again. If it happens often, the log of Postgres names the reason: a restart, a "
+            "failover, or a limit such as transaction_timeout.",
+        )
+    return StoreError(
+        f"{place} cannot be reached: {cause.line.rstrip('.')}.",
+        "Check POSTGRES_URL, and that the server runs and accepts this machine.",
+    )
+
+
+def _read(error: DBAPIError | psycopg2.Error) -> _Cause:
+    """Keep only the first line: those after it may quote the row, which is personal data."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    # SQLAlchemy names no statement if connecting failed. COPY does not pass through it.
+    was_connected = not isinstance(error, DBAPIError) or error.statement is not None
+    if isinstance(cause, psycopg2.InterfaceError) and isinstance(cause.__context__, psycopg2.Error):
+        # The rollback failed because the connection had broken.
+        cause, was_connected = cause.__context__, True
+    line = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    return _Cause(line, getattr(cause, "pgcode", None), was_connected)

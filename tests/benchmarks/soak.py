@@ -187,6 +187,8 @@ def started(rounds: int, without: Sequence[str]) -> Iterator[Soak]:
         chosen = [disturbance for disturbance in disturbances if disturbance.name not in without]
         schedule = make_schedule(rounds, chosen)
         os.environ["PREFECT_API_URL"] = prefect.start()
+        # A sync that is too slow ends, so that the soak notices.
+        os.environ["ACSYNC_MAX_DURATION"] = f"{MAX_STUCK_SECONDS}s"
         if PUBLICATION not in without:
             with database.begin() as connection:
                 run(connection, "create publication soak for all tables")

@@ -145,16 +145,19 @@ def frozen_worker(account: Account) -> Iterator[None]:
 @contextmanager
 def in_mid_sync(account: Account, strike: Callable[[], None]) -> Iterator[None]:
     """Strike once, after the block has made some calls to the account."""
-    calls = len(account.statistics.log)
+    calls, struck = len(account.statistics.log), threading.Event()
 
     def wait_and_strike() -> None:
         _wait_for_calls(account, calls)
         strike()
+        struck.set()
 
     thread = threading.Thread(target=wait_and_strike)
     thread.start()
     yield
     thread.join()
+    if not struck.is_set():
+        sys.exit("The strike in the middle of a sync failed.")
 
 
 def _wait_for_calls(account: Account, before: int) -> None:

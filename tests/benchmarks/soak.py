@@ -41,6 +41,7 @@ INTERVAL_SECONDS = 25
 MAX_STUCK_SECONDS = INTERVAL_SECONDS + 120
 CALLS_PER_SECOND = 10
 CHANGES_PER_SECOND = 20
+RETRY_SECONDS = 5
 BACKUP_EVERY = 8
 PUBLICATION = "publication"
 
@@ -120,7 +121,7 @@ class Soak:
         left, tries = {*expected}, 0
         while left:
             if tries:
-                time.sleep(1)
+                time.sleep(RETRY_SECONDS)
             before = self._newest_syncs()
             sync()
             tries += 1

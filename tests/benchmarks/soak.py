@@ -5,7 +5,7 @@ all tables exists from the start. The sync after each disturbance is compared wi
 is the last. At the end nothing has grown, and no dataset went without a sync for longer than two
 minutes and an interval, not counting the time in which Postgres refused it.
 
-All syncs but the frozen one run in one process. A worker starts a new process per sync.
+All syncs except that of the frozen worker run in one process, so that leaks show.
 """
 
 import argparse

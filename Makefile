@@ -55,7 +55,7 @@ load: setup
 	$(BIN)/python -m tests.benchmarks.load
 
 soak: setup
-	$(BIN)/python -m tests.benchmarks.soak
+	$(BIN)/python -m tests.benchmarks.soak $(ARGUMENTS)
 
 # Resolve anew; uv comes from the registry only for this.
 COMPILE := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-header --quiet

@@ -1,1 +1,1 @@
-"""What is measured, and never timed in the suite: machines are shared and noisy."""
+"""Measurements, kept out of the test suite because shared machines are noisy."""

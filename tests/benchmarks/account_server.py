@@ -1,4 +1,4 @@
-"""Serve a simulated account in a process of its own, and count what reaches it."""
+"""Serve a simulated account in a separate process, and count its calls."""
 
 import gc
 import multiprocessing
@@ -15,7 +15,7 @@ from tests.support.churn import Churn
 
 
 class AccountServer:
-    """An account in another process; `url` is for `AC_API_URL`."""
+    """An account in another process; `AC_API_URL` is its `url`."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -27,13 +27,13 @@ class AccountServer:
         return self._pipe.recv()
 
     def take_calls(self) -> list[LoggedCall]:
-        """Return the calls that arrived since they were last taken."""
+        """Return the calls that arrived since the last call of this method."""
         calls: list[LoggedCall] = self.act("take_calls")
         return calls
 
     @contextmanager
     def churn(self, per_second: float) -> Iterator[None]:
-        """Add, change and delete so many records a second until the block ends."""
+        """Add, change and delete records at this rate until the block ends."""
         self.act("start_churn", per_second)
         try:
             yield
@@ -50,7 +50,7 @@ def account_server(
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(options, prepare, theirs), daemon=True)
     process.start()
-    theirs.close()  # so that its end is seen here
+    theirs.close()  # or a process that ends goes unnoticed
     try:
         yield AccountServer(ours)
     finally:
@@ -61,13 +61,13 @@ def account_server(
 def _serve(
     options: AccountOptions, prepare: Callable[[Account], None] | None, pipe: Connection
 ) -> None:
-    """Serve until the process is ended, and do what each message asks for."""
-    # So that calls are seen when they arrive, also while pages are written.
+    """Serve until the process is ended, and act on each message."""
+    # Timestamps of calls must be exact while other threads write pages.
     sys.setswitchinterval(0.0005)
     account = Account(options)
     if prepare:
         prepare(account)
-    # Each look at a whole account for garbage would hold calls up for 50 ms.
+    # Each garbage collection of a whole account would delay calls by 50 ms.
     gc.freeze()
     churning = ExitStack()
     with serve(account) as url:

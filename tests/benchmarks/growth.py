@@ -1,7 +1,7 @@
 """Sync accounts of 10,000 to 1,000,000 records, and compute what ten million would take.
 
-Run it with `make growth`; it takes half an hour. The account allows as many calls as can be made,
-since the time at a limit is known from the calls: it is computed for 5 and 10 a second.
+Run it with `make growth`; it takes half an hour. The account has no rate limit. The minutes at 5
+and 10 calls per second are computed from the number of calls.
 """
 
 import argparse
@@ -21,14 +21,14 @@ CALLS_PER_SECOND = 1_000.0
 RATES = (5, 10)
 INTERVAL_MINUTES = 15
 
-# Of a limit, what its margin for jitter leaves; and seconds before the first call and after the
-# last. Both as `make bench` shows them.
+# Both figures are from `make bench`: the share of the limit that the margin for jitter leaves, and
+# the seconds before the first call and after the last.
 REACHED, AROUND_SECONDS = 0.985, 4.0
 
 
 @dataclass(frozen=True)
 class Size:
-    """The three syncs of an account of so many records, measured or computed."""
+    """The cost of three syncs of an account with this number of records."""
 
     records: int
     is_measured: bool
@@ -40,11 +40,11 @@ class Size:
     tables_mb: float
 
     def minutes(self, rate: int) -> float:
-        """Return how long an unchanged sync takes at so many calls a second."""
+        """Return how long an unchanged sync takes at this number of calls per second."""
         return (self.calls / rate / REACHED + AROUND_SECONDS) / 60
 
     def cells(self) -> dict[str, str]:
-        """Return what the table shows."""
+        """Return the cells of the table by their title."""
         return {
             "records": f"{self.records:,}" + ("" if self.is_measured else " (computed)"),
             "calls": f"{self.calls:,}",
@@ -58,7 +58,7 @@ class Size:
 
 
 def main() -> None:
-    """Measure each size, compute the largest, write table and chart."""
+    """Measure each size, compute the largest, and write table and chart."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     sizes = [measure(records) for records in parser.parse_args().sizes]
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def measure(records: int) -> Size:
-    """Sync an account three times: new, unchanged, and with one record in a hundred changed."""
+    """Sync an account three times: new, unchanged, and with 1 % of its records changed."""
     contacts = round(records * 82 / 157)
     options = AccountOptions(contacts=contacts, deals=records - contacts, rate_limit=None)
     account = Account(options)
@@ -102,7 +102,7 @@ def describe(costs: Sequence[SyncCost]) -> str:
 
 
 def compute(largest: Size, records: int) -> Size:
-    """Return what grows with the records, from the largest size that was measured."""
+    """Compute the figures that grow with the records from the largest measured size."""
     times = records / largest.records
     return Size(
         records,
@@ -121,7 +121,7 @@ COLOURS = dict(zip(RATES, ("#c2410c", "#356ae6"), strict=True))
 
 
 def chart(sizes: Sequence[Size]) -> str:
-    """Return an SVG of minutes a sync against records, both logarithmic, with the interval."""
+    """Return an SVG of the minutes per sync by records, both logarithmic, with the interval."""
     minutes = [size.minutes(rate) for size in sizes for rate in RATES]
     low, high = log10(min(minutes)) - 0.1, log10(max(minutes)) + 0.1
     first, last = log10(sizes[0].records), log10(sizes[-1].records)
@@ -132,7 +132,7 @@ def chart(sizes: Sequence[Size]) -> str:
 
     interval = point(sizes[0].records, INTERVAL_MINUTES)[1]
     parts = [
-        '<text x="0" y="14" font-weight="bold">Minutes a full sync, by records</text>',
+        '<text x="0" y="14" font-weight="bold">Minutes per full sync, by records</text>',
         f'<line x1="{LEFT}" x2="{WIDTH - 20}" y1="{interval:.1f}" y2="{interval:.1f}" '
         'stroke="#888" stroke-dasharray="4"/>',
         f'<text x="{LEFT + 4}" y="{interval - 5:.1f}">{INTERVAL_MINUTES} minutes</text>',

@@ -1,100 +1,176 @@
-"""Live through a day in forty minutes: 96 syncs, with what a day may bring between them.
+"""Sync a changing account 96 times in forty minutes, with a disturbance every few syncs.
 
-Run it with `make soak`. The account changes all the time. Backups are taken, a worker is frozen,
-and Postgres and Prefect's server are restarted in the middle of syncs. At the end the copy is
-exact, nothing has grown, and no time without a complete sync was longer than two minutes and an
-interval. All syncs but the frozen one run in one process, which is stricter than a worker's.
+Run it with `make soak`; for a short run: `make soak ARGUMENTS="--minutes 10"`. A publication for
+all tables exists from the start. The sync after each disturbance is compared with the account, as
+is the last. At the end nothing has grown, and no dataset went without a sync for longer than two
+minutes and an interval, not counting the time in which Postgres refused it.
+
+All syncs except that of the frozen worker run in one process, so that leaks show.
 """
 
+import argparse
 import os
-import shlex
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import psutil
 
 import migrations
 from acsync.cli.demo import compare
+from acsync.errors import StoreError
+from acsync.models import DATASETS, DatasetName
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database, run
-from acsync.store.embedded import pg_ctl, psql_command
+from tests.benchmarks.disturbances import (
+    Disturbance,
+    RestartablePrefect,
+    backup,
+    list_disturbances,
+)
+from tests.benchmarks.usage import WARM_UP, Usage, describe_growth, measure_usage
 from tests.support.churn import Churn
-from tests.support.commands import ACSYNC
 from tests.support.environment import own_environment
-from tests.support.prefect_server import free_port, prefect_server
 from tests.support.processes import wait_for
 
-SYNCS = 96
+MINUTES = 40
 INTERVAL_SECONDS = 25
-MOST_SECONDS_STUCK = 120
+MAX_STUCK_SECONDS = INTERVAL_SECONDS + 120
 CALLS_PER_SECOND = 10
 CHANGES_PER_SECOND = 20
-
-# When something happens, by the number of the sync. Twenty syncs in a row at the beginning and at
-# the end have only backups, so that growth shows.
+RETRY_SECONDS = 5
 BACKUP_EVERY = 8
-PREFECT_RESTARTS = (35,)
-FREEZES = (50,)
-POSTGRES_CRASHES, POSTGRES_RESTARTS = (65,), (73,)
+PUBLICATION = "publication"
 
-WARM_UP = 10  # syncs until caches, pools and the kept history are full
-# The allocator keeps a little more with each sync until some sixty; more than this is a leak.
-GROWTH = 1.2
 
-VERSIONS = """
-    select (select count(*) from {schema}.ac_contact_versions)
-         + (select count(*) from {schema}.ac_deal_versions)
-"""
-STAGED = """
-    select (select count(*) from {schema}.ac_staged_slices)
-         + (select count(*) from {schema}.ac_staged_contacts)
-"""
+class Staleness:
+    """The longest time that each dataset went without being published."""
+
+    def __init__(self) -> None:
+        self.longest = dict.fromkeys(DATASETS, 0.0)
+        self._since = dict.fromkeys(DATASETS, time.monotonic())
+
+    def restart(self, name: DatasetName) -> None:
+        """Count from now, because the dataset was published or is accepted again."""
+        self._since[name] = time.monotonic()
+
+    def require_fresh(self, names: Iterable[DatasetName]) -> None:
+        """Note the time since these datasets were published, and stop the soak if it is long."""
+        for name in names:
+            seconds = time.monotonic() - self._since[name]
+            self.longest[name] = max(self.longest[name], seconds)
+            if seconds > MAX_STUCK_SECONDS:
+                sys.exit(f"The {name} were not published for {seconds:.0f} s.")
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What one sync leaves behind in this process and in Postgres."""
+class Soak:
+    """An account, its copy, and the disturbances by round."""
 
-    memory_mb: int
-    open_files: int
-    threads: int
-    connections: int
-    staging_rows: int
-    tables: int
-    versions: int
+    account: Account
+    database: Database
+    data_dir: Path
+    schedule: Mapping[int, Disturbance]
+    staleness: Staleness = field(default_factory=Staleness)
 
+    def run_round(self, number: int) -> Usage:
+        """Sync once, with the disturbance of this round, and return the resources in use.
 
-class RestartablePrefect:
-    """A server of Prefect that comes back at the same address."""
+        The account does not change in the first round and after a disturbance. The copy is then
+        compared with it.
+        """
+        began = time.monotonic()
+        disturbance = self.schedule.get(number)
+        is_calm = disturbance is None and (number == 1 or number - 1 in self.schedule)
+        with ExitStack() as stack:
+            if not is_calm:
+                stack.enter_context(Churn(self.account, CHANGES_PER_SECOND, seed=number))
+            tries = self._disturbed_sync(number, disturbance)
+            seconds, usage = time.monotonic() - began, measure_usage(self.database)
+            name = disturbance.name if disturbance else "calm" if is_calm else ""
+            say(f"{number}: {seconds:.1f} s, tries: {tries}, {asdict(usage)} {name}")
+            if is_calm:
+                self.require_exact()
+                require(tries == 1, "The first sync without a disturbance failed.")
+            time.sleep(max(0.0, began + INTERVAL_SECONDS - time.monotonic()))
+        return usage
 
-    def __init__(self, home: Path) -> None:
-        self._home, self._port, self._running = home, free_port(), ExitStack()
+    def require_exact(self) -> None:
+        """Compare the copy with the account, which nobody changes."""
+        comparisons = compare(self.database, self.account)
+        is_exact = all(comparison.exact for comparison in comparisons.values())
+        require(is_exact, f"The copy is not exact: {comparisons}")
 
-    def start(self) -> str:
-        """Start it, and return the URL of its API."""
-        return self._running.enter_context(prefect_server(self._home, self._port))
+    def _disturbed_sync(self, number: int, disturbance: Disturbance | None) -> int:
+        """Return how many syncs it took until everything that can be published was."""
+        refused = disturbance.refused if disturbance else None
+        with ExitStack() as stack:
+            if disturbance:
+                stack.enter_context(disturbance.start())
+            elif number % BACKUP_EVERY == 0:
+                stack.enter_context(backup(self.data_dir))
+            tries = self._sync_until_published({*DATASETS} - {refused})
+        if refused:
+            self.staleness.restart(refused)
+        return tries
 
-    def stop(self) -> None:
-        """Stop it."""
-        self._running.close()
+    def _sync_until_published(self, expected: Collection[DatasetName]) -> int:
+        left, tries = {*expected}, 0
+        while left:
+            if tries:
+                time.sleep(RETRY_SECONDS)
+            before = self._newest_syncs()
+            sync()
+            tries += 1
+            wait_for("Postgres", self._is_up)
+            self.staleness.require_fresh(left)
+            after = self._newest_syncs()
+            published = {name for name in DATASETS if after.get(name) != before.get(name)}
+            require(published <= {*expected}, "Postgres accepted what it should refuse.")
+            for name in published:
+                self.staleness.restart(name)
+            left -= published
+        return tries
 
-    def restart(self) -> None:
-        """Stop and start it."""
-        self.stop()
-        self.start()
+    def _is_up(self) -> bool:
+        try:
+            self._newest_syncs()
+        except StoreError:
+            return False
+        return True
+
+    def _newest_syncs(self) -> dict[DatasetName, str]:
+        with self.database.begin() as connection:
+            rows = run(connection, "select data_type, sync_id from {schema}.ac_freshness")
+            return {row.data_type: row.sync_id for row in rows}
 
 
 def main() -> None:
-    """Sync through a day; fail where something grows, stands still, or the copy is not exact."""
+    """Run the soak; exit with a message if it fails."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--without", nargs="+", default=[], metavar="DISTURBANCE")
+    arguments = parser.parse_args()
+    rounds = round(arguments.minutes * 60 / INTERVAL_SECONDS)
+    with started(rounds, arguments.without) as soak:
+        usages = [soak.run_round(number) for number in range(1, rounds + 1)]
+        require(sync(), "The last sync failed.")
+        soak.require_exact()
+        longest = {name: round(seconds) for name, seconds in soak.staleness.longest.items()}
+    say(f"exact; most seconds without being published: {longest}")
+    if rounds < 3 * WARM_UP:
+        say(f"{rounds} syncs are too few to see whether anything grows.")
+    else:
+        growth = describe_growth(usages)
+        require(not growth, "; ".join(growth))
+
+
+@contextmanager
+def started(rounds: int, without: Sequence[str]) -> Iterator[Soak]:
+    """Start the account, Prefect and Postgres, and stop them when the block ends."""
     account = Account(AccountOptions(contacts=2_000, deals=2_000, rate_limit=CALLS_PER_SECOND))
     with (
         serve(account) as url,
@@ -103,59 +179,40 @@ def main() -> None:
     ):
         prefect = RestartablePrefect(home)
         stack.callback(prefect.stop)
-        os.environ["PREFECT_API_URL"] = prefect.start()
-        database = open_database(read_database_settings())
+        settings = read_database_settings()
+        database = open_database(settings)
         stack.callback(database.close)
+        disturbances = list_disturbances(account, database, settings.data_dir, prefect)
+        unknown = {*without} - {PUBLICATION, *(disturbance.name for disturbance in disturbances)}
+        require(not unknown, f"unknown disturbances: {', '.join(unknown)}")
+        chosen = [disturbance for disturbance in disturbances if disturbance.name not in without]
+        schedule = make_schedule(rounds, chosen)
+        os.environ["PREFECT_API_URL"] = prefect.start()
+        # A sync that is too slow ends, so that the soak notices.
+        os.environ["ACSYNC_MAX_DURATION"] = f"{MAX_STUCK_SECONDS}s"
+        if PUBLICATION not in without:
+            with database.begin() as connection:
+                run(connection, "create publication soak for all tables")
         migrations.upgrade(database)
-        with Churn(account, CHANGES_PER_SECOND) as churn:
-            usages, most_seconds = live(account, database, prefect)
-        say(f"changed: {churn.made}")
-        if not sync():
-            sys.exit("The last sync failed.")
-        comparisons = compare(database, account)
-    say(f"against the account: {comparisons}")
-    say(f"longest time without a complete sync: {most_seconds:.0f} s")
-    if not all(one.exact for one in comparisons.values()):
-        sys.exit("The copy is not exact.")
-    if most_seconds > INTERVAL_SECONDS + MOST_SECONDS_STUCK:
-        sys.exit("That is too long.")
-    require_no_growth(usages)
+        yield Soak(account, database, settings.data_dir, schedule)
 
 
-def live(
-    account: Account, database: Database, prefect: RestartablePrefect
-) -> tuple[list[Usage], float]:
-    """Sync at every interval; return what each left behind, and the longest time without one."""
-    usages: list[Usage] = []
-    data_dir = read_database_settings().data_dir
-    completed, most_seconds = time.monotonic(), 0.0
-    backup: subprocess.Popen[bytes] | None = None
-    for number in range(1, SYNCS + 1):
-        due = time.monotonic() + INTERVAL_SECONDS
-        if number % BACKUP_EVERY == 4:
-            backup = begin_backup(data_dir)
-        with ExitStack() as stack:
-            if number in FREEZES:
-                stack.enter_context(frozen_worker(account))
-            if number in PREFECT_RESTARTS:
-                stack.enter_context(in_mid_sync(account, prefect.restart))
-            if number in POSTGRES_CRASHES:
-                stack.enter_context(in_mid_sync(account, restart_postgres(data_dir, "immediate")))
-            if number in POSTGRES_RESTARTS:
-                stack.enter_context(in_mid_sync(account, restart_postgres(data_dir, "fast")))
-            tries = 1
-            while not sync():
-                tries += 1
-                time.sleep(1)
-        now = time.monotonic()
-        completed, most_seconds = now, max(most_seconds, now - completed)
-        usages.append(measure(database))
-        say(f"{number}: {now - due + INTERVAL_SECONDS:.1f} s, tries: {tries}, {asdict(usages[-1])}")
-        if backup and number % BACKUP_EVERY == 6:
-            end_backup(backup)
-            backup = None
-        time.sleep(max(0.0, due - time.monotonic()))
-    return usages, most_seconds
+def make_schedule(rounds: int, disturbances: Sequence[Disturbance]) -> dict[int, Disturbance]:
+    """Spread the disturbances over the rounds, with a calm round after each.
+
+    A quarter of the other rounds come before the first disturbance and after the last one, so
+    that growth shows.
+    """
+    spare = rounds - 1 - sum(disturbance.rounds + 1 for disturbance in disturbances)
+    require(spare >= 0, f"{rounds} syncs are too few for all disturbances.")
+    edge = spare // 4
+    gap = (spare - 2 * edge) // max(1, len(disturbances) - 1)
+    schedule: dict[int, Disturbance] = {}
+    number = 2 + edge
+    for disturbance in disturbances:
+        schedule |= dict.fromkeys(range(number, number + disturbance.rounds), disturbance)
+        number += disturbance.rounds + 1 + gap
+    return schedule
 
 
 def sync() -> bool:
@@ -164,7 +221,7 @@ def sync() -> bool:
 
     try:
         state = sync_activecampaign(return_state=True)
-    except Exception as error:  # noqa: BLE001  # Prefect's server may be away
+    except Exception as error:  # noqa: BLE001  # Prefect's server may be down
         say(f"   {type(error).__name__}: {error}")
         return False
     if state.name != "Completed":
@@ -172,89 +229,14 @@ def sync() -> bool:
     return bool(state.name == "Completed")
 
 
-def begin_backup(data_dir: Path) -> "subprocess.Popen[bytes]":
-    """Start a `pg_dump` whose output nobody takes yet, so that it keeps its locks."""
-    psql, *where = shlex.split(psql_command(data_dir))
-    command = [str(Path(psql).with_name("pg_dump")), *where]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def end_backup(backup: "subprocess.Popen[bytes]") -> None:
-    """Take the output, which must be a whole dump."""
-    dump, _ = backup.communicate()
-    if backup.returncode or b"PostgreSQL database dump complete" not in dump:
-        sys.exit(f"The backup failed with {backup.returncode}.")
-
-
-@contextmanager
-def frozen_worker(account: Account) -> Iterator[None]:
-    """Freeze another worker in the middle of its sync, and thaw it at the end of the block."""
-    calls = len(account.statistics.log)
-    worker = subprocess.Popen([*ACSYNC, "sync"], stderr=subprocess.PIPE)
-    wait_for("a sync in progress", lambda: len(account.statistics.log) > calls + 20)
-    worker.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        worker.send_signal(signal.SIGCONT)
-        _, said = worker.communicate()
-        say(f"   the frozen worker ended with {worker.returncode}: {said.decode()[-300:]}")
-    if worker.returncode == 0:
-        sys.exit("The frozen worker took its sync for a success.")
-
-
-@contextmanager
-def in_mid_sync(account: Account, strike: Callable[[], None]) -> Iterator[None]:
-    """Strike once, when the block has made some calls to the account."""
-    calls = len(account.statistics.log)
-
-    def wait_and_strike() -> None:
-        wait_for("a sync in progress", lambda: len(account.statistics.log) > calls + 20)
-        strike()
-
-    thread = threading.Thread(target=wait_and_strike)
-    thread.start()
-    yield
-    thread.join()
-
-
-def restart_postgres(data_dir: Path, mode: str) -> Callable[[], None]:
-    """Return what restarts Postgres: `fast` as an upgrade does, `immediate` as a crash does."""
-    return lambda: pg_ctl(data_dir, "-m", mode, "restart")
-
-
-def measure(database: Database) -> Usage:
-    """Look at this process and at Postgres."""
-    process = psutil.Process()
-    with database.begin() as connection:
-
-        def count(sql: str) -> int:
-            number: int = run(connection, sql).scalar_one()
-            return number
-
-        return Usage(
-            round(process.memory_info().rss / 1e6),
-            process.num_fds(),
-            process.num_threads(),
-            count("select count(*) from pg_stat_activity where datname = current_database()"),
-            count(STAGED),
-            count("select count(*) from pg_class where relkind in ('r', 'i', 't')"),
-            count(VERSIONS),
-        )
-
-
-def require_no_growth(usages: list[Usage]) -> None:
-    """Compare the worst of the last ten syncs with the worst of those after the warm-up."""
-    early, late = usages[WARM_UP : 2 * WARM_UP], usages[-WARM_UP:]
-    for name in asdict(usages[0]):
-        before = max(getattr(usage, name) for usage in early)
-        after = max(getattr(usage, name) for usage in late)
-        if after > before * GROWTH:
-            sys.exit(f"{name} grew from {before} to {after}.")
+def require(condition: bool, message: str) -> None:
+    """Stop the soak with this message if the condition is not met."""
+    if not condition:
+        sys.exit(message)
 
 
 def say(line: str) -> None:
-    """Print at once, for whoever watches."""
+    """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

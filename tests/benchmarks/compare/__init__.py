@@ -1,1 +1,1 @@
-"""acsync beside the alternatives: the same account, the same Postgres, one after the other."""
+"""Copy one simulated account with acsync and with other tools, one after the other."""

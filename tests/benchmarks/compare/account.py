@@ -1,4 +1,4 @@
-"""Serve the simulated account with the lists of custom field values that other tools read."""
+"""Add the lists of custom field values, which only other tools read, to a simulated account."""
 
 import re
 from bisect import bisect_right
@@ -10,13 +10,13 @@ from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer, Call
 
-# In JSON; a backslash before it makes it a text that only looks like one.
+# An escaped NUL in JSON, unless the backslash is itself escaped.
 NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def add_lists(account: Account, *, has_nul: bool) -> None:
-    """Let the account answer what only other tools ask for; its odd texts may have NUL."""
-    # The tap asks for the root first, to try the key.
+    """Let the account serve the lists; without `has_nul`, remove NUL from all answers."""
+    # The tap requests the root first, to check the key.
     account.faults.add(Fault("root", lambda call: not call.path, reply=lambda *_: Answer(data={})))
     account.faults.add(*(ValueList(account, dataset).fault for dataset in DATASETS.values()))
     if not has_nul:
@@ -28,7 +28,7 @@ def _without_nul(_call: Call, answer: Answer) -> Answer:
 
 
 class ValueList:
-    """The collection of all custom field values of a dataset, a row a value, in id order."""
+    """The collection of all custom field values of a dataset, one row per value, in id order."""
 
     def __init__(self, account: Account, dataset: Dataset) -> None:
         self._account, self._dataset = account, dataset
@@ -36,7 +36,7 @@ class ValueList:
         self.fault = Fault(dataset.sideload, lambda call: call.path == dataset.sideload, reply=self)
 
     def __call__(self, call: Call, _answer: Answer) -> Answer:
-        """Answer as documented: values from the offset on, and how many there are."""
+        """Answer as documented: the values from the offset on, and their total."""
         ids = self._account.ids(self._dataset.name)
         ends = [*accumulate(self._count(record) for record in ids)]
         place, offset, limit = bisect_right(ends, call.offset), call.offset, call.limit()
@@ -50,7 +50,7 @@ class ValueList:
         return Answer(data={self._dataset.sideload: page, "meta": {"total": total}})
 
     def _count(self, record: int) -> int:
-        """Return how many values a record has, which stays as it is when it changes."""
+        """Return the number of values of a record, which changes never alter."""
         if record not in self._counts:
             self._counts[record] = len(self._values(record))
         return self._counts[record]

@@ -1,10 +1,10 @@
-"""Copy an account with PyAirbyte into its Postgres cache; runs in its own virtual environment."""
+"""Copy an account with PyAirbyte into its Postgres cache; runs in its virtual environment."""
 
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import airbyte  # type: ignore[import-not-found]  # only in its own environment
+import airbyte  # type: ignore[import-not-found]  # only in its environment
 from airbyte.caches import PostgresCache  # type: ignore[import-not-found]  # the same
 
 database = urlsplit(os.environ["DATABASE_URL"])
@@ -23,5 +23,5 @@ cache = PostgresCache(
     schema_name="activecampaign",
     cache_dir=os.environ["PIPELINES_DIR"],
 )
-# The source reads whole streams only; merged, which is the default, deletions would stay unseen.
+# The source reads whole streams only. The default strategy merges, and would keep deleted records.
 source.read(cache, write_strategy="replace", force_full_refresh=True)

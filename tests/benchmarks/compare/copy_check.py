@@ -1,4 +1,4 @@
-"""Hold what a tool left in Postgres against the account."""
+"""Compare the copy of a tool with the account."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from acsync.models import DatasetName, Record
 from acsync.simulator.account import Account
 
-# The columns that each tool's query selects behind the id.
+# The columns that each tool's query selects after the id.
 COLUMNS: dict[DatasetName, tuple[str, ...]] = {
     "contacts": ("email", "phone", "firstName", "lastName"),
     "deals": ("title", "value", "currency", "status"),
@@ -19,18 +19,26 @@ Rows = Sequence[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Check:
-    """How one dataset compares, in records; `doubled` are rows beyond the first of an id."""
+    """Counts of records of one dataset; `doubled` counts all rows of an id except the first."""
 
     expected: int
     present: int
-    extra: int
+    unknown: int
     doubled: int
     differing: int
 
     @property
-    def exact(self) -> bool:
-        """Return whether each record is there once, as it is in the account, and no other."""
-        return self.present == self.expected and not (self.extra or self.doubled or self.differing)
+    def is_exact(self) -> bool:
+        """Return whether the copy has each record once, unchanged, and no other."""
+        wrong = self.unknown or self.doubled or self.differing
+        return self.present == self.expected and not wrong
+
+    def __str__(self) -> str:
+        if self.is_exact:
+            return "all, exact"
+        wrong = {"doubled": self.doubled, "unknown": self.unknown, "differing": self.differing}
+        parts = [f"{count:,} {name}" for name, count in wrong.items() if count]
+        return ", ".join([f"{self.present:,} of {self.expected:,}", *parts])
 
 
 def check_records(rows: Rows, account: Account, dataset: DatasetName) -> Check:
@@ -39,25 +47,26 @@ def check_records(rows: Rows, account: Account, dataset: DatasetName) -> Check:
     copied = {int(row[0]): row[1:] for row in rows}
     common = ids & copied.keys()
     differing = sum(
-        _texts(copied[one]) != _texts(_columns(account.record(dataset, one)[0], dataset))
-        for one in common
+        _texts(copied[record]) != _texts(_columns(account.record(dataset, record)[0], dataset))
+        for record in common
     )
     return Check(
         len(ids), len(common), len(copied) - len(common), len(rows) - len(copied), differing
     )
 
 
-def matching_values(rows: Rows, account: Account) -> tuple[int, int]:
-    """Return how many custom field values of contacts have their title, and how many exist."""
+def check_values(rows: Rows, account: Account) -> str:
+    """Compare contact, title and value of the custom field values of contacts."""
     titles = {field["id"]: field["title"] for field in account.metadata.listings["contact_fields"]}
     expected = Counter(
-        (one, *_texts((titles[value["field"]], value["value"])))
-        for one in account.ids("contacts")
-        for value in account.record("contacts", one)[1]
+        (contact, *_texts((titles[value["field"]], value["value"])))
+        for contact in account.ids("contacts")
+        for value in account.record("contacts", contact)[1]
         if value["field"] in titles
     )
     copied = Counter((int(row[0]), *_texts(row[1:])) for row in rows)
-    return (expected & copied).total(), expected.total()
+    matching, total = (expected & copied).total(), expected.total()
+    return "all" if matching == total else f"{matching:,} of {total:,}"
 
 
 def _columns(row: Record, dataset: DatasetName) -> list[Any]:
@@ -69,9 +78,9 @@ def _texts(values: Iterable[Any]) -> tuple[str | None, ...]:
 
 
 def _text(value: Any) -> str:
-    """Return a value as text, numbers in one form, and without NUL.
+    """Return a value as text, without NUL; equal numbers have equal texts.
 
-    Postgres cannot hold NUL: some tools leave it out, the Singer target writes U+FFFD for it.
+    Postgres cannot store NUL. Some tools omit it, and the Singer target writes U+FFFD for it.
     """
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"

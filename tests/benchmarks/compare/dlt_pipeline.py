@@ -1,13 +1,13 @@
-"""Copy an account with dlt's `rest_api` source; runs in dlt's own virtual environment.
+"""Copy an account with dlt's `rest_api` source; runs in dlt's virtual environment.
 
-A resource takes one array of an answer, so the custom field values, which come beside the
-records, are a resource of their own: a second walk of the same pages.
+A resource takes one array of an answer. The custom field values are in the same answers as the
+records, so reading both requests each page twice.
 """
 
 import os
 from typing import Any
 
-import dlt  # type: ignore[import-not-found]  # only in its own environment
+import dlt  # type: ignore[import-not-found]  # only in its environment
 from dlt.sources.rest_api import rest_api_source  # type: ignore[import-not-found]  # the same
 
 
@@ -18,8 +18,8 @@ def listing(name: str, path: str, **params: str) -> dict[str, Any]:
 
 
 def values(name: str, path: str) -> dict[str, Any]:
-    """Return a resource: the values that come beside the records of a path."""
-    # Without a type, dlt guesses one from the first value it sees.
+    """Return a resource: the custom field values of the records of a path."""
+    # Without a type, dlt guesses one from the first value.
     columns = {"value": {"data_type": "text"}}
     return {**listing(name, path, include=name, **{"orders[id]": "ASC"}), "columns": columns}
 
@@ -49,7 +49,7 @@ source = rest_api_source(
             listing("deals", "deals", **{"orders[id]": "ASC"}),
             values("dealCustomFieldData", "deals"),
             *(listing(path, path) for path in SMALL),
-            # The only one that names no total.
+            # The only listing without a total.
             {
                 "name": "dealCustomFieldMeta",
                 "endpoint": {"path": "dealCustomFieldMeta", "paginator": "single_page"},

@@ -9,47 +9,47 @@ from subprocess import STDOUT
 
 import psutil
 
-INTERVAL_SECONDS = 0.1
-PATIENCE_SECONDS = 900
-MOST_WORDS = 120  # characters
+SAMPLE_SECONDS = 0.1
+TIMEOUT_SECONDS = 900
+MAX_ERROR_LENGTH = 120
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command that ended; `peak_mb` is the most resident memory of it and its children."""
+    """A command that ended; `peak_mb` is the peak memory of the command and its children."""
 
     seconds: float
     peak_mb: float
     status: int | None
-    last_words: str
+    last_error: str
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> Run:
-    """Run the command to its end in this folder, or kill it when patience ends."""
-    began, peak = time.monotonic(), 0
+def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Run:
+    """Run the command in this folder, and kill it after the timeout."""
+    began, peak, log = time.monotonic(), 0, folder / "log"
     with log.open("wb") as output:
         process = psutil.Popen(command, env=environment, cwd=folder, stdout=output, stderr=STDOUT)
         while process.poll() is None:
-            peak = max(peak, _resident(process))
-            if time.monotonic() - began > PATIENCE_SECONDS:
+            peak = max(peak, _resident_bytes(process))
+            if time.monotonic() - began > TIMEOUT_SECONDS:
                 _kill(process)
-            time.sleep(INTERVAL_SECONDS)
-    return Run(time.monotonic() - began, peak / 1e6, process.returncode, _last_words(log))
+            time.sleep(SAMPLE_SECONDS)
+    return Run(time.monotonic() - began, peak / 1e6, process.returncode, _last_error(log))
 
 
-def _last_words(log: Path) -> str:
-    """Return the last error that a command named, or else its last line."""
+def _last_error(log: Path) -> str:
+    """Return the last error in a log, or its last line if there is none."""
     text = log.read_text(errors="replace").strip()
     errors = re.findall(r"[A-Z]\w*(?:Error|Exception): [^\\\n]+", text)
-    return (errors or text.splitlines() or ["nothing was said"])[-1].strip()[:MOST_WORDS]
+    return (errors or text.splitlines() or ["no output"])[-1].strip()[:MAX_ERROR_LENGTH]
 
 
-def _resident(process: psutil.Process) -> int:
+def _resident_bytes(process: psutil.Process) -> int:
     total = 0
-    for one in _tree(process):
+    for member in _tree(process):
         try:
-            total += one.memory_info().rss
-        except psutil.Error:  # it ended just now
+            total += member.memory_info().rss
+        except psutil.Error:  # it has just ended
             continue
     return total
 
@@ -62,5 +62,5 @@ def _tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _kill(process: psutil.Process) -> None:
-    for one in _tree(process):
-        one.kill()
+    for member in _tree(process):
+        member.kill()

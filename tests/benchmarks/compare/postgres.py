@@ -1,4 +1,4 @@
-"""Run one embedded Postgres that listens on TCP, as every tool can use it."""
+"""Run an embedded Postgres that listens on TCP, which every tool can use."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,29 +11,28 @@ from sqlalchemy import make_url
 from acsync.store.embedded import pg_ctl, start_embedded, stop_embedded
 from tests.support.prefect_server import free_port
 
+DATABASE = "compared"
+
 
 class Postgres:
-    """A server on this machine's `port`; its user `postgres` needs no password."""
+    """A server with one database for all tools, one after the other."""
 
     def __init__(self, port: int) -> None:
-        self.port = port
+        # The server asks for no password, but some tools require one.
+        self._server_url = f"postgresql://postgres:none@127.0.0.1:{port}"
+        self.url = f"{self._server_url}/{DATABASE}"
 
-    def url(self, database: str) -> str:
-        """Return a database's URL; the password is for tools that want one."""
-        return f"postgresql://postgres:none@127.0.0.1:{self.port}/{database}"
+    def recreate(self) -> None:
+        """Replace the database by an empty one."""
+        self._run("postgres", f"drop database if exists {DATABASE} with (force)")
+        self._run("postgres", f"create database {DATABASE}")
 
-    def create(self, database: str) -> str:
-        """Make an empty database anew, and return its URL."""
-        self._run("postgres", f"drop database if exists {database} with (force)")
-        self._run("postgres", f"create database {database}")
-        return self.url(database)
-
-    def rows(self, database: str, sql: str) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
-        return self._run(database, sql)
+        return self._run(DATABASE, sql)
 
     def _run(self, database: str, sql: str) -> list[tuple[Any, ...]]:
-        with closing(psycopg2.connect(self.url(database))) as connection:
+        with closing(psycopg2.connect(f"{self._server_url}/{database}")) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(sql)
@@ -43,7 +42,7 @@ class Postgres:
 @contextmanager
 def running_postgres(data_dir: Path) -> Iterator[Postgres]:
     """Run the server until the block ends."""
-    # The folder of the socket stays the same: the server is found by it, to be stopped.
+    # `stop_embedded` finds the server by its socket, so the folder of the socket must not change.
     socket_dir, port = make_url(start_embedded(data_dir)).query["host"], free_port()
     options = f"-h 127.0.0.1 -p {port} -k {socket_dir}"
     try:

@@ -1,4 +1,4 @@
-"""Configure a Singer tap and target as both document it: files, discovery, selected streams."""
+"""Configure a Singer tap and target as documented: files, discovery, selected streams."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ STREAMS = (
 def write_configuration(
     folder: Path, environment: Mapping[str, str], tap: Path, target: Path
 ) -> str:
-    """Write all files into the folder, and return the shell line that copies."""
+    """Write all files into the folder, and return the shell command that copies."""
     database = urlsplit(environment["DATABASE_URL"])
     _write(
         folder / "tap.json",
@@ -59,13 +59,13 @@ def write_configuration(
 
 
 def _discover(folder: Path, environment: Mapping[str, str], tap: Path) -> object:
-    """Return the tap's catalog with our streams selected."""
+    """Return the tap's catalog with the streams selected."""
     command = [str(tap / "tap-activecampaign"), "--config", "tap.json", "--discover"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
     catalog = json.loads(done.stdout)
     for stream in catalog["streams"]:
-        whole = next(one for one in stream["metadata"] if one["breadcrumb"] == [])
-        whole["metadata"]["selected"] = stream["tap_stream_id"] in STREAMS
+        entry = next(entry for entry in stream["metadata"] if entry["breadcrumb"] == [])
+        entry["metadata"]["selected"] = stream["tap_stream_id"] in STREAMS
     return catalog
 
 

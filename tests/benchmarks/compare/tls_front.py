@@ -1,7 +1,7 @@
-"""Let tools that force https reach the simulated account, without a change to their code.
+"""Let unmodified tools that require https reach the simulated account.
 
-They take this for an HTTPS proxy (`HTTPS_PROXY`) and trust its certificate
-(`REQUESTS_CA_BUNDLE`): variables that requests documents.
+They use this as their HTTPS proxy (`HTTPS_PROXY`) and trust its certificate
+(`REQUESTS_CA_BUNDLE`). The library requests documents both variables.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# The tap refuses addresses that `ipaddress` calls private, and names that nobody resolves. This
-# one is shared address space (RFC 6598), which no public server has.
+# The tap refuses private addresses and names without an address. This address is shared address
+# space (RFC 6598), which no public server uses.
 ADDRESS = "100.64.0.1"
 HOST = "account.api-us1.com"
 CERTIFICATE = [
@@ -27,7 +27,7 @@ CERTIFICATE = [
 
 @contextmanager
 def tls_front(account_url: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Pass calls of both hosts to the account until the block ends; give the variables to set."""
+    """Pass calls to the account until the block ends; yield the variables to set."""
     subprocess.run(CERTIFICATE, cwd=folder, capture_output=True, check=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
@@ -55,7 +55,7 @@ def tls_front(account_url: str, folder: Path) -> Iterator[dict[str, str]]:
 async def _tunnel(
     reader: StreamReader, writer: StreamWriter, context: ssl.SSLContext, port: int
 ) -> None:
-    """Answer one CONNECT, end its TLS, and copy what follows to the account and back."""
+    """Answer one CONNECT, terminate TLS, and copy all bytes to the account and back."""
     head = await reader.readuntil(b"\r\n\r\n")
     if head.split()[1].decode() not in (f"{HOST}:443", f"{ADDRESS}:443"):
         writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")

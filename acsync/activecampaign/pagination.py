@@ -34,7 +34,8 @@ MAX_REPEATS = 2
 class WalkPage:
     """One page of a walk: its rows in id order, their custom field values, the ids it covers.
 
-    `related` are the rows of the relations that came along, by their key.
+    `related` are the rows of the relations that came along, by their key. `asked_at` is when the
+    page was asked for, in monotonic seconds.
     """
 
     rows: list[Record]
@@ -43,6 +44,7 @@ class WalkPage:
     ids: tuple[int, ...]
     covered: Interval
     total: int | None
+    asked_at: float
 
     @property
     def newest_id(self) -> int:
@@ -266,7 +268,7 @@ class Walk:
         is_from_start = position == {"offset": 0} and order == "ASC"
         first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
         covered = Interval(first, ids[-1] if ids else first - 1)
-        return WalkPage(page.rows, values, related, ids, covered, page.total)
+        return WalkPage(page.rows, values, related, ids, covered, page.total, page.asked_at)
 
 
 MAX_PAGES_PER_SLICE = 10

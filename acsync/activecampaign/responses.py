@@ -25,11 +25,15 @@ from acsync.models import (
 
 @dataclass(frozen=True)
 class Page:
-    """One response: its rows, the arrays sideloaded beside them by key, and `meta.total`."""
+    """One response: its rows, the arrays sideloaded with them by key, and `meta.total`.
+
+    `asked_at` is when the call was made, in monotonic seconds.
+    """
 
     rows: list[Record]
     sideloads: dict[str, list[Record]]
     total: int | None
+    asked_at: float = 0.0
 
 
 class TransientError(Exception):

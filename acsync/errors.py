@@ -13,6 +13,7 @@ AcsyncError                 everything foreseeable
 │   ├── SchemaTooNew        the tables are newer than this acsync
 │   ├── AnotherAccount      the schema belongs to another account
 │   ├── LockHeld            another transaction holds a lock
+│   ├── DataRefused         Postgres refuses the records of a dataset
 │   ├── LeaseHeld           another sync is running
 │   └── LeaseLost           another sync took over from this one
 └── SyncFailed              a dataset was not published
@@ -119,6 +120,10 @@ class SchemaTooNew(StoreError):
 
 class AnotherAccount(StoreError):
     """The schema holds the records of another account."""
+
+
+class DataRefused(StoreError):
+    """Postgres refuses the records of a dataset: an index, a constraint or a trigger."""
 
 
 class LeaseHeld(StoreError):

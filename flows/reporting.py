@@ -136,13 +136,13 @@ def emit_field_changes(result: SyncResult) -> None:
 
 
 def describe_data_age(settings: Settings) -> str:
-    """Return a sentence with the age of the published data; nothing where it cannot be read."""
+    """Return a sentence with the age of the published data; nothing if it cannot be read."""
     try:
         with closing(open_database(settings.database)) as database:
             ages = read_data_age(database)
     except AcsyncError:
         return ""
-    published = [f"{name} of {synced_at:%Y-%m-%d %H:%M %Z}" for name, synced_at in ages.items()]
+    published = [f"{name} of {read_from:%Y-%m-%d %H:%M %Z}" for name, read_from in ages.items()]
     return f"Still published: {', '.join(published)}." if published else ""
 
 

@@ -29,6 +29,7 @@ from prefect.utilities.annotations import opaque, quote
 from acsync.activecampaign.client import ATTEMPTS, DEFAULT_LIMITS
 from acsync.errors import (
     AcsyncError,
+    AnotherAccount,
     CallFailed,
     Incomplete,
     LeaseHeld,
@@ -69,7 +70,7 @@ def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Return whether time may help."""
     error = state.result(raise_on_failure=False)
     retryable = isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
-    return retryable and not isinstance(error, LeaseLost)
+    return retryable and not isinstance(error, AnotherAccount | LeaseLost)
 
 
 RETRIES: dict[str, Any] = {
@@ -92,7 +93,11 @@ read_newest_again_task = task(task_run_name="read newest {job.dataset} again", *
     read_newest_again
 )
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
-publish_task = task(task_run_name="publish", cache_policy=NO_CACHE)(publish)
+publish_task = task(
+    task_run_name="publish",
+    # Publishing is one transaction, and Postgres limits its statements.
+    **{**RETRIES, "timeout_seconds": None},
+)(publish)
 
 
 @flow(

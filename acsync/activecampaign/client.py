@@ -5,7 +5,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeAlias
@@ -150,7 +150,7 @@ class Client:
         if self._observe:
             self._observe(Exchange(path, params, response.status_code, response.headers, content))
         if response.status_code == httpx.codes.OK:
-            return read_page(content, path)
+            return replace(read_page(content, path), asked_at=turn.given_at)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or (
             response.status_code == httpx.codes.SERVICE_UNAVAILABLE and _retry_after(response)
         ):

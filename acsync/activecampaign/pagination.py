@@ -25,6 +25,7 @@ class WalkPage:
     """One page of a walk: its rows in id order, their custom field values, the ids it covers.
 
     `related` are the rows of `relations`, those that the page was read with, by their key.
+    `asked_at` is when the page was requested, in monotonic seconds.
     """
 
     rows: list[Record]
@@ -33,6 +34,7 @@ class WalkPage:
     ids: tuple[int, ...]
     covered: Interval
     total: int | None
+    asked_at: float
     relations: tuple[RelationName, ...] = ()
 
     @property
@@ -186,7 +188,9 @@ class Walk:
         is_from_start = position == {"offset": 0} and order == "ASC"
         first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
         covered = Interval(first, ids[-1] if ids else first - 1)
-        return WalkPage(page.rows, values, related, ids, covered, page.total, page.relations)
+        return WalkPage(
+            page.rows, values, related, ids, covered, page.total, page.asked_at, page.relations
+        )
 
 
 MAX_PAGES_PER_SLICE = 10

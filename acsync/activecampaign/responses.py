@@ -20,7 +20,8 @@ from acsync.models import Dataset, Record, RelationName, as_list
 class Page:
     """One response: its rows, the sideloaded arrays by key, and `meta.total`.
 
-    `limit` and `relations` are the rows and relations that were asked for.
+    `limit` and `relations` are the rows and relations that were asked for, `asked_at` is when, in
+    monotonic seconds.
     """
 
     rows: list[Record]
@@ -28,6 +29,7 @@ class Page:
     total: int | None
     limit: int = 0
     relations: tuple[RelationName, ...] = ()
+    asked_at: float = 0.0
 
 
 class TransientError(Exception):

@@ -1,4 +1,4 @@
-"""Show the status to people and programs, and fail where the last success is too old."""
+"""Show the status to people and programs, and fail if what is published is too old."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from acsync.store.status import LoggedSync, PublishedDataset, SyncStatus, read_s
 def run_status(
     console: Console, settings: DatabaseSettings, as_json: bool, max_age: str | None
 ) -> None:
-    """Print the status; raises AcsyncError where a dataset is older than `max_age`."""
+    """Print the status; raises AcsyncError if a dataset is older than `max_age`."""
     limit = _read_duration(max_age) if max_age else None
     database = open_database(settings)
     require_current_schema(database)
@@ -34,11 +34,11 @@ def run_status(
 
 
 def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit: timedelta) -> None:
-    """Raise AcsyncError where a dataset is older; a sync of another one says nothing of it."""
+    """Raise AcsyncError if the oldest record of a dataset was read longer ago."""
     if published is None:
         when = "never published"
-    elif datetime.now(UTC) - published.synced_at > limit:
-        when = f"last published on {published.synced_at:%Y-%m-%d at %H:%M:%S %Z}"
+    elif datetime.now(UTC) - published.read_from > limit:
+        when = f"last read on {published.read_from:%Y-%m-%d at %H:%M:%S %Z}"
     else:
         return
     raise AcsyncError(f"The {name} were {when}.", "See the reasons with: acsync status")
@@ -72,7 +72,7 @@ def _read_duration(text: str) -> timedelta:
 def _print_status(console: Console, status: SyncStatus, datasets: Sequence[DatasetName]) -> None:
     for name in datasets:
         if data := status.published.get(name):
-            console.print(f"{name}: {data.record_count:,} records, as of {data.synced_at:%F %T %Z}")
+            console.print(f"{name}: {data.record_count:,} records, as of {data.read_from:%F %T %Z}")
         else:
             console.print(f"{name}: nothing published yet")
     for warning in status.warnings:

@@ -1,26 +1,36 @@
-"""Keep two accounts out of one schema: with ids in common, one would overwrite the other."""
+"""Keep two accounts out of one schema: they share ids, so one would overwrite the other."""
 
 from sqlalchemy import Connection
 
 from acsync.errors import AnotherAccount
-from acsync.store.database import Database, run
+from acsync.store.database import Database, run, schema_of
 
 
 def require_account(database: Database, host: str) -> None:
-    """Raise AnotherAccount where the schema holds the records of another account."""
-    noted = read_account(database)
-    if noted is not None and noted != host:
-        raise AnotherAccount(
-            f"The schema {database.schema} holds the records of {noted}; this sync is of {host}.",
-            "Give this account a schema of its own with ACSYNC_SCHEMA. If the account was renamed, "
-            "run: acsync migrate --adopt-account",
-        )
+    """Raise AnotherAccount if the schema holds the records of another account."""
+    with database.begin() as connection:
+        _require_same(connection, host)
 
 
 def note_account(connection: Connection, host: str) -> None:
-    """Note the account whose records are published here; a note stays as it is."""
+    """Note the account whose records are published here.
+
+    Raise AnotherAccount if another account published since this sync started.
+    """
     sql = "insert into {schema}.ac_account (host) values (:host) on conflict do nothing"
     run(connection, sql, host=host)
+    _require_same(connection, host)
+
+
+def _require_same(connection: Connection, host: str) -> None:
+    noted = _read_host(connection)
+    if noted is not None and noted != host:
+        schema = schema_of(connection)
+        raise AnotherAccount(
+            f"The schema {schema} holds the records of {noted}; this sync is of {host}.",
+            "Set ACSYNC_SCHEMA to another schema for this account. If the account was renamed, "
+            "run: acsync migrate --adopt-account",
+        )
 
 
 def forget_account(database: Database) -> str | None:
@@ -35,7 +45,10 @@ def forget_account(database: Database) -> str | None:
 def read_account(database: Database) -> str | None:
     """Return the host of the account whose records are published; None before the first sync."""
     with database.begin() as connection:
-        noted: str | None = run(
-            connection, "select host from {schema}.ac_account"
-        ).scalar_one_or_none()
+        return _read_host(connection)
+
+
+def _read_host(connection: Connection) -> str | None:
+    sql = "select host from {schema}.ac_account"
+    noted: str | None = run(connection, sql).scalar_one_or_none()
     return noted

@@ -1,10 +1,5 @@
 """Keep when deals entered and left each stage and status, as the syncs saw it."""
 
-from sqlalchemy import Connection
-
-from acsync.models import Sync
-from acsync.store.database import run
-
 # Only deals that this sync changed are looked at: it gave each of them a new version.
 IS_ELSEWHERE = """
     (version.pipeline_id, version.stage_id, version.status)
@@ -14,13 +9,15 @@ CLOSE_LEFT = f"""
     update {{schema}}.ac_deal_stages as stay set left_at = now()
     from {{schema}}.ac_deal_versions as version
     where stay.left_at is null and version.record_id = stay.deal_id
-      and version.valid_from = :sync_no and {IS_ELSEWHERE}
+      and version.valid_from = :sync_no and version.record_id between :first and :last
+      and {IS_ELSEWHERE}
 """
 CLOSE_DELETED = """
     update {schema}.ac_deal_stages as stay set left_at = now()
     from {schema}.ac_deal_versions as version
     where stay.left_at is null and version.record_id = stay.deal_id
-      and version.valid_to = :sync_no and not exists (
+      and version.valid_to = :sync_no and version.record_id between :first and :last
+      and not exists (
           select from {schema}.ac_deal_versions as later
           where later.record_id = version.record_id and later.valid_to is null
       )
@@ -30,7 +27,7 @@ RENAME = """
     set pipeline = version.pipeline, stage = version.stage
     from {schema}.ac_deal_versions as version
     where stay.left_at is null and version.record_id = stay.deal_id
-      and version.valid_from = :sync_no
+      and version.valid_from = :sync_no and version.record_id between :first and :last
       and (version.pipeline, version.stage) is distinct from (stay.pipeline, stay.stage)
 """
 ENTER = """
@@ -38,17 +35,12 @@ ENTER = """
         (deal_id, pipeline_id, pipeline, stage_id, stage, status, entered_at)
     select record_id, pipeline_id, pipeline, stage_id, stage, status, now()
     from {schema}.ac_deal_versions as version
-    where valid_from = :sync_no and not exists (
+    where valid_from = :sync_no and record_id between :first and :last and not exists (
         select from {schema}.ac_deal_stages as stay
         where stay.deal_id = version.record_id and stay.left_at is null
     )
 """
 
-
-def record_stages(connection: Connection, sync: Sync) -> None:
-    """Close the stays that the published deals have left, and open those they have entered.
-
-    The moments are that of publishing, in the same transaction.
-    """
-    for sql in (CLOSE_LEFT, CLOSE_DELETED, RENAME, ENTER):
-        run(connection, sql, sync_no=sync.number)
+# Close the stays that the published deals have left, then open those they have entered. The moments
+# are that of publishing, in the same transaction.
+STAY_CHANGES = (CLOSE_LEFT, CLOSE_DELETED, RENAME, ENTER)

@@ -1,27 +1,35 @@
 """Publish a dataset: close versions that vanished or changed, add new ones, count both.
 
-A version is part of the snapshot of sync n where valid_from <= n and valid_to is null or > n.
+A version is part of the snapshot of sync n if valid_from <= n and valid_to is null or > n.
 Readers are never locked out, and no table is made, renamed or emptied.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
 from acsync.errors import StoreError
-from acsync.models import Changes, DatasetName, DatasetResult, Sync
+from acsync.models import Changes, DatasetName, DatasetResult, Interval, Sync
 from acsync.store.database import BODIES, run, schema_of
+from acsync.store.deal_stages import STAY_CHANGES
+from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
 from acsync.store.snapshot import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
+from acsync.store.staging import OLDEST_READ
+
+# One open transaction of `Database.begin`.
+Transaction: TypeAlias = Connection
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
 
 CLOSE_VANISHED = f"""
     {STAGED}
     update {{versions}} as version set valid_to = :sync_no
-    where version.valid_to is null
+    where version.valid_to is null and version.record_id between :first and :last
       and not exists (select from staged where staged.record_id = version.record_id)
 """
 
@@ -31,6 +39,7 @@ CLOSE_CHANGED = f"""
     from {{bodies}} as body join staged using (slice_no, record_id)
     where body.sync_no = :sync_no and version.valid_to is null
       and version.record_id = body.record_id and version.hash <> body.hash
+      and version.record_id between :first and :last
 """
 
 # What versions have of staged bodies: the record, and the columns that were generated from it.
@@ -45,15 +54,33 @@ ADD_VERSIONS = f"""
     insert into {{versions}} (valid_from, {{columns}})
     select :sync_no, {{columns}}
     from {{bodies}} as body join staged using (slice_no, record_id)
-    where body.sync_no = :sync_no and not exists (
+    where body.sync_no = :sync_no and body.record_id between :first and :last and not exists (
         select from {{versions}} as version
         where version.record_id = body.record_id and version.valid_to is null
     )
 """
 
+ALL_RECORDS = f"""
+    {STAGED}
+    select record_id from staged
+    union
+    select record_id from {{versions}} where valid_to is null
+    order by record_id
+"""
+
 COUNT_PUBLISHED = f"""
     {STAGED}
     select (select count(*) from staged) as records, ({COUNT_MASKED}) as masked
+"""
+
+# What was not resumed was read after the sync started.
+NOTE_PUBLISHED = f"""
+    insert into {{schema}}.ac_published
+        (data_type, sync_no, sync_id, synced_at, record_count, duration_ms, read_from)
+    select :data_type, :sync_no, :sync_id, now(), :record_count, :duration_ms,
+           least(:started_at, min({OLDEST_READ}))
+    from {{schema}}.ac_staged_slices
+    where sync_no = :sync_no and data_type = :data_type
 """
 
 
@@ -62,32 +89,57 @@ def publish_dataset(
 ) -> Changes:
     """Make what is staged the snapshot; readers see it when the caller's transaction commits.
 
-    The caller holds the lease in the same transaction. Raises StoreError where this sync, or a
-    newer one, is published already.
+    The stays of deals follow. The caller holds the lease in the same transaction. Raises StoreError
+    if this sync, or a newer one, is published already.
     """
     _require_unpublished(connection, sync, name)
     forbid_nested_loops(connection)
-    deleted = run(connection, CLOSE_VANISHED, name, sync_no=sync.number).rowcount
-    updated = run(connection, CLOSE_CHANGED, name, sync_no=sync.number).rowcount
-    bodies = f"{schema_of(connection)}.{BODIES[name]}"
-    columns = run(connection, COLUMNS, bodies=bodies).scalar_one()
-    add_versions = ADD_VERSIONS.replace("{columns}", columns)
-    written = run(connection, add_versions, name, sync_no=sync.number).rowcount
+    deleted, updated, written, *_ = [
+        write(ALL_IDS) for write in _list_writes(connection, sync, name)
+    ]
     counted = run(connection, COUNT_PUBLISHED, name, sync_no=sync.number).one()
     run(
         connection,
-        """
-        insert into {schema}.ac_published
-            (data_type, sync_no, sync_id, synced_at, record_count, duration_ms)
-        values (:data_type, :sync_no, :sync_id, now(), :record_count, :duration_ms)
-        """,
+        NOTE_PUBLISHED,
         name,
         sync_no=sync.number,
         sync_id=sync.sync_id,
+        started_at=sync.started_at,
         record_count=counted.records,
         duration_ms=duration_ms,
     )
     return Changes(counted.records, written - updated, updated, deleted, counted.masked)
+
+
+def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[Write]:
+    """Return what publishes the records of a range of ids, in this order."""
+    bodies = f"{schema_of(connection)}.{BODIES[name]}"
+    columns = run(connection, COLUMNS, bodies=bodies).scalar_one()
+    statements = [CLOSE_VANISHED, CLOSE_CHANGED, ADD_VERSIONS.replace("{columns}", columns)]
+    if name == "deals":
+        statements += STAY_CHANGES
+
+    def as_write(sql: str) -> Write:
+        def write(part: Interval) -> int:
+            values = {"sync_no": sync.number, "first": part.first, "last": part.last}
+            return run(connection, sql, name, **values).rowcount
+
+        return write
+
+    return [as_write(sql) for sql in statements]
+
+
+@contextmanager
+def publishing(connection: Connection, sync: Sync, name: DatasetName) -> Iterator[None]:
+    """Undo the block if Postgres refuses the dataset; raise DataRefused, which names the record."""
+
+    def find_record() -> int | None:
+        forbid_nested_loops(connection)
+        ids = list(run(connection, ALL_RECORDS, name, sync_no=sync.number).scalars())
+        return find_refused(connection, _list_writes(connection, sync, name), ids)
+
+    with savepoint(connection, name, find_record):
+        yield
 
 
 def _require_unpublished(connection: Connection, sync: Sync, name: DatasetName) -> None:

@@ -119,16 +119,16 @@ def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterato
                 yield f"one of {count:,} {name}, without its links", record
 
 
-# Each id that was read, with the slice that was staged last; where slices share a record, the other
-# one may have read it a few seconds later.
+# Each id that was read, with the slice that read it last. A slice can be staged after a newer one.
 STAGED_IDS = """
     select distinct on (record_id) record_id, slice_no
     from (
-        select slice_no, staged_at, unnest(record_ids) as record_id
+        select slice_no, staged_at, unnest(record_ids) as record_id,
+               unnest(read_before_ms) as before_ms
         from {schema}.ac_staged_slices
         where sync_no = :sync_no and data_type = :data_type
     ) as read
-    order by record_id, staged_at desc, slice_no desc
+    order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
 """
 
 COUNT_MASKED = """

@@ -1,30 +1,54 @@
-"""Keep what a sync has read where no reader looks, until all of it can be published.
+"""Stage what a sync reads, out of the readers' sight, until all of it can be published.
 
 Only new and changed records are staged with their bodies, unchanged ones as ids. A staged slice is
-an interval of ids that was read, at whatever moment: with the plan it was cut from, and compared
-with the same snapshot, it proves as much for a later sync. So a sync resumes what a crashed one
-staged.
+an interval of ids and the times at which they were read. A later sync can use it together with the
+plan that it was cut from, while it is young enough and the snapshot it was compared with is still
+the newest. So a sync resumes what a crashed one staged.
 """
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import DatasetName, EnrichedRecord, Interval, Sync
+from acsync.models import DATASETS, DatasetName, EnrichedRecord, Interval, Sync
 from acsync.store.database import BODIES, STAGING, Database, copy_rows, run
 from acsync.store.lease import require_lease
+
+# When a slice read its oldest record.
+OLDEST_READ = """
+    (staged_at - (select max(before_ms) from unnest(read_before_ms) as before_ms)
+        * interval '1 millisecond')
+"""
+
+LARGEST_INTEGER = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class StagedSlice:
-    """One slice as read: the ids it covers and holds; `changed` of them have new bodies."""
+    """One slice as read: the ids it covers and holds; `changed` of them have new bodies.
+
+    `asked_at` are the monotonic seconds at which each of `record_ids` was asked for.
+    """
 
     number: int
     covered: Interval
     record_ids: Sequence[int]
     changed: Sequence[EnrichedRecord]
     masked_ids: Sequence[int]
+    asked_at: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a sync resumed: how many records, and when the oldest was read; None for no record."""
+
+    records: int
+    oldest_read: datetime | None
 
 
 def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: StagedSlice) -> None:
@@ -39,10 +63,10 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
             """
             insert into {schema}.ac_staged_slices
                 (sync_no, data_type, slice_no, covered_from, covered_through,
-                 record_ids, masked_ids, staged_at)
+                 record_ids, masked_ids, read_before_ms, staged_at)
             values (:sync_no, :data_type, :slice_no, :covered_from, :covered_through,
                     cast(:record_ids as bigint[]), cast(:masked_ids as bigint[]),
-                    clock_timestamp())
+                    cast(:read_before_ms as integer[]), :staged_at)
             """,
             name,
             sync_no=sync.number,
@@ -51,7 +75,19 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
             covered_through=staged.covered.last,
             record_ids=list(staged.record_ids),
             masked_ids=list(staged.masked_ids),
+            **_read_times(connection, staged),
         )
+
+
+def _read_times(connection: Connection, staged: StagedSlice) -> dict[str, Any]:
+    """Return `staged_at`, and by how many milliseconds each record was read before it.
+
+    The monotonic clock is read after Postgres' clock, so no record looks newer than it is.
+    """
+    staged_at: datetime = run(connection, "select clock_timestamp()").scalar_one()
+    now = time.monotonic()
+    before_ms = [min(math.ceil((now - at) * 1000), LARGEST_INTEGER) for at in staged.asked_at]
+    return {"staged_at": staged_at, "read_before_ms": before_ms}
 
 
 def _drop_slice(database: Database, sync: Sync, name: DatasetName, number: int) -> None:
@@ -102,6 +138,21 @@ def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> i
         return counted
 
 
+def read_resumed(database: Database, sync: Sync, name: DatasetName) -> Resumed:
+    """Return what is staged of records that were read before this sync started."""
+    sql = f"""
+        select coalesce(sum(records), 0)::bigint, min(oldest_read)
+        from (
+            select records, {OLDEST_READ} as oldest_read from {{schema}}.ac_staged_slices
+            where sync_no = :sync_no and data_type = :data_type
+        ) as staged
+        where oldest_read < :started_at
+    """
+    values = {"sync_no": sync.number, "started_at": sync.started_at}
+    with database.begin() as connection:
+        return Resumed(*run(connection, sql, name, **values).one())
+
+
 def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:
     """Keep a plan, as JSON; `basis` names all that must be the same for a sync to resume it."""
     with database.begin() as connection:
@@ -122,14 +173,17 @@ def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, pla
         )
 
 
-def adopt_staging(database: Database, sync: Sync, name: DatasetName, basis: str) -> str | None:
-    """Make a crashed sync's staging this sync's, and return its plan; None where there is none.
+def adopt_staging(
+    database: Database, sync: Sync, name: DatasetName, basis: str, oldest: timedelta
+) -> str | None:
+    """Make the staging of a crashed sync this sync's own, and return its plan as JSON.
 
-    What is stale or was published is deleted when a sync starts, what has another basis here.
+    Slices with a record that was read longer than `oldest` ago are deleted. Return None if there
+    is no plan with this basis, or if none of its slices is left; all staging is deleted then.
     """
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
-        found = run(
+        kept = run(
             connection,
             """
             select sync_no, plan::text as plan from {schema}.ac_staged_plans
@@ -138,34 +192,94 @@ def adopt_staging(database: Database, sync: Sync, name: DatasetName, basis: str)
             name,
             basis=basis,
         ).one_or_none()
-        crashed = found.sync_no if found else sync.number
-        for table, is_of_dataset in STAGING.items():
-            run(
-                connection,
-                f"delete from {table} where {is_of_dataset} and sync_no not in (:crashed, :number)",
-                name,
-                crashed=crashed,
-                number=sync.number,
+        if kept is None or not _drop_old_slices(connection, kept.sync_no, name, oldest):
+            _drop_all(connection, name)
+            return None
+        _take_over(connection, sync, name, kept.sync_no)
+        plan: str = kept.plan
+        return plan
+
+
+def _drop_old_slices(
+    connection: Connection, sync_no: int, name: DatasetName, oldest: timedelta
+) -> bool:
+    """Delete the slices that are too old, or from the future; return whether any is left."""
+    run(
+        connection,
+        f"""
+        with old as (
+            delete from {{schema}}.ac_staged_slices
+            where sync_no = :sync_no and data_type = :data_type and (
+                {OLDEST_READ} < clock_timestamp() - :oldest or staged_at > clock_timestamp()
             )
-            run(
-                connection,
-                f"update {table} set sync_no = :number "
-                f"where {is_of_dataset} and sync_no <> :number",
-                name,
-                number=sync.number,
-            )
-        return found.plan if found else None
-
-
-def sweep_staging(database: Database, sync: Sync) -> None:
-    """Free the space of what was published at once; a first sync stages the whole account.
-
-    No reader looks here.
+            returning slice_no
+        )
+        delete from {{bodies}} where sync_no = :sync_no and slice_no in (select slice_no from old)
+        """,
+        name,
+        sync_no=sync_no,
+        oldest=oldest,
+    )
+    sql = """
+        select exists (
+            select from {schema}.ac_staged_slices
+            where sync_no = :sync_no and data_type = :data_type
+        )
     """
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
-        bodies = ", ".join(f"{{schema}}.{table}" for table in BODIES.values())
+    is_left: bool = run(connection, sql, name, sync_no=sync_no).scalar_one()
+    return is_left
+
+
+def _take_over(connection: Connection, sync: Sync, name: DatasetName, sync_no: int) -> None:
+    """Give the staging of one sync to another, and delete that of all others."""
+    values = {"number": sync.number, "sync_no": sync_no}
+    for table, is_of_dataset in STAGING.items():
         run(
             connection,
-            f"truncate {bodies}, {{schema}}.ac_staged_slices, {{schema}}.ac_staged_plans",
+            f"delete from {table} where {is_of_dataset} and sync_no not in (:sync_no, :number)",
+            name,
+            **values,
         )
+        run(
+            connection,
+            f"update {table} set sync_no = :number where {is_of_dataset} and sync_no <> :number",
+            name,
+            number=sync.number,
+        )
+
+
+def drop_staging(database: Database, sync: Sync, name: DatasetName) -> None:
+    """Delete all that is staged of a dataset."""
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        _drop_all(connection, name)
+
+
+def _drop_all(connection: Connection, name: DatasetName) -> None:
+    for table, is_of_dataset in STAGING.items():
+        run(connection, f"delete from {table} where {is_of_dataset}", name)
+
+
+def drop_plan(database: Database, sync: Sync, name: DatasetName) -> None:
+    """Let no later sync resume what is staged: it is about to be judged."""
+    sql = "delete from {schema}.ac_staged_plans where data_type = :data_type"
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        run(connection, sql, name)
+
+
+def sweep_staging(database: Database, sync: Sync, published: Sequence[DatasetName]) -> None:
+    """Free the space of what was published; a first sync stages the whole account.
+
+    No reader looks here. A dataset that was not published keeps what is staged of it.
+    """
+    bodies = [f"{{schema}}.{BODIES[name]}" for name in published]
+    of_all = ["{schema}.ac_staged_slices", "{schema}.ac_staged_plans"]
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        if {*published} == {*DATASETS}:
+            bodies += of_all
+        else:
+            for name in published:
+                _drop_all(connection, name)
+        run(connection, f"truncate {', '.join(bodies)}")

@@ -83,10 +83,11 @@ class SyncStatistics:
 
 @dataclass(frozen=True)
 class PublishedDataset:
-    """A dataset as published; `synced_at` is when it was read."""
+    """A dataset as published at `synced_at`; nothing of it was read before `read_from`."""
 
     record_count: int
     synced_at: datetime
+    read_from: datetime
 
 
 @dataclass(frozen=True)
@@ -187,10 +188,10 @@ def read_pace(database: Database) -> Pace | None:
 
 
 def read_data_age(database: Database) -> dict[DatasetName, datetime]:
-    """Return when each published dataset was read, in UTC."""
+    """Return when the oldest record of each published dataset was read, in UTC."""
     with database.begin() as connection:
         published = _read_published(connection)
-    return {name: data.synced_at.astimezone(UTC) for name, data in published.items()}
+    return {name: data.read_from.astimezone(UTC) for name, data in published.items()}
 
 
 def _read_syncs(connection: Connection, condition: str, limit: int) -> tuple[LoggedSync, ...]:
@@ -211,7 +212,7 @@ def _read_statistics(connection: Connection) -> SyncStatistics:
 
 def _read_published(connection: Connection) -> dict[DatasetName, PublishedDataset]:
     sql = """
-        select distinct on (data_type) data_type, record_count, synced_at
+        select distinct on (data_type) data_type, record_count, synced_at, read_from
         from {schema}.ac_published order by data_type, sync_no desc
     """
     return {name: PublishedDataset(*data) for name, *data in run(connection, sql)}

@@ -4,25 +4,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
-from acsync.models import DATASETS, CallCounts, DatasetName, DatasetResult, Pace, Sync
+from acsync.models import DATASETS, CallCounts, Changes, DatasetName, DatasetResult, Pace, Sync
 from acsync.store.database import STAGING, Database, run
 
-# At an interval of an hour too, the next sync comes within this time, and so does the one after it
-# where that is turned away.
-RESUMABLE_MINUTES = 150
-
-# What is staged was compared with the snapshot: once a newer one is published, it proves nothing.
-UNUSABLE_PLANS = f"""
-    delete from {{schema}}.ac_staged_plans as plan
-    where greatest(
-              planned_at,
-              (select max(staged_at) from {{schema}}.ac_staged_slices as staged
-               where staged.sync_no = plan.sync_no and staged.data_type = plan.data_type)
-          ) < clock_timestamp() - interval '{RESUMABLE_MINUTES} minutes'
+# What is staged was compared with the snapshot of its time, so it is of no use once a newer one is
+# published. The age of each slice is judged when a sync adopts them; a dataset that is not copied
+# any longer must not keep its staging.
+UNUSABLE_PLANS = """
+    delete from {schema}.ac_staged_plans as plan
+    where planned_at < clock_timestamp() - interval '1 day'
        or exists (
-           select from {{schema}}.ac_published as published
+           select from {schema}.ac_published as published
            where published.data_type = plan.data_type and published.sync_no >= plan.sync_no
        )
 """
@@ -102,6 +96,32 @@ def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[
     """
     with database.begin() as connection:
         return list(run(connection, sql, number=sync.number).scalars())
+
+
+def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, DatasetResult] | None:
+    """Return how each dataset ended; None while the log row is open.
+
+    The changes of custom fields are not in the log.
+    """
+    sql = "select * from {schema}.ac_sync_logs where id = :number and overall_success is not null"
+    row = run(connection, sql, number=sync.number).mappings().one_or_none()
+    if row is None:
+        return None
+    return {
+        name: _read_result(name, row) for name in DATASETS if row[f"{name}_success"] is not None
+    }
+
+
+def _read_result(name: DatasetName, row: RowMapping) -> DatasetResult:
+    columns = ("count", "added", "updated", "deleted", "masked")
+    return DatasetResult(
+        row[f"{name}_duration_ms"],
+        Changes(*(row[f"{name}_{column}"] for column in columns))
+        if row[f"{name}_success"]
+        else None,
+        row[f"{name}_error"],
+        tuple(row[f"{name}_warnings"] or ()),
+    )
 
 
 def finish_log(

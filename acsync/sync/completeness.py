@@ -18,6 +18,11 @@ TOLERATED_SHARE = 0.001
 SYNCS_TO_BELIEVE = 3
 
 
+def count_tolerated(total: int) -> int:
+    """Return by how many records a total may differ without a reason to doubt it."""
+    return max(TOLERATED_RECORDS, round(total * TOLERATED_SHARE))
+
+
 @dataclass(frozen=True)
 class Walked:
     """What a walk came to at its end.
@@ -38,6 +43,13 @@ class Walked:
     def counted_records(self) -> int:
         """Return how many were read of those that the total may count."""
         return self.records - self.newer_records
+
+
+def has_shrunk(plan: Plan, total: int | None) -> bool:
+    """Return whether a fresh total shows that records were deleted since the plan was made."""
+    if total is None or plan.total is None:
+        return False
+    return plan.total - total > count_tolerated(total)
 
 
 def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) -> None:
@@ -88,8 +100,7 @@ def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
     all, every difference is large.
     """
     difference = count_difference(plan, walked)
-    few = max(TOLERATED_RECORDS, round((walked.total or 0) * TOLERATED_SHARE))
-    tolerated = few if walked.records else 0
+    tolerated = count_tolerated(walked.total or 0) if walked.records else 0
     counted = (
         f"ActiveCampaign counts {walked.total or 0:,} {plan.dataset}, but "
         f"{walked.counted_records:,} were read."

@@ -37,6 +37,9 @@ from acsync.sync.progress import Progress
 # (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h) it hardly grows.
 ALLOCATOR_LIMITS = {-1: 128 * 1024, -3: 64 * 1024, -8: 2}
 
+# Before the newest page is read and counted again, in seconds.
+RECOUNT_PAUSES = (0.5, 1.0, 2.0)
+
 # How many objects a collection of garbage waits for; a page has some 5,000.
 GARBAGE_OBJECTS = 100_000
 
@@ -58,6 +61,7 @@ class SyncContext:
     deadline: Deadline
     progress: Progress
     started: float = field(default_factory=time.monotonic)
+    recount_pauses: tuple[float, ...] = RECOUNT_PAUSES
 
     def walk(self, name: DatasetName, relations: tuple[RelationName, ...]) -> Walk:
         """Return the reader of a dataset, with these relations as long as they come."""

@@ -95,12 +95,13 @@ def stage_pages(
 ) -> SliceCounts:
     """Enrich and stage neighbouring pages as the slice of that number.
 
-    Neighbours may share records; the later reading wins. Only new and changed records are staged
-    with their bodies.
+    If pages share a record, the later page wins. Only new and changed records are staged with
+    their bodies.
     """
     name = job.dataset
     read: dict[int, EnrichedRecord] = {}
     masked: dict[int, bool] = {}
+    asked_at: dict[int, float] = {}
     covered: Interval | None = None
     # Page by page: the raw rows of twelve slices at once would be 150 MB.
     for page in pages:
@@ -108,12 +109,14 @@ def stage_pages(
         for encoded, is_stub in _encode_page(context, job, page):
             read[encoded.record_id] = encoded
             masked[encoded.record_id] = is_stub
+            asked_at[encoded.record_id] = page.asked_at
     if covered is None:
         return SliceCounts()
     published = published_hashes(context.database, name, list(read))
     changed = [one for one in read.values() if published.get(one.record_id) != one.hash]
     masked_ids = [record_id for record_id, is_stub in masked.items() if is_stub]
-    staged = StagedSlice(number, covered, list(read), changed, masked_ids)
+    times = [asked_at[record_id] for record_id in read]
+    staged = StagedSlice(number, covered, list(read), changed, masked_ids, times)
     stage_slice(context.database, context.sync, name, staged)
     context.progress.advance(name, len(read))
     return SliceCounts(len(read), len(changed), sum(one.cleaned for one in read.values()))

@@ -5,10 +5,16 @@ import time
 from datetime import timedelta
 
 from acsync.activecampaign.client import Client
+from acsync.schedule import INTERVAL
 
-# What a sync has where nothing else is said: so long, or so many times what its calls take.
+# Default limit: 30 minutes, or three times what the calls take, whichever is longer.
 LEAST_SECONDS = 1800.0
 CALL_SHARE = 3
+
+
+def longest_resumable(max_duration: timedelta | None) -> timedelta:
+    """Return how old a record may be that a sync takes over from one that did not finish."""
+    return max(INTERVAL, max_duration or timedelta(seconds=LEAST_SECONDS))
 
 
 class Deadline:
@@ -22,6 +28,7 @@ class Deadline:
         self.expired = False
         self._client = client
         self._is_fixed = max_duration is not None
+        self._resumable = longest_resumable(max_duration)
         self._seconds = max_duration.total_seconds() if max_duration else LEAST_SECONDS
         self._started = time.monotonic()
         self._calls = 0
@@ -51,5 +58,6 @@ class Deadline:
         self.expired = True
         self._client.close(
             f"The sync took longer than {timedelta(seconds=round(self._seconds))} "
-            "(ACSYNC_MAX_DURATION). What it has read is kept: the next sync goes on from there."
+            "(ACSYNC_MAX_DURATION). The next sync resumes what was read less than "
+            f"{self._resumable} before."
         )

@@ -1,17 +1,22 @@
-"""Publish what is verified, all of it in one transaction with the log row."""
+"""Publish what is verified in one transaction with the log row, each dataset under a savepoint."""
 
 import logging
 from collections.abc import Mapping, Sequence
 
-from acsync.errors import StoreError
+from acsync.errors import DataRefused, StoreError, SyncFailed
 from acsync.models import DatasetName, DatasetResult, SyncResult
 from acsync.store.account import note_account
 from acsync.store.catalogue import record_fields
-from acsync.store.deal_stages import record_stages
 from acsync.store.lease import require_lease
-from acsync.store.publish import notify, publish_dataset, retire_versions
+from acsync.store.publish import (
+    Transaction,
+    notify,
+    publish_dataset,
+    publishing,
+    retire_versions,
+)
 from acsync.store.staging import sweep_staging
-from acsync.store.sync_log import finish_log
+from acsync.store.sync_log import finish_log, read_results
 from acsync.store.wide_views import update_wide_views
 from acsync.sync.context import SyncContext
 from acsync.sync.verify import Verified
@@ -24,62 +29,85 @@ def publish(
 ) -> SyncResult:
     """Publish the verified datasets; readers see the last snapshot until the moment of commit.
 
-    `failures` are the reasons of the datasets that are not published. Raises LeaseLost where
-    another sync took over, and StoreError; nothing is published then.
+    `failures` are the reasons of the datasets that are not published. A dataset that Postgres
+    refuses becomes one of them. Raises LeaseLost if another sync took over, AnotherAccount, and
+    StoreError; nothing is published then, and another try may help.
     """
     context.progress.enter("publishing")
-    results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
     limiter = context.client.rate_limiter
     with context.database.begin() as connection:
         require_lease(connection, context.sync)
-        for one in verified:
-            changes = publish_dataset(connection, context.sync, one.dataset, one.duration_ms)
-            _require_all(one, changes.records)
-            retire_versions(connection, one.dataset, context.settings.keep_syncs)
-            fields = record_fields(connection, context.sync, one.dataset, one.fields)
-            if one.dataset == "deals":
-                record_stages(connection, context.sync)
-            results[one.dataset] = DatasetResult(
-                one.duration_ms, changes, warnings=one.warnings, fields=fields
-            )
-        if verified:
-            note_account(connection, context.settings.account_name)
-        counts, pace = limiter.counts, limiter.pace
-        finish_log(connection, context.sync, results, counts, pace)
-        notify(connection, context.sync, results)
+        # Set if an earlier try was committed and its answer was lost.
+        results = read_results(connection, context.sync)
+        if results is None:
+            results = _publish_all(connection, context, verified, failures)
     results = update_wide_views(context.database, context.sync, results)
-    _tidy_up(context)
+    _tidy_up(context, results)
     return SyncResult(
         context.sync.sync_id,
         context.settings.account_host,
         context.sync.started_at,
         context.elapsed_ms,
         context.settings.rate_limit,
-        pace.learned_rate,
-        counts,
+        limiter.pace.learned_rate,
+        limiter.counts,
         sum(one.cleaned for one in verified),
         {name: results[name] for name in context.datasets},
     )
 
 
-def _tidy_up(context: SyncContext) -> None:
+def _publish_all(
+    connection: Transaction,
+    context: SyncContext,
+    verified: Sequence[Verified],
+    failures: Mapping[DatasetName, str],
+) -> dict[DatasetName, DatasetResult]:
+    """Publish the datasets, each under a savepoint, and close the log row."""
+    results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
+    for dataset in verified:
+        results[dataset.dataset] = _publish_one(connection, context, dataset)
+    if any(result.success for result in results.values()):
+        note_account(connection, context.settings.account_name)
+    limiter = context.client.rate_limiter
+    finish_log(connection, context.sync, results, limiter.counts, limiter.pace)
+    notify(connection, context.sync, results)
+    return results
+
+
+def _publish_one(
+    connection: Transaction, context: SyncContext, verified: Verified
+) -> DatasetResult:
+    name, sync, duration_ms = verified.dataset, context.sync, verified.duration_ms
+    try:
+        with publishing(connection, sync, name):
+            changes = publish_dataset(connection, sync, name, duration_ms)
+            _require_all(verified, changes.records)
+            retire_versions(connection, name, context.settings.keep_syncs)
+            fields = record_fields(connection, sync, name, verified.fields)
+    except (DataRefused, SyncFailed) as error:
+        return DatasetResult(duration_ms, error=str(error))
+    return DatasetResult(duration_ms, changes, warnings=verified.warnings, fields=fields)
+
+
+def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult]) -> None:
     """Do what can wait for the next sync: the data is published."""
-    if not context.deadline.expired:
+    published = [name for name, result in results.items() if result.success]
+    if published:
         try:
-            sweep_staging(context.database, context.sync)
+            sweep_staging(context.database, context.sync, published)
         except StoreError as error:
             logger.warning("staging is swept by the next sync: %s", error)
 
 
 def _require_all(verified: Verified, published: int) -> None:
-    """Raise StoreError where staging lost what was verified.
+    """Raise SyncFailed if staging lost what was verified.
 
     Staging is unlogged: without this, a crash of Postgres between verifying and publishing would
     publish an empty account.
     """
     if published != verified.records:
-        raise StoreError(
+        raise SyncFailed(
             f"Of {verified.records:,} {verified.dataset} that were staged, {published:,} are left: "
-            "Postgres was restarted after a crash. Nothing was published.",
+            "Postgres was restarted after a crash. The last snapshot stays.",
             "Start a new sync.",
         )

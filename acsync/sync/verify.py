@@ -9,7 +9,7 @@ from acsync.activecampaign.pagination import WalkPage
 from acsync.errors import ShrinkRefused, SyncFailed
 from acsync.models import DATASETS, LISTINGS, CustomField, DatasetName, Interval, Plan, Warnings
 from acsync.store.snapshot import Loss, count_losses, count_staged
-from acsync.store.staging import read_coverage
+from acsync.store.staging import drop_plan, read_coverage
 from acsync.store.sync_log import read_differences, record_total
 from acsync.sync.completeness import (
     Walked,
@@ -21,9 +21,6 @@ from acsync.sync.completeness import (
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, SliceCounts, stage_pages, warn_of_left_out
 from acsync.sync.gap_fill import GapFill
-
-# Before the newest page is read and counted again, in seconds.
-RECOUNT_PAUSES = (0.5, 1.0, 2.0)
 
 # Everyday work takes the fields, or the sight, of fewer records than this.
 MIN_SUSPICIOUS = 10
@@ -85,8 +82,8 @@ def _gap_fill(context: SyncContext, job: Job, counts: list[SliceCounts]) -> GapF
 def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: End) -> Verified:
     """Read what moved past the reader, then require completeness and no suspicious loss.
 
-    `copied` are the counts of the job's slices. Raises Incomplete or ShrinkRefused where the
-    dataset must not be published.
+    `copied` are the counts of the job's slices. Raises Incomplete or ShrinkRefused if the dataset
+    must not be published. No later sync resumes what was judged here.
     """
     context.progress.enter("verifying")
     name, database, sync = job.dataset, context.database, context.sync
@@ -105,7 +102,8 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
             newer_records=staged.newer_records,
         )
 
-    walked = close_walk(job.plan, gap_fill, end.page, count, RECOUNT_PAUSES)
+    walked = close_walk(job.plan, gap_fill, end.page, count, context.recount_pauses)
+    drop_plan(database, sync, name)
     record_total(database, sync, name, walked.total, count_difference(job.plan, walked))
     require_complete(job.plan, gap_fill.covered().values(), walked)
     warnings = judge_total(job.plan, walked, read_differences(database, sync, name))

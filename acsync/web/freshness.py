@@ -1,4 +1,4 @@
-"""Judge the age of what is published, never of a sync in progress."""
+"""Judge the age of what is published, counted from its oldest read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ VERDICTS: tuple[Verdict, ...] = ("fresh", "late", "stale", "never synced")
 
 @dataclass(frozen=True)
 class Freshness:
-    """One dataset as published; the age is None where it never was."""
+    """One dataset as published; the age is None if it never was."""
 
     name: DatasetName
     records: int | None
@@ -37,7 +37,7 @@ class Freshness:
         """Return name and age as a sentence."""
         if self.age is None:
             return f"The {self.name} were never published."
-        return f"The {self.name} were published {describe(self.age)} ago."
+        return f"The {self.name} were read {describe(self.age)} ago."
 
 
 def judge(
@@ -45,7 +45,7 @@ def judge(
 ) -> tuple[Freshness, ...]:
     """Judge each of the datasets."""
     return tuple(
-        Freshness(name, data.record_count, max(now - data.synced_at, timedelta(0)))
+        Freshness(name, data.record_count, max(now - data.read_from, timedelta(0)))
         if (data := status.published.get(name))
         else Freshness(name, None, None)
         for name in datasets

@@ -71,8 +71,8 @@ def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
     published = scrape.published.items()
     yield _gauge(
         "last_success_timestamp_seconds",
-        "When the published snapshot of a dataset was read.",
-        {(scrape.account, name): data.synced_at.timestamp() for name, data in published},
+        "When the oldest record of the published snapshot was read.",
+        {(scrape.account, name): data.read_from.timestamp() for name, data in published},
         ["account", "dataset"],
     )
     yield _gauge(

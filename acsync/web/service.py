@@ -92,7 +92,7 @@ class Service:
         return await self._trigger.sync(wait)
 
     async def healthz(self) -> Response:
-        """Return 200 where every dataset was published less than three intervals ago, else 503."""
+        """Return 200 if every dataset was read less than three intervals ago, else 503."""
         try:
             bad = [
                 one.sentence

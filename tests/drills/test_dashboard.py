@@ -151,7 +151,7 @@ def test_the_page_reads_well_in_every_state(
     with database.begin() as connection:
         failed_result = DatasetResult(error=HOSTILE)
         finish_log(connection, running, {"contacts": failed_result}, CallCounts(), Pace(10))
-    fetch(database, "update ac_published set synced_at = now() - interval '50 minutes'")
+    fetch(database, "update ac_published set read_from = now() - interval '50 minutes'")
     failed = visit("failed", phone=True)
     assert HOSTILE.split("\u202e", maxsplit=1)[0] in failed.locator(".failing dd").inner_text()
     assert visit("stale", dark=True).locator(".verdict h2").inner_text().endswith("Stale")

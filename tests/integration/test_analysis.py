@@ -111,17 +111,31 @@ def test_the_age_of_the_data_is_plain_sql(copy_account: CopyAccount, database: D
     copy_account()
     fetch(
         database,
-        "update ac_published set synced_at = synced_at - interval '46 min' "
+        "update ac_published set read_from = read_from - interval '46 min' "
         "where data_type = 'deals'",
     )
 
     rows = fetch(database, "select * from ac_freshness")
 
-    assert [(name, count, fresh) for name, count, _, _, fresh, _ in rows] == [
+    assert [(name, count, fresh) for name, count, _, _, fresh, *_ in rows] == [
         ("contacts", 700, True),
         ("deals", 600, False),
     ]
     assert rows[1][3] > timedelta(minutes=46)
+
+
+def test_what_is_published_knows_its_oldest_read(
+    copy_account: CopyAccount, database: Database
+) -> None:
+    """A sync that resumes nothing reads everything after its start."""
+    copy_account()
+
+    assert fetch(
+        database,
+        "select distinct read_from = started.timestamp, verified_at = started.timestamp, "
+        "age >= clock_timestamp() - synced_at "
+        "from ac_freshness, ac_sync_logs as started",
+    ) == [(True, True, True)]
 
 
 @pytest.fixture

@@ -152,9 +152,9 @@ def test_a_backup_stops_no_sync(database: Database) -> None:
             stage_slice(database, first, "contacts", cut(database, "contacts", people(1, 2)))
             publish(database, first, ["contacts"])
             with pytest.raises(StoreError, match="such as a backup"):
-                sweep_staging(database, first)
+                sweep_staging(database, first, ["contacts"])
         second = start_sync(database, "a test", None)
-    sweep_staging(database, second)
+    sweep_staging(database, second, ["contacts"])
 
     assert published_ids(database, "contacts") == [1, 2]
     assert fetch(database, "select count(*) from ac_staged_slices") == [(0,)]

@@ -114,8 +114,25 @@ def test_what_is_no_longer_kept_is_refused_not_left_out(database: Database) -> N
         connection.execute(text(AS_OF), {"sync_id": sync_id})
 
 
-def test_of_two_slices_that_share_a_record_the_later_wins(database: Database) -> None:
-    """Neighbouring slices overlap; a record may change, or change back, between the two reads."""
+def test_of_two_slices_that_share_a_record_the_later_reading_wins(database: Database) -> None:
+    """A slice can be staged after one that was read later, such as by a slower thread."""
+    sync = start_sync(database, "a test", None)
+    newer = people(2, 3, email="new@example.com")
+    stage_slice(database, sync, "contacts", cut(database, "contacts", newer, 1))
+    older = cut(database, "contacts", people(1, 2, 3), 0, age=5)
+    stage_slice(database, sync, "contacts", older)
+    publish(database, sync, ["contacts"])
+
+    emails = "select contact_id, email from ac_contacts order by 1"
+    assert fetch(database, emails) == [
+        (1, "p1@example.com"),
+        (2, "new@example.com"),
+        (3, "new@example.com"),
+    ]
+
+
+def test_a_reading_without_a_body_wins_too(database: Database) -> None:
+    """A record may change and change back between two readings."""
     sync_all(database, {"contacts": people(1, 2, 3)})
     sync = start_sync(database, "a test", None)
     changed = people(2, 3, email="new@example.com")
@@ -224,7 +241,7 @@ def test_numbers_keep_every_digit(database: Database) -> None:
     """A float would make 0.1 + 0.2 out of money."""
     sync = start_sync(database, "a test", None)
     body = b'{"id": 1,\n\t"score": 12345678901234567890.123456789}'
-    staged = StagedSlice(0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", body)], [])
+    staged = StagedSlice(0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", body)], [], [0.0])
     stage_slice(database, sync, "contacts", staged)
     publish(database, sync, ["contacts"])
 
@@ -237,7 +254,7 @@ def test_a_body_that_is_no_json_fails_without_being_repeated(database: Database)
     """An error must not carry a customer's data into a log."""
     sync = start_sync(database, "a test", None)
     staged = StagedSlice(
-        0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", b'{"email": secret@x}')], []
+        0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", b'{"email": secret@x}')], [], [0.0]
     )
 
     with pytest.raises(StoreError, match="SQLSTATE 22P02") as caught:

@@ -1,4 +1,6 @@
-"""What a dead sync staged is used by its successor, or swept: never half of each."""
+"""A sync takes over what a dead one staged, if that is young enough and was never judged."""
+
+from datetime import timedelta
 
 import pytest
 
@@ -6,35 +8,48 @@ from acsync.models import Interval, Sync
 from acsync.store.database import Database
 from acsync.store.lease import start_sync
 from acsync.store.snapshot import published_ids
-from acsync.store.staging import adopt_staging, keep_plan, read_coverage, stage_slice
+from acsync.store.staging import (
+    adopt_staging,
+    drop_plan,
+    keep_plan,
+    read_coverage,
+    read_resumed,
+    stage_slice,
+    sweep_staging,
+)
 from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_all
 
 STAGED = """
     select (select count(*) from ac_staged_plans), (select count(*) from ac_staged_slices),
            (select count(*) from ac_staged_contacts)
 """
-STALE = """
-    update ac_staged_plans set planned_at = clock_timestamp() - interval '151 minutes';
-    update ac_staged_slices set staged_at = clock_timestamp() - interval '151 minutes'
-"""
+HALF_AN_HOUR = timedelta(minutes=30)
+YOUNG, OLD = 29 * 60.0, 31 * 60.0
 
 
-def die_copying(database: Database) -> Sync:
-    """Start a sync that stages one slice of contacts, and then is heard of no more."""
+def die_copying(database: Database, ages: dict[int, float] | None = None) -> Sync:
+    """Start a sync that stages slices of contacts, read so many seconds ago, and then dies."""
     sync = start_sync(database, "a test", None)
     keep_plan(database, sync, "contacts", "the same", '{"total": 3}')
-    stage_slice(database, sync, "contacts", cut(database, "contacts", people(1, 2), number=4))
+    for number, age in (ages or {4: 0.0}).items():
+        slice_ = cut(database, "contacts", people(number - 3, number - 2), number, age=age)
+        stage_slice(database, sync, "contacts", slice_)
     fetch(database, EXPIRE)
     return sync
+
+
+def succeed(database: Database, basis: str = "the same") -> tuple[Sync, str | None]:
+    """Start a sync that takes over what is staged."""
+    sync = start_sync(database, "a test", None)
+    return sync, adopt_staging(database, sync, "contacts", basis, HALF_AN_HOUR)
 
 
 def test_a_successor_goes_on_with_what_is_staged(database: Database) -> None:
     """Plan, slices and bodies become its own, and are published with what it adds."""
     sync_all(database, {"contacts": people(2, phone="1")})
     die_copying(database)
-    sync = start_sync(database, "a test", None)
 
-    plan = adopt_staging(database, sync, "contacts", "the same")
+    sync, plan = succeed(database)
     assert plan == '{"total": 3}'
     assert read_coverage(database, sync, "contacts") == {4: Interval(1, 2)}
 
@@ -46,20 +61,94 @@ def test_a_successor_goes_on_with_what_is_staged(database: Database) -> None:
 def test_a_successor_may_die_as_well(database: Database) -> None:
     """A worker that is restarted every minute still ends some day."""
     die_copying(database)
-    adopt_staging(database, start_sync(database, "a test", None), "contacts", "the same")
+    succeed(database)
     fetch(database, EXPIRE)
-    sync = start_sync(database, "a test", None)
 
-    assert adopt_staging(database, sync, "contacts", "the same") == '{"total": 3}'
+    sync, plan = succeed(database)
+
+    assert plan == '{"total": 3}'
     assert read_coverage(database, sync, "contacts") == {4: Interval(1, 2)}
+
+
+def test_each_slice_is_judged_by_its_own_age(database: Database) -> None:
+    """A chain of crashes stages new slices all the time, and the first ones get old."""
+    die_copying(database, {4: OLD, 5: YOUNG})
+
+    sync, plan = succeed(database)
+
+    assert plan == '{"total": 3}'
+    assert read_coverage(database, sync, "contacts") == {5: Interval(2, 3)}
+    assert fetch(database, STAGED) == [(1, 1, 2)]
+
+
+def test_a_slice_is_as_old_as_its_oldest_record(database: Database) -> None:
+    """A slow slice is staged minutes after its first page was read."""
+    sync = start_sync(database, "a test", None)
+    keep_plan(database, sync, "contacts", "the same", "{}")
+    slice_ = cut(database, "contacts", people(1, 2), age=YOUNG)
+    first, second = slice_.asked_at
+    slow = type(slice_)(0, slice_.covered, [1, 2], slice_.changed, [], [first - 120, second])
+    stage_slice(database, sync, "contacts", slow)
+    fetch(database, EXPIRE)
+
+    assert succeed(database)[1] is None
+
+
+def test_a_plan_without_a_young_slice_is_made_again(database: Database) -> None:
+    """Nothing of it would save a call."""
+    die_copying(database, {4: OLD, 5: OLD})
+
+    assert succeed(database)[1] is None
+
+    assert fetch(database, STAGED) == [(0, 0, 0)]
+
+
+def test_a_slice_from_the_future_is_not_resumed(database: Database) -> None:
+    """A clock that ran ahead for a while would keep it young for ever."""
+    die_copying(database)
+    fetch(database, "update ac_staged_slices set staged_at = staged_at + interval '1 day'")
+
+    assert succeed(database)[1] is None
+
+
+def test_what_was_judged_is_not_resumed(database: Database) -> None:
+    """A guard refused it, or Postgres: the next sync has to look again."""
+    drop_plan(database, die_copying(database), "contacts")
+
+    assert succeed(database)[1] is None
+
+    assert fetch(database, STAGED) == [(0, 0, 0)]
+
+
+def test_the_resumed_records_are_counted_with_their_age(database: Database) -> None:
+    """People learn how old the oldest is; what this sync read itself is not among them."""
+    die_copying(database, {4: YOUNG, 5: 60.0})
+
+    sync, _ = succeed(database)
+    stage_slice(database, sync, "contacts", cut(database, "contacts", people(9), number=9))
+    resumed = read_resumed(database, sync, "contacts")
+
+    assert resumed.records == 4
+    assert resumed.oldest_read is not None
+    assert 0 <= (sync.started_at - resumed.oldest_read).total_seconds() - YOUNG < 60
+
+
+def test_a_publication_knows_its_oldest_read(database: Database) -> None:
+    """The age of what people see counts from there."""
+    die_copying(database, {4: YOUNG})
+    sync, _ = succeed(database)
+    publish(database, sync, ["contacts"])
+
+    ((age,),) = fetch(database, "select age from ac_freshness")
+
+    assert timedelta(0) <= age - timedelta(seconds=YOUNG) < timedelta(minutes=1)
 
 
 def test_staging_with_another_basis_is_swept(database: Database) -> None:
     """Another account, page size or field: its slices mean something else."""
     die_copying(database)
-    sync = start_sync(database, "a test", None)
 
-    assert adopt_staging(database, sync, "contacts", "another") is None
+    assert succeed(database, "another")[1] is None
 
     assert fetch(database, STAGED) == [(0, 0, 0)]
 
@@ -67,19 +156,31 @@ def test_staging_with_another_basis_is_swept(database: Database) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        STALE,
-        "insert into ac_published select 'contacts', max(id), 'x', now(), 1, 1 from ac_sync_logs",
+        "insert into ac_published "
+        "select 'contacts', max(id), 'x', now(), 1, 1, now() from ac_sync_logs",
+        "update ac_staged_plans set planned_at = planned_at - interval '25 hours'",
     ],
-    ids=["hours old", "published since"],
+    ids=["published since", "a day old"],
 )
-def test_staging_that_proves_nothing_any_more_is_swept_at_the_start(
-    database: Database, change: str
-) -> None:
-    """Differences to an older snapshot, or from long ago, must not be published."""
+def test_staging_of_no_use_is_swept_at_the_start(database: Database, change: str) -> None:
+    """Differences to an older snapshot must not be published; nor must they fill the disk."""
     die_copying(database)
     fetch(database, change)
 
     sync = start_sync(database, "a test", None)
 
     assert fetch(database, STAGED) == [(0, 0, 0)]
-    assert adopt_staging(database, sync, "contacts", "the same") is None
+    assert adopt_staging(database, sync, "contacts", "the same", HALF_AN_HOUR) is None
+
+
+def test_a_sync_of_deals_alone_keeps_staged_contacts(database: Database) -> None:
+    """The next sync of contacts goes on there."""
+    die_copying(database)
+    sync = start_sync(database, "a test", None)
+    stage_slice(database, sync, "deals", cut(database, "deals", [{"id": "7"}]))
+    publish(database, sync, ["deals"])
+    sweep_staging(database, sync, ["deals"])
+    fetch(database, EXPIRE)
+
+    assert fetch(database, STAGED) == [(1, 1, 2)]
+    assert succeed(database)[1] == '{"total": 3}'

@@ -102,7 +102,7 @@ def test_the_verdict_is_of_the_published_data(
     copy_account()
     fetch(
         database,
-        f"update ac_published set synced_at = synced_at - interval '{age}' "
+        f"update ac_published set read_from = read_from - interval '{age}' "
         "where data_type = 'deals'",
     )
 

@@ -14,8 +14,9 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
 from acsync.sync.completeness import Walked, judge_total, require_complete
+from acsync.sync.context import RECOUNT_PAUSES
 from acsync.sync.gap_fill import GapFill
-from acsync.sync.verify import RECOUNT_PAUSES, close_walk
+from acsync.sync.verify import close_walk
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
 """Waits are for the clock: here trouble follows trouble at once."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -35,9 +36,14 @@ def people(*ids: int, **values: Any) -> list[Record]:
 
 
 def cut(
-    database: Database, name: DatasetName, records: Iterable[Record], number: int = 0
+    database: Database,
+    name: DatasetName,
+    records: Iterable[Record],
+    number: int = 0,
+    *,
+    age: float = 0.0,
 ) -> StagedSlice:
-    """Make a slice of records as the copy does: bodies only where they differ."""
+    """Make a slice as the copy does, read `age` seconds ago: bodies only of what differs."""
     encoded = {
         int(record["id"]): json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
         for record in records
@@ -51,7 +57,8 @@ def cut(
     ]
     masked = [int(record["id"]) for record in records if record.get("isDisabled") is True]
     covered = Interval(min(encoded, default=0), max(encoded, default=0))
-    return StagedSlice(number, covered, list(encoded), changed, masked)
+    asked_at = [time.monotonic() - age] * len(encoded)
+    return StagedSlice(number, covered, list(encoded), changed, masked, asked_at)
 
 
 def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dict[str, Changes]:

@@ -13,10 +13,10 @@ from acsync.errors import CallFailed, Incomplete
 from acsync.models import DATASETS, DatasetName, Interval, Plan
 from acsync.simulator.account import Account
 from acsync.sync.completeness import Walked, judge_total, require_complete
+from acsync.sync.context import RECOUNT_PAUSES
 from acsync.sync.copy_slice import Job
 from acsync.sync.gap_fill import find_gaps
 from acsync.sync.plan import interleave
-from acsync.sync.verify import RECOUNT_PAUSES
 from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_call, on_numbers
 from tests.support.in_memory_walk import Reading, account_of, client_of

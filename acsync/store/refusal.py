@@ -1,0 +1,125 @@
+"""Publish what Postgres accepts: what it refuses of one dataset is undone and named."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from acsync.errors import DataRefused
+from acsync.models import DatasetName, Interval
+from acsync.store.database import VERSIONS, run
+
+# Writes the records with these ids, and returns the number of rows.
+Write: TypeAlias = Callable[[Interval], int]
+
+ALL_IDS = Interval(0, 2**63 - 1)
+
+# SQLSTATEs for which another try of the whole transaction may help: connections, serialization and
+# deadlocks, resources, a shutdown, I/O, a lock. https://www.postgresql.org/docs/current/errcodes-appendix.html
+TRY_AGAIN = ("08", "25", "40", "53", "57P", "58", "55P03")
+
+# Missing rights or tables, and a statement that was cancelled, are about no record in particular.
+ABOUT_NO_RECORD = ("42", "57014")
+
+# The messages of these classes name tables and indexes, never values.
+SAFE_TO_QUOTE = ("23", "42", "54", "55", "57")
+
+
+@contextmanager
+def savepoint(
+    connection: Connection,
+    name: DatasetName,
+    find_record: Callable[[], int | None],
+) -> Iterator[None]:
+    """Undo what the block wrote if Postgres refuses it, and raise DataRefused.
+
+    `find_record` is called after that, in the same transaction.
+    """
+    try:
+        with connection.begin_nested():
+            yield
+            require_constraints(connection)
+    except DBAPIError as error:
+        if not _is_refusal(error):
+            raise
+        is_about_record = not _code(error).startswith(ABOUT_NO_RECORD)
+        record = find_record() if is_about_record else None
+        raise _describe(error, name, record) from None
+
+
+def require_constraints(connection: Connection) -> None:
+    """Check deferred constraints now: at the commit, they would undo both datasets."""
+    run(connection, "set constraints all immediate")
+
+
+def find_refused(connection: Connection, writes: Sequence[Write], ids: Sequence[int]) -> int | None:
+    """Return the first record that Postgres refuses to write; None if there is no such record.
+
+    `ids` are in order. A write that fails is tried by halves. The halves that pass are kept, so
+    that each record is written after those before it; in the end all are undone.
+    """
+    trial = connection.begin_nested()
+    try:
+        for write in writes:
+            if not _passes(connection, write, ALL_IDS):
+                return _search(connection, write, ids)
+        return None
+    finally:
+        trial.rollback()
+
+
+def _search(connection: Connection, write: Write, ids: Sequence[int]) -> int | None:
+    left = ids
+    while len(left) > 1:
+        half = len(left) // 2
+        passes = _passes(connection, write, Interval(left[0], left[half - 1]))
+        left = left[half:] if passes else left[:half]
+    refused = [one for one in left if not _passes(connection, write, Interval(one, one))]
+    return refused[0] if refused else None
+
+
+def _passes(connection: Connection, write: Write, part: Interval) -> bool:
+    try:
+        with connection.begin_nested():
+            write(part)
+            require_constraints(connection)
+    except DBAPIError as error:
+        if not _is_refusal(error):
+            raise
+        return False
+    return True
+
+
+def _code(error: DBAPIError) -> str:
+    return getattr(error.orig, "pgcode", None) or ""
+
+
+def _is_refusal(error: DBAPIError) -> bool:
+    return bool(_code(error)) and not _code(error).startswith(TRY_AGAIN)
+
+
+def _describe(error: DBAPIError, name: DatasetName, record: int | None) -> DataRefused:
+    one, table = name.removesuffix("s"), VERSIONS[name]
+    where = f", at {one} {record}" if record else ""
+    return DataRefused(
+        f"Postgres refused to store the {name}: {_reason(error)} (SQLSTATE {_code(error)}){where}. "
+        f"The last snapshot of the {name} stays.",
+        f"Look at {f'{one} {record} in ActiveCampaign' if record else f'the table {table}'}, and "
+        f"at the indexes, constraints and triggers on {table}.",
+    )
+
+
+def _reason(error: DBAPIError) -> str:
+    """Return why, without what may quote the row, which is personal data.
+
+    A function that somebody added may quote it in any message.
+    """
+    cause: Any = error.orig
+    if _code(error).startswith(SAFE_TO_QUOTE) and not cause.diag.context:
+        return str(cause.diag.message_primary)
+    reason = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(cause).__name__).lower()
+    function = re.search(r"function ([\w.\"]+)\(", cause.diag.context or "")
+    return f"{reason} in function {function[1]}" if function else reason

@@ -1,0 +1,448 @@
+"""Whatever ends syncs, what is published is what the account held between `read_from` and now.
+
+Each chain is some syncs of a small account. They crash at any statement, lose connections, reach
+deadlines, meet failing calls and refused publications, and resume each other, while the account
+changes all the time. `ACSYNC_CHAINS=2000` makes it long, `ACSYNC_FIRST_CHAIN` repeats one chain.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy import Connection, event, make_url
+
+from acsync.activecampaign.missing_values import MissingValues
+from acsync.activecampaign.sideloads import OptionalRelations
+from acsync.cli.demo import _plain, compare
+from acsync.errors import AcsyncError, StoreError
+from acsync.models import DATASETS, DatasetName, DatasetResult, Record, SyncResult
+from acsync.settings import Settings, read_settings
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import BAD_GATEWAY, Fault
+from acsync.simulator.requests import Answer, Call
+from acsync.store.database import Database
+from acsync.store.inspection import TABLES
+from acsync.store.lease import start_sync
+from acsync.store.snapshot import published_ids, published_records
+from acsync.store.sync_log import finish_log
+from acsync.sync.context import SyncContext
+from acsync.sync.copy_slice import copy_slice
+from acsync.sync.deadline import Deadline, longest_resumable
+from acsync.sync.plan import plan, read_metadata, read_newest
+from acsync.sync.progress import Progress
+from acsync.sync.publish import publish
+from acsync.sync.verify import Verified, read_newest_again, verify
+from tests.support.in_memory_walk import client_of
+from tests.support.store_syncs import EXPIRE, fetch
+
+CHAINS = int(os.environ.get("ACSYNC_CHAINS", "12"))
+FIRST_CHAIN = int(os.environ.get("ACSYNC_FIRST_CHAIN", "0"))
+
+KEPT = ("ac_field_columns", "ac_wide_views")
+EMPTY = f"truncate {', '.join(name for name in TABLES if name not in KEPT)} restart identity"
+PASS = """
+    update ac_staged_slices set staged_at = staged_at - interval '{0} s';
+    update ac_staged_plans set planned_at = planned_at - interval '{0} s';
+    update ac_published set synced_at = synced_at - interval '{0} s',
+                            read_from = read_from - interval '{0} s';
+    update ac_sync_logs set "timestamp" = "timestamp" - interval '{0} s',
+                            finished_at = finished_at - interval '{0} s';
+"""
+PUBLISHED = """
+    select distinct on (data_type) data_type, sync_no, extract(epoch from read_from)::float8,
+           extract(epoch from log.timestamp)::float8, record_count
+    from ac_published join ac_sync_logs as log on log.id = sync_no
+    order by data_type, sync_no desc
+"""
+VERSIONS: dict[DatasetName, str] = {
+    "contacts": "ac_contact_versions",
+    "deals": "ac_deal_versions",
+}
+MINUTES_BETWEEN = (0, 0, 1, 5, 9, 14, 16, 25, 29, 31, 45, 200)
+ENDINGS = ("crash", "crash after commit", "lost connection", "lost answer")
+
+
+class Crash(BaseException):
+    """The process of a sync is gone."""
+
+
+@dataclass
+class State:
+    """What an account held of one record, from and until moments in seconds of the clock."""
+
+    began: float
+    ended: float
+    content: Record
+
+
+class History:
+    """All states of an account's records."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._states: dict[DatasetName, dict[int, list[State]]] = {
+            name: {one: [self._state(name, one, 0.0)] for one in account.ids(name)}
+            for name in DATASETS
+        }
+
+    def change(self, name: DatasetName, chance: Random) -> None:
+        """Add, change or delete some records."""
+        began = time.time()
+        acts: dict[str, Callable[[DatasetName, int], list[int]]] = {
+            "add": self._account.add,
+            "change": self._account.change,
+            "delete": self._account.delete,
+        }
+        kind = chance.choice([*acts])
+        ids = acts[kind](name, chance.randint(1, 3))
+        ended = time.time()
+        for one in ids:
+            states = self._states[name].setdefault(one, [])
+            if states:
+                states[-1].ended = ended
+            if kind != "delete":
+                states.append(self._state(name, one, began))
+
+    def shift(self, seconds: float) -> None:
+        """Let time pass."""
+        for state in self._all():
+            state.began -= seconds
+            state.ended -= seconds
+
+    def check(self, name: DatasetName, records: dict[int, Record], read_from: float) -> None:
+        """Each record is as it was since then, and none that existed all the time is missing."""
+        for number, record in records.items():
+            states = [one for one in self._states[name][number] if one.ended >= read_from]
+            assert states, f"{name} {number} was deleted before the oldest read"
+            assert any(one.content == record for one in states), f"{name} {number} is older"
+        lasting = {
+            number
+            for number, states in self._states[name].items()
+            if states[0].began < read_from and states[-1].ended == float("inf")
+        }
+        assert lasting <= {*records}, f"{name} {lasting - {*records}} are missing"
+
+    def _all(self) -> Iterator[State]:
+        for records in self._states.values():
+            for states in records.values():
+                yield from states
+
+    def _state(self, name: DatasetName, number: int, began: float) -> State:
+        return State(began, float("inf"), _plain(self._account.expected(name, number)))
+
+
+@dataclass
+class Saboteur:
+    """Ends a sync at its nth statement or commit."""
+
+    database: Database
+    ending: str | None = None
+    countdown: int = 0
+    struck: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        engine = self.database.engine
+        event.listen(engine, "before_cursor_execute", self._on_statement)
+        event.listen(engine, "commit", self._on_commit)
+
+    def arm(self, ending: str, countdown: int) -> None:
+        """Strike at a statement or commit from now."""
+        self.ending, self.countdown, self.struck = ending, countdown, False
+
+    def disarm(self) -> None:
+        """Let all be well."""
+        if self.struck and self.ending:
+            self.counts[self.ending] += 1
+        self.ending = None
+
+    def _is_due(self) -> bool:
+        if self.ending is None or self.struck:
+            return False
+        self.countdown -= 1
+        return self.countdown < 0
+
+    def _on_statement(self, connection: Connection, *_: Any) -> None:
+        if not self._is_due() or self.ending not in ("crash", "lost connection"):
+            return
+        self.struck = True
+        if self.ending == "crash":
+            raise Crash
+        self._terminate(connection)
+
+    def _on_commit(self, connection: Connection) -> None:
+        if not self._is_due():
+            return
+        self.struck = True
+        if self.ending == "lost connection":
+            self._terminate(connection)
+            return
+        driver: Any = connection.connection.driver_connection
+        if self.ending != "crash":
+            driver.commit()
+        if self.ending == "lost answer":
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+        raise Crash
+
+    def _terminate(self, connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        url = make_url(self.database.engine.url).set(drivername="postgresql")
+        with closing(psycopg2.connect(url.render_as_string(hide_password=False))) as other:
+            other.autocommit = True
+            other.cursor().execute(
+                "select pg_terminate_backend(%s, 5000)", [driver.info.backend_pid]
+            )
+
+
+class Chain:
+    """Some syncs of one account, one after the other."""
+
+    def __init__(self, database: Database, saboteur: Saboteur, seed: int) -> None:
+        self.database, self.saboteur = database, saboteur
+        self.chance = chance = Random(seed)
+        options = AccountOptions(
+            contacts=chance.randint(15, 45),
+            deals=chance.randint(10, 30),
+            seed=seed,
+            values_per_record=1,
+            rate_limit=None,
+            masked_share=0.0,
+        )
+        self.account = Account(options)
+        self.history = History(self.account)
+        self.settings = self._settings()
+        self.refused: list[DatasetName] = []
+        self.seen: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
+        self.oldest_seconds = 0.0
+
+    def _settings(self) -> Settings:
+        given = {
+            "AC_API_URL": "http://localhost:1",
+            "AC_API_KEY": "key",
+            "POSTGRES_URL": self.database.engine.url.render_as_string(hide_password=False),
+            "LIMIT_PER_PAGE": str(self.chance.choice([4, 8, 15])),
+            "AC_RATE_LIMIT": "1000",
+        }
+        limit = self.chance.choice([None, "20m", "40m"])
+        return read_settings(**given, **({"ACSYNC_MAX_DURATION": limit} if limit else {}))
+
+    def run(self) -> None:
+        """Make bad syncs, and good ones in the end: nothing may be stuck."""
+        for _ in range(self.chance.randint(2, 6)):
+            self.pass_time()
+            self.toggle_refusal()
+            self.sync_badly()
+            self.check()
+        self.allow_all()
+        self.require_exact_end()
+
+    def require_exact_end(self) -> None:
+        """The first good sync may resume, or refuse what it resumed; the second is exact."""
+        for _ in range(2):
+            result = self.sync()
+            self.check()
+            if self._is_exact():
+                return
+        raise AssertionError(f"two good syncs were not enough: {result}")
+
+    def _is_exact(self) -> bool:
+        have_same_ids = all(
+            published_ids(self.database, name) == self.account.ids(name) for name in DATASETS
+        )
+        compared = compare(self.database, self.account).values() if have_same_ids else ()
+        return have_same_ids and all(one.exact for one in compared)
+
+    def pass_time(self) -> None:
+        """Let minutes pass, in which the account changes."""
+        seconds = 60 * self.chance.choice(MINUTES_BETWEEN)
+        fetch(self.database, PASS.format(seconds))
+        self.history.shift(seconds)
+        for _ in range(self.chance.randint(0, 4)):
+            self.history.change(self.chance.choice([*DATASETS]), self.chance)
+
+    def toggle_refusal(self) -> None:
+        """Let Postgres refuse a record, or no record any longer."""
+        if self.refused or self.chance.random() < 0.75:
+            self.allow_all()
+            return
+        name = self.chance.choice([*DATASETS])
+        number = self.chance.choice(self.account.ids(name))
+        condition = self.chance.choice([f"record_id <> {number}", "valid_to is null"])
+        sql = f"alter table {VERSIONS[name]} add constraint users check ({condition}) not valid"
+        fetch(self.database, sql)
+        self.refused.append(name)
+
+    def allow_all(self) -> None:
+        for name in self.refused:
+            fetch(self.database, f"alter table {VERSIONS[name]} drop constraint users")
+        self.refused.clear()
+
+    def sync_badly(self) -> None:
+        """Make a sync that mostly does not come to its end."""
+        if self.chance.random() < 0.7:
+            self.saboteur.arm(self.chance.choice(ENDINGS), self.chance.randint(0, 180))
+        trouble = self.chance.choice([None, None, "deadline", "failing calls"])
+        self.counts[f"sync with {trouble or 'good calls'}"] += 1
+        with suppress(Crash, AcsyncError):
+            self.sync(trouble, after_calls=self.chance.randint(0, 25))
+
+    def sync(self, trouble: str | None = None, after_calls: int = 0) -> SyncResult:
+        """Make one sync as the flow does; the account changes while it is read."""
+        client = client_of(self.account)
+        last = self.account.statistics.calls + after_calls
+
+        def change(call: Call, answer: Answer) -> Answer:
+            if trouble == "deadline" and call.number > last:
+                client.close("The sync took too long.")
+            self.history.change(self.chance.choice([*DATASETS]), self.chance)
+            return answer
+
+        is_quiet = self.saboteur.ending is None and trouble is None
+        if not is_quiet:
+            self.account.faults.add(Fault("changes", share=0.15, reply=change))
+        if trouble == "failing calls":
+            self.account.faults.add(
+                Fault("fails", when=lambda call: call.number > last, reply=BAD_GATEWAY)
+            )
+        try:
+            with closing(client), closing(Deadline(client, self.settings.max_duration)) as deadline:
+                return self._steps(client, deadline)
+        finally:
+            self.saboteur.disarm()
+            self.account.faults.clear()
+            fetch(self.database, EXPIRE)
+
+    def _steps(self, client: Any, deadline: Deadline) -> SyncResult:
+        datasets: tuple[DatasetName, ...] = (
+            self.chance.choice([("contacts",), ("deals",)])
+            if self.chance.random() < 0.15 and self.saboteur.ending
+            else ("contacts", "deals")
+        )
+        sync = start_sync(self.database, "a test", None)
+        context = SyncContext(
+            self.settings,
+            datasets,
+            accept_shrink=True,
+            database=self.database,
+            client=client,
+            sync=sync,
+            missing_values={name: MissingValues(DATASETS[name]) for name in datasets},
+            optional_relations={name: OptionalRelations() for name in datasets},
+            deadline=deadline,
+            progress=Progress(client.rate_limiter),
+            recount_pauses=(0.0, 0.0),
+        )
+        verified: list[Verified] = []
+        failures: dict[DatasetName, str] = {}
+        for name in datasets:
+            try:
+                verified.append(self._copy(context, name))
+            except AcsyncError as error:
+                failures[name] = str(error)
+        try:
+            return self._publish(context, verified, failures)
+        except AcsyncError as error:
+            results = dict.fromkeys(datasets, DatasetResult(error=str(error)))
+            with self.database.begin() as connection:
+                limiter = client.rate_limiter
+                finish_log(connection, sync, results, limiter.counts, limiter.pace)
+            raise
+
+    def _copy(self, context: SyncContext, name: DatasetName) -> Verified:
+        metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
+        job = plan(context, name, read_newest(context, name), metadata)
+        slices = self.chance.sample(job.slices, len(job.slices))
+        copied = [copy_slice(context, job, one) for one in slices]
+        return verify(context, job, copied, read_newest_again(context, job))
+
+    def _publish(
+        self, context: SyncContext, verified: list[Verified], failures: dict[DatasetName, str]
+    ) -> SyncResult:
+        """Try again as the flow's task does."""
+        for is_last in (False, True):
+            try:
+                result = publish(context, verified, failures)
+            except StoreError:
+                if is_last:
+                    raise
+            else:
+                self._count(result)
+                return result
+        raise AssertionError("the last try returns or raises")
+
+    def _count(self, result: SyncResult) -> None:
+        for dataset in result.datasets.values():
+            error = dataset.error or ""
+            is_refused = error.startswith("Postgres refused to store")
+            kind = "refused" if is_refused else "not published" if error else "published"
+            self.counts[kind] += 1
+            self.counts["published, resumed"] += any(
+                "taken over" in one for one in dataset.warnings
+            )
+
+    def check(self) -> None:
+        """Compare what was published since the last look with the account's history."""
+        limit = longest_resumable(self.settings.max_duration)
+        for name, number, read_from, started, count in fetch(self.database, PUBLISHED):
+            if self.seen.get(name) == number:
+                continue
+            self.seen[name] = number
+            records = published_records(self.database, name, published_ids(self.database, name))
+            assert len(records) == count
+            assert read_from <= started
+            assert timedelta(seconds=started - read_from) <= limit
+            self.oldest_seconds = max(self.oldest_seconds, started - read_from)
+            self.history.check(name, records, read_from)
+
+
+@contextmanager
+def noted(seed: int) -> Iterator[None]:
+    """Name the chain of whatever goes wrong."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"chain {seed}: ACSYNC_FIRST_CHAIN={seed} ACSYNC_CHAINS=1")
+        raise
+
+
+def run_chains(database: Database, show: Callable[[str], object]) -> Counter[str]:
+    """Run all chains, and return how often each thing happened."""
+    # Nothing here depends on the disk.
+    name = database.engine.url.database
+    fetch(database, f'alter database "{name}" set synchronous_commit = off')
+    database.engine.dispose()
+    saboteur, counts, oldest = Saboteur(database), Counter[str](), 0.0
+    for seed in range(FIRST_CHAIN, FIRST_CHAIN + CHAINS):
+        fetch(database, EMPTY)
+        chain = Chain(database, saboteur, seed)
+        with noted(seed):
+            chain.run()
+        counts += chain.counts
+        oldest = max(oldest, chain.oldest_seconds)
+        if seed % 25 == 24 and CHAINS > 100:
+            show(f"{seed + 1} chains; {counts + saboteur.counts}; oldest read {oldest:.0f} s")
+    return counts + saboteur.counts
+
+
+def test_what_is_published_was_true_between_its_oldest_read_and_now(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For every record, after any chain of endings."""
+
+    def show(line: str) -> None:
+        with capsys.disabled():
+            print(line, flush=True)  # noqa: T201  # a run of hours
+
+    counts = run_chains(database, show)
+    show(str(dict(counts))) if CHAINS > 100 else None
+
+    assert counts["published"] > CHAINS

@@ -1,0 +1,156 @@
+"""What a sync takes over from one that did not finish is young, said, and counted in the age."""
+
+import re
+from contextlib import suppress
+
+import pytest
+
+from acsync.errors import SyncFailed
+from acsync.models import DatasetName
+from acsync.settings import read_settings
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.database import Database
+from acsync.sync.context import open_sync
+from acsync.sync.copy_slice import copy_slice
+from acsync.sync.plan import plan, read_metadata, read_newest
+from tests.support.fixtures import CopyAccount
+from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact
+
+pytestmark = pytest.mark.parametrize(
+    "options", [AccountOptions(contacts=300, deals=200, masked_share=0, rate_limit=None)]
+)
+
+PASS = """
+    update ac_staged_slices set staged_at = staged_at - interval '{0} min';
+    update ac_staged_plans set planned_at = planned_at - interval '{0} min';
+    update ac_sync_logs set "timestamp" = "timestamp" - interval '{0} min';
+"""
+AGES = "select data_type, age > interval '{} min', age < interval '{} min' from ac_freshness"
+
+
+def stop_copying(name: DatasetName, slices: int | None = None) -> None:
+    """Make a sync that stops once it has read so many slices, or all; it judges nothing."""
+    settings = read_settings()
+    with suppress(SyncFailed), open_sync(settings, (name,), holder="a test") as context:
+        metadata = {need: read_metadata(context, need) for need in settings.needs(name)}
+        job = plan(context, name, read_newest(context, name), metadata)
+        for slice_ in job.slices[:slices]:
+            copy_slice(context, job, slice_)
+        raise SyncFailed("stopped")
+
+
+def test_resumed_records_are_told_and_count_in_the_age(
+    copy_account: CopyAccount, database: Database
+) -> None:
+    """A published record may have been read before the sync began."""
+    stop_copying("contacts")
+    fetch(database, PASS.format(10))
+
+    result = copy_account()
+
+    (warning,) = result.datasets["contacts"].warnings
+    assert re.fullmatch(
+        r"\d+ contacts were taken over from a sync that did not finish; "
+        r"the oldest was read 1[01] min before this sync started",
+        warning,
+    )
+    assert result.datasets["deals"].warnings == ()
+    assert sorted(fetch(database, AGES.format(10, 12))) == [
+        ("contacts", True, True),
+        ("deals", False, True),
+    ]
+
+
+def test_old_records_are_read_again(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Half an hour is the longest, without a longer ACSYNC_MAX_DURATION."""
+    stop_copying("contacts")
+    fetch(database, PASS.format(31))
+    account.change("contacts", 150)
+    account.delete("contacts", 9)
+
+    result = copy_account()
+
+    assert result.datasets["contacts"].warnings == ()
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize(("limit", "is_resumed"), [("50m", True), ("1m", False)])
+def test_a_longer_limit_of_a_sync_lets_older_records_be_resumed(
+    copy_account: CopyAccount,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    *,
+    is_resumed: bool,
+) -> None:
+    """Never less than the interval, and never less than one sync may take."""
+    monkeypatch.setenv("ACSYNC_MAX_DURATION", limit)
+    stop_copying("contacts")
+    fetch(database, PASS.format(40 if is_resumed else 16))
+
+    result = copy_account()
+
+    assert bool(result.datasets["contacts"].warnings) is is_resumed
+
+
+def test_a_total_that_fell_drops_what_is_staged(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Half of the account was deleted: nothing that was read before is of use."""
+    stop_copying("contacts")
+    account.delete("contacts", 150)
+
+    assert copy_account().success
+
+    assert_exact(database, account)
+
+
+def test_deletions_that_additions_hide_are_not_published(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """The total is the same; the surplus of records shows at the end, and is read again."""
+    stop_copying("contacts")
+    account.delete("contacts", 40)
+    account.add("contacts", 40)
+
+    refused = copy_account()
+    assert re.match(
+        "ActiveCampaign counts 300 contacts, but 3[34][0-9] were read",
+        str(refused.datasets["contacts"].error),
+    )
+
+    assert copy_account().success
+    assert_exact(database, account)
+
+
+def test_a_shrink_that_was_refused_is_not_resumed(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """What made the records vanish can end before the next sync."""
+    assert copy_account().success
+    account.delete("contacts", 200)
+    assert "are gone from the account" in str(copy_account().datasets["contacts"].error)
+    account.change("contacts", account.ids("contacts"))
+
+    result = copy_account(accept_shrink=True)
+
+    assert result.datasets["contacts"].warnings == ()
+    assert_exact(database, account)
+
+
+def test_a_sync_of_deals_alone_leaves_contacts_resumable(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """They were read for nothing otherwise."""
+    stop_copying("contacts")
+    assert copy_account("deals").success
+    calls = account.statistics.by_path["contacts"]
+
+    result = copy_account("contacts")
+
+    assert "taken over" in result.datasets["contacts"].warnings[0]
+    assert account.statistics.by_path["contacts"] - calls <= 4
+    assert_exact(database, account)

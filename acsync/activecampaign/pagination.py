@@ -14,8 +14,10 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.responses import (
     Page,
     find_missing_values,
+    find_stray,
     join_includes,
     record_id,
+    require_landed,
     require_order,
 )
 from acsync.errors import CallFailed, PaginationError, ResponseTooLarge
@@ -223,7 +225,7 @@ class Walk:
             return tuple(map(record_id, self._ask(order, part, rows, attempts=1).rows))
 
         try:
-            return self._ask(order, position, self.page_size, ATTEMPTS)
+            return self._ask_landed(order, position)
         except ResponseTooLarge:
             if self.page_size <= self._smallest:
                 raise
@@ -233,6 +235,14 @@ class Walk:
             where, remedy = describe_bad_record(read_ids, position, self.page_size)
             message = f"{failed.message} {where}".rstrip()
             raise CallFailed(message, remedy or failed.remedy) from None
+
+    def _ask_landed(self, order: Order, position: Position) -> Page:
+        """Return a page whose sideloaded rows land on its records; ask twice before raising."""
+        page = self._ask(order, position, self.page_size, ATTEMPTS)
+        if find_stray(self.dataset, page, self.relations):
+            page = self._ask(order, position, self.page_size, ATTEMPTS)
+            require_landed(self.dataset, page, self.relations)
+        return page
 
     def _ask(self, order: Order, position: Position, rows: int, attempts: int) -> Page:
         return self.client.get_page(
@@ -256,6 +266,13 @@ class Walk:
         ids = tuple(record_id(row) for row in page.rows)
         behind = position.get("id_greater", 0)
         require_order(self.dataset, ids, behind)
+        is_from_start = position == {"offset": 0} and order == "ASC"
+        first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
+        covered = Interval(first, ids[-1] if ids else first - 1)
+        return self.make_page(page, ids, covered)
+
+    def make_page(self, page: Page, ids: tuple[int, ...], covered: Interval) -> WalkPage:
+        """Return a response as a page of this walk."""
         values = page.sideloads.get(self.dataset.sideload, [])
         related = {
             key: page.sideloads.get(key, [])
@@ -263,9 +280,6 @@ class Walk:
             for key in (relation.key, relation.beside)
             if key
         }
-        is_from_start = position == {"offset": 0} and order == "ASC"
-        first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
-        covered = Interval(first, ids[-1] if ids else first - 1)
         return WalkPage(page.rows, values, related, ids, covered, page.total)
 
 

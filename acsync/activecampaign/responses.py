@@ -223,3 +223,47 @@ def _add_unexplained(page: Page, relation: Relation, missing: dict[int, set[str]
 def _named(row: Record, key: str) -> set[str]:
     named = row.get(key) or []
     return {str(name) for name in (named.values() if isinstance(named, dict) else named)}
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A sideloaded row that `record` names and that does not name `record` in return."""
+
+    key: str
+    row_id: str
+    record: str
+    owner_keys: Sequence[str]
+
+
+def find_stray(
+    dataset: Dataset, page: Page, relations: Sequence[RelationName] = ()
+) -> Stray | None:
+    """Return the first sideloaded row that would not land on the record that names it.
+
+    Rows that no record of the page names are ignored: some answers carry rows of other records,
+    and a row that was added between the two queries of a page comes again with the next sync.
+    """
+    owner_keys: dict[str, Sequence[str]] = {dataset.sideload: dataset.owner_keys}
+    owner_keys |= {RELATIONS[name].key: ("contact",) for name in relations}
+    for key, keys in owner_keys.items():
+        owners = {str(row.get("id")): _owner(row, keys) for row in page.sideloads.get(key, [])}
+        for row in page.rows:
+            record = str(record_id(row))
+            for row_id in _named(row, key):
+                if owners.get(row_id, record) != record:
+                    return Stray(key, row_id, record, keys)
+    return None
+
+
+def _owner(row: Record, keys: Sequence[str]) -> str:
+    return str(next((row[key] for key in keys if row.get(key) is not None), None))
+
+
+def require_landed(dataset: Dataset, page: Page, relations: Sequence[RelationName] = ()) -> None:
+    """Raise PaginationError if a sideloaded row would not land on the record that names it."""
+    if stray := find_stray(dataset, page, relations):
+        raise PaginationError(
+            f"/{dataset.path} sent {stray.key} {stray.row_id}, which record {stray.record} names, "
+            f"without that record's id in {' or '.join(stray.owner_keys)}: it would be lost.",
+            NOT_PUBLISHED,
+        )

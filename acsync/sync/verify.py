@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
-from acsync.errors import ShrinkRefused, SyncFailed
-from acsync.models import LISTINGS, CustomField, DatasetName, Interval, Plan, Warnings
-from acsync.store.snapshot import Loss, count_losses, count_staged
+from acsync.errors import SyncFailed
+from acsync.models import CustomField, DatasetName, Interval, Plan, Warnings
+from acsync.store.snapshot import count_staged
 from acsync.store.staging import read_coverage
 from acsync.store.sync_log import read_differences, record_total
 from acsync.sync.completeness import (
@@ -20,12 +20,10 @@ from acsync.sync.completeness import (
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, SliceCounts, stage_pages
 from acsync.sync.gap_fill import GapFill
+from acsync.sync.shrink_guard import require_no_shrink
 
 # Before the newest page is read and counted again, in seconds.
 RECOUNT_PAUSES = (0.5, 1.0, 2.0)
-
-# Everyday work takes the fields, or the sight, of fewer records than this.
-MIN_SUSPICIOUS = 10
 
 
 @dataclass(frozen=True)
@@ -159,40 +157,4 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
     return (
         f"{name} name {orphans:,} custom field values that ActiveCampaign does not give, as a "
         "deleted field leaves them; they are published without these",
-    )
-
-
-def require_no_shrink(context: SyncContext, job: Job) -> None:
-    """Raise ShrinkRefused where more than ACSYNC_MAX_SHRINK of what is published would be lost.
-
-    Records can vanish, or stay and lose what made them useful. A listing that comes empty is a
-    lost permission, however few records it explained.
-    """
-    if context.accept_shrink:
-        return
-    name = job.dataset
-    losses = count_losses(context.database, context.sync, name)
-    empty = [
-        need for need, rows in job.metadata.items() if not rows and not LISTINGS[need].optional
-    ]
-    least = 1 if empty else MIN_SUSPICIOUS
-    for loss, least_lost, what in (
-        (losses.records, 1, "are gone from the account"),
-        (losses.fields, least, "with custom fields have none any more"),
-        (losses.sight, MIN_SUSPICIOUS, "that could be seen are masked now"),
-        (losses.names, least, "with a pipeline or stage have lost its name"),
-    ):
-        if loss.lost >= least_lost:
-            _require_small(context, name, loss, what)
-
-
-def _require_small(context: SyncContext, name: DatasetName, loss: Loss, what: str) -> None:
-    allowed = context.settings.max_shrink
-    if loss.lost <= allowed * loss.had:
-        return
-    raise ShrinkRefused(
-        f"{loss.lost:,} of {loss.had:,} published {name} {what}, more than ACSYNC_MAX_SHRINK "
-        f"({allowed:g}) allows.",
-        "Check what the user of AC_API_KEY may see. If the loss is right, run: "
-        f"acsync sync --only {name} --accept-shrink",
     )

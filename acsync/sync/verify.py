@@ -20,6 +20,7 @@ from acsync.sync.completeness import (
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, SliceCounts, stage_pages
 from acsync.sync.gap_fill import GapFill
+from acsync.sync.hidden_records import add_alive, ask_for_hidden, warn_of_hidden
 from acsync.sync.shrink_guard import require_no_shrink
 
 # Before the newest page is read and counted again, in seconds.
@@ -104,6 +105,11 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
 
     walked = close_walk(job.plan, gap_fill, end.page, count, RECOUNT_PAUSES)
     record_total(database, sync, name, walked.total, count_difference(job.plan, walked))
+    gaps = gap_fill.find_open()
+    asked = ask_for_hidden(context, job, gap_fill, walked)
+    if asked.alive:
+        walked = add_alive(job.plan, walked, asked)
+        record_total(database, sync, name, walked.total, count_difference(job.plan, walked))
     require_complete(job.plan, gap_fill.covered().values(), walked)
     warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
     require_no_shrink(context, job)
@@ -112,7 +118,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
     warnings = (
         *job.warnings,
         *warnings,
-        *_warn_of_deleted(name, gap_fill.find_open()),
+        *warn_of_hidden(name, gaps, asked),
         *_warn_of_orphans(context, name),
     )
     return Verified(name, walked.records, cleaned, duration_ms, warnings, job.enricher.fields)
@@ -139,15 +145,6 @@ def close_walk(
         time.sleep(pause)
         walked = count(gap_fill.fill(gap_fill.read_newest()))
     return walked
-
-
-def _warn_of_deleted(name: DatasetName, gaps: Sequence[Interval]) -> Warnings:
-    if not gaps:
-        return ()
-    return (
-        f"no {name} came from id {gaps[0].first} to {gaps[-1].last}, though newer ones had come "
-        "before: they are taken for deleted",
-    )
 
 
 def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:

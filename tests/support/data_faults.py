@@ -328,3 +328,16 @@ def hide_records(ids: Collection[int]) -> Fault:
         rows[:] = [row for row in rows if row["id"] not in hidden]
 
     return body_fault("hides-records", change)
+
+
+def lag_behind(ids: Collection[int]) -> Fault:
+    """Neither show nor count these newest records on pages, as a replica that lags."""
+
+    def ask(call: Call) -> Call:
+        offset = call.offset + len(ids) if call.params.get("orders[id]") == "DESC" else call.offset
+        return replace(call, params={**call.params, "offset": str(offset)})
+
+    hide, count = hide_records(ids).reply, add_to_total(-len(ids)).reply
+    assert hide
+    assert count
+    return Fault("lags", ask=ask, reply=lambda call, answer: count(call, hide(call, answer)))

@@ -6,6 +6,7 @@ AcsyncError                 everything foreseeable
 │   ├── CallFailed          no usable answer after every retry; another try may work
 │   ├── CallRefused         a lasting refusal: the address, the plan, an unknown path
 │   │   ├── AccessDenied    status 403: the key, or what its user may see
+│   │   ├── NotFound        the account has no such record or path
 │   │   └── NoCrm           the plan of the account has no deals
 │   └── PaginationError     answers that contradict the walk: nothing read this way can be trusted
 ├── StoreError              Postgres did not do what was asked
@@ -92,6 +93,10 @@ class CallRefused(AccountError):
 
 class AccessDenied(CallRefused):
     """Status 403: the key, or what its user may see."""
+
+
+class NotFound(CallRefused):
+    """Status 404: the account has no such record or path."""
 
 
 class NoCrm(CallRefused):

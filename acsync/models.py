@@ -72,6 +72,7 @@ class Dataset:
     `sideload` is both the `include` parameter and the key of the custom field values.
     `keyset` tells whether `id_greater` works: it is documented for contacts only.
     `needs` names the listings that explain its records, `relations` what else may come along.
+    A custom field value has its record's id under the first of `owner_keys` that is not null.
     """
 
     name: DatasetName
@@ -79,6 +80,7 @@ class Dataset:
     sideload: str
     keyset: bool
     needs: tuple[ListingName, ...]
+    owner_keys: tuple[str, ...]
     relations: tuple[RelationName, ...] = ()
 
 
@@ -107,6 +109,7 @@ DATASETS: dict[DatasetName, Dataset] = {
             "fieldValues",
             True,
             ("contact_fields", "lists"),
+            ("contact", "owner"),
             relations=("tags", "lists"),
         ),
         Dataset(
@@ -115,6 +118,7 @@ DATASETS: dict[DatasetName, Dataset] = {
             "dealCustomFieldData",
             False,
             ("deal_fields", "pipelines", "stages", "users"),
+            ("deal_id", "dealId", "deal"),
         ),
     )
 }

@@ -15,12 +15,23 @@ import tenacity
 
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.activecampaign.responses import Page, TransientError, read_page
-from acsync.errors import AccessDenied, CallFailed, CallRefused, NoCrm, ResponseTooLarge, sanitize
+from acsync.errors import (
+    AccessDenied,
+    CallFailed,
+    CallRefused,
+    NoCrm,
+    NotFound,
+    ResponseTooLarge,
+    sanitize,
+)
 
 Params: TypeAlias = Mapping[str, str | int]
 
 # What a marketing-only plan answers on every endpoint of deals. The key is not to blame.
 NO_CRM = b"enable the CRM"
+
+# A missing record is documented with status 403 too ("No Result found for FieldValue with id 10").
+NO_RESULT = b"No Result found for"
 
 ATTEMPTS = 4
 DEFAULT_PAUSE_SECONDS = 1.0
@@ -220,7 +231,9 @@ def _refusal(response: httpx.Response, content: bytes) -> Exception:
             "The plan of this account has no deals.",
             "Set ACSYNC_DATASETS=contacts.",
         )
-    if status == httpx.codes.FORBIDDEN:
+    is_forbidden = status == httpx.codes.FORBIDDEN
+    is_missing = status == httpx.codes.NOT_FOUND or (is_forbidden and NO_RESULT in content)
+    if is_forbidden and not is_missing:
         # ActiveCampaign answers 403 now and then for no reason (singer-io/tap-activecampaign#52).
         remedy = "Check AC_API_KEY, and that its user may see every list and pipeline."
         return TransientError(f"status 403{_detail(content)}", lasting=AccessDenied(remedy=remedy))
@@ -233,7 +246,8 @@ def _refusal(response: httpx.Response, content: bytes) -> Exception:
             "another address.",
             "Set AC_API_URL to the URL under Settings, Developer.",
         )
-    return CallRefused(
+    refused = NotFound if is_missing else CallRefused
+    return refused(
         f"ActiveCampaign refused {call} with status {status}{_detail(content)}.",
         "Check AC_API_URL, AC_API_KEY and the plan of the account.",
     )

@@ -6,9 +6,21 @@ from typing import Literal, TypeAlias
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.missing_values import MissingValues, Verdict
-from acsync.activecampaign.responses import Page, record_id
-from acsync.activecampaign.sideloads import OptionalRelations, join_includes, require_arrays
-from acsync.errors import AccountError, CallFailed, ResponseTooLarge
+from acsync.activecampaign.responses import NOT_PUBLISHED, Page, record_id
+from acsync.activecampaign.sideloads import (
+    OptionalRelations,
+    find_stray,
+    join_includes,
+    require_arrays,
+    require_landed,
+)
+from acsync.errors import (
+    AccountError,
+    CallFailed,
+    NotFound,
+    PaginationError,
+    ResponseTooLarge,
+)
 from acsync.models import Dataset, RelationName
 
 Order: TypeAlias = Literal["ASC", "DESC"]
@@ -156,12 +168,43 @@ class PageReader:
         relations: tuple[RelationName, ...],
         attempts: int = ATTEMPTS,
     ) -> Page:
-        """Ask for a page, and require an array for all that was included."""
+        """Ask for a page, once more if a sideloaded row does not land on a record of it.
+
+        All arrays that were included must come.
+        """
         includes = join_includes(self._dataset, relations)
         params = {"limit": rows, "orders[id]": order, "include": includes, **position}
-        page = self.client.get_page(self._dataset.path, params, attempts)
-        page = replace(page, limit=rows, relations=relations)
+
+        def ask() -> Page:
+            page = self.client.get_page(self._dataset.path, params, attempts)
+            page = replace(page, limit=rows, relations=relations)
+            require_arrays(self._dataset, page)
+            return page
+
+        page = ask()
+        if find_stray(self._dataset, page):
+            page = ask()
+            require_landed(self._dataset, page)
+        return page
+
+    def read_single(self, wanted_id: int) -> Page | None:
+        """Return one record as a page, or None if the account has no such record.
+
+        Named values that do not come are values of deleted fields: one record is never cut off.
+        Raises AccountError if ActiveCampaign does not say whether the record exists.
+        """
+        path = f"{self._dataset.path}/{wanted_id}"
+        relations = self._optional.usable(self._relations)
+        try:
+            page = self.client.get_page(path, {"include": join_includes(self._dataset, relations)})
+        except NotFound:
+            return None
+        ids = [record_id(row) for row in page.rows]
+        if ids != [wanted_id]:
+            raise PaginationError(f"/{path} sent the ids {ids[:3]}.", NOT_PUBLISHED)
+        page = replace(page, relations=relations)
         require_arrays(self._dataset, page)
+        require_landed(self._dataset, page)
         return page
 
     def _with_bad_record(

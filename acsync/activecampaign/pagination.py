@@ -82,6 +82,12 @@ class Walk:
             "Sync again; if it stays, tell ActiveCampaign's support.",
         )
 
+    def read_single(self, wanted_id: int) -> WalkPage | None:
+        """Return one record as a page that covers its id, or None if it does not exist."""
+        if page := self.pages.read_single(wanted_id):
+            return self.make_page(page, (wanted_id,), Interval(wanted_id, wanted_id))
+        return None
+
     def read_slice(self, wanted: Slice, page_rows: int) -> Iterator[WalkPage]:
         """Read one slice page by page; the intervals of its pages leave no gap.
 
@@ -182,12 +188,16 @@ class Walk:
         ids = tuple(record_id(row) for row in page.rows)
         behind = position.get("id_greater", 0)
         require_order(self.dataset, ids, behind)
-        values_key, *related_keys = array_keys(self.dataset, page.relations)
-        values = page.sideloads.get(values_key, [])
-        related = {key: page.sideloads.get(key, []) for key in related_keys}
         is_from_start = position == {"offset": 0} and order == "ASC"
         first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
         covered = Interval(first, ids[-1] if ids else first - 1)
+        return self.make_page(page, ids, covered)
+
+    def make_page(self, page: Page, ids: tuple[int, ...], covered: Interval) -> WalkPage:
+        """Return a response as a page of this walk."""
+        values_key, *related_keys = array_keys(self.dataset, page.relations)
+        values = page.sideloads.get(values_key, [])
+        related = {key: page.sideloads.get(key, []) for key in related_keys}
         return WalkPage(
             page.rows, values, related, ids, covered, page.total, page.asked_at, page.relations
         )

@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from acsync.activecampaign.responses import NOT_PUBLISHED, Page
+from acsync.activecampaign.responses import NOT_PUBLISHED, Page, record_id
 from acsync.errors import PaginationError
-from acsync.models import RELATIONS, Dataset, Record, RelationName, is_masked
+from acsync.models import RELATIONS, Dataset, Record, RelationName, as_list, is_masked
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,48 @@ def require_arrays(dataset: Dataset, page: Page) -> None:
                 "values would be lost.",
                 NOT_PUBLISHED,
             )
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A sideloaded row that `record` names and that does not name `record` in return."""
+
+    key: str
+    row_id: str
+    record: str
+    owner_keys: Sequence[str]
+
+
+def find_stray(dataset: Dataset, page: Page) -> Stray | None:
+    """Return the first sideloaded row that would not land on the record that names it.
+
+    Rows that no record of the page names are ignored: some answers carry rows of other records,
+    and a row that was added between the two queries of a page comes again with the next sync.
+    """
+    owner_keys: dict[str, Sequence[str]] = {dataset.sideload: dataset.owner_keys}
+    owner_keys |= {RELATIONS[name].key: ("contact",) for name in page.relations}
+    for key, keys in owner_keys.items():
+        owners = {str(row.get("id")): _owner(row, keys) for row in page.sideloads.get(key, [])}
+        for row in page.rows:
+            record = str(record_id(row))
+            for row_id in as_list(row.get(key)) or ():
+                if owners.get(str(row_id), record) != record:
+                    return Stray(key, str(row_id), record, keys)
+    return None
+
+
+def _owner(row: Record, keys: Sequence[str]) -> str:
+    return str(next((row[key] for key in keys if row.get(key) is not None), None))
+
+
+def require_landed(dataset: Dataset, page: Page) -> None:
+    """Raise PaginationError if a sideloaded row would not land on the record that names it."""
+    if stray := find_stray(dataset, page):
+        raise PaginationError(
+            f"/{dataset.path} sent {stray.key} {stray.row_id}, which record {stray.record} names, "
+            f"without that record's id in {' or '.join(stray.owner_keys)}: it would be lost.",
+            NOT_PUBLISHED,
+        )
 
 
 class OptionalRelations:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from acsync.enrich.encoding import Cleaner
-from acsync.models import Record, as_list
+from acsync.models import DATASETS, Record, as_list
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
 
@@ -19,7 +19,7 @@ DEAL_VALUE_COLUMNS = (
     "custom_field_currency_value",
     "custom_field_text_blob",
 )
-DEAL_ID = ("deal_id", "dealId", "deal")
+CONTACT_ID, DEAL_ID = DATASETS["contacts"].owner_keys, DATASETS["deals"].owner_keys
 DEAL_FIELD_ID = (
     "custom_field_id",
     "customFieldId",
@@ -85,7 +85,7 @@ class FieldValue(NamedTuple):
 def contact_values(rows: Iterable[Record]) -> list[FieldValue]:
     """Return the values of `fieldValues`, sorted."""
     return _sort(
-        (row.get("id"), pick(row, "contact", "owner"), pick(row, "field"), row.get("value"))
+        (row.get("id"), pick(row, *CONTACT_ID), pick(row, "field"), row.get("value"))
         for row in rows
     )
 

@@ -98,7 +98,10 @@ def _currencies(total: int) -> Record | list[Record]:
 
 
 def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answer:
-    """Return one record; a contact has its values beside it unasked."""
+    """Return one record; a contact has its values beside it unasked.
+
+    A single contact also has other keys than one of the list, as recorded.
+    """
     key, kind = SINGULAR[dataset.path]
     sideload = dataset.keyset or call.includes(dataset.sideload)
     try:
@@ -108,6 +111,8 @@ def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answ
     if not dataset.keyset:
         return Answer(data={dataset.sideload: values, key: row} if sideload else {key: row})
     beside: Record = {"contactAutomations": [], "contactLists": [], "deals": [], "geoIps": []}
+    del row["scoreValues"]
+    row |= {name: [] for name in beside}
     if account.options.relations == "served":
         related = account.related(record)
         beside["contactLists"] = related["contactLists"]

@@ -147,61 +147,6 @@ COUNT_STAGED = f"""
     from ({STAGED_IDS}) as staged
 """
 
-COUNT_VANISHED = f"""
-    with staged as materialized ({STAGED_IDS})
-    select count(*) filter (where staged.record_id is null) as lost, count(*) as had
-    from {{versions}} as version left join staged using (record_id)
-    where version.valid_to is null
-"""
-
-# A record has a custom field whose definition is known: values can be lost, and definitions too.
-HAS_FIELDS = "jsonb_path_exists({record}, '$.customFields.*.fieldType ? (@ != null)')"
-
-# The SQL twin of models.is_masked.
-IS_MASKED = "coalesce(lower({record} ->> 'isDisabled') in ('true', '1'), false)"
-
-
-# A deal knows the names of its pipeline and stage.
-HAS_PIPELINE = "coalesce(jsonb_typeof({record} -> 'pipelineData') = 'object', false)"
-HAS_STAGE = "coalesce(jsonb_typeof({record} -> 'stageData') = 'object', false)"
-
-
-def _on(expression: str, record: str) -> str:
-    return expression.replace("{record}", record)
-
-
-def _loses(expression: str) -> str:
-    """Return that the published version has it, and what is staged has not."""
-    return f"({_on(expression, 'version.record')} and not {_on(expression, 'body.record')})"
-
-
-COUNT_LOST = f"""
-    with staged as materialized ({STAGED_IDS})
-    select count(*) filter (
-               where {_loses(HAS_FIELDS)}
-           ) as fields,
-           count(*) filter (
-               where {_on(IS_MASKED, "body.record")} and not {_on(IS_MASKED, "version.record")}
-           ) as sight,
-           count(*) filter (
-               where {_loses(HAS_PIPELINE)} or {_loses(HAS_STAGE)}
-           ) as names
-    from {{bodies}} as body
-    join staged using (slice_no, record_id)
-    join {{versions}} as version using (record_id)
-    where body.sync_no = :sync_no and version.valid_to is null
-"""
-
-COUNT_HAD = f"""
-    select count(*) filter (where {_on(HAS_FIELDS, "record")}) as fields,
-           count(*) filter (where not {_on(IS_MASKED, "record")}) as sight,
-           count(*) filter (
-               where {_on(HAS_PIPELINE, "record")} or {_on(HAS_STAGE, "record")}
-           ) as names
-    from {{versions}}
-    where valid_to is null
-"""
-
 
 @dataclass(frozen=True)
 class StagedCounts:
@@ -216,25 +161,6 @@ class StagedCounts:
     newer_records: int
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Of the `had` published records that have something, `lost` would be without it, or gone."""
-
-    lost: int
-    had: int
-
-
-@dataclass(frozen=True)
-class Losses:
-    """What publishing would lose: records, and of those that stay custom fields, sight of them,
-    names of their pipeline or stage."""
-
-    records: Loss
-    fields: Loss
-    sight: Loss
-    names: Loss
-
-
 def count_staged(
     database: Database, sync: Sync, name: DatasetName, *, newest_id: int, planned_id: int
 ) -> StagedCounts:
@@ -245,25 +171,6 @@ def count_staged(
     values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
     with database.begin() as connection:
         return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
-
-
-def count_losses(database: Database, sync: Sync, name: DatasetName) -> Losses:
-    """Return which published records would be gone, and what would be lost of those that stay.
-
-    Only what was staged with a body can have lost anything. What the published ones had is
-    counted only where something is lost, since that unpacks them all.
-    """
-    with database.begin() as connection:
-        forbid_nested_loops(connection)
-        vanished = run(connection, COUNT_VANISHED, name, sync_no=sync.number).one()
-        lost = run(connection, COUNT_LOST, name, sync_no=sync.number).one()
-        had = run(connection, COUNT_HAD, name).one() if any(lost) else lost
-    return Losses(
-        records=Loss(vanished.lost, vanished.had),
-        fields=Loss(lost.fields, had.fields),
-        sight=Loss(lost.sight, had.sight),
-        names=Loss(lost.names, had.names),
-    )
 
 
 def forbid_nested_loops(connection: Connection) -> None:

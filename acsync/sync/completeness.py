@@ -93,26 +93,47 @@ def count_difference(plan: Plan, walked: Walked) -> int:
 
 
 def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
-    """Return what to warn of where the total does not match; raise Incomplete where it must.
+    """Return warnings about a total that does not match; raise Incomplete if it must.
 
     `earlier` are the differences of the syncs before, the newest first. A large difference is
-    refused until it has stayed about the same for three syncs in a row. Where no record came at
-    all, every difference is large.
+    refused until it has stayed about the same for three syncs in a row.
     """
+    require_not_empty(plan, walked)
     difference = count_difference(plan, walked)
-    tolerated = count_tolerated(walked.total or 0) if walked.records else 0
     counted = (
         f"ActiveCampaign counts {walked.total or 0:,} {plan.dataset}, but "
         f"{walked.counted_records:,} were read."
     )
-    in_a_row = (difference, *earlier)[:SYNCS_TO_BELIEVE]
-    is_lasting = len(in_a_row) == SYNCS_TO_BELIEVE and max(in_a_row) - min(in_a_row) <= tolerated
     if not difference:
         return ()
-    if abs(difference) > tolerated and not is_lasting:
+    if abs(difference) > count_tolerated(walked.total or 0) and not is_lasting(
+        walked, difference, earlier
+    ):
         raise Incomplete(
             counted,
             "The last snapshot stays. If the difference stays the same for three syncs in a row, "
             "the third publishes what it read, with a warning.",
         )
     return (f"{counted} The ids leave no gap, so all that were read are published",)
+
+
+def require_not_empty(plan: Plan, walked: Walked) -> None:
+    """Raise Incomplete if no record came although a total counts some, however often that is.
+
+    Records that the key's user may not see still come, as stubs: so a healthy account that counts
+    records lists some.
+    """
+    counted = max(plan.total or 0, walked.total or 0)
+    if counted and not walked.records:
+        raise Incomplete(
+            f"ActiveCampaign counts {counted:,} {plan.dataset}, but none were read.",
+            "The last snapshot stays. Check what the user of AC_API_KEY may see, or leave the "
+            f"{plan.dataset} out of ACSYNC_DATASETS.",
+        )
+
+
+def is_lasting(walked: Walked, difference: int, earlier: Sequence[int]) -> bool:
+    """Return whether the difference has stayed about the same for three syncs in a row."""
+    in_a_row = (difference, *earlier)[:SYNCS_TO_BELIEVE]
+    is_steady = max(in_a_row) - min(in_a_row) <= count_tolerated(walked.total or 0)
+    return len(in_a_row) == SYNCS_TO_BELIEVE and is_steady

@@ -34,8 +34,12 @@ class GapFill:
         """Return the newest page, which is staged behind all slices."""
         newest = self.walk.read_newest(self.plan.page_rows)
         if newest.ids:
-            self.stage(_next_number(self.covered()), [newest])
+            self.stage_next([newest])
         return newest
+
+    def stage_next(self, pages: Iterable[WalkPage]) -> None:
+        """Stage neighbouring pages as a slice after all others."""
+        self.stage(_next_number(self.covered()), pages)
 
     def fill(self, newest: WalkPage) -> WalkPage:
         """Read the gaps below all that was read; return the newest page as it is then.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.pagination import WalkPage
-from acsync.errors import ShrinkRefused, SyncFailed
-from acsync.models import DATASETS, LISTINGS, CustomField, DatasetName, Interval, Plan, Warnings
-from acsync.store.snapshot import Loss, count_losses, count_staged
+from acsync.errors import SyncFailed
+from acsync.models import DATASETS, CustomField, DatasetName, Interval, Plan, Warnings
+from acsync.store.snapshot import count_staged
 from acsync.store.staging import drop_plan, read_coverage
 from acsync.store.sync_log import read_differences, record_total
 from acsync.sync.completeness import (
@@ -21,9 +21,8 @@ from acsync.sync.completeness import (
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job, SliceCounts, stage_pages, warn_of_left_out
 from acsync.sync.gap_fill import GapFill
-
-# Everyday work takes the fields, or the sight, of fewer records than this.
-MIN_SUSPICIOUS = 10
+from acsync.sync.hidden_records import add_alive, ask_for_hidden, warn_of_hidden
+from acsync.sync.shrink_guard import require_no_shrink
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,11 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
     walked = close_walk(job.plan, gap_fill, end.page, count, context.recount_pauses)
     drop_plan(database, sync, name)
     record_total(database, sync, name, walked.total, count_difference(job.plan, walked))
+    gaps = gap_fill.find_open()
+    asked = ask_for_hidden(context, job, gap_fill, walked)
+    if asked.alive:
+        walked = add_alive(job.plan, walked, asked)
+        record_total(database, sync, name, walked.total, count_difference(job.plan, walked))
     require_complete(job.plan, gap_fill.covered().values(), walked)
     warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
     require_no_shrink(context, job)
@@ -113,7 +117,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[SliceCounts], end: E
     warnings = (
         *job.warnings,
         *warnings,
-        *_warn_of_deleted(name, gap_fill.find_open()),
+        *warn_of_hidden(name, gaps, asked),
         *_warn_of_orphans(context, name),
         *warn_of_left_out(context, job),
     )
@@ -143,15 +147,6 @@ def close_walk(
     return walked
 
 
-def _warn_of_deleted(name: DatasetName, gaps: Sequence[Interval]) -> Warnings:
-    if not gaps:
-        return ()
-    return (
-        f"no {name} came from id {gaps[0].first} to {gaps[-1].last}, though newer ones had come "
-        "before: they are taken for deleted",
-    )
-
-
 def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
     keys = Counter(key for key, _ in context.missing_values[name].orphans)
     values = keys.pop(DATASETS[name].sideload, 0)
@@ -167,39 +162,3 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
             "ActiveCampaign, probably because they were deleted; all others are published"
         )
     return tuple(warnings)
-
-
-def require_no_shrink(context: SyncContext, job: Job) -> None:
-    """Raise ShrinkRefused where more than ACSYNC_MAX_SHRINK of what is published would be lost.
-
-    Records can vanish, or stay and lose what made them useful. A listing that comes empty is a
-    lost permission, however few records it explained.
-    """
-    if context.accept_shrink:
-        return
-    name = job.dataset
-    losses = count_losses(context.database, context.sync, name)
-    empty = [
-        need for need, rows in job.metadata.items() if not rows and not LISTINGS[need].optional
-    ]
-    least = 1 if empty else MIN_SUSPICIOUS
-    for loss, least_lost, what in (
-        (losses.records, 1, "are gone from the account"),
-        (losses.fields, least, "with custom fields have none any more"),
-        (losses.sight, MIN_SUSPICIOUS, "that could be seen are masked now"),
-        (losses.names, least, "with a pipeline or stage have lost its name"),
-    ):
-        if loss.lost >= least_lost:
-            _require_small(context, name, loss, what)
-
-
-def _require_small(context: SyncContext, name: DatasetName, loss: Loss, what: str) -> None:
-    allowed = context.settings.max_shrink
-    if loss.lost <= allowed * loss.had:
-        return
-    raise ShrinkRefused(
-        f"{loss.lost:,} of {loss.had:,} published {name} {what}, more than ACSYNC_MAX_SHRINK "
-        f"({allowed:g}) allows.",
-        "Check what the user of AC_API_KEY may see. If the loss is right, run: "
-        f"acsync sync --only {name} --accept-shrink",
-    )

@@ -97,8 +97,8 @@ def forget_definitions(account: Account) -> None:
             ),
             "are gone from the account",
         ),
-        (lambda account: account.faults.add(data_faults.fields_vanish()), "have none any more"),
-        (forget_definitions, "have none any more"),
+        (lambda account: account.faults.add(data_faults.fields_vanish()), "have none left"),
+        (forget_definitions, "have none left"),
     ],
     ids=["suddenly empty", "values vanished", "definitions vanished"],
 )

@@ -4,7 +4,7 @@ A new one is a function that changes the parsed body of a good answer in place, 
 or, for the rows of the page alone, in `rows_fault`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import chain
 from random import Random
@@ -332,3 +332,102 @@ def fields_vanish() -> Fault:
                 holder[key] = []
 
     return body_fault("fields-vanish", change)
+
+
+# Tags, lists and values
+
+
+def keep_few_relations(key: str, contacts: int) -> Fault:
+    """Send no tags, or no lists, but for a page's first contacts."""
+
+    def change(_call: Call, body: Record) -> None:
+        for row in body.get("contacts", [])[contacts:]:
+            gone = set(row[key])
+            row[key] = []
+            body[key] = [one for one in body[key] if one["id"] not in gone]
+
+    return body_fault(f"few-{key}", change)
+
+
+def keep_few_values(values: int) -> Fault:
+    """Let each record keep its first few values, and name no others."""
+
+    def change(call: Call, body: Record) -> None:
+        key = SIDELOADS.get(call.path, "")
+        kept: set[str] = set()
+        for row in body.get(call.path, []):
+            row[key] = row.get(key, [])[:values]
+            kept.update(row[key])
+        if key:
+            body[key] = [value for value in body[key] if value["id"] in kept]
+
+    return body_fault("few-values", change)
+
+
+def delete_tag(tag: str) -> Fault:
+    """Take one tag from every contact, as when a person deletes it."""
+
+    def change(_call: Call, body: Record) -> None:
+        _remove_relation(body, "contactTags", "tag", tag)
+        body["tags"] = [one for one in body.get("tags", []) if one["id"] != tag]
+
+    return body_fault("deletes-tag", change)
+
+
+def delete_list(number: str) -> Fault:
+    """Take all memberships of one list, as when a person deletes it."""
+    return body_fault(
+        "deletes-list", lambda _, body: _remove_relation(body, "contactLists", "list", number)
+    )
+
+
+def delete_contact_field(field: str) -> Fault:
+    """Take one field's values from every contact, as when a person deletes it."""
+    return body_fault(
+        "deletes-field", lambda _, body: _remove_relation(body, "fieldValues", "field", field)
+    )
+
+
+def _remove_relation(body: Record, key: str, column: str, number: str) -> None:
+    gone = {one["id"] for one in body.get(key, []) if str(one[column]) == number}
+    body[key] = [one for one in body.get(key, []) if one["id"] not in gone]
+    for row in body.get("contacts", []):
+        row[key] = [one for one in row[key] if one not in gone]
+
+
+def rename_owner_keys(key: str, *owner_keys: str) -> Fault:
+    """Send a sideload whose rows name their record under another key."""
+
+    def change(_call: Call, body: Record) -> None:
+        for row in body.get(key, []):
+            for owner_key in owner_keys:
+                row[f"{owner_key}_ref"] = row.pop(owner_key, None)
+
+    return body_fault(f"renames-{key}-owner", change)
+
+
+# Hidden records
+
+
+def hide_records(ids: Collection[int]) -> Fault:
+    """Leave these records out of all pages, while the total counts them."""
+    hidden = {str(one) for one in ids}
+
+    def change(call: Call, body: Record) -> None:
+        rows = body.get(call.path, [])
+        rows[:] = [row for row in rows if row["id"] not in hidden]
+
+    return body_fault("hides-records", change)
+
+
+def lag_behind(ids: Collection[int]) -> Fault:
+    """Neither show nor count these newest records on pages, as a replica that lags."""
+
+    def ask(call: Call) -> Call:
+        offset = call.offset + len(ids) if call.params.get("orders[id]") == "DESC" else call.offset
+        return replace(call, params={**call.params, "offset": str(offset)})
+
+    hide, count = hide_records(ids).reply, add_to_total(-len(ids)).reply
+    assert hide
+    assert count
+    return Fault("lags", ask=ask, reply=lambda call, answer: count(call, hide(call, answer)))

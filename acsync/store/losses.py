@@ -1,0 +1,224 @@
+"""Count what publishing a staged dataset would lose of what is published."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from sqlalchemy import Connection
+
+from acsync.models import DATASETS, DatasetName, Interval, Sync
+from acsync.store.database import Database, run
+from acsync.store.snapshot import STAGED_IDS, forbid_nested_loops
+
+Kind: TypeAlias = Literal["values", "tags", "lists"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+STAGED = f"with staged as materialized ({STAGED_IDS})"
+
+COUNT_VANISHED = f"""
+    {STAGED}
+    select count(*) filter (where staged.record_id is null) as lost, count(*) as had
+    from {{versions}} as version left join staged using (record_id)
+    where version.valid_to is null
+"""
+
+# The newest come first: a replica that lags hides the newest records.
+READ_VANISHED = f"""
+    {STAGED}, vanished as (
+        select version.record_id from {{versions}} as version
+        where version.valid_to is null
+          and not exists (select from staged where staged.record_id = version.record_id)
+          and exists (
+              select from unnest(cast(:firsts as bigint[]), cast(:lasts as bigint[]))
+                  as gap (first_id, last_id)
+              where version.record_id between first_id and last_id
+          )
+    )
+    select (select count(*) from vanished) as records,
+           array(select record_id from vanished order by record_id desc limit :most) as newest_ids
+"""
+
+# A record has a custom field whose definition is known: values can be lost, and definitions too.
+HAS_FIELDS = "jsonb_path_exists({row}.record, '$.customFields.*.fieldType ? (@ != null)')"
+
+# The SQL twin of models.is_masked.
+IS_MASKED = "coalesce(lower({row}.record ->> 'isDisabled') in ('true', '1'), false)"
+
+# A deal knows the names of its pipeline and stage.
+HAS_PIPELINE = "coalesce(jsonb_typeof({row}.record -> 'pipelineData') = 'object', false)"
+HAS_STAGE = "coalesce(jsonb_typeof({row}.record -> 'stageData') = 'object', false)"
+
+# The single things of a record, each known by a key: a value by its field's id, a tag by its name,
+# a membership by its list's id. Null if the kind was not asked for. A value that comes empty is
+# still there: somebody cleared it.
+KEYS: dict[Kind, str] = {
+    "values": """array(
+        select field ->> 'fieldId'
+        from jsonb_path_query({row}.record, '$.customFields.*') as field
+    )""",
+    "tags": "{row}.tags",
+    "lists": """case when jsonb_typeof({row}.lists) = 'array' then array(
+        select membership ->> 'id' from jsonb_array_elements({row}.lists) as membership
+    ) end""",
+}
+
+
+def _of(expression: str, row: str) -> str:
+    return expression.replace("{row}", row)
+
+
+def _loses(expression: str) -> str:
+    """Return SQL: the published version has it, and what is staged has not."""
+    return f"({_of(expression, 'version')} and not {_of(expression, 'body')})"
+
+
+def _count_lost(kind: Kind) -> str:
+    return f"""
+        coalesce(sum((
+            select count(*) from unnest({_of(KEYS[kind], "version")}) as key
+            where key <> all ({_of(KEYS[kind], "body")})
+        )), 0)::bigint as {kind}
+    """
+
+
+def _count_staged_losses(kinds: Sequence[Kind]) -> str:
+    return f"""
+        {STAGED}
+        select count(*) filter (where {_loses(HAS_FIELDS)}) as fields,
+               count(*) filter (
+                   where {_of(IS_MASKED, "body")} and not {_of(IS_MASKED, "version")}
+               ) as sight,
+               count(*) filter (where {_loses(HAS_PIPELINE)} or {_loses(HAS_STAGE)}) as names,
+               {", ".join(map(_count_lost, kinds))}
+        from {{bodies}} as body
+        join staged using (slice_no, record_id)
+        join {{versions}} as version using (record_id)
+        where body.sync_no = :sync_no and version.valid_to is null
+    """
+
+
+COUNT_HAD = f"""
+    select count(*) filter (where {_of(HAS_FIELDS, "version")}) as fields,
+           count(*) filter (where not {_of(IS_MASKED, "version")}) as sight,
+           count(*) filter (
+               where {_of(HAS_PIPELINE, "version")} or {_of(HAS_STAGE, "version")}
+           ) as names
+    from {{versions}} as version
+    where valid_to is null
+"""
+
+
+def _count_by_key(kind: Kind) -> str:
+    """Return SQL for one row per key: the records that had, lose, and will have it."""
+    was, now = _of(KEYS[kind], "version"), _of(KEYS[kind], "body")
+    return f"""
+        {STAGED}, body as materialized (
+            select record_id, {now} as keys
+            from {{bodies}} as body join staged using (slice_no, record_id)
+            where body.sync_no = :sync_no
+        ), version as materialized (
+            select record_id, {was} as keys from {{versions}} as version where valid_to is null
+        )
+        select key, sum(had) as had, sum(had * is_staged * (1 - stays)) as lost,
+               sum(is_staged * stays) as kept
+        from (
+            select key, 1 as had, (staged.record_id is not null)::integer as is_staged,
+                   coalesce(key = any (body.keys), true)::integer as stays
+            from version cross join unnest(version.keys) as key
+            left join staged using (record_id)
+            left join body using (record_id)
+            union all
+            select key, 0, 1, 1
+            from body cross join unnest(body.keys) as key
+            left join version using (record_id)
+            where coalesce(key <> all (version.keys), true)
+        ) as held
+        where key is not null
+        group by key
+    """
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Of `had` published things, `lost` would be gone from records that stay published."""
+
+    lost: int
+    had: int
+
+
+@dataclass(frozen=True)
+class KeyLoss(Loss):
+    """The loss of one field, tag or list; `kept` records have it after publishing."""
+
+    kept: int
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What publishing would lose.
+
+    `records` would be gone. Of those that stay, `fields`, `sight` and `names` count records that
+    lose all custom fields, come masked, or lose the name of their pipeline or stage. `by_key` has
+    the single values, tags and memberships by field id, tag and list id; a kind is left out unless
+    the least number is lost.
+    """
+
+    records: Loss
+    fields: Loss
+    sight: Loss
+    names: Loss
+    by_key: Mapping[Kind, Mapping[str, KeyLoss]]
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """Published records that are not staged: how many, and the newest of their ids."""
+
+    records: int
+    newest_ids: Sequence[int]
+
+
+def count_losses(database: Database, sync: Sync, name: DatasetName, least: int) -> Losses:
+    """Return what publishing would lose; single things only if `least` of their kind are lost.
+
+    Only what was staged with a body can have lost anything. What all published records had is
+    counted only if something is lost, since that unpacks them all.
+    """
+    kinds = [kind for kind in KINDS if kind == "values" or kind in DATASETS[name].relations]
+    with database.begin() as connection:
+        forbid_nested_loops(connection)
+        vanished = run(connection, COUNT_VANISHED, name, sync_no=sync.number).one()
+        lost = run(connection, _count_staged_losses(kinds), name, sync_no=sync.number).one()
+        is_any = lost.fields or lost.sight or lost.names
+        had = run(connection, COUNT_HAD, name).one() if is_any else lost
+        by_key = {
+            kind: _read_by_key(connection, sync, name, kind)
+            for kind in kinds
+            if getattr(lost, kind) >= least
+        }
+    return Losses(
+        records=Loss(vanished.lost, vanished.had),
+        fields=Loss(lost.fields, had.fields),
+        sight=Loss(lost.sight, had.sight),
+        names=Loss(lost.names, had.names),
+        by_key=by_key,
+    )
+
+
+def _read_by_key(
+    connection: Connection, sync: Sync, name: DatasetName, kind: Kind
+) -> dict[str, KeyLoss]:
+    rows = run(connection, _count_by_key(kind), name, sync_no=sync.number)
+    return {row.key: KeyLoss(row.lost, row.had, row.kept) for row in rows}
+
+
+def read_vanished(
+    database: Database, sync: Sync, name: DatasetName, within: Sequence[Interval], most: int
+) -> Vanished:
+    """Return the published records that are not staged and whose ids are in the intervals."""
+    bounds = {"firsts": [one.first for one in within], "lasts": [one.last for one in within]}
+    with database.begin() as connection:
+        forbid_nested_loops(connection)
+        row = run(connection, READ_VANISHED, name, sync_no=sync.number, most=most, **bounds).one()
+    return Vanished(row.records, row.newest_ids)

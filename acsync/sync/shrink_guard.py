@@ -1,0 +1,119 @@
+"""Refuse to publish a sync that would lose more than a healthy account loses between two syncs."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeAlias
+
+from acsync.errors import ShrinkRefused
+from acsync.models import LISTINGS, DatasetName
+from acsync.store.losses import KeyLoss, Kind, Loss, count_losses
+from acsync.sync.context import SyncContext
+from acsync.sync.copy_slice import Job
+
+# Everyday work takes fewer fields, tags, memberships or values than this from an account.
+MIN_SUSPICIOUS = 10
+
+ByKey: TypeAlias = Mapping[str, KeyLoss]
+
+
+def require_no_shrink(context: SyncContext, job: Job) -> None:
+    """Raise ShrinkRefused if more than ACSYNC_MAX_SHRINK of what is published would be lost.
+
+    Records can vanish, or stay and lose what made them useful.
+    """
+    if context.accept_shrink:
+        return
+    name = job.dataset
+    losses = count_losses(context.database, context.sync, name, MIN_SUSPICIOUS)
+    least = 1 if _has_empty_listing(job) else MIN_SUSPICIOUS
+    suspects = [
+        # Deletions by hand or by an automation take less than a fifth of an account in an interval.
+        (losses.records, 1, f"published {name} are gone from the account"),
+        # A listing that comes empty is a lost permission, however few records it explained.
+        (losses.fields, least, f"published {name} with custom fields have none left"),
+        (losses.sight, MIN_SUSPICIOUS, f"published {name} that could be seen are masked now"),
+        (losses.names, least, f"published {name} with a pipeline or stage have lost its name"),
+        *(
+            (COUNTED[kind](job, by_key), MIN_SUSPICIOUS, f"{WORDS[kind]} of {name} are gone")
+            for kind, by_key in losses.by_key.items()
+        ),
+    ]
+    for loss, least_lost, text in suspects:
+        if loss.lost >= least_lost:
+            _require_small(context, name, loss, text)
+
+
+def _has_empty_listing(job: Job) -> bool:
+    return any(not rows and not LISTINGS[need].optional for need, rows in job.metadata.items())
+
+
+def _require_small(context: SyncContext, name: DatasetName, loss: Loss, text: str) -> None:
+    allowed = context.settings.max_shrink
+    if loss.lost <= allowed * loss.had:
+        return
+    raise ShrinkRefused(
+        f"{loss.lost:,} of {loss.had:,} {text}, more than ACSYNC_MAX_SHRINK ({allowed:g}) allows.",
+        "Check what the user of AC_API_KEY may see. If the loss is right, run: "
+        f"acsync sync --only {name} --accept-shrink",
+    )
+
+
+WORDS: dict[Kind, str] = {
+    "values": "custom field values",
+    "tags": "tags",
+    "lists": "list memberships",
+}
+
+
+def count_values(job: Job, by_key: ByKey) -> Loss:
+    """Return the loss of values, without those of fields that the account no longer lists.
+
+    A person who deletes a field takes its values along, and its definition too. If more fields
+    vanish than stay, the key lost a right: then all values count. A field that is emptied for
+    everybody while it stays listed counts; beyond a fifth of all values a person must confirm.
+    """
+    listed = {field.field_id for field in job.enricher.fields}
+    return _count_unless_explained(by_key, lambda key, _loss: key not in listed)
+
+
+def count_tags(_job: Job, by_key: ByKey) -> Loss:
+    """Return the loss of tags, without those that nobody has any longer.
+
+    A person who deletes or renames a tag takes it from everybody, even if most contacts had it.
+    No right is limited to some tags, so if more tags vanish than stay, or the only one does, all
+    count: a person must confirm that.
+    """
+    return _count_unless_explained(by_key, lambda _key, loss: not loss.kept)
+
+
+def count_lists(job: Job, by_key: ByKey) -> Loss:
+    """Return the loss of memberships, without those of lists that the account no longer lists.
+
+    A person who deletes a list takes its memberships along. A user who loses the right to see
+    lists leaves the same picture, so if most memberships vanish, all count and a person must
+    confirm. Unsubscribing, also in bulk, changes the status of a membership and keeps it.
+    """
+    listed = {str(row["id"]) for row in job.metadata.get("lists", ())}
+    total = _sum(by_key.values())
+    if 2 * total.lost > total.had:
+        return total
+    return _sum([loss for key, loss in by_key.items() if key in listed])
+
+
+def _count_unless_explained(by_key: ByKey, is_explained: Callable[[str, KeyLoss], bool]) -> Loss:
+    """Return the loss without explained keys; of all keys if more of them vanish than stay."""
+    explained = [key for key, loss in by_key.items() if loss.lost and is_explained(key, loss)]
+    staying = [key for key, loss in by_key.items() if loss.kept and not is_explained(key, loss)]
+    if len(explained) > len(staying):
+        return _sum(by_key.values())
+    return _sum([loss for key, loss in by_key.items() if key not in explained])
+
+
+def _sum(losses: Collection[Loss]) -> Loss:
+    return Loss(sum(loss.lost for loss in losses), sum(loss.had for loss in losses))
+
+
+COUNTED: dict[Kind, Callable[[Job, ByKey], Loss]] = {
+    "values": count_values,
+    "tags": count_tags,
+    "lists": count_lists,
+}

@@ -1,0 +1,241 @@
+"""Records that the account counts but does not list are not taken for deleted."""
+
+import pytest
+
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault, When
+from acsync.simulator.requests import Call
+from acsync.store.database import Database
+from tests.support import data_faults, transport_faults
+from tests.support.calls import for_newest_page, on_path
+from tests.support.fixtures import CopyAccount
+from tests.support.store_syncs import fetch
+from tests.support.sync_results import assert_exact, last_log
+
+BOTH = pytest.mark.parametrize("name", list(DATASETS))
+
+PAGES = on_path(*DATASETS)
+
+NO_ROWS = data_faults.rows_fault("no-rows", lambda rows: rows.clear()).only(PAGES)
+
+
+def counts_of(database: Database, name: DatasetName) -> tuple[int | None, ...]:
+    """Return what the last sync added, updated and deleted of a dataset."""
+    log = last_log(database)
+    return tuple(log[f"{name}_{change}"] for change in ("added", "updated", "deleted"))
+
+
+# An empty account
+
+
+@BOTH
+def test_no_row_beside_a_positive_total_is_never_believed(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Not on a first sync, not the third time, and not with --accept-shrink."""
+    account.faults.add(NO_ROWS)
+
+    results = [copy_account(name) for _ in range(4)]
+    results.append(copy_account(name, accept_shrink=True))
+
+    assert not any(result.success for result in results)
+    count = len(account.ids(name))
+    assert f"counts {count} {name}, but none were read" in last_log(database)[f"{name}_error"]
+
+
+@BOTH
+def test_a_published_account_is_not_emptied_while_the_total_counts_records(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    assert copy_account().success
+    account.faults.add(NO_ROWS)
+
+    results = [copy_account(name, accept_shrink=True) for _ in range(4)]
+
+    assert not any(result.success for result in results)
+    assert_exact(database, account)
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=0, deals=0, rate_limit=None)])
+@pytest.mark.parametrize("fault", [None, data_faults.without_meta().only(PAGES)])
+def test_an_account_that_is_empty_is_copied(
+    fault: Fault | None, copy_account: CopyAccount, account: Account
+) -> None:
+    """With a total of 0, or without one."""
+    if fault:
+        account.faults.add(fault)
+
+    assert copy_account().success
+
+
+# Hidden records
+
+
+@BOTH
+def test_records_hidden_from_the_pages_are_asked_for_singly(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Eight of hundreds are within the tolerance of the total."""
+    assert copy_account().success
+    hidden = account.ids(name)[40:400:45]
+    assert len(hidden) == 8
+    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+
+    result = copy_account(name)
+
+    assert result.success
+    assert counts_of(database, name) == (0, 0, 0)
+    (warning,) = result.datasets[name].warnings
+    assert warning.startswith(f"8 {name} were missing from the pages")
+    assert_exact(database, account)
+
+
+def test_the_stay_of_a_hidden_deal_goes_on(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Its time in the stage would begin again."""
+    copy_account("deals")
+    stays = "select deal_id, entered_at, left_at from ac_deal_stages order by 1, 2"
+    before = fetch(database, stays)
+    account.faults.add(data_faults.hide_records(account.ids("deals")[50:58]).only(PAGES))
+    copy_account("deals")
+    account.faults.clear()
+    copy_account("deals")
+
+    assert fetch(database, stays) == before
+
+
+@BOTH
+def test_a_hidden_record_that_changed_is_updated(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    copy_account()
+    hidden = account.ids(name)[100:103]
+    account.change(name, hidden)
+    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+
+    assert copy_account(name).success
+
+    assert counts_of(database, name) == (0, 3, 0)
+    assert_exact(database, account)
+
+
+@BOTH
+def test_records_that_no_call_finds_are_deleted(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """The total is wrong then, or a replica lags behind all calls."""
+    copy_account()
+    hidden = account.ids(name)[50:55]
+    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+    singles = on_path(*(f"{name}/{record}" for record in hidden))
+    account.faults.add(transport_faults.status(404).only(singles))
+
+    result = copy_account(name)
+
+    assert result.success
+    assert counts_of(database, name) == (0, 0, 5)
+    assert account.faults.hits["status-404"] == 5
+    assert "were read" in result.datasets[name].warnings[0]
+
+
+@BOTH
+def test_records_that_cannot_be_asked_for_are_refused_until_the_total_lasts(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Nobody knows whether they exist; the third sync in a row goes on with a warning."""
+    copy_account()
+    hidden = account.ids(name)[50:53]
+    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+    singles = on_path(*(f"{name}/{record}" for record in hidden))
+    account.faults.add(transport_faults.status(422).only(singles))
+
+    for _ in range(2):
+        assert not copy_account(name).success
+        assert "status 422" in last_log(database)[f"{name}_error"]
+        assert f"--only {name} --accept-shrink" in last_log(database)[f"{name}_error"]
+    result = copy_account(name)
+
+    assert result.success
+    assert counts_of(database, name) == (0, 0, 3)
+    assert "status 422" in " ".join(result.datasets[name].warnings)
+
+
+@BOTH
+def test_no_more_records_are_asked_for_than_the_tolerance(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Four hidden ones and twenty that were deleted cannot be told apart at a glance."""
+    copy_account()
+    account.delete(name, account.ids(name)[100:120])
+    hidden = account.ids(name)[200:204]
+    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+
+    result = copy_account(name)
+
+    assert result.success
+    singles = [path for path in account.statistics.by_path if path.startswith(f"{name}/")]
+    assert len(singles) == 10
+    assert counts_of(database, name) == (0, 0, 20)
+    assert "14 more published" in " ".join(result.datasets[name].warnings)
+
+
+def after_the_plan(name: DatasetName) -> When:
+    """Accept the calls for pages that follow the first newest page."""
+    first: list[int] = []
+
+    def accept(call: Call) -> bool:
+        if call.path == name and for_newest_page(call) and not first:
+            first.append(call.number)
+        return call.path == name and call.number > first[0]
+
+    return accept
+
+
+@BOTH
+def test_records_above_a_lagging_newest_page_are_asked_for_singly(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """The plan's newest page came from another server, and leaves a gap of eight records."""
+    copy_account()
+    lag = data_faults.lag_behind(account.ids(name)[-28:])
+    account.faults.add(lag.only(after_the_plan(name)))
+
+    result = copy_account(name)
+
+    assert result.success
+    assert counts_of(database, name) == (0, 0, 0)
+    assert "are taken for deleted" in " ".join(result.datasets[name].warnings)
+    assert_exact(database, account)
+
+
+@BOTH
+def test_a_lag_of_more_records_than_may_be_asked_for_is_refused(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """All that were asked for exist, so the others are no deletions either."""
+    copy_account()
+    lag = data_faults.lag_behind(account.ids(name)[-40:])
+    account.faults.add(lag.only(after_the_plan(name)))
+
+    assert not copy_account(name).success
+
+    assert "the pages lag" in last_log(database)[f"{name}_error"]
+    account.faults.clear()
+    assert copy_account(name).success
+    assert_exact(database, account)
+
+
+@BOTH
+def test_deletions_and_unchanged_syncs_ask_for_nothing_singly(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    copy_account()
+    copy_account()
+    account.delete(name, 30)
+
+    assert copy_account(name).success
+
+    assert counts_of(database, name) == (0, 0, 30)
+    assert not [path for path in account.statistics.by_path if "/" in path]

@@ -1,0 +1,166 @@
+"""What people use may not vanish unseen, and what they delete themselves holds nothing up."""
+
+from collections.abc import Callable
+
+import pytest
+
+from acsync.models import DATASETS
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault
+from acsync.store.database import Database
+from tests.support import data_faults
+from tests.support.calls import on_path
+from tests.support.fixtures import CopyAccount
+from tests.support.store_syncs import fetch
+from tests.support.sync_results import last_log
+
+COUNT_HELD = """
+    select (select count(*) from ac_contacts, unnest(tags)),
+           (select count(*) from ac_contacts, jsonb_array_elements(lists)),
+           (select count(*) from ac_contacts, jsonb_object_keys(custom_fields))
+"""
+
+SMALL = AccountOptions(contacts=200, deals=200, rate_limit=None)
+
+
+def add_fault(account: Account, fault: Fault) -> None:
+    account.faults.add(fault.only(on_path(*DATASETS)))
+
+
+@pytest.mark.parametrize("options", [SMALL])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (data_faults.keep_few_relations("contactTags", 3), "tags of contacts are gone"),
+        (data_faults.keep_few_relations("contactTags", 0), "tags of contacts are gone"),
+        (
+            data_faults.keep_few_relations("contactLists", 0),
+            "list memberships of contacts are gone",
+        ),
+        (data_faults.keep_few_values(1), "custom field values of contacts are gone"),
+    ],
+    ids=["most tags", "all tags", "all lists", "one value of eight"],
+)
+def test_tags_lists_and_values_that_vanish_are_not_published(
+    fault: Fault, words: str, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """The answers are well formed, and every contact still has its record."""
+    assert copy_account("contacts").success
+    before = fetch(database, COUNT_HELD)
+    add_fault(account, fault)
+
+    assert not copy_account("contacts").success
+
+    assert words in last_log(database)["contacts_error"]
+    assert "--only contacts --accept-shrink" in last_log(database)["contacts_error"]
+    assert fetch(database, COUNT_HELD) == before
+    assert copy_account("contacts", accept_shrink=True).success
+    assert fetch(database, COUNT_HELD) < before
+
+
+@pytest.mark.parametrize("options", [SMALL])
+def test_values_of_deals_that_vanish_are_not_published(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    assert copy_account("deals").success
+    add_fault(account, data_faults.keep_few_values(1))
+
+    assert not copy_account("deals").success
+
+    assert "custom field values of deals are gone" in last_log(database)["deals_error"]
+
+
+def delete_field(account: Account) -> None:
+    fields = account.metadata.listings["contact_fields"]
+    add_fault(account, data_faults.delete_contact_field(fields.pop()["id"]))
+
+
+def delete_list(account: Account) -> None:
+    lists = account.metadata.listings["lists"]
+    add_fault(account, data_faults.delete_list(lists.pop()["id"]))
+
+
+def delete_common_tag(account: Account) -> None:
+    add_fault(account, data_faults.delete_tag("1"))
+
+
+@pytest.mark.parametrize(
+    ("options", "delete"),
+    [
+        (AccountOptions(contacts=200, deals=0, rate_limit=None, contact_fields=2), delete_field),
+        (AccountOptions(contacts=200, deals=0, rate_limit=None, tags=2), delete_common_tag),
+        (AccountOptions(contacts=200, deals=0, rate_limit=None, lists=3), delete_list),
+    ],
+    ids=["field", "tag", "list"],
+)
+def test_a_deleted_field_tag_or_list_holds_nothing_up(
+    delete: Callable[[Account], None],
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+) -> None:
+    """Each takes more than a fifth of its kind along, and a person did it in the account."""
+    assert copy_account("contacts").success
+    (before,) = fetch(database, COUNT_HELD)
+    delete(account)
+
+    assert copy_account("contacts").success
+
+    (after,) = fetch(database, COUNT_HELD)
+    assert any(now < 0.8 * was for was, now in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "delete", "words"),
+    [
+        (
+            AccountOptions(contacts=200, deals=0, rate_limit=None, tags=1),
+            delete_common_tag,
+            "tags of contacts are gone",
+        ),
+        (
+            AccountOptions(contacts=200, deals=0, rate_limit=None, lists=1),
+            delete_list,
+            "list memberships of contacts are gone",
+        ),
+    ],
+    ids=["the only tag", "the only list"],
+)
+def test_the_only_tag_or_list_that_vanishes_must_be_confirmed(
+    delete: Callable[[Account], None],
+    words: str,
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+) -> None:
+    """It looks like a lost right."""
+    assert copy_account("contacts").success
+    delete(account)
+
+    assert not copy_account("contacts").success
+
+    assert words in last_log(database)["contacts_error"]
+    assert copy_account("contacts", accept_shrink=True).success
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=4, deals=0, rate_limit=None)])
+def test_a_few_tags_of_a_small_account_are_everyday_work(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    assert copy_account("contacts").success
+    assert 0 < fetch(database, COUNT_HELD)[0][0] < 10
+    add_fault(account, data_faults.keep_few_relations("contactTags", 0))
+
+    assert copy_account("contacts").success
+
+
+@pytest.mark.parametrize("options", [SMALL])
+def test_sideloads_that_are_switched_off_are_no_loss(
+    copy_account: CopyAccount, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert copy_account("contacts").success
+    monkeypatch.setenv("ACSYNC_SIDELOADS", "")
+
+    assert copy_account("contacts").success
+
+    assert fetch(database, "select count(*) from ac_contacts where tags is not null") == [(0,)]

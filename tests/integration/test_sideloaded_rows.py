@@ -1,0 +1,67 @@
+"""Every sideloaded row lands on the record that names it, or the dataset is refused."""
+
+import pytest
+
+from acsync.models import DATASETS, DatasetName
+from acsync.simulator.account import Account, AccountOptions
+from acsync.store.database import Database
+from tests.support import data_faults
+from tests.support.fixtures import CopyAccount
+from tests.support.store_syncs import fetch
+from tests.support.sync_results import last_log
+
+SHOWN = "select contact_id, tags, lists from ac_contacts order by contact_id"
+
+SMALL = AccountOptions(contacts=200, deals=200, rate_limit=None)
+
+OWNER_KEYS: dict[str, tuple[str, ...]] = {
+    "fieldValues": ("contact", "owner"),
+    "dealCustomFieldData": ("deal_id", "deal"),
+}
+
+
+@pytest.mark.parametrize("options", [SMALL])
+@pytest.mark.parametrize(
+    ("name", "key"), [("contacts", "fieldValues"), ("deals", "dealCustomFieldData")]
+)
+def test_values_that_name_their_record_under_another_key_are_refused(
+    name: DatasetName,
+    key: str,
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+) -> None:
+    """All values would be lost, also on a first sync."""
+    account.faults.add(data_faults.rename_owner_keys(key, *OWNER_KEYS[key]))
+
+    assert not copy_account(name).success
+
+    assert f"/{name} sent {key}" in last_log(database)[f"{name}_error"]
+    assert " or ".join(DATASETS[name].owner_keys) in last_log(database)[f"{name}_error"]
+
+
+@pytest.mark.parametrize("options", [SMALL])
+@pytest.mark.parametrize(("key", "relation"), [("contactTags", "tags"), ("contactLists", "lists")])
+def test_relations_that_name_their_contact_under_another_key_stay_as_they_were(
+    key: str, relation: str, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """As if they did not come along: the rest is published, with a warning."""
+    assert copy_account("contacts").success
+    before = fetch(database, SHOWN)
+    account.faults.add(data_faults.rename_owner_keys(key, "contact"))
+
+    result = copy_account("contacts")
+
+    assert result.success
+    assert f"does not send {relation} along" in " ".join(result.datasets["contacts"].warnings)
+    assert fetch(database, SHOWN) == before
+
+
+@pytest.mark.parametrize("options", [SMALL])
+def test_one_stray_answer_is_asked_for_again(copy_account: CopyAccount, account: Account) -> None:
+    stray = data_faults.rename_owner_keys("fieldValues", *OWNER_KEYS["fieldValues"])
+    account.faults.add(stray.only(lambda call: call.path == "contacts" and call.offset > 0, 1))
+
+    assert copy_account("contacts").success
+
+    assert account.faults.hits[stray.name] == 1

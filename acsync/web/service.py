@@ -35,7 +35,8 @@ from acsync.web.freshness import Freshness, describe, judge, worst
 from acsync.web.metrics import Scrape, make_registry
 from acsync.web.queries import FIRST, read_cookbook, views
 from acsync.web.trigger import Trigger
-from flows.runs import read_next_start, run_url, ui_url
+from flows.links import ui_url
+from flows.runs import read_next_start, run_url
 
 # Seconds for which an answer of Postgres or Prefect is used again.
 STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, CHARTS_SECONDS = 0.2, 1.0, 15.0, 5.0

@@ -65,6 +65,7 @@ class Service:
         self._charts = Cached(lambda: read_charts(database), CHARTS_SECONDS)
         self._registry = make_registry(self._scrape)
         self._cookbook = read_cookbook()
+        self._version = version("acsync")  # reads a file
         self._templates = Environment(
             loader=PackageLoader("acsync.web"),
             autoescape=True,
@@ -131,7 +132,7 @@ class Service:
             "questions": [one for one in self._cookbook if one.name in FIRST],
             "psql": psql_line(self._settings, self._database),
             "prefect_url": ui_url(),
-            "version": version("acsync"),
+            "version": self._version,
         }
         return HTMLResponse(self._render("dashboard.html", values))
 

@@ -31,8 +31,9 @@ from pydantic import SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.models import SyncResult
+from acsync.schedule import STALE_AFTER
 from acsync.sync.report import report_lines
-from flows.automations import FAILED_STATES, STALE_AFTER, SUCCEEDED
+from flows.automations import FAILED_STATES, SUCCEEDED
 from flows.links import page_url
 from flows.reporting import warn_on_failure
 

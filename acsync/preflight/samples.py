@@ -14,6 +14,7 @@ from typing import Any
 from acsync.activecampaign.client import Exchange
 from acsync.activecampaign.responses import parse_json
 from acsync.errors import SettingsError, SettingsProblem
+from acsync.files import replace_file
 
 # Only these headers say how an account answers.
 HEADERS = ("content-type", "retry-after", "ratelimit-limit", "ratelimit-remaining")
@@ -134,7 +135,8 @@ class SampleWriter:
             "body": self._body(exchange.content),
         }
         text = json.dumps(sample, indent=1, ensure_ascii=False, default=str)
-        (self._folder / name).write_text(text + "\n", encoding="utf-8")
+        with replace_file(self._folder / name) as file:
+            file.write(f"{text}\n".encode())
 
     def _param(self, key: str, value: str | int) -> str | int:
         return value if key in PLAIN_PARAMS else self._disguise.text(str(value))

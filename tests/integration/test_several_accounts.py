@@ -185,9 +185,9 @@ def test_a_block_with_half_an_account_borrows_no_key(
         done = commands.acsync("sync", "--account", "half")
         Block.delete("activecampaign-account/half")
 
-    assert (done.returncode, done.stderr) == (
-        2,
+    assert done.returncode == 2
+    assert done.stderr.startswith(
         f"acsync cannot start: {missing} of the block half is empty. Set url and key, or leave "
-        "both empty to use the environment's.\n",
+        "both empty to use the environment's.\n"
     )
     assert not acme.account.statistics.log

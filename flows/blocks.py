@@ -21,6 +21,7 @@ from acsync.settings import (
     read_settings,
     read_web_settings,
 )
+from flows.temporary_server import require_api
 
 S = TypeVar("S")
 
@@ -59,7 +60,8 @@ class ActiveCampaignAccount(Block):
 
 
 def load_account(account: str) -> ActiveCampaignAccount:
-    """Load the block of an account; raises SettingsError where none of that name is saved."""
+    """Load the block of an account; raises SettingsError if no block has that name."""
+    require_api()
     try:
         return cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
     except (ValueError, ObjectNotFound):

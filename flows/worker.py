@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import psutil
 
+from acsync.proxies import bypass_for_loopback
 from acsync.settings import read_log_format
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -35,8 +36,8 @@ REPORT_SECONDS = 1.0
 WORKER_SECONDS = 5.0
 
 
-class _ToldToEnd(BaseException):
-    """A signal came."""
+class _ToldToEnd(SystemExit):
+    """A signal came; after the worker has ended, it ends this process quietly."""
 
 
 def run_worker(words: Sequence[str]) -> int:
@@ -45,6 +46,7 @@ def run_worker(words: Sequence[str]) -> int:
     # and Prefect's worker (3.9.1) ends on nothing else. What is handled here is not ignored there.
     for number in SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    bypass_for_loopback()
     if read_log_format() == "json":
         os.environ.update(JSON_LOGS)
     # In a group of its own, so that Ctrl-C in a terminal does not reach it first.

@@ -1,6 +1,7 @@
 """Let one deployment an account serve several: each account's credentials are a Prefect block.
 
-What a block leaves out comes from the environment, and so do the settings all accounts share.
+A field that a block leaves empty comes from the environment, as do the settings that all accounts
+share. URL and key come from one place: a key of the environment is never sent to a block's URL.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from acsync.settings import (
     read_settings,
     read_web_settings,
 )
+from flows.temporary_server import require_api
 
 S = TypeVar("S")
 
@@ -58,7 +60,8 @@ class ActiveCampaignAccount(Block):
 
 
 def load_account(account: str) -> ActiveCampaignAccount:
-    """Load the block of an account; raises SettingsError where none of that name is saved."""
+    """Load the block of an account; raises SettingsError if no block has that name."""
+    require_api()
     try:
         return cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
     except (ValueError, ObjectNotFound):
@@ -92,14 +95,25 @@ def read_account_web(account: str | None) -> WebSettings:
 def _read(read: Callable[..., S], account: str | None) -> S:
     if account is None:
         return read()
+    block = load_account(account)
+    _require_url_and_key(block, account)
     try:
-        return read(**_variables(load_account(account), account))
+        return read(**_variables(block, account))
     except SettingsError as error:
         raise SettingsError([_name_field(problem, account) for problem in error.problems]) from None
 
 
+def _require_url_and_key(block: ActiveCampaignAccount, account: str) -> None:
+    """Raise SettingsError if the block has only one of the two."""
+    has = {"url": bool(block.url.strip()), "key": bool(block.key.get_secret_value().strip())}
+    if has["url"] != has["key"]:
+        missing = next(field for field in has if not has[field])
+        message = "is empty. Set url and key, or leave both empty to use the environment's."
+        raise SettingsError([SettingsProblem(f"{missing} of the block {account}", message)])
+
+
 def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
-    """Return what the block gives, by the variables it stands for."""
+    """Return the fields of the block that are set, by the variables they replace."""
     fields = {
         "url": block.url,
         "key": block.key.get_secret_value(),
@@ -109,7 +123,9 @@ def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
         "database_schema": block.database_schema or account.replace("-", "_"),
     }
     return {
-        name: fields[field] for name, field in FIELDS.items() if fields[field] not in (None, "")
+        name: fields[field]
+        for name, field in FIELDS.items()
+        if fields[field] is not None and str(fields[field]).strip()
     }
 
 

@@ -16,13 +16,13 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Interval
 from prefect.types.entrypoint import EntrypointType
-from prefect.utilities.urls import url_for
 
 from acsync.models import DATASETS
 from acsync.schedule import INTERVAL
 from acsync.settings import read_database_settings
 from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation
 from flows.blocks import ActiveCampaignAccount, load_account
+from flows.links import page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
 from flows.sync_activecampaign import sync_activecampaign
 
@@ -127,5 +127,5 @@ def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Itera
 
 def _url_before_id(kind: str, example: UUID) -> str | None:
     """Return the URL of a page of the UI without the id at its end; None where no UI is known."""
-    url = url_for(kind, obj_id=example)
+    url = page_url(kind, example)
     return url.removesuffix(str(example)) if url else None

@@ -27,7 +27,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import BlockDocument, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import deployment, flow_run
-from prefect.utilities.urls import url_for
 from pydantic import SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
@@ -35,6 +34,7 @@ from acsync.models import SyncResult
 from acsync.schedule import STALE_AFTER
 from acsync.sync.report import report_lines
 from flows.automations import FAILED_STATES, SUCCEEDED
+from flows.links import page_url
 from flows.reporting import warn_on_failure
 
 ALERT_BLOCK = "acsync-alerts"
@@ -122,7 +122,7 @@ def send_recovery(result: SyncResult) -> None:
     """Send the alert where an earlier run had failed or was overdue."""
     with warn_on_failure("recovery"):
         if problem := _problem_before(deployment.id, flow_run.id):
-            run = f"Run: {url_for('flow-run', obj_id=flow_run.id) or flow_run.id}"
+            run = f"Run: {page_url('flow-run', flow_run.id) or flow_run.id}"
             lines = [f"{problem} This sync is complete.", "", *report_lines(result), "", run]
             send_alert(f"acsync: recovered: {result.account}", "\n".join(lines))
 

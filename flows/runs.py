@@ -21,13 +21,12 @@ from prefect.settings import (
     PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_UI_URL,
     temporary_settings,
 )
-from prefect.utilities.urls import url_for
 
 from acsync.errors import AcsyncError
 from flows.deployment import name_deployment
+from flows.links import api_url, page_url
 from flows.sync_activecampaign import sync_activecampaign
 
 REQUEST_SECONDS = 10.0
@@ -98,7 +97,7 @@ def read_next_start(account: str | None) -> datetime | None:
 
 def run_url(run_id: UUID | str) -> str | None:
     """Return the address of a run in Prefect's UI; None where no UI is known."""
-    return url_for("flow-run", obj_id=run_id)
+    return page_url("flow-run", run_id)
 
 
 @contextmanager
@@ -111,11 +110,6 @@ def _client(retries: int = 0) -> Iterator[SyncPrefectClient]:
     except Exception as error:
         # Prefect's client lets HTTP and OS errors of several kinds through.
         raise AcsyncError(
-            f"Prefect's API at {PREFECT_API_URL.value()} does not answer ({type(error).__name__}).",
+            f"Prefect's API at {api_url()} does not answer ({type(error).__name__}).",
             "Check its server, and PREFECT_API_AUTH_STRING where it asks for a password.",
         ) from error
-
-
-def ui_url() -> str | None:
-    """Return the address of Prefect's UI; None where no API is known."""
-    return PREFECT_UI_URL.value() if PREFECT_API_URL.value() else None

@@ -19,6 +19,7 @@ from acsync.cli.check import run_check
 from acsync.cli.status import run_status
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
 from acsync.models import DatasetName
+from acsync.proxies import bypass_for_loopback
 from acsync.settings import (
     DatabaseSettings,
     Settings,
@@ -42,6 +43,8 @@ QUIET_PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
+# Seconds; Prefect's default of 20 is too short for a busy machine.
+PATIENT_PREFECT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
 
 app = typer.Typer(
     name="acsync",
@@ -75,7 +78,8 @@ def every_command(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    for name, value in QUIET_PREFECT.items():
+    bypass_for_loopback()
+    for name, value in (QUIET_PREFECT | PATIENT_PREFECT).items():
         os.environ.setdefault(name, value)
     logs.set_up_command()
     # Where its server is away, Prefect writes each failure to log past its loggers.

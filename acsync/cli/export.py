@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acsync.errors import AcsyncError
+from acsync.files import replace_file
 from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database, require_current_schema
@@ -39,7 +39,7 @@ class Request:
 def run_export(settings: DatabaseSettings, request: Request, output: str) -> None:
     """Export to `output`, `-` for standard output; raises AcsyncError.
 
-    A file is written beside its place and renamed at the end: a stopped export leaves the old one.
+    A stopped export leaves the old file as it was: see acsync/files.py.
     """
     with closing(open_database(settings)) as database:
         require_current_schema(database)
@@ -63,28 +63,14 @@ def _write_to_pipe(database: Database, request: Request) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a temporary file that replaces `path` at the end, and is deleted on failure."""
+    """Yield a file that replaces `path` at the end; raises AcsyncError."""
     try:
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise AcsyncError(
-            f"{path} cannot be written: {error.strerror}.", "Name another file with --output."
-        ) from None
-    beside = Path(name)
-    try:
-        with os.fdopen(number, "wb") as file:
+        with replace_file(path) as file:
             yield file
-        # As any other new file: mkstemp closes it to others.
-        umask = os.umask(0)
-        os.umask(umask)
-        beside.chmod(0o666 & ~umask)
-        beside.replace(path)
     except OSError as error:
         raise AcsyncError(
             f"{path} cannot be written: {error.strerror}.", "Name another file with --output."
         ) from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _write(database: Database, request: Request, file: IO[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 import socket
 
-import uvicorn
 from rich.console import Console
 
 from acsync.cli.logs import set_up_service
@@ -10,28 +9,27 @@ from acsync.errors import AcsyncError
 from acsync.settings import WebSettings
 from acsync.store.database import open_database
 from acsync.web.app import make_app
-
-# What a request gets to end when the service is ended; one that waits for a sync is cut off.
-END_SECONDS = 3
+from acsync.web.server import STALL_SECONDS, Server
 
 
-def run_serve(
-    console: Console, settings: WebSettings, account: str | None, host: str, port: int
+def run_serve(  # the options of the command
+    console: Console,
+    settings: WebSettings,
+    account: str | None,
+    host: str,
+    port: int,
+    stall_seconds: int = STALL_SECONDS,
 ) -> None:
-    """Serve until a signal; raises AcsyncError where the address cannot be had."""
+    """Serve until a signal; raises AcsyncError if the address is not free.
+
+    A connection is closed if it stalls for `stall_seconds`: see web/server.py.
+    """
     listener = _listen(host, port)
     set_up_service()
     app = make_app(settings, open_database(settings), account)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=END_SECONDS,
-    )
     shown = f"[{host}]" if ":" in host else host
     console.print(f"acsync at http://{shown}:{listener.getsockname()[1]}. Ctrl-C ends it.")
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(app, stall_seconds).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -42,6 +40,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # what connects before the service is ready waits
     except OSError as error:
         raise AcsyncError(
             f"The service cannot listen on {host}, port {port}: {error.strerror}.",

@@ -66,7 +66,9 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     from flows.automations import HEARTBEAT_SECONDS  # noqa: PLC0415
     from flows.reporting import prefect_is_away  # noqa: PLC0415
     from flows.sync_activecampaign import sync_activecampaign  # noqa: PLC0415
+    from flows.temporary_server import require_api  # noqa: PLC0415
 
+    require_api()
     before = {sync.sync_id for sync in read_recent_syncs(database)}
     # acsync's automation takes a run without heartbeats for lost, and Prefect's own come too late
     # for it. A server that ends with the run needs none.

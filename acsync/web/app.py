@@ -58,6 +58,7 @@ def make_app(settings: WebSettings, database: Database, account: str | None) -> 
         openapi_url=None,  # a route of ours, which may be closed
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would go to the host that the request names
         servers=[{"url": "."}],  # also behind a proxy that gives it a path of its own
         lifespan=life,
     )

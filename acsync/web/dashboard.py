@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from acsync.errors import sanitize
 from acsync.models import DatasetName
@@ -26,6 +27,9 @@ from acsync.web.freshness import Freshness, describe, judge, worst
 HEIGHTS = 20  # steps of the strip's bars, as in dashboard.css
 TABLE_SYNCS = 10
 COLUMNS = ("records", "added", "updated", "deleted", "calls", "refused")
+
+# The parameters of a connection that everybody may see, and their options of psql.
+SHOWN_BY_PSQL = (("host", "-h"), ("port", "-p"), ("user", "-U"), ("dbname", "-d"))
 
 # A start this much later than the interval means that the syncs between were not made.
 LATE = 1.6
@@ -200,8 +204,14 @@ def time_left(running: RunningSync) -> str | None:
 
 
 def psql_line(settings: DatabaseSettings, database: Database) -> str:
-    """Return a shell line that opens psql, without a password."""
+    """Return a shell line that opens psql: host, port, user and database of the URL, no more.
+
+    libpq reads secrets from the query of a URL too: `?password=…&sslpassword=…`.
+    """
     if settings.database_url is None:
         return psql_command(settings.data_dir)
-    url = database.engine.url.set(drivername="postgresql", password=None)
-    return shlex.join(["psql", url.render_as_string()])
+    _, parameters = database.engine.dialect.create_connect_args(database.engine.url)
+    shown = [
+        (option, str(parameters[name])) for name, option in SHOWN_BY_PSQL if parameters.get(name)
+    ]
+    return shlex.join(["psql", *chain.from_iterable(shown)])

@@ -35,7 +35,8 @@ from acsync.web.freshness import Freshness, describe, judge, worst
 from acsync.web.metrics import Scrape, make_registry
 from acsync.web.queries import FIRST, read_cookbook, views
 from acsync.web.trigger import Trigger
-from flows.runs import read_next_start, run_url, ui_url
+from flows.links import ui_url
+from flows.runs import read_next_start, run_url
 
 # Seconds for which an answer of Postgres or Prefect is used again.
 STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, CHARTS_SECONDS = 0.2, 1.0, 15.0, 5.0
@@ -64,6 +65,7 @@ class Service:
         self._charts = Cached(lambda: read_charts(database), CHARTS_SECONDS)
         self._registry = make_registry(self._scrape)
         self._cookbook = read_cookbook()
+        self._version = version("acsync")  # reads a file
         self._templates = Environment(
             loader=PackageLoader("acsync.web"),
             autoescape=True,
@@ -130,7 +132,7 @@ class Service:
             "questions": [one for one in self._cookbook if one.name in FIRST],
             "psql": psql_line(self._settings, self._database),
             "prefect_url": ui_url(),
-            "version": version("acsync"),
+            "version": self._version,
         }
         return HTMLResponse(self._render("dashboard.html", values))
 

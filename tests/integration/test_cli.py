@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from acsync.simulator.account import Account
@@ -176,7 +177,7 @@ def test_the_demo_ends_with_a_verified_copy_and_queries_that_work(
 
 
 def test_the_demo_runs_in_a_new_home(tmp_path: Path) -> None:
-    """Closed to others, with no folder in it yet, and without a Prefect server at hand."""
+    """Closed to others, with no folder in it yet, without a Prefect server, behind a proxy."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     share = home / "local" / "share"
@@ -187,12 +188,41 @@ def test_the_demo_runs_in_a_new_home(tmp_path: Path) -> None:
             **dict.fromkeys(("ACSYNC_DATA_DIR", "PREFECT_API_URL"), ""),
             HOME=str(home),
             XDG_DATA_HOME=str(share),
+            HTTP_PROXY=f"http://127.0.0.1:{free_port()}",
         )
     finally:
         stop_embedded(share / "acsync" / "demo")
 
     assert done.returncode == 0, done.stderr
     assert "deals: all 20 records verified" in done.stdout
+
+
+def test_a_demo_whose_prefect_server_is_slow_ends_in_one_sentence(data_dir: Path) -> None:
+    """It was a traceback, and the server stayed."""
+    home = data_dir / "home"
+
+    done = acsync(
+        "demo",
+        *("--contacts", "3", "--deals", "2"),
+        ACSYNC_DATA_DIR=str(data_dir),
+        HOME=str(home),
+        PREFECT_API_URL="",
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="1",
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Prefect's temporary server did not start in time (RuntimeError)")
+    assert done.stderr.count("\n") == 1
+    assert [process for process in psutil.process_iter() if is_server_of(process, home)] == []
+
+
+def is_server_of(process: psutil.Process, home: Path) -> bool:
+    """Return whether this is a temporary server that was started with this home."""
+    try:
+        is_server = "prefect.server.api.server:create_app" in process.cmdline()
+        return is_server and process.environ().get("HOME") == str(home)
+    except psutil.Error:
+        return False
 
 
 def test_simulate_serves_an_account_alone() -> None:

@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import signal
+import stat
 import subprocess
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from sqlalchemy import text
 
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
+from acsync.store.export import open_export, read_batches, read_digits
 from tests.support import commands
 from tests.support.commands import ACSYNC, acsync
 from tests.support.fixtures import CopyAccount
@@ -88,6 +92,59 @@ def test_parquet_and_csv_read_back_equal_the_view(
     assert [[plain(cell) for cell in row] for row in lines.to_numpy()] == [
         [value or None for column, value in row.items() if column != "n"] for row in texts
     ]
+
+
+def test_parquet_holds_times_that_python_cannot(
+    copy_account: CopyAccount, database: Database, tmp_path: Path
+) -> None:
+    """9999-12-31 is a common way to say never; in UTC it may be in the year 10000."""
+    copy_account()
+    fetch(
+        database,
+        "alter database current set timezone = 'Asia/Tokyo'".replace(
+            "current", str(database.engine.url.database)
+        ),
+    )
+    fetch(
+        database,
+        "update ac_contact_versions set created_at = '9999-12-31T23:59:59-05:00', "
+        "updated_at = '0001-01-01T00:00:00+05:00' "
+        "where record_id = (select min(record_id) from ac_contact_versions)",
+    )
+    file = tmp_path / "out.parquet"
+
+    done = acsync("export", "contacts", "--output", str(file))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = pd.read_parquet(file).to_dict("records")[:2]
+    assert [plain(first[name]) for name in ("created_at", "updated_at")] == [
+        datetime.max.replace(tzinfo=UTC),
+        datetime.min.replace(tzinfo=UTC),
+    ]
+    number = plain(second["contact_id"])
+    sql = f"select created_at from ac_contacts where contact_id = {number}"
+    assert fetch(database, sql) == [(plain(second["created_at"]),)]
+
+
+def test_an_export_is_one_snapshot_though_a_sync_publishes(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """Parquet asks for the digits of numbers first, and for the rows later."""
+    copy_account()
+    before = rows_of(database, "ac_deals")
+
+    with open_export(database, "deals", wide=False, sync_id=None) as export:
+        digits = read_digits(export)
+        account.change("deals", 50)
+        account.delete("deals", 20)
+        assert copy_account().success
+        again = read_digits(export)
+        rows = [row for batch in read_batches(export) for row in batch]
+
+    assert digits == again
+    assert [row[0] for row in rows] == [row["deal_id"] for row in before]
+    assert [row[1] for row in rows] == [row["title"] for row in before]
+    assert len(rows_of(database, "ac_deals")) == len(before) - 20
 
 
 def test_json_lines_are_the_rows_of_the_view(copy_account: CopyAccount, database: Database) -> None:
@@ -192,6 +249,24 @@ def test_a_stopped_export_leaves_the_old_file(
     assert commands.wait(process).returncode != 0
     assert names_in(tmp_path) == ["out.csv"]
     assert file.read_text() == "old"
+
+
+def test_an_export_goes_through_a_fifo_and_a_new_file_is_private(
+    copy_account: CopyAccount, tmp_path: Path
+) -> None:
+    """A FIFO was replaced by a file, and its reader waited forever."""
+    copy_account()
+    fifo, file = tmp_path / "fifo", tmp_path / "out.csv"
+    os.mkfifo(fifo)
+    process = commands.start("export", "contacts", "--output", str(fifo))
+
+    read = fifo.read_bytes()
+
+    assert commands.wait(process).returncode == 0
+    assert acsync("export", "contacts", "--output", str(file)).returncode == 0
+    assert read == file.read_bytes()
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_closed_pipe_ends_quietly(copy_account: CopyAccount) -> None:

@@ -167,3 +167,27 @@ def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
 
     assert done.returncode == 2
     assert "The block activecampaign-account/nobody is not saved" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "missing"),
+    [("SERVED", "", "key"), ("SERVED", " ", "key"), ("", "key-acme", "url")],
+)
+def test_a_block_with_half_an_account_borrows_no_key(
+    accounts: dict[str, Served], monkeypatch: pytest.MonkeyPatch, url: str, key: str, missing: str
+) -> None:
+    """Who may write a block could have the worker's key sent to a server of theirs."""
+    acme = accounts["acme"]
+    with serve(acme.account) as served:
+        monkeypatch.setenv("AC_API_URL", served)
+        monkeypatch.setenv("AC_API_KEY", "key-of-the-worker")
+        ActiveCampaignAccount(url=url.replace("SERVED", served), key=SecretStr(key)).save("half")
+        done = commands.acsync("sync", "--account", "half")
+        Block.delete("activecampaign-account/half")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"acsync cannot start: {missing} of the block half is empty. Set url and key, or leave "
+        "both empty to use the environment's.\n"
+    )
+    assert not acme.account.statistics.log

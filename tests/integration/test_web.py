@@ -113,6 +113,17 @@ def test_the_verdict_is_of_the_published_data(
     assert service.get("/healthz").status_code == healthy
 
 
+@pytest.mark.parametrize("path", ["/healthz/", "/metrics/", "/static", "/api/sync-status/"])
+def test_no_path_redirects_to_the_host_of_the_request(service: httpx.Client, path: str) -> None:
+    """Who chooses the Host header would choose where the redirect goes."""
+    answer = service.get(path, headers={"host": "evil.example"})
+
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"error": "There is nothing at this address. What there is: see /docs."},
+    )
+
+
 # The trigger
 
 

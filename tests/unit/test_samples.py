@@ -1,11 +1,14 @@
 """Samples of what an account answers can be sent to strangers."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from acsync.activecampaign.client import Client, Params
 from acsync.activecampaign.rate_limiter import RateLimiter
@@ -105,6 +108,14 @@ def test_nothing_of_the_original_values_is_in_the_files_and_the_shape_is_all_the
         (None, None),
         (True, True),
         (12.5, 99.9),
+        (1e300, 9e300),
+        ("2026-05-28 03:05:54.123 Z", "2001-02-03 04:05:06.000 Z"),
+        ("2026-05-28", "2001-02-03"),
+        ("2026-05-28 Ada called", "9999-99-99 Xxx xxxxxx"),
+        ("2026-05-28 03:05:54-05:00 Ada", "9999-99-99 99:99:99-99:99 Xxx"),
+        ("0000-00-00 Ada", "9999-99-99 Xxx"),
+        ("2026-05-28\nAda", "9999-99-99\nXxx"),
+        ("ⓐⓓⓐ ①②③", "äää 999"),
         ({"a": [471, "471", "4711", "-471"]}, {"a": [100, "100", "1000", "-100"]}),
     ],
 )
@@ -138,3 +149,42 @@ def test_a_folder_that_cannot_be_made_is_told_before_any_call(tmp_path: Path) ->
 
     with pytest.raises(SettingsError, match="--save-samples"):
         SampleWriter(tmp_path / "taken" / "samples")
+
+
+WORDS = re.compile(r"[^\W\d_]{4,}")
+PHONES = re.compile(r"\+?[2-9][0-9]{6,}")
+CHOSEN_BY_THE_API = st.sampled_from(["2024-05-06", "2024-05-06T07:08:09-05:00", "||", "dropdown"])
+PERSONAL = st.one_of(
+    st.text(max_size=20),
+    st.from_regex(WORDS, fullmatch=True),
+    st.from_regex(PHONES, fullmatch=True),
+    st.sampled_from(["Ada Lovelace", "ada@acme.com", "+49 170 1234567", "ГОРОД", "東京都庁舎"]),
+)
+TEXTS = st.lists(st.one_of(CHOSEN_BY_THE_API, PERSONAL), max_size=5).flatmap(
+    lambda parts: st.sampled_from(["", " ", "\n", "-"]).map(lambda glue: glue.join(parts))
+)
+ANSWERS = st.recursive(
+    st.one_of(TEXTS, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.none()),
+    lambda values: st.one_of(
+        st.lists(values, max_size=4),
+        st.dictionaries(st.sampled_from(["contacts", "email", "phone"]), values, max_size=3),
+    ),
+)
+
+
+@given(ANSWERS)
+@settings(deadline=None)  # on a busy machine
+def test_no_word_and_no_phone_number_of_an_answer_is_in_its_sample(answer: Any) -> None:
+    """Only keys and the words that the API itself chose are the same."""
+    disguise = Disguise()
+
+    sample = json.dumps(disguise.value(answer), ensure_ascii=False)
+
+    answered = "\n".join(texts_in(answer))
+    kept = {"contacts", "email", "phone", "null", "true", "false", *KNOWN_WORDS}
+    personal = {word for word in WORDS.findall(answered) if word.lower() not in kept}
+    masked = {word for word in personal if set(word) <= set("xXäÄ")}
+    assert [word for word in personal - masked if word in WORDS.findall(sample)] == []
+    phones = {phone.strip("+") for phone in PHONES.findall(answered)}
+    shown = {phone for phone in phones if phone in sample and set(phone) != {"9"}}
+    assert shown == set()

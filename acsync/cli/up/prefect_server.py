@@ -16,10 +16,8 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
-    PREFECT_UI_URL,
     temporary_settings,
 )
-from prefect.utilities.urls import url_for
 
 from acsync.cli.up.processes import Processes, Program
 from acsync.errors import AcsyncError
@@ -28,6 +26,7 @@ from acsync.settings import read_alert_url
 from acsync.store.database import Database
 from acsync.store.status import read_status
 from flows.deployment import WORK_POOL, deploy, make_deployment
+from flows.links import api_url, page_url, ui_url
 
 START_SECONDS = 120
 LOOK_SECONDS = 0.3
@@ -71,7 +70,7 @@ def wait_for_api(processes: Processes) -> None:
             processes.require_alive()
             if time.monotonic() > until:
                 raise AcsyncError(
-                    f"No Prefect API answers at {PREFECT_API_URL.value()} after {START_SECONDS} s.",
+                    f"No Prefect API answers at {api_url()} after {START_SECONDS} s.",
                     "Check PREFECT_API_URL, or unset it to have a server started.",
                 )
             time.sleep(LOOK_SECONDS)
@@ -106,9 +105,9 @@ def where_to_look(deployment_id: UUID, secret_file: Path | None) -> Iterator[str
     variables = f"PREFECT_API_URL={PREFECT_API_URL.value()}"
     if secret_file:
         variables += f' PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(secret_file))})"'
-    yield f"Prefect:    {PREFECT_UI_URL.value()}"
+    yield f"Prefect:    {ui_url()}"
     if secret_file:
         yield f"Password:   cat {shlex.quote(str(secret_file))}"
-    yield f"Deployment: {url_for('deployment', obj_id=deployment_id)}"
+    yield f"Deployment: {page_url('deployment', deployment_id)}"
     yield f"In a shell: export {variables}"
     yield f"Sync now:   {variables} prefect deployment run '{make_deployment(None).full_name}'"

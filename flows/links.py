@@ -1,0 +1,29 @@
+"""Show addresses of Prefect's API and UI without the login that they may hold."""
+
+import re
+from uuid import UUID
+
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from prefect.utilities.urls import url_for
+
+LOGIN = re.compile(r"(?<=://)[^/?#]*@")
+
+
+def api_url() -> str | None:
+    """Return the address of Prefect's API; None if none is set."""
+    return _hide_login(PREFECT_API_URL.value())
+
+
+def ui_url() -> str | None:
+    """Return the address of Prefect's UI; None if no API is set."""
+    return _hide_login(PREFECT_UI_URL.value()) if PREFECT_API_URL.value() else None
+
+
+def page_url(kind: str, page_id: UUID | str) -> str | None:
+    """Return the address of a page of the UI, such as a `flow-run`; None if no UI is known."""
+    return _hide_login(url_for(kind, obj_id=page_id))
+
+
+def _hide_login(url: str | None) -> str | None:
+    """Cut `USER:PASSWORD@` out of a URL; Prefect derives its links from PREFECT_API_URL."""
+    return url and LOGIN.sub("", url)

@@ -1,0 +1,115 @@
+"""Clients that send or read only half hold up nobody else, and slow ones are served."""
+
+import http.client
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from acsync.simulator.account import Account
+from tests.support.limited_service import DESCRIPTORS
+from tests.support.processes import ended, wait_for
+from tests.support.service import BEARER, SECRET
+
+STALL_SECONDS = 3
+HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A service with few file descriptors."""
+
+    port: int
+    log: Path
+    pid: int
+
+    def connect(self) -> socket.socket:
+        """Connect, whether or not the service accepts it soon."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+
+@pytest.fixture
+def limited(
+    served_account: Account,  # noqa: ARG001  # the environment
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Limited]:
+    """Serve with 128 file descriptors; its log is a file, its address the first line."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    monkeypatch.setenv("CRON_SECRET", SECRET)
+    monkeypatch.setenv("AC_RATE_LIMIT", "1")  # a sync takes longer than a test waits for it
+    log = tmp_path / "service.log"
+    command = [sys.executable, "-m", "tests.support.limited_service", str(STALL_SECONDS)]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+        with ended(process, within_seconds=10):
+            port = wait_for(
+                "its address", lambda: re.search(r"127\.0\.0\.1:(\d+)\.", log.read_text())
+            )
+            yield Limited(int(port[1]), log, process.pid)
+
+
+@pytest.mark.parametrize("sent", [b"", HALF, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HALF])
+def test_half_requests_give_their_descriptors_back(limited: Limited, sent: bytes) -> None:
+    """More of them than descriptors: nothing sent, half a head, half a head after a request."""
+    with ExitStack() as sockets:
+        for _ in range(DESCRIPTORS + 12):
+            sockets.enter_context(limited.connect()).sendall(sent)
+        began = time.monotonic()
+        health = httpx.get(f"http://127.0.0.1:{limited.port}/healthz", timeout=60)
+        seconds = time.monotonic() - began
+
+    assert health.status_code == 503  # nothing is published
+    assert seconds < 10 * STALL_SECONDS
+    assert limited.log.read_text().count("have to wait") <= 1
+    assert limited.log.stat().st_size < 10_000
+
+
+def test_a_client_that_reads_nothing_is_cut_off(limited: Limited) -> None:
+    """Its answers, of 12 megabytes, fill the buffers of the kernel."""
+    request = b"GET /static/swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+    service = psutil.Process(limited.pid)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", limited.port))
+        client.sendall(request * 12)
+        wait_for("its connection", lambda: connections_of(service))
+        began = time.monotonic()
+
+        wait_for("the end of its connection", lambda: not connections_of(service))
+    assert time.monotonic() - began > STALL_SECONDS / 2
+
+
+def connections_of(process: psutil.Process) -> int:
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections("tcp4"))
+
+
+def test_slow_but_honest_clients_are_served(limited: Limited) -> None:
+    """A slow head, a connection that is used again, and a trigger that waits for its sync."""
+    with limited.connect() as slow:
+        for part in (HALF[:10], HALF[10:], b"\r\n"):
+            slow.sendall(part)
+            time.sleep(STALL_SECONDS / 4)
+        assert slow.recv(100).startswith(b"HTTP/1.1 503")
+
+    kept = http.client.HTTPConnection("127.0.0.1", limited.port, timeout=30)
+    kept.connect()
+    kept.auto_open = 0
+    for _ in range(5):
+        kept.request("GET", "/metrics")
+        assert b"acsync" in kept.getresponse().read()
+        time.sleep(STALL_SECONDS / 2)
+    kept.close()
+
+    trigger = f"http://127.0.0.1:{limited.port}/api/sync-activecampaign"
+    with pytest.raises(httpx.ReadTimeout):  # nobody closes the connection before this client
+        httpx.post(trigger, headers=BEARER, timeout=3 * STALL_SECONDS)

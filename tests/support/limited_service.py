@@ -1,0 +1,19 @@
+"""Serve with few file descriptors, and close stalled connections after SECONDS: an argument."""
+
+import os
+import resource
+import sys
+
+from rich.console import Console
+
+from acsync.cli.app import QUIET_PREFECT
+from acsync.settings import read_web_settings
+
+DESCRIPTORS = 128
+
+if __name__ == "__main__":
+    os.environ.update(QUIET_PREFECT)
+    from acsync.cli.serve import run_serve
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+    run_serve(Console(), read_web_settings(), None, "127.0.0.1", 0, int(sys.argv[1]))

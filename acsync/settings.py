@@ -20,8 +20,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from acsync.datasets import DATASETS, RELATIONS, DatasetName, ListingName, RelationName
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.models import DATASETS, RELATIONS, DatasetName, ListingName, RelationName
 from acsync.postgres_url import parse_postgres_url
 
 S = TypeVar("S", bound=BaseSettings)

@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Interval
 from prefect.types.entrypoint import EntrypointType
 
-from acsync.models import DATASETS
+from acsync.datasets import DATASETS
 from acsync.schedule import INTERVAL
 from acsync.settings import read_database_settings
 from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation

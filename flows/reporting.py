@@ -21,8 +21,9 @@ from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
+from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
-from acsync.models import DatasetName, Slice, SyncResult
+from acsync.models import Slice, SyncResult
 from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.store.status import read_data_age

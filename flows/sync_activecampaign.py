@@ -3,7 +3,7 @@
 The way of one record, in eight functions:
 
 1. `Client.get_page` (acsync.activecampaign.client) fetches the page it is on, in its turn;
-2. `Walk.read_slice` (acsync.activecampaign.pagination) knows which ids that page covers;
+2. `Walk.read_slice` (acsync.activecampaign.walk) knows which ids that page covers;
 3. `enrich` (acsync.enrich.enricher) joins its fields, pipeline, stage and owner, with pandas;
 4. `encode` (acsync.enrich.encoding) writes it as JSON, with a hash;
 5. `stage_pages` (acsync.sync.copy_slice) compares that with the published record, and stages it;
@@ -27,6 +27,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import opaque, quote
 
 from acsync.activecampaign.client import ATTEMPTS, DEFAULT_LIMITS
+from acsync.datasets import DatasetName
 from acsync.errors import (
     AcsyncError,
     AnotherAccount,
@@ -38,7 +39,7 @@ from acsync.errors import (
     SyncFailed,
     sanitize,
 )
-from acsync.models import DatasetName, Slice, SyncResult
+from acsync.models import Slice, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import Job, SliceCounts, copy_slice

@@ -17,15 +17,13 @@ from typing import NoReturn
 
 import psutil
 
+from acsync.logs import JSON_LOGS
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import read_log_format
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
     SIGNALS.append(signal.SIGHUP)
-
-# Lets Prefect write its log lines as JSON, in what is started here too.
-JSON_LOGS = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
 
 # A run that is told to end needs about three seconds. A frozen one (SIGSTOP) obeys nothing but a
 # kill, and orchestrators kill everything after 30 s: Kubernetes by default.

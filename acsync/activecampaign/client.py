@@ -13,8 +13,8 @@ from typing import TypeAlias
 import httpx
 import tenacity
 
+from acsync.activecampaign.page import Page, TransientError, read_page
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
-from acsync.activecampaign.responses import Page, TransientError, read_page
 from acsync.errors import (
     AccessDenied,
     CallFailed,

@@ -1,9 +1,10 @@
 """Read the small collections that explain records: fields, pipelines, stages and users."""
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.responses import Page, record_id
+from acsync.activecampaign.page import Page, record_id
+from acsync.datasets import Listing, Record
 from acsync.errors import PaginationError
-from acsync.models import Listing, ListingRows, Record
+from acsync.models import ListingRows
 
 # Always the most that the API gives: LIMIT_PER_PAGE is for records.
 PAGE_ROWS = 100

@@ -13,9 +13,10 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from acsync.activecampaign.bad_record import Position, advance
-from acsync.activecampaign.responses import Page, record_id
+from acsync.activecampaign.page import Page, record_id
 from acsync.activecampaign.sideloads import array_keys, visible_rows
-from acsync.models import RELATIONS, Dataset, Relation, as_list
+from acsync.datasets import RELATIONS, Dataset, Relation
+from acsync.models import as_list
 
 # The key of an array, and the id of an object in it.
 ValueName: TypeAlias = tuple[str, str]

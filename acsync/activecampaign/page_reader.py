@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.missing_values import MissingValues, Verdict
-from acsync.activecampaign.responses import NOT_PUBLISHED, Page, record_id
+from acsync.activecampaign.page import NOT_PUBLISHED, Page, record_id
 from acsync.activecampaign.sideloads import (
     OptionalRelations,
     find_stray,
@@ -14,6 +14,7 @@ from acsync.activecampaign.sideloads import (
     require_arrays,
     require_landed,
 )
+from acsync.datasets import Dataset, RelationName
 from acsync.errors import (
     AccountError,
     CallFailed,
@@ -21,7 +22,6 @@ from acsync.errors import (
     PaginationError,
     ResponseTooLarge,
 )
-from acsync.models import Dataset, RelationName
 
 Order: TypeAlias = Literal["ASC", "DESC"]
 

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from acsync.activecampaign.responses import NOT_PUBLISHED, Page, record_id
+from acsync.activecampaign.page import NOT_PUBLISHED, Page, record_id
+from acsync.datasets import RELATIONS, Dataset, Record, RelationName, is_masked
 from acsync.errors import PaginationError
-from acsync.models import RELATIONS, Dataset, Record, RelationName, as_list, is_masked
+from acsync.models import as_list
 
 logger = logging.getLogger(__name__)
 

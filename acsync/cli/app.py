@@ -14,11 +14,11 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from acsync.cli import logs
+from acsync import logs
 from acsync.cli.check import run_check
 from acsync.cli.status import run_status
+from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
-from acsync.models import DatasetName
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import (
     DatabaseSettings,
@@ -29,8 +29,8 @@ from acsync.settings import (
     read_settings,
     read_web_settings,
 )
-from acsync.store.account import forget_account
 from acsync.store.database import open_database
+from acsync.store.schema_owner import forget_account
 
 FAILED = 1
 EXIT_STATUS: dict[type[AcsyncError], int] = {SettingsError: 2, LeaseHeld: 3}
@@ -89,7 +89,7 @@ def every_command(
 @app.command()
 def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) -> None:
     """Copy a simulated account into an embedded Postgres, and show how to query it."""
-    from acsync.cli.demo import run_demo  # noqa: PLC0415
+    from acsync.local.demo import run_demo  # noqa: PLC0415
 
     run_demo(console, contacts, deals, rate)
 
@@ -239,7 +239,7 @@ def up(
     rate: Rate = 10.0,
 ) -> None:
     """Run everything on this machine until Ctrl-C; without credentials, on a simulated account."""
-    from acsync.cli.up import run_up  # noqa: PLC0415
+    from acsync.local.up import run_up  # noqa: PLC0415
     from acsync.simulator.account import AccountOptions  # noqa: PLC0415
 
     run_up(console, port, web_port, AccountOptions(contacts=contacts, deals=deals, rate_limit=rate))

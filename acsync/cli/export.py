@@ -11,9 +11,9 @@ from typing import IO, Literal, TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
 from acsync.files import replace_file
-from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.export import Export, copy_export, open_export
@@ -94,7 +94,7 @@ def _write_lines(export: Export, request: Request, file: IO[bytes], advance: Adv
 
 
 def _write_parquet(export: Export, _request: Request, file: IO[bytes], advance: Advance) -> None:
-    from acsync.cli.parquet import write_parquet  # noqa: PLC0415  # an extra, and slow to import
+    from acsync.store.parquet import write_parquet  # noqa: PLC0415  # an extra, and slow to import
 
     write_parquet(export, file, advance)
 

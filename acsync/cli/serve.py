@@ -4,8 +4,8 @@ import socket
 
 from rich.console import Console
 
-from acsync.cli.logs import set_up_service
 from acsync.errors import AcsyncError
+from acsync.logs import set_up_service
 from acsync.settings import WebSettings
 from acsync.store.database import open_database
 from acsync.web.app import make_app

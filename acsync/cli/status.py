@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import typer
 from rich.console import Console
 
+from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
-from acsync.models import DatasetName
 from acsync.settings import DatabaseSettings, parse_duration
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.status import LoggedSync, PublishedDataset, SyncStatus, read_status

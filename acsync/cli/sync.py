@@ -16,10 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from acsync.cli import logs
+from acsync import logs
 from acsync.cli.status import sync_line
+from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
-from acsync.models import DatasetName, SyncResult
+from acsync.models import SyncResult
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.status import LoggedSync, read_recent_syncs, read_running

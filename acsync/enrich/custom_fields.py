@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from acsync.datasets import DATASETS, Record
 from acsync.enrich.encoding import Cleaner
-from acsync.models import DATASETS, Record, as_list
+from acsync.models import as_list
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
 

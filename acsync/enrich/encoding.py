@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
+from acsync.datasets import Record
 from acsync.errors import PaginationError
-from acsync.models import EnrichedRecord, Record
+from acsync.models import EnrichedRecord
 
 HASH_BYTES = 16
 REPLACEMENT = "\ufffd"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from acsync.datasets import DatasetName, ListingName, Metadata, Record
 from acsync.enrich.custom_fields import (
     Catalogue,
     catalogue_fields,
@@ -16,7 +17,7 @@ from acsync.enrich.custom_fields import (
 )
 from acsync.enrich.encoding import Cleaner
 from acsync.enrich.relations import join_relations
-from acsync.models import CustomField, DatasetName, ListingName, Metadata, Record, as_list
+from acsync.models import CustomField, as_list
 
 # The listing that defines a dataset's custom fields, and its columns of key, title and type.
 DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from acsync.models import Metadata, Record, as_list
+from acsync.datasets import Metadata, Record
+from acsync.models import as_list
 
 # "0" and "3" by analogy with the parameter `status` of /contacts; the others are documented.
 STATUSES = {"0": "unconfirmed", "1": "active", "2": "unsubscribed", "3": "bounced"}

@@ -7,11 +7,12 @@ from itertools import islice
 
 from acsync.activecampaign.client import Client, Exchange
 from acsync.activecampaign.listings import read_listing
-from acsync.activecampaign.pagination import NO_LIMIT, Walk, WalkPage, plan_slices
+from acsync.activecampaign.page import record_id
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.activecampaign.responses import record_id
+from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage, plan_slices
+from acsync.datasets import DATASETS, LISTINGS, Dataset, Listing, is_masked
 from acsync.errors import AccessDenied, AccountError
-from acsync.models import DATASETS, LISTINGS, Dataset, Listing, Plan, is_masked
+from acsync.models import Plan
 from acsync.preflight import CheckResult, from_error
 from acsync.settings import Settings
 from acsync.store.status import RunningSync

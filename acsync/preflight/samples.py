@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acsync.activecampaign.client import Exchange
-from acsync.activecampaign.responses import parse_json
+from acsync.activecampaign.page import parse_json
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.files import replace_file
 

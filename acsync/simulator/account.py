@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from acsync.models import DATASETS, DatasetName, Record
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.simulator.expected import enrich_contact, enrich_deal
 from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Selected

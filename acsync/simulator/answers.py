@@ -3,15 +3,7 @@
 import re
 from collections.abc import Callable
 
-from acsync.models import (
-    DATASETS,
-    LISTINGS,
-    Dataset,
-    DatasetName,
-    Listing,
-    ListingName,
-    Record,
-)
+from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, ListingName, Record
 from acsync.simulator.account import Account
 from acsync.simulator.requests import Answer, Call
 from acsync.simulator.values import load

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from acsync.models import ListingName, Record
+from acsync.datasets import ListingName, Record
 
 Listings = Mapping[ListingName, list[Record]]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from acsync.models import ListingName, Record
+from acsync.datasets import ListingName, Record
 from acsync.simulator.values import CHOICES, Field, Template, load
 
 # Deleted: its stage is still listed, and deals still stand in it.

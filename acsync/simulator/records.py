@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from acsync.models import Record
+from acsync.datasets import Record
 from acsync.simulator import values
 from acsync.simulator.id_store import Selected
 from acsync.simulator.metadata import Metadata

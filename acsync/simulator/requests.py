@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import orjson
 
-from acsync.models import Record
+from acsync.datasets import Record
 
 RateWindow: TypeAlias = Literal["sliding", "fixed"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from acsync.models import Record
+from acsync.datasets import Record
 
 _FOLDER = files(__package__) / "templates"
 

@@ -6,7 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection
 
-from acsync.models import CustomField, DatasetName, FieldChange, Sync
+from acsync.datasets import DatasetName
+from acsync.models import CustomField, FieldChange, Sync
 from acsync.store.column_names import CURRENCY_SUFFIX, choose_column
 from acsync.store.database import run
 

@@ -11,10 +11,10 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, mak
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from acsync.datasets import DatasetName
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.models import DatasetName
+from acsync.local.embedded_postgres import start_embedded
 from acsync.settings import DatabaseSettings
-from acsync.store.embedded import start_embedded
 from acsync.store.refusals import explain, place_of
 
 # The revision of the tables that this code reads and writes. A test compares it and the revisions

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from acsync.datasets import DatasetName
 from acsync.errors import StoreError
-from acsync.models import DatasetName
 from acsync.store.database import Database, quote, run, schema_of
 
 BATCH_ROWS = 2_000

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping
 
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import sanitize
-from acsync.models import DATASETS, DatasetName
 from acsync.store.database import Database, run
 
 STRIP_SYNCS = 50

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from acsync.errors import StoreError
+from acsync.local.embedded_postgres import has_embedded
 from acsync.settings import LOOPBACK, DatabaseSettings
 from acsync.store.database import REVISION_TABLE, Database, open_database, run
-from acsync.store.embedded import has_embedded
 from acsync.store.refusals import place_of
 
 # SQL_ASCII stores bytes as they come, so it can hold every letter.

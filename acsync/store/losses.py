@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias, get_args
 
 from sqlalchemy import Connection
 
-from acsync.models import DATASETS, DatasetName, Interval, Sync
+from acsync.datasets import DATASETS, DatasetName
+from acsync.models import Interval, Sync
 from acsync.store.database import Database, run
 from acsync.store.snapshot import STAGED_IDS, forbid_nested_loops
 

@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
+from acsync.datasets import DatasetName
 from acsync.errors import StoreError
-from acsync.models import Changes, DatasetName, DatasetResult, Interval, Sync
+from acsync.models import Changes, DatasetResult, Interval, Sync
 from acsync.store.database import BODIES, run, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint

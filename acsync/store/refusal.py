@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from acsync.datasets import DatasetName
 from acsync.errors import DataRefused
-from acsync.models import DatasetName, Interval
+from acsync.models import Interval
 from acsync.store.database import VERSIONS, run
 
 # Writes the records with these ids, and returns the number of rows.

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from acsync.models import DatasetName, ListingName, Record, Sync
+from acsync.datasets import DatasetName, ListingName, Record
+from acsync.models import Sync
 from acsync.store.database import Database, run
 
 

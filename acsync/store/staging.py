@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import DATASETS, DatasetName, EnrichedRecord, Interval, Sync
+from acsync.datasets import DATASETS, DatasetName
+from acsync.models import EnrichedRecord, Interval, Sync
 from acsync.store.database import BODIES, STAGING, Database, copy_rows, run
 from acsync.store.lease import require_lease
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import DATASETS, DatasetName, Pace, SyncProgress, Warnings
+from acsync.datasets import DATASETS, DatasetName
+from acsync.models import Pace, SyncProgress, Warnings
 from acsync.store.database import Database, run
 from acsync.store.lease import ALIVE
 

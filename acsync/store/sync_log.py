@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from acsync.models import DATASETS, CallCounts, Changes, DatasetName, DatasetResult, Pace, Sync
+from acsync.datasets import DATASETS, DatasetName
+from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync
 from acsync.store.database import STAGING, Database, run
 
 # What is staged was compared with the snapshot of its time, so it is of no use once a newer one is

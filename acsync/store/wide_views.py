@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from acsync.datasets import DatasetName
 from acsync.errors import LockHeld, StoreError
-from acsync.models import DatasetName, DatasetResult, Sync
+from acsync.models import DatasetResult, Sync
 from acsync.store.database import Database, run
 from acsync.store.sync_log import add_warning
 

@@ -12,21 +12,16 @@ from dataclasses import dataclass, field
 
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
-from acsync.activecampaign.pagination import Walk
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
+from acsync.activecampaign.walk import Walk
+from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.errors import AcsyncError
-from acsync.models import (
-    DATASETS,
-    DatasetName,
-    DatasetResult,
-    RelationName,
-    Sync,
-)
+from acsync.models import DatasetResult, Sync
 from acsync.settings import Settings
-from acsync.store.account import require_account
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.lease import keep_lease, start_sync
+from acsync.store.schema_owner import require_account
 from acsync.store.status import read_pace
 from acsync.store.sync_log import finish_log
 from acsync.sync.deadline import Deadline

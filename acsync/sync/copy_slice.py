@@ -7,21 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from acsync.activecampaign.pagination import WalkPage
+from acsync.activecampaign.walk import WalkPage
+from acsync.datasets import DatasetName, Metadata, Record, RelationName, is_masked
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.errors import SyncFailed
-from acsync.models import (
-    DatasetName,
-    EnrichedRecord,
-    Interval,
-    Metadata,
-    Plan,
-    Record,
-    RelationName,
-    Slice,
-    Warnings,
-    is_masked,
-)
+from acsync.models import EnrichedRecord, Interval, Plan, Slice, Warnings
 from acsync.store.snapshot import last_relations, published_hashes, published_records
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext

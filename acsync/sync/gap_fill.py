@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from acsync.activecampaign.pagination import NO_LIMIT, Walk, WalkPage
+from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage
 from acsync.models import Interval, Plan, Slice
 
 # How often gaps that open again while they are filled are read before giving up.

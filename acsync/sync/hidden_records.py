@@ -7,9 +7,10 @@ had come before. Closing their versions would publish deletions that never happe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from acsync.datasets import DatasetName, Record, is_masked
 from acsync.enrich.encoding import ENRICHED_KEYS
 from acsync.errors import AccountError, Incomplete
-from acsync.models import DatasetName, Interval, Plan, Record, Warnings, is_masked
+from acsync.models import Interval, Plan, Warnings
 from acsync.store.losses import Vanished, read_vanished
 from acsync.store.snapshot import published_records
 from acsync.store.sync_log import read_differences

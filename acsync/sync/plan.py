@@ -10,22 +10,19 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 from acsync.activecampaign.listings import read_listing
-from acsync.activecampaign.pagination import NEWEST_SLICE, WalkPage, plan_slices
-from acsync.activecampaign.responses import record_id
-from acsync.errors import AccountError
-from acsync.models import (
+from acsync.activecampaign.page import record_id
+from acsync.activecampaign.walk import NEWEST_SLICE, WalkPage, plan_slices
+from acsync.datasets import (
     DATASETS,
     LISTINGS,
     DatasetName,
     Listing,
     ListingName,
-    ListingRows,
     Metadata,
-    Plan,
     RelationName,
-    Slice,
-    Warnings,
 )
+from acsync.errors import AccountError
+from acsync.models import ListingRows, Plan, Slice, Warnings
 from acsync.store.snapshot import published_rows
 from acsync.store.staging import (
     adopt_staging,

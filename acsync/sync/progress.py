@@ -6,7 +6,8 @@ from collections import deque
 from typing import Literal, TypeAlias, get_args
 
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.models import DatasetName, SyncProgress
+from acsync.datasets import DatasetName
+from acsync.models import SyncProgress
 
 Phase: TypeAlias = Literal["reading metadata", "planning", "copying", "verifying", "publishing"]
 

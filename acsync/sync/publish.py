@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from acsync.datasets import DatasetName
 from acsync.errors import DataRefused, StoreError, SyncFailed
-from acsync.models import DatasetName, DatasetResult, SyncResult
-from acsync.store.account import note_account
+from acsync.models import DatasetResult, SyncResult
 from acsync.store.catalogue import record_fields
 from acsync.store.lease import require_lease
 from acsync.store.publish import (
@@ -15,6 +15,7 @@ from acsync.store.publish import (
     publishing,
     retire_versions,
 )
+from acsync.store.schema_owner import note_account
 from acsync.store.staging import sweep_staging
 from acsync.store.sync_log import finish_log, read_results
 from acsync.store.wide_views import update_wide_views

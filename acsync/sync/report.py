@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.models import DatasetName, DatasetResult, FieldChange, SyncResult
+from acsync.models import DatasetResult, FieldChange, SyncResult
 
 # What means something to Markdown, to HTML, or to what makes links of addresses.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
+from acsync.datasets import LISTINGS, DatasetName
 from acsync.errors import ShrinkRefused
-from acsync.models import LISTINGS, DatasetName
 from acsync.store.losses import KeyLoss, Kind, Loss, count_losses
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import Job

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from acsync.activecampaign.pagination import WalkPage
+from acsync.activecampaign.walk import WalkPage
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import SyncFailed
-from acsync.models import DATASETS, CustomField, DatasetName, Interval, Plan, Warnings
+from acsync.models import CustomField, Interval, Plan, Warnings
 from acsync.store.snapshot import count_staged
 from acsync.store.staging import drop_plan, read_coverage
 from acsync.store.sync_log import read_differences, record_total

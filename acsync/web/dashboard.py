@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
+from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.models import DatasetName
+from acsync.local.embedded_postgres import psql_command
 from acsync.schedule import INTERVAL
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database
-from acsync.store.embedded import psql_command
 from acsync.store.history import (
     STRIP_SYNCS,
     Failing,

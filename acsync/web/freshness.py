@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from acsync.models import DatasetName
+from acsync.datasets import DatasetName
 from acsync.schedule import LATE_AFTER, STALE_AFTER
 from acsync.store.status import SyncStatus
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from acsync.models import DatasetName
+from acsync.datasets import DatasetName
 from acsync.store.history import Totals
 from acsync.store.status import PublishedDataset, RunningSync
 

@@ -13,9 +13,9 @@ from uuid import UUID
 from anyio import to_thread
 from fastapi.responses import JSONResponse
 
+from acsync.datasets import DATASETS
 from acsync.errors import AcsyncError
-from acsync.models import DATASETS
-from acsync.prctl import end_with_parent
+from acsync.process import end_with_parent
 from acsync.store.database import Database
 from acsync.store.history import LoggedRun, read_run, read_run_after
 from acsync.store.status import read_recent_syncs, read_running

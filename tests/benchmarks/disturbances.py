@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from acsync.models import DatasetName
+from acsync.datasets import DatasetName
+from acsync.local.embedded_postgres import pg_ctl, psql_command
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import FAULTS
 from acsync.store.database import Database, run
-from acsync.store.embedded import pg_ctl, psql_command
 from tests.support.commands import ACSYNC
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.processes import wait_for

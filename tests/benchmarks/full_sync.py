@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import ceil
 
 import migrations
-from acsync.cli.demo import compare
-from acsync.models import LISTINGS
+from acsync.datasets import LISTINGS
+from acsync.local.demo import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database

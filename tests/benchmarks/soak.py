@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import migrations
-from acsync.cli.demo import compare
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import StoreError
-from acsync.models import DATASETS, DatasetName
+from acsync.local.demo import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve

@@ -21,7 +21,7 @@ NOBODY = 65534
 START = """
 from pathlib import Path
 from sqlalchemy import create_engine, text
-from acsync.store.embedded import psql_command, start_embedded, stop_embedded
+from acsync.local.embedded_postgres import psql_command, start_embedded, stop_embedded
 folder = Path({data!r})
 try:
     with create_engine(start_embedded(folder)).begin() as connection:

@@ -9,8 +9,8 @@ from tempfile import mkdtemp
 import pytest
 from sqlalchemy import make_url
 
+from acsync.local.embedded_postgres import USER
 from acsync.simulator.account import Account
-from acsync.store.embedded import USER
 from tests.support.commands import acsync
 from tests.support.fixtures import Sync
 from tests.support.pgbouncer import pgbouncer

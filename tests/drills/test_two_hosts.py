@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import migrations
+from acsync.local.embedded_postgres import pg_ctl
 from acsync.simulator.account import Account
 from acsync.simulator.server import serve
 from acsync.store.database import Database
-from acsync.store.embedded import pg_ctl
 from tests.support import commands
 from tests.support.calls import in_copying, on_call
 from tests.support.hosts import HUB_ADDRESS, Host, made_hosts

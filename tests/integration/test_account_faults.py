@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from acsync.cli.demo import compare
-from acsync.models import DATASETS, DatasetName, ListingName
+from acsync.datasets import DATASETS, DatasetName, ListingName
+from acsync.local.demo import compare
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acsync.models import DATASETS
+from acsync.datasets import DATASETS
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.store.database import Database

@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
+from acsync.local.embedded_postgres import stop_embedded
 from acsync.simulator.account import Account
 from acsync.store.database import Database
-from acsync.store.embedded import stop_embedded
 from acsync.store.lease import keep_lease, start_sync
 from tests.support import transport_faults
 from tests.support.commands import ACSYNC, acsync

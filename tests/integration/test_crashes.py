@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 import migrations
 from acsync.cli.sync import NOT_TOLD
-from acsync.models import DATASETS
+from acsync.datasets import DATASETS
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.requests import Call

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acsync.models import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault, When
 from acsync.simulator.requests import Call

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from acsync.models import DATASETS, DatasetName, Record
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import enrich_contact, enrich_deal
 from acsync.simulator.fault_injection import Fault

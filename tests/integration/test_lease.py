@@ -9,8 +9,9 @@ from decimal import Decimal
 
 import pytest
 
+from acsync.datasets import DatasetName
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
-from acsync.models import CallCounts, Changes, DatasetName, DatasetResult, Pace, Sync, SyncProgress
+from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync, SyncProgress
 from acsync.store.database import Database, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset

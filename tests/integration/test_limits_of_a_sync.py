@@ -6,8 +6,8 @@ from alembic import command
 import migrations
 from acsync.errors import AnotherAccount
 from acsync.simulator.account import Account, AccountOptions
-from acsync.store.account import forget_account
 from acsync.store.database import Database
+from acsync.store.schema_owner import forget_account
 from acsync.store.snapshot import published_ids
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount

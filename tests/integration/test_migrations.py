@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 import migrations
 from acsync.errors import AcsyncError, SchemaOutdated, SchemaTooNew
+from acsync.local.embedded_postgres import psql_command, start_embedded, stop_embedded
 from acsync.settings import read_database_settings
 from acsync.store.database import (
     REVISIONS,
@@ -22,7 +23,6 @@ from acsync.store.database import (
     open_database,
     require_current_schema,
 )
-from acsync.store.embedded import psql_command, start_embedded, stop_embedded
 from tests.support.postgres import Postgres
 
 HEAD = migrations.HEAD

@@ -2,8 +2,8 @@
 
 import pytest
 
-from acsync.cli.demo import compare
-from acsync.models import DatasetName
+from acsync.datasets import DatasetName
+from acsync.local.demo import compare
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call

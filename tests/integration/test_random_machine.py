@@ -21,9 +21,10 @@ from sqlalchemy import Connection, event, make_url
 
 from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.sideloads import OptionalRelations
-from acsync.cli.demo import _plain, compare
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
-from acsync.models import DATASETS, DatasetName, DatasetResult, Record, SyncResult
+from acsync.local.demo import _plain, compare
+from acsync.models import DatasetResult, SyncResult
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import BAD_GATEWAY, Fault

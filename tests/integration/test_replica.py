@@ -9,12 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import migrations
-from acsync.models import DATASETS
+from acsync.datasets import DATASETS
+from acsync.local.embedded_postgres import SYSTEM_USER, psql_command, start_embedded, stop_embedded
 from acsync.settings import read_database_settings, read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.server import serve
 from acsync.store.database import open_database
-from acsync.store.embedded import SYSTEM_USER, psql_command, start_embedded, stop_embedded
 from acsync.sync.context import open_sync
 from tests.support.commands import acsync
 from tests.support.local_sync import copy_dataset, run_sync

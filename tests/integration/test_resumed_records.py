@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
+from acsync.datasets import DatasetName
 from acsync.errors import SyncFailed
-from acsync.models import DatasetName
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database

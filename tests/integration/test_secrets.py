@@ -17,10 +17,10 @@ from prefect.settings import PREFECT_HOME
 from sqlalchemy import make_url
 
 from acsync.errors import AcsyncError, SettingsError
+from acsync.local.embedded_postgres import start_embedded, stop_embedded
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database, require_current_schema
-from acsync.store.embedded import start_embedded, stop_embedded
 from tests.support import transport_faults
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import free_port

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 import migrations
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import Incomplete
-from acsync.models import DATASETS, DatasetName
 from acsync.preflight.account import check_account
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions

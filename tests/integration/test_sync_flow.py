@@ -17,7 +17,7 @@ from rich.console import Console
 
 import flows.sync_activecampaign
 from acsync.cli.sync import _run_flow
-from acsync.models import DATASETS
+from acsync.datasets import DATASETS
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync

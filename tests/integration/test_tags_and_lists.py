@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acsync.activecampaign.client import ATTEMPTS
-from acsync.models import Record
+from acsync.datasets import Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call

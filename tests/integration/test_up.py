@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from acsync.store.embedded import stop_embedded
+from acsync.local.embedded_postgres import stop_embedded
 from tests.support import commands
 from tests.support.prefect_server import QUIET, free_port
 from tests.support.processes import wait_for
@@ -211,7 +211,7 @@ def test_what_is_missing_is_said_before_anything_starts(
 STARTER = """
 import os, sys, time
 from pathlib import Path
-from acsync.cli.up.processes import Processes, Program
+from acsync.local.processes import Processes, Program
 processes = Processes(Path(sys.argv[1]), os.environ)
 processes.start(Program("sleeper", (sys.executable, "-c", "import time; time.sleep(600)")))
 print("started", flush=True)

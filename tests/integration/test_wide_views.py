@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from acsync.datasets import Record
 from acsync.errors import StoreError
-from acsync.models import CustomField, Record
+from acsync.models import CustomField
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.column_names import choose_column
 from acsync.store.database import Database

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from types import TracebackType
 
-from acsync.models import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName
 from acsync.simulator.account import Account
 
 

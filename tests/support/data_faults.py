@@ -11,7 +11,7 @@ from random import Random
 
 import orjson
 
-from acsync.models import DATASETS, Record
+from acsync.datasets import DATASETS, Record
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer, Call
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from acsync.cli.up.environment import simulated_environment
-from acsync.store.embedded import stop_embedded
+from acsync.local.embedded_postgres import stop_embedded
+from acsync.local.environment import simulated_environment
 from tests.support.prefect_server import QUIET
 
 

@@ -20,7 +20,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from acsync.models import DatasetName, SyncResult
+from acsync.datasets import DatasetName
+from acsync.models import SyncResult
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from acsync.models import DATASETS, LISTINGS, Record
+from acsync.datasets import DATASETS, LISTINGS, Record
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer, Call
 

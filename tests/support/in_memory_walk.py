@@ -6,10 +6,11 @@ from typing import Any
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
-from acsync.activecampaign.pagination import NEWEST_SLICE, Walk, WalkPage, plan_slices
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
-from acsync.models import DATASETS, DatasetName, Interval, Plan, RelationName, Slice
+from acsync.activecampaign.walk import NEWEST_SLICE, Walk, WalkPage, plan_slices
+from acsync.datasets import DATASETS, DatasetName, RelationName
+from acsync.models import Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call

@@ -1,7 +1,8 @@
 """Run a whole sync through acsync.sync, without Prefect: the same steps, one after the other."""
 
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import AcsyncError
-from acsync.models import DATASETS, DatasetName, SyncResult
+from acsync.models import SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import Job, SliceCounts, copy_slice

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from acsync.store.embedded import pg_ctl, start_embedded, stop_embedded
+from acsync.local.embedded_postgres import pg_ctl, start_embedded, stop_embedded
 
 Mode: TypeAlias = Literal["fast", "immediate"]
 

@@ -9,9 +9,9 @@ import psycopg2
 from sqlalchemy import Connection, make_url
 
 import migrations
+from acsync.local.embedded_postgres import start_embedded, stop_embedded
 from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database, quote
-from acsync.store.embedded import start_embedded, stop_embedded
 
 
 class UserDatabase(Database):

@@ -8,17 +8,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from acsync.models import (
-    CallCounts,
-    Changes,
-    DatasetName,
-    DatasetResult,
-    EnrichedRecord,
-    Interval,
-    Pace,
-    Record,
-    Sync,
-)
+from acsync.datasets import DatasetName, Record
+from acsync.models import CallCounts, Changes, DatasetResult, EnrichedRecord, Interval, Pace, Sync
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset, retire_versions

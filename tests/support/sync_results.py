@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from acsync.cli.demo import compare
-from acsync.models import DATASETS
+from acsync.datasets import DATASETS
+from acsync.local.demo import compare
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError, ResponseTooLarge
-from acsync.models import DATASETS, DatasetName
 from acsync.simulator.fault_injection import Fault
 from tests.support import data_faults, in_memory_walk, transport_faults
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of

@@ -15,8 +15,9 @@ import pytest
 from acsync.activecampaign.client import Client, Params, RequestLimits
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
+from acsync.datasets import LISTINGS, Listing, ListingName, Record
 from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
-from acsync.models import LISTINGS, Listing, ListingName, ListingRows, Pace, Record
+from acsync.models import ListingRows, Pace
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve

@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 import pytest
 
-from acsync.activecampaign.responses import parse_json
+from acsync.activecampaign.page import parse_json
+from acsync.datasets import ListingName, Record
 from acsync.enrich.custom_fields import split_choices
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.enricher import Enricher
 from acsync.enrich.relations import join_relations
 from acsync.errors import PaginationError
-from acsync.models import ListingName, Record
 
 FIELDS: list[Record] = [
     {"id": "2", "perstag": "COLOUR", "title": "Colour", "type": "listbox"},

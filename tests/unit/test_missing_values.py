@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import CallFailed
-from acsync.models import DATASETS, DatasetName
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
 from tests.support import data_faults

@@ -2,8 +2,8 @@
 
 import pytest
 
+from acsync.datasets import RELATIONS, RelationName
 from acsync.errors import AccessDenied
-from acsync.models import RELATIONS, RelationName
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
 from tests.support import transport_faults

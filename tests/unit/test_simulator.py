@@ -12,7 +12,7 @@ import pytest
 from typer.main import get_command
 
 from acsync.cli.app import app
-from acsync.models import DATASETS, LISTINGS, DatasetName, Record
+from acsync.datasets import DATASETS, LISTINGS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_call
 from acsync.simulator.expected import assign_keys

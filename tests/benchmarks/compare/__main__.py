@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from tempfile import TemporaryDirectory
 
-from acsync.models import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from tests.benchmarks.account_server import AccountServer, account_server
 from tests.benchmarks.compare.account import add_lists

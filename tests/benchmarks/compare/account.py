@@ -5,7 +5,7 @@ from bisect import bisect_right
 from dataclasses import replace
 from itertools import accumulate
 
-from acsync.models import DATASETS, Dataset, Record
+from acsync.datasets import DATASETS, Dataset, Record
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer, Call

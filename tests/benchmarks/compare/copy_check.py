@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from acsync.models import DatasetName, Record
+from acsync.datasets import DatasetName, Record
 from acsync.simulator.account import Account
 
 # The columns that each tool's query selects after the id.

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import make_url
 
-from acsync.store.embedded import pg_ctl, start_embedded, stop_embedded
+from acsync.local.embedded_postgres import pg_ctl, start_embedded, stop_embedded
 from tests.support.prefect_server import free_port
 
 DATABASE = "compared"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from acsync.models import DatasetName
+from acsync.datasets import DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.requests import LoggedCall
 from tests.benchmarks.compare.copy_check import Check

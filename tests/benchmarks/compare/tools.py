@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import migrations
-from acsync.cli.up.environment import simulated_environment
-from acsync.models import DatasetName
+from acsync.datasets import DatasetName
+from acsync.local.environment import simulated_environment
 from acsync.settings import read_database_settings
 from acsync.store.database import open_database
 from tests.benchmarks.compare.singer import SCHEMA, write_configuration

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from acsync.cli.up.processes import ACSYNC, Program, make_folder
+from acsync.datasets import DATASETS
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.models import DATASETS
+from acsync.local.processes import ACSYNC, Program, make_folder
 from acsync.settings import DatabaseSettings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
 

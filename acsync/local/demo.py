@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 import migrations
-from acsync.cli.up.environment import embedded_in, simulated_environment
-from acsync.cli.up.processes import ACSYNC, make_folder
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import SyncFailed
-from acsync.models import DATASETS, DatasetName, Record
+from acsync.local.embedded_postgres import psql_command
+from acsync.local.environment import embedded_in, simulated_environment
+from acsync.local.processes import ACSYNC, make_folder
 from acsync.settings import DatabaseSettings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
-from acsync.store.embedded import psql_command
 from acsync.store.snapshot import published_ids, published_records, read_sample
 
 LATENCY_SECONDS = 0.1

@@ -19,8 +19,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from acsync.cli.up.processes import Processes, Program
 from acsync.errors import AcsyncError
+from acsync.local.processes import Processes, Program
 from acsync.schedule import INTERVAL
 from acsync.settings import read_alert_url
 from acsync.store.database import Database

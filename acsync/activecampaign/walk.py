@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from acsync.activecampaign.bad_record import Position
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
+from acsync.activecampaign.page import Page, record_id, require_order
 from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader
-from acsync.activecampaign.responses import Page, record_id, require_order
 from acsync.activecampaign.sideloads import OptionalRelations, array_keys
+from acsync.datasets import Dataset, Record, RelationName
 from acsync.errors import CallFailed, PaginationError
-from acsync.models import Dataset, Interval, Plan, Record, RelationName, Slice
+from acsync.models import Interval, Plan, Slice
 
 # Pages in a row that may end no later than the one before; more means a server that repeats.
 MAX_REPEATS = 2

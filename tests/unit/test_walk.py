@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acsync.activecampaign.pagination import WalkPage
+from acsync.activecampaign.walk import WalkPage
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import CallFailed, Incomplete
-from acsync.models import DATASETS, DatasetName, Interval, Plan
+from acsync.models import Interval, Plan
 from acsync.simulator.account import Account
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import RECOUNT_PAUSES

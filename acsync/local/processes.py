@@ -13,8 +13,8 @@ from typing import NoReturn
 import psutil
 
 from acsync.errors import AcsyncError, SettingsError, SettingsProblem
-from acsync.prctl import end_with_parent
-from acsync.store.embedded import make_private
+from acsync.local.embedded_postgres import make_private
+from acsync.process import end_with_parent
 
 ACSYNC = (sys.executable, "-m", "acsync")
 

@@ -9,7 +9,9 @@ from pythonjsonlogger.json import JsonFormatter
 
 from acsync.errors import SettingsError
 from acsync.settings import read_log_format
-from flows.worker import JSON_LOGS
+
+# Makes Prefect write its log lines as JSON, in child processes too.
+JSON_LOGS = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

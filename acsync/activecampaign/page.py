@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from acsync.datasets import Dataset, Record, RelationName
 from acsync.errors import CallRefused, PaginationError
-from acsync.models import Dataset, Record, RelationName, as_list
+from acsync.models import as_list
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from contextlib import closing
 from rich.console import Console
 
 import migrations
-from acsync.cli import logs
+from acsync import logs
 from acsync.cli.status import sync_line
-from acsync.cli.up.environment import LOOPBACK, Local, choose_local
-from acsync.cli.up.processes import Processes
 from acsync.errors import StoreError
+from acsync.local.embedded_postgres import is_running, psql_command, stop_embedded
+from acsync.local.environment import LOOPBACK, Local, choose_local
+from acsync.local.processes import Processes
 from acsync.settings import DatabaseSettings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
-from acsync.store.embedded import is_running, psql_command, stop_embedded
 from acsync.store.status import LoggedSync, read_recent_syncs
 
 LOOK_SECONDS = 1.0
@@ -50,7 +50,7 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
     for program in local.programs:
         processes.start(program)
     # Prefect takes seconds to import; its server starts meanwhile.
-    from acsync.cli.up import prefect_server  # noqa: PLC0415
+    from acsync.local import prefect_server  # noqa: PLC0415
 
     with (
         closing(open_database(local.database)) as database,

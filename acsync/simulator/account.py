@@ -7,7 +7,6 @@ from random import Random
 from typing import Literal
 
 from acsync.models import DATASETS, DatasetName, Record
-from acsync.simulator.expected import enrich_contact, enrich_deal
 from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Selected
 from acsync.simulator.metadata import build_metadata
@@ -206,18 +205,6 @@ class Account:
                 raise KeyError(record)
             selected = self._selected(dataset, record)
         return self._render(dataset, selected, sideload)
-
-    def expected(self, dataset: DatasetName, record: int) -> Record:
-        """Return the enriched record that a sync must have stored, had it run just now.
-
-        Raises KeyError where the id does not exist. A masked deal is one that was never seen.
-        """
-        row, values = self.record(dataset, record)
-        if dataset == "deals":
-            return enrich_deal(row, values, self.metadata.listings)
-        served = self.options.relations == "served"
-        related = self.related(record) if served else {}
-        return enrich_contact(row, values, self.metadata.listings, related)
 
     def _render(
         self, dataset: DatasetName, selected: Selected, sideload: bool

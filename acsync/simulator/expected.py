@@ -1,11 +1,13 @@
 """Compute what a sync must have stored, from the contract alone: not with the code that syncs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from acsync.models import ListingName, Record
+from acsync.models import DatasetName, ListingName, Record
+from acsync.simulator.account import Account
 
 Listings = Mapping[ListingName, list[Record]]
 
@@ -175,3 +177,46 @@ def _without_nul(value: Any) -> Any:
     if isinstance(value, dict):
         return {_without_nul(key): _without_nul(one) for key, one in value.items()}
     return value
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the copy of a dataset compares with the account; `differing` names up to ten ids."""
+
+    records: int
+    missing: int
+    invented: int
+    differing: tuple[int, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Return whether the copy equals the account."""
+        return not (self.missing or self.invented or self.differing)
+
+
+def compare(
+    account: Account, name: DatasetName, published: Iterable[tuple[int, Record]]
+) -> Comparison:
+    """Compare the ids and records of a copy with the account as it is now."""
+    expected_ids = set(account.ids(name))
+    ids, differing = [], []
+    for record_id, record in published:
+        ids.append(record_id)
+        if record_id in expected_ids and record != expected_record(account, name, record_id):
+            differing.append(record_id)
+    right = len(expected_ids.intersection(ids))
+    return Comparison(len(ids), len(expected_ids) - right, len(ids) - right, tuple(differing[:10]))
+
+
+def expected_record(account: Account, name: DatasetName, record_id: int) -> Record:
+    """Return the enriched record that a sync stores if it runs now.
+
+    Raises KeyError if the id does not exist. A masked deal is expected as a stub, as if no sync
+    had seen it whole.
+    """
+    row, values = account.record(name, record_id)
+    listings = account.metadata.listings
+    if name == "deals":
+        return enrich_deal(row, values, listings)
+    related = account.related(record_id) if account.options.relations == "served" else {}
+    return enrich_contact(row, values, listings, related)

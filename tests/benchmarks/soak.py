@@ -21,7 +21,6 @@ from pathlib import Path
 import psutil
 
 import migrations
-from acsync.cli.demo import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
@@ -32,6 +31,7 @@ from tests.support.commands import ACSYNC
 from tests.support.environment import own_environment
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.processes import wait_for
+from tests.support.sync_results import compare_copy
 
 SYNCS = 96
 INTERVAL_SECONDS = 25
@@ -112,7 +112,7 @@ def main() -> None:
         say(f"changed: {churn.made}")
         if not sync():
             sys.exit("The last sync failed.")
-        comparisons = compare(database, account)
+        comparisons = compare_copy(database, account)
     say(f"against the account: {comparisons}")
     say(f"longest time without a complete sync: {most_seconds:.0f} s")
     if not all(one.exact for one in comparisons.values()):

@@ -15,7 +15,7 @@ from acsync.cli.app import app
 from acsync.models import DATASETS, LISTINGS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_call
-from acsync.simulator.expected import assign_keys
+from acsync.simulator.expected import assign_keys, expected_record
 from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.requests import Call, RateGate
 from acsync.simulator.server import serve
@@ -232,8 +232,8 @@ def test_sideloads_stand_beside_the_records_that_name_them(dataset: Any, camel_c
 
 def test_the_default_account_has_every_oddity() -> None:
     account = Account()
-    contacts = [account.expected("contacts", one) for one in account.ids("contacts")]
-    deals = [account.expected("deals", one) for one in account.ids("deals")]
+    contacts = [expected_record(account, "contacts", one) for one in account.ids("contacts")]
+    deals = [expected_record(account, "deals", one) for one in account.ids("deals")]
     contact_fields = [entry for one in contacts for entry in one["customFields"].items()]
     deal_fields = [entry for one in deals for entry in one["customFields"].items()]
     whole = [deal for deal in deals if not deal["isDisabled"]]
@@ -265,7 +265,7 @@ def test_some_texts_hold_a_nul_and_the_truth_holds_none() -> None:
             for offset in range(0, 2500, 100)
         ]
 
-    stored = [account.expected("contacts", one) for one in account.ids("contacts")]
+    stored = [expected_record(account, "contacts", one) for one in account.ids("contacts")]
     assert "\\u0000 inside" in "".join(served)
     assert "a NUL  inside" in str(stored)
     assert "\\x00" not in str(stored)
@@ -280,8 +280,8 @@ def test_ids_are_unevenly_spread_and_the_same_for_the_same_seed() -> None:
     assert max(gaps) > 20
     assert gaps[800:1200] == [1] * 400
     assert Account().ids("contacts") == found
-    assert Account().expected("deals", account.ids("deals")[7]) == account.expected(
-        "deals", account.ids("deals")[7]
+    assert expected_record(Account(), "deals", account.ids("deals")[7]) == expected_record(
+        account, "deals", account.ids("deals")[7]
     )
     assert Account(AccountOptions(seed=2)).ids("contacts") != found
 
@@ -296,7 +296,7 @@ def test_the_truth_of_a_contact_is_what_is_served_and_what_the_fields_say(
     row = next(row for row in body["contacts"] if row["id"] == str(record))
     values = {v["field"]: v["value"] for v in body["fieldValues"] if v["contact"] == str(record)}
 
-    expected = account.expected("contacts", record)
+    expected = expected_record(account, "contacts", record)
     entries = expected.pop("customFields").values()
     tags, lists = expected.pop("tags"), expected.pop("lists")
     for key in ("contactTags", "contactLists"):
@@ -323,9 +323,9 @@ def test_the_truth_names_the_value_of_a_deal_in_either_spelling() -> None:
     other = Account(AccountOptions(250, 250, camel_case_values=True))
     kinds: dict[str, set[type]] = {}
     for deal in account.ids("deals"):
-        for key, entry in other.expected("deals", deal)["customFields"].items():
+        for key, entry in expected_record(other, "deals", deal)["customFields"].items():
             kinds.setdefault(str(entry["fieldType"]), set()).add(type(entry["value"]))
-            twin = account.expected("deals", deal)["customFields"][key]
+            twin = expected_record(account, "deals", deal)["customFields"][key]
             assert twin.get("values") == entry.get("values")
             assert (twin["value"] in ("", None)) == (entry["value"] in ("", None))
 
@@ -338,7 +338,7 @@ def test_a_masked_deal_is_a_stub() -> None:
     deal = account.ids("deals")[0]
     account.mask([deal])
 
-    expected = account.expected("deals", deal)
+    expected = expected_record(account, "deals", deal)
     assert expected.pop("title")
     assert expected.pop("status") in ("0", "1", "2")
     assert expected == {
@@ -598,7 +598,7 @@ def test_changes_show_and_new_ids_are_the_highest(dataset: DatasetName) -> None:
     account = Account(SMALL)
     before = account.ids(dataset)
     mark = account.mark()
-    old = account.expected(dataset, before[5])
+    old = expected_record(account, dataset, before[5])
 
     added = account.add(dataset, 3)
     changed = account.change(dataset, [before[5]])
@@ -611,16 +611,16 @@ def test_changes_show_and_new_ids_are_the_highest(dataset: DatasetName) -> None:
     account.delete(dataset, account.ids(dataset))
     assert account.ids(dataset) == []
     assert min(account.add(dataset)) > max(added)
-    assert Account(SMALL).expected(dataset, before[5]) == old
+    assert expected_record(Account(SMALL), dataset, before[5]) == old
 
 
 def test_a_change_moves_the_time_of_update_but_not_that_of_creation() -> None:
     account = Account(SMALL)
     deal = next(one for one in account.ids("deals") if one not in account.masked_ids())
-    old = account.expected("deals", deal)
+    old = expected_record(account, "deals", deal)
 
     account.change("deals", [deal])
-    new = account.expected("deals", deal)
+    new = expected_record(account, "deals", deal)
 
     assert new["mdate"] != old["mdate"]
     assert (new["cdate"], new["title"]) == (old["cdate"], old["title"])

@@ -1,4 +1,4 @@
-"""Serve an account over HTTP as ActiveCampaign would, beside a test or as a process of its own."""
+"""Serve an account over HTTP as ActiveCampaign does, from a thread or a separate process."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ from acsync.simulator.values import draw, load
 
 HOST = "127.0.0.1"
 PREFIX = "/api/3/"
-# As recorded; no Content-Length (every answer is chunked) and no rate limit on a good answer.
+# As recorded: every answer is chunked, and good answers do not mention the rate limit.
 HEADERS: dict[str, str] = load("headers")
 
 
@@ -47,7 +47,7 @@ def serve(account: Account, port: int = 0) -> Iterator[str]:
 
 def serve_forever(account: Account, port: int) -> None:
     """Serve the account in this thread until it is interrupted."""
-    # Each look at a whole account for garbage would hold calls up for 50 ms.
+    # Garbage collection over a whole account would delay calls by 50 ms.
     gc.freeze()
     with socket.create_server((HOST, port)) as listener, suppress(KeyboardInterrupt):
         _uvicorn(account).run([listener])
@@ -76,7 +76,7 @@ class Application:
         self.account = account
         options = account.options
         self._gate = RateGate(options.rate_limit, options.rate_window)
-        self._lateness = Random(options.seed)  # noqa: S311  # repeatable chance
+        self._lateness = Random(options.seed)  # noqa: S311  # repeatable
         self._arrivals = 0
         self._writer = ThreadPoolExecutor(1)
 
@@ -94,7 +94,7 @@ class Application:
             await _send(answer, self._arrivals, receive, send)
 
     def _refuse(self, scope: Scope, at: float) -> Answer | None:
-        """Refuse what never reaches the account; a refused call takes nothing from the limit."""
+        """Refuse calls that never reach the account; they do not count towards the limit."""
         key = dict(scope["headers"]).get(b"api-token", b"")
         if not compare_digest(key, self.account.options.api_key.encode()):
             return Answer(403, content_type=None)
@@ -106,7 +106,7 @@ class Application:
         return None
 
     def _too_many(self) -> Answer:
-        """Refuse as documented; the body of a real 429 is not known."""
+        """Refuse as documented; no body of a real 429 was recorded."""
         retry_after = self.account.options.retry_after_seconds
         headers = [("RateLimit-Limit", str(self._gate.most)), ("RateLimit-Remaining", "0")]
         if retry_after is not None:
@@ -117,7 +117,7 @@ class Application:
         account = self.account
         call = Call(path, params, account.statistics.accept(path), account.options.page_cap)
         await asyncio.sleep(account.options.latency_seconds)
-        # Not in this thread, which notes when calls arrive; in one, since faults have an order.
+        # Not in this thread, which notes when calls arrive. One thread keeps faults in order.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, _write, account, call)
 
@@ -128,7 +128,7 @@ def _write(account: Account, call: Call) -> Answer:
 
 
 async def _still_there(receive: Receive, seconds: float) -> bool:
-    """Wait, but not longer than the caller does."""
+    """Wait, and return whether the caller did."""
     if not seconds:
         return True
 
@@ -148,7 +148,7 @@ async def _send(answer: Answer, arrival: int, receive: Receive, send: Send) -> N
     headers = _headers(answer, arrival)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     if answer.ending == "reset":
-        # To return without ending the body makes uvicorn drop the connection.
+        # uvicorn drops the connection if the body is not ended.
         half = content[: len(content) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         return

@@ -17,9 +17,7 @@ def test_every_documented_query_returns_rows(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """A query that people paste must work, on an account with everything in it."""
-    emails = (
-        expected_record(account, "contacts", number)["email"] for number in account.ids("contacts")
-    )
+    contacts = (expected_record(account, "contacts", number) for number in account.ids("contacts"))
     email = next(contact["email"] for contact in contacts if contact["email"])
     assert copy_account().success
     assert len(QUERIES) >= 14

@@ -208,7 +208,7 @@ class Account:
         return row, values
 
     def _selected(self, dataset: DatasetName, record_id: int) -> Selected:
-        version = self._stores[dataset].versions.get(record_id, 0)
+        version = self._stores[dataset].versions[record_id]
         return Selected(record_id, version, dataset == "deals" and self._is_masked(record_id))
 
     def _is_masked(self, deal: int) -> bool:

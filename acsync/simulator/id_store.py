@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from random import Random
@@ -34,7 +35,7 @@ class IdStore:
     ) -> None:
         self.ids = array("q", spread_ids(seed, count))
         self.highest = self.ids[-1] if self.ids else 0
-        self.versions: dict[int, int] = {}
+        self.versions: Counter[int] = Counter()
         self.deleted: list[int] = []
         self._seed = seed
         self._sort_key = sort_key
@@ -55,8 +56,7 @@ class IdStore:
     def change(self, record_ids: Iterable[int]) -> list[int]:
         """Start the next version of each record that exists, and return their ids."""
         changed = [record_id for record_id in record_ids if record_id in self]
-        for record_id in changed:
-            self.versions[record_id] = self.versions.get(record_id, 0) + 1
+        self.versions.update(changed)
         return changed
 
     def delete(self, record_ids: Iterable[int]) -> list[int]:
@@ -69,9 +69,9 @@ class IdStore:
 
     def select(self, call: Call) -> tuple[list[int], int]:
         """Return the ids of the requested page, and the number of ids within its cursor."""
-        first = 0 if call.cursor is None else bisect_right(self.ids, call.cursor)
-        end = len(self.ids) if call.id_less is None else bisect_left(self.ids, call.id_less)
-        end = max(first, end)
+        id_less = call.whole_number("id_less")
+        first = bisect_right(self.ids, call.cursor or 0)
+        end = len(self.ids) if id_less is None else max(first, bisect_left(self.ids, id_less))
         order = call.params.get("orders[id]", "").upper()
         start, stop = call.offset, call.offset + call.limit()
         if order in {"ASC", "DESC"}:

@@ -174,7 +174,7 @@ class Deals:
         row["value"], row["currency"] = str(now % 5_000_000), CURRENCIES[bits % 4]
         row["status"] = str(now % 3)
         row["cdate"], row["mdate"] = STAMPS[created], STAMPS[updated]
-        row["edate"] = (None, values.ZERO_TIME, NAIVE[updated])[now % 3]
+        row["edate"] = (None, "0000-00-00 00:00:00", NAIVE[updated])[now % 3]
         row["nextdate"] = STAMPS[updated] if now % 7 == 0 else None
         row["nexttaskid"] = (None, "0", str(now % 900))[now % 3]
         row["winProbability"] = now % 100 if now % 4 == 0 else None

@@ -26,21 +26,16 @@ class Call:
     @property
     def offset(self) -> int:
         """The requested offset, or 0."""
-        return self._whole("offset") or 0
+        return self.whole_number("offset") or 0
 
     @property
     def cursor(self) -> int | None:
         """The value of `id_greater`."""
-        return self._whole("id_greater")
-
-    @property
-    def id_less(self) -> int | None:
-        """The value of `id_less`."""
-        return self._whole("id_less")
+        return self.whole_number("id_greater")
 
     def limit(self, default: int = 20) -> int:
         """Return the requested number of rows, silently clamped to the page cap."""
-        return min(self._whole("limit") or default, self.page_cap)
+        return min(self.whole_number("limit") or default, self.page_cap)
 
     def includes(self, relation: str) -> bool:
         """Return whether `include` names the relation."""
@@ -56,7 +51,8 @@ class Call:
         kept = {key: text for key, text in self.params.items() if key.split("[")[0] not in names}
         return replace(self, params=kept)
 
-    def _whole(self, name: str) -> int | None:
+    def whole_number(self, name: str) -> int | None:
+        """Return a parameter that is a whole number, else None."""
         text = self.params.get(name, "")
         return int(text) if text.isascii() and text.isdigit() else None
 

@@ -37,10 +37,6 @@ def load(name: str) -> Any:
     return orjson.loads((_FOLDER / f"{name}.json").read_bytes())
 
 
-ZERO_DATE = "0000-00-00"
-ZERO_TIME = "0000-00-00 00:00:00"
-
-
 def draw(*numbers: int) -> int:
     """Return up to 63 bits that look random but depend only on the non-negative numbers."""
     # CPython hashes a tuple of ints in 60 ns, and without the salt that strings get per process.
@@ -96,8 +92,6 @@ def name(bits: int, names: list[str]) -> str:
 
 
 _DATA = load("fields")
-CONTACT_TYPES: tuple[str, ...] = tuple(_DATA["contact_types"])
-DEAL_TYPES: tuple[str, ...] = tuple(_DATA["deal_types"])
 # Labels by value. Contacts have the value; deals have the label.
 CHOICES: dict[str, str] = _DATA["choices"]
 # The second is empty, for a field without perstag or label. The eighth repeats the first.
@@ -123,15 +117,15 @@ UNKNOWN_FIELD = Field(9999, "text")
 
 def make_contact_fields(count: int) -> list[Field]:
     """Return the fields of contacts; their ids have gaps."""
-    return _make_fields(range(3, 2 * count + 3, 2), CONTACT_TYPES, tuple(CHOICES))
+    return _make_fields(range(3, 2 * count + 3, 2), _DATA["contact_types"], tuple(CHOICES))
 
 
 def make_deal_fields(count: int) -> list[Field]:
     """Return the fields of deals; some ids are also those of contact fields."""
-    return _make_fields(range(1, 3 * count + 1, 3), DEAL_TYPES, tuple(CHOICES.values()))
+    return _make_fields(range(1, 3 * count + 1, 3), _DATA["deal_types"], tuple(CHOICES.values()))
 
 
-def _make_fields(ids: range, types: tuple[str, ...], choices: tuple[str, ...]) -> list[Field]:
+def _make_fields(ids: range, types: list[str], choices: tuple[str, ...]) -> list[Field]:
     return [
         Field(field_id, kind, _label(slot), choices if kind in _DATA["types_with_choices"] else ())
         for slot, (field_id, kind) in enumerate(zip(ids, cycle(types), strict=False))
@@ -184,10 +178,6 @@ def choose(choices: tuple[str, ...], bits: int) -> list[str]:
     return chosen or [choices[bits % len(choices)]]
 
 
-def _one(choices: tuple[str, ...], bits: int) -> str:
-    return choices[bits % len(choices)]
-
-
 def _several(choices: tuple[str, ...], bits: int) -> str:
     return f"||{'||'.join(choose(choices, bits))}||"
 
@@ -195,10 +185,10 @@ def _several(choices: tuple[str, ...], bits: int) -> str:
 _MAKERS: dict[str, Callable[[tuple[str, ...], int], str]] = {
     "text": lambda _, bits: text(bits),
     "textarea": lambda _, bits: f"{text(bits)}.\n{text(draw(bits))}.",
-    "date": lambda _, bits: NAIVE[bits % TIMES][:10] if bits % 40 else ZERO_DATE,
+    "date": lambda _, bits: NAIVE[bits % TIMES][:10] if bits % 40 else "0000-00-00",
     "datetime": lambda _, bits: STAMPS[bits % TIMES],
-    "dropdown": _one,
-    "radio": _one,
+    "dropdown": lambda choices, bits: choices[bits % len(choices)],
+    "radio": lambda choices, bits: choices[bits % len(choices)],
     "listbox": _several,
     "checkbox": _several,
     "multiselect": _several,

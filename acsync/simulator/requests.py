@@ -52,7 +52,7 @@ class Call:
         return replace(self, params=kept)
 
     def whole_number(self, name: str) -> int | None:
-        """Return a parameter that is a whole number, else None."""
+        """Return a parameter if it is a whole number, or None."""
         text = self.params.get(name, "")
         return int(text) if text.isascii() and text.isdigit() else None
 

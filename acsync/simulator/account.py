@@ -12,7 +12,7 @@ from acsync.simulator.id_store import IdStore, Selected
 from acsync.simulator.metadata import build_metadata
 from acsync.simulator.records import Contacts, Deals
 from acsync.simulator.requests import Call, RateWindow, Statistics
-from acsync.simulator.values import Slots, draw, make_contact_fields, make_deal_fields
+from acsync.simulator.values import Slots, draw, make_fields
 
 MASK_SALT = 31
 ORPHAN_SALT = 32
@@ -69,26 +69,22 @@ class Account:
         self.options = options = options or AccountOptions()
         self.statistics = Statistics()
         self.faults = Faults(options.seed)
-        contact_fields = make_contact_fields(options.contact_fields)
-        deal_fields = make_deal_fields(options.deal_fields)
+        seed, most_values = options.seed, options.values_per_record
+        contact_fields = make_fields("contacts", options.contact_fields)
+        deal_fields = make_fields("deals", options.deal_fields)
         self.metadata = build_metadata(
             contact_fields, deal_fields, options.stages, options.users, options.lists
         )
-        slots = Slots(contact_fields, options.values_per_record)
-        self._contacts = contacts = Contacts(options.seed, slots, options.lists)
-        self._records: dict[DatasetName, Contacts | Deals] = {
-            "contacts": contacts,
-            "deals": Deals(
-                options.seed,
-                Slots(deal_fields, options.values_per_record),
-                self.metadata,
-                contacts=3 * options.contacts + 1,
-                camel_case=options.camel_case_values,
-            ),
-        }
+        self._contacts = Contacts(seed, Slots(contact_fields, most_values), options.lists)
+        deals = Deals(
+            seed, Slots(deal_fields, most_values), self.metadata,
+            contacts=3 * options.contacts + 1, camel_case=options.camel_case_values,
+        )  # fmt: skip
+        self._records: dict[DatasetName, Contacts | Deals]
+        self._records = {"contacts": self._contacts, "deals": deals}
         self._stores: dict[DatasetName, IdStore] = {
-            "contacts": IdStore(options.seed, options.contacts, contacts.sort_key),
-            "deals": IdStore(options.seed + 1, options.deals),
+            "contacts": IdStore(seed, options.contacts, self._contacts.sort_key),
+            "deals": IdStore(seed + 1, options.deals),
         }
         self._lock = threading.RLock()
         self._random = Random(options.seed)  # noqa: S311  # repeatable

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from acsync.models import Record
+from acsync.models import DatasetName, Record
 
 _FOLDER = files(__package__) / "templates"
 
@@ -115,20 +115,14 @@ class Field:
 UNKNOWN_FIELD = Field(9999, "text")
 
 
-def make_contact_fields(count: int) -> list[Field]:
-    """Return the fields of contacts; their ids have gaps."""
-    return _make_fields(range(3, 2 * count + 3, 2), _DATA["contact_types"], tuple(CHOICES))
-
-
-def make_deal_fields(count: int) -> list[Field]:
-    """Return the fields of deals; some ids are also those of contact fields."""
-    return _make_fields(range(1, 3 * count + 1, 3), _DATA["deal_types"], tuple(CHOICES.values()))
-
-
-def _make_fields(ids: range, types: list[str], choices: tuple[str, ...]) -> list[Field]:
+def make_fields(dataset: DatasetName, count: int) -> list[Field]:
+    """Return custom fields; ids have gaps, and some are those of a contact and of a deal field."""
+    types, with_choices = _DATA["types"][dataset], _DATA["types_with_choices"]
+    first, step = (3, 2) if dataset == "contacts" else (1, 3)
+    choices = tuple(CHOICES) if dataset == "contacts" else tuple(CHOICES.values())
     return [
-        Field(field_id, kind, _label(slot), choices if kind in _DATA["types_with_choices"] else ())
-        for slot, (field_id, kind) in enumerate(zip(ids, cycle(types), strict=False))
+        Field(first + step * slot, kind, _label(slot), choices if kind in with_choices else ())
+        for slot, kind in zip(range(count), cycle(types), strict=False)
     ]
 
 
@@ -187,11 +181,8 @@ _MAKERS: dict[str, Callable[[tuple[str, ...], int], str]] = {
     "textarea": lambda _, bits: f"{text(bits)}.\n{text(draw(bits))}.",
     "date": lambda _, bits: NAIVE[bits % TIMES][:10] if bits % 40 else "0000-00-00",
     "datetime": lambda _, bits: STAMPS[bits % TIMES],
-    "dropdown": lambda choices, bits: choices[bits % len(choices)],
-    "radio": lambda choices, bits: choices[bits % len(choices)],
-    "listbox": _several,
-    "checkbox": _several,
-    "multiselect": _several,
+    **dict.fromkeys(("dropdown", "radio"), lambda choices, bits: choices[bits % len(choices)]),
+    **dict.fromkeys(("listbox", "checkbox", "multiselect"), _several),
     # One number in thirty is larger than a float can hold.
     "number": lambda _, bits: f"{bits % 10_000}.{bits % 7}0" if bits % 30 else f"{bits}.10",
     "currency": lambda _, bits: str(bits % 2_000_000),

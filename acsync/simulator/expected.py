@@ -1,15 +1,16 @@
 """Compute the records that a sync must store, without the code that syncs, and compare."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from acsync.models import DatasetName, ListingName, Record
 from acsync.simulator.account import Account
 
-Listings = Mapping[ListingName, list[Record]]
+Listings: TypeAlias = Mapping[ListingName, list[Record]]
+EntryOf: TypeAlias = Callable[[Record, Record], Record]
 
 WITH_CHOICES = frozenset({"listbox", "checkbox", "multiselect"})
 # The columns of a deal's value, in the order in which acsync searches them.
@@ -86,12 +87,9 @@ def enrich_contact(
     row: Record, values: list[Record], listings: Listings, related: Mapping[str, list[Record]]
 ) -> Record:
     """Return a contact with its `customFields`, and with its tags and lists if they are served."""
-    fields = {str(field["id"]): field for field in listings["contact_fields"]}
-    values = sorted(values, key=lambda value: int(value["id"]))
-    entries = [_contact_entry(value, fields.get(str(value["field"]), {})) for value in values]
-    keys = assign_keys(listings["contact_fields"], "perstag")
+    custom = _custom_fields(values, listings["contact_fields"], "perstag", _contact_entry)
     relations = _relations(related, listings) if related else {}
-    return _as_record({**row, "customFields": _by_key(entries, keys), **relations})
+    return _as_record({**row, "customFields": custom, **relations})
 
 
 def _relations(related: Mapping[str, list[Record]], listings: Listings) -> Record:
@@ -116,21 +114,40 @@ def _relations(related: Mapping[str, list[Record]], listings: Listings) -> Recor
 
 def enrich_deal(row: Record, values: list[Record], listings: Listings) -> Record:
     """Return a deal with its `customFields`, pipeline, stage and owner."""
-    fields = {str(field["id"]): field for field in listings["deal_fields"]}
-    values = sorted(values, key=lambda value: int(value["id"]))
-    entries = [_deal_entry(value, fields.get(_deal_field_id(value), {})) for value in values]
-    keys = assign_keys(listings["deal_fields"], "fieldLabel")
+    custom = _custom_fields(values, listings["deal_fields"], "fieldLabel", _deal_entry)
     referenced = {
         key: _pick(listings[listing], row.get(column), copied_keys)
         for key, (listing, column, copied_keys) in REFERENCES.items()
     }
-    return _as_record({**row, "customFields": _by_key(entries, keys), **referenced})
+    return _as_record({**row, "customFields": custom, **referenced})
+
+
+def _custom_fields(
+    values: list[Record], fields: list[Record], label: str, entry_of: EntryOf
+) -> Record:
+    """Return the entries by their keys, even if a field is unknown or has two values."""
+    fields_by_id = {str(field["id"]): field for field in fields}
+    keys = assign_keys(fields, label)
+    custom: Record = {}
+    for value in sorted(values, key=lambda value: int(value["id"])):
+        field_id = _field_id(value)
+        key = keys.get(field_id, f"field_{field_id}")
+        taken = {*custom} if field_id in keys else {*custom, *keys.values()}
+        while key in taken:
+            key = f"{key}_{field_id}"
+        custom[key] = _with_choices(entry_of(value, fields_by_id.get(field_id, {})))
+    return custom
+
+
+def _field_id(value: Record) -> str:
+    names = ("field", "custom_field_id", "customFieldId")
+    return next(str(value[name]) for name in names if name in value)
 
 
 def _contact_entry(value: Record, field: Record) -> Record:
     return {
         "value": value["value"],
-        "fieldId": str(value["field"]),
+        "fieldId": _field_id(value),
         "fieldTitle": field.get("title"),
         "fieldType": field.get("type"),
     }
@@ -140,7 +157,7 @@ def _deal_entry(value: Record, field: Record) -> Record:
     kind = field.get("fieldType")
     entry = {
         "value": _deal_value(value, kind),
-        "fieldId": _deal_field_id(value),
+        "fieldId": _field_id(value),
         "fieldLabel": field.get("fieldLabel"),
         "fieldType": kind,
     }
@@ -148,23 +165,6 @@ def _deal_entry(value: Record, field: Record) -> Record:
         code = value.get("custom_field_currency_type") or value.get("fieldCurrency")
         entry["currency"] = code.lower() if code else None
     return entry
-
-
-def _deal_field_id(value: Record) -> str:
-    return str(value.get("custom_field_id", value.get("customFieldId")))
-
-
-def _by_key(entries: list[Record], keys: dict[str, str]) -> Record:
-    """Return the entries by their keys, even if a field is unknown or has two values."""
-    custom: Record = {}
-    for entry in entries:
-        field_id = entry["fieldId"]
-        key = keys.get(field_id, f"field_{field_id}")
-        taken = {*custom} if field_id in keys else {*custom, *keys.values()}
-        while key in taken:
-            key = f"{key}_{field_id}"
-        custom[key] = _with_choices(entry)
-    return custom
 
 
 def _with_choices(entry: Record) -> Record:

@@ -76,8 +76,8 @@ def _dataset_page(account: Account, call: Call, dataset: Dataset) -> Record:
     """Return a page of contacts or deals; deals ignore `id_greater` and `id_less`."""
     known = call if dataset.keyset else call.without("id_greater", "id_less")
     sideload = call.includes(dataset.sideload)
-    rows, beside, total = account.page(dataset.name, known, sideload)
-    body = {**beside, dataset.path: rows}
+    rows, sideloads, total = account.page(dataset.name, known, sideload)
+    body = {**sideloads, dataset.path: rows}
     if dataset.keyset:
         meta = {"page_input": _page_input(call), "total": str(total), "sortable": True}
         return {"scoreValues": [], **body, "meta": meta}

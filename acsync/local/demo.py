@@ -1,27 +1,24 @@
 """Copy a simulated account, so that a newcomer sees acsync work before any set-up."""
 
-import json
 import subprocess
 from contextlib import closing
-from dataclasses import dataclass
-from decimal import Decimal
 
-import orjson
 import typer
 from rich.console import Console
 from rich.syntax import Syntax
 
 import migrations
-from acsync.datasets import DATASETS, DatasetName, Record
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import SyncFailed
 from acsync.local.embedded_postgres import psql_command
 from acsync.local.environment import embedded_in, simulated_environment
 from acsync.local.processes import ACSYNC, make_folder
 from acsync.settings import DatabaseSettings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.expected import compare
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
-from acsync.store.snapshot import published_ids, published_records, read_sample
+from acsync.store.snapshot import read_published, read_sample
 
 LATENCY_SECONDS = 0.1
 SHOWN: dict[DatasetName, int] = {"contacts": 2, "deals": 1}
@@ -64,7 +61,8 @@ def _sync(url: str, api_key: str, rate: float, settings: DatabaseSettings) -> No
 
 
 def _compare(console: Console, database: Database, account: Account) -> None:
-    for name, comparison in compare(database, account).items():
+    for name in DATASETS:
+        comparison = compare(account, name, read_published(database, name))
         if not comparison.exact:
             raise SyncFailed(f"The copied {name} differ from the account: {comparison}.")
         console.print(
@@ -81,49 +79,3 @@ def _show(console: Console, database: Database, settings: DatabaseSettings) -> N
     console.print(psql_command(settings.data_dir), soft_wrap=True)
     console.print("and paste")
     console.print(QUERIES, soft_wrap=True)
-
-
-BATCH = 1_000
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How one dataset compares with the account; `differing` names up to ten ids."""
-
-    records: int
-    missing: int
-    invented: int
-    differing: tuple[int, ...]
-
-    @property
-    def exact(self) -> bool:
-        """Return whether the copy equals the account."""
-        return not (self.missing or self.invented or self.differing)
-
-
-def compare(database: Database, account: Account) -> dict[DatasetName, Comparison]:
-    """Compare both datasets with what the simulator expects, which it makes without enrich."""
-    return {name: _compare_dataset(database, account, name) for name in DATASETS}
-
-
-def _compare_dataset(database: Database, account: Account, name: DatasetName) -> Comparison:
-    expected, published = account.ids(name), published_ids(database, name)
-    differing: list[int] = []
-    for start in range(0, len(published), BATCH):
-        ids = published[start : start + BATCH]
-        records = published_records(database, name, ids)
-        differing += [
-            number for number in ids if records[number] != _plain(account.expected(name, number))
-        ]
-    return Comparison(
-        len(published),
-        len(set(expected) - set(published)),
-        len(set(published) - set(expected)) + len(published) - len(set(published)),
-        tuple(differing[:10]),
-    )
-
-
-def _plain(record: Record) -> Record:
-    """Turn the simulator's ready-made JSON fragments into values."""
-    plain: Record = json.loads(orjson.dumps(record), parse_float=Decimal)
-    return plain

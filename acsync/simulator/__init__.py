@@ -1,1 +1,1 @@
-"""Serve an invented ActiveCampaign account, with the oddities that were seen at real ones."""
+"""Serve an invented ActiveCampaign account, with the oddities of real ones."""

@@ -1,4 +1,4 @@
-"""Answer a call from the account as the API would: paging, orders, sideloads, envelopes."""
+"""Answer calls as the API does: paging, orders, sideloads, envelopes."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from acsync.simulator.account import Account
 from acsync.simulator.requests import Answer, Call
 from acsync.simulator.values import load
 
-# Key of a single record, and the class name that the API's 404 gives away.
+# The key of a single record, and its class name in the API's 404.
 SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}
 
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
@@ -30,7 +30,7 @@ def answer_with_faults(account: Account, call: Call) -> Answer:
 
 
 def answer_call(account: Account, call: Call) -> Answer:
-    """Return the answer that the API, with nothing wrong, has for this call."""
+    """Return the answer of the API if nothing is wrong."""
     if call.path == "users/me":
         users = account.metadata.listings["users"]
         missing = message(404, "No Result found for User with id me")
@@ -57,7 +57,7 @@ def _refuse(account: Account, call: Call) -> Answer | None:
 
 
 def message(status: int, text: str) -> Answer:
-    """Return an error in the older endpoints' form."""
+    """Return an error in the form of the older endpoints."""
     return Answer(status, {"message": text})
 
 
@@ -65,11 +65,11 @@ def message(status: int, text: str) -> Answer:
 
 
 def _dataset_page(account: Account, call: Call, dataset: Dataset) -> Record:
-    """Return a page of contacts or deals; only contacts know `id_greater` and `id_less`."""
+    """Return a page of contacts or deals; deals ignore `id_greater` and `id_less`."""
     known = call if dataset.keyset else call.without("id_greater", "id_less")
     sideload = call.includes(dataset.sideload)
-    rows, beside, total = account.page(dataset.name, known, sideload)
-    body = {**beside, dataset.path: rows}
+    rows, sideloads, total = account.page(dataset.name, known, sideload)
+    body = {**sideloads, dataset.path: rows}
     if dataset.keyset:
         meta = {"page_input": _page_input(call), "total": str(total), "sortable": True}
         return {"scoreValues": [], **body, "meta": meta}
@@ -82,7 +82,7 @@ def _page_input(call: Call) -> Record:
 
 
 def _currencies(total: int) -> Record | list[Record]:
-    """Return sums by currency; without deals this is `[]`, PHP's empty object."""
+    """Return sums by currency, or `[]`, PHP's empty object, without deals."""
     if not total:
         return []
     sums = {"total": str(total), "value": str(total * 1234), "currency": "USD"}
@@ -121,7 +121,7 @@ def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answ
 # Metadata
 
 
-# What a listing's rows count, and of which records: it grows with them.
+# The key of a count in the rows of a listing, and the records that it counts.
 _COUNTS: dict[ListingName, tuple[str, DatasetName]] = {
     "pipelines": ("count", "deals"),
     "lists": ("active_subscribers", "contacts"),
@@ -155,7 +155,7 @@ def _pipelines(account: Account, page: list[Record], total: int) -> Record:
     return {"dealStages": stages, "dealGroups": page, "meta": {"total": total}}
 
 
-# Each listing has its own envelope: `total` is text, a number, or not there at all.
+# Each listing has another envelope: `total` is text, a number, or missing.
 _ENVELOPES: dict[ListingName, Callable[[Account, list[Record], int], Record]] = {
     "contact_fields": _fields,
     "deal_fields": lambda _account, page, _total: {"dealCustomFieldMeta": page},

@@ -1,7 +1,6 @@
-"""Break the account on purpose: a fault changes a call before, or its answer after, it is served.
+"""Break the account on purpose: a fault changes a call before it is served, or its answer.
 
-A new fault is one `Fault`: what it does to the call (`ask`) or to the answer (`reply`). Those
-that `acsync simulate --fault NAME` offers are at the end; the tests bring many more.
+`FAULTS` are those that `acsync simulate --fault NAME` offers; the tests define many more.
 """
 
 import threading
@@ -18,10 +17,10 @@ Reply: TypeAlias = Callable[[Call, Answer], Answer]
 
 @dataclass(frozen=True, eq=False)
 class Fault:
-    """One thing that goes wrong at calls that `when` accepts.
+    """Something that goes wrong at the calls that `when` accepts.
 
-    `ask` changes what is asked, `reply` what is answered. `times` limits how often (None: no
-    end), `share` is the chance at each call, drawn from the account's seed.
+    `ask` changes the call, `reply` the answer. `times` limits how often it happens (None: no
+    limit). `share` is its chance at each call, drawn from the account's seed.
     """
 
     name: str
@@ -39,21 +38,21 @@ class Fault:
 
 
 class Faults:
-    """The faults of one account; they may be added and cleared while it is served."""
+    """The faults of one account; they can be added and cleared while it is served."""
 
     def __init__(self, seed: int) -> None:
         self._lock = threading.Lock()
-        self._random = Random(seed)  # noqa: S311  # repeatable chance
+        self._random = Random(seed)  # noqa: S311  # repeatable
         self._left: dict[Fault, int | None] = {}
         self.hits: dict[str, int] = {}
 
     def add(self, *faults: Fault) -> None:
-        """Start these faults with the next call."""
+        """Start these faults at the next call."""
         with self._lock:
             self._left |= {fault: fault.times for fault in faults}
 
     def clear(self) -> None:
-        """End all faults; `hits` stays."""
+        """End all faults, but keep `hits`."""
         with self._lock:
             self._left.clear()
 
@@ -61,7 +60,7 @@ class Faults:
         """Return the faults of this call, and count them by name in `hits`."""
         with self._lock:
             due = [fault for fault, left in self._left.items() if left != 0 and fault.when(call)]
-            struck = [one for one in due if one.share >= 1 or self._random.random() < one.share]
+            struck = [f for f in due if f.share >= 1 or self._random.random() < f.share]
             for fault in struck:
                 left = self._left[fault]
                 self._left[fault] = None if left is None else left - 1
@@ -70,18 +69,18 @@ class Faults:
 
 
 def reply_with(**changes: Any) -> Reply:
-    """Return a reply that is the good answer but for these attributes."""
+    """Return a reply that changes these attributes of the good answer."""
     return lambda _call, answer: replace(answer, **changes)
 
 
 def cut_in_half(_: Call, answer: Answer) -> Answer:
-    """End the body properly, but in the middle of its JSON: only the parser notices."""
+    """End the body properly, but in the middle of its JSON, so that only the parser notices."""
     content = answer.content()
     return replace(answer, data=None, body=content[: len(content) // 2])
 
 
 def on_row_251(call: Call) -> bool:
-    """Accept the pages that hold the 251st deal, however large they are."""
+    """Accept pages of any size that contain the 251st deal."""
     return call.path == "deals" and 0 <= 250 - call.offset < call.limit()
 
 
@@ -96,13 +95,13 @@ BAD_NETWORK = (
     reply_with(delay_seconds=2),
 )
 
-# What `acsync simulate --fault NAME` offers: one of each way in which a sync reacts.
+# One for each way in which a sync reacts.
 FAULTS: dict[str, tuple[Fault, ...]] = {
     # Retried: the sync is complete.
-    "bad-network": tuple(Fault("bad-network", share=0.015, reply=one) for one in BAD_NETWORK),
+    "bad-network": tuple(Fault("bad-network", share=0.015, reply=reply) for reply in BAD_NETWORK),
     # Paced: another program takes a fifth of the account's calls.
     "shared-budget": (Fault("shared-budget", share=0.2, reply=TOO_MANY),),
-    # Failed: the reason is named, and what was published stays.
+    # Failed: the reason is named, and the published snapshot stays.
     "key-revoked": (Fault("key-revoked", reply=FORBIDDEN),),
     "page-always-fails": (Fault("page-always-fails", when=on_row_251, reply=BAD_GATEWAY),),
     "orders-ignored": (Fault("orders-ignored", ask=lambda call: call.without("orders")),),

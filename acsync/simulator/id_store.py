@@ -1,7 +1,8 @@
-"""Store which ids a dataset holds and how often each changed: all there is to store of it."""
+"""Store which ids a dataset has and how often each changed; records are made when served."""
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from random import Random
@@ -11,12 +12,12 @@ from acsync.simulator.requests import Call
 from acsync.simulator.values import draw
 
 BLOCK = 120
-# Share of the ids, and the largest gap between two of them: gaps, a dense and a sparse block.
+# Up to this share of the ids, the largest gap between two of them: one part is dense, one sparse.
 SPREAD = ((0.3, 2), (0.5, 1), (0.6, 23), (1.0, 5))
 
 
 class Selected(NamedTuple):
-    """A record as it was when its page was asked for."""
+    """A record as it was when its page was selected."""
 
     id: int
     version: int
@@ -24,7 +25,7 @@ class Selected(NamedTuple):
 
 
 class IdStore:
-    """The ids of one dataset, ascending; an id is never used twice, new ones are the highest.
+    """The ids of one dataset, ascending. New ids are the highest, and none is used twice.
 
     Calls without `orders[id]` are answered in the order of `sort_key`, or in no stable order.
     """
@@ -34,15 +35,14 @@ class IdStore:
     ) -> None:
         self.ids = array("q", spread_ids(seed, count))
         self.highest = self.ids[-1] if self.ids else 0
-        self.versions: dict[int, int] = {}
+        self.versions: Counter[int] = Counter()
         self.deleted: list[int] = []
         self._seed = seed
         self._sort_key = sort_key
-        self._sorted: list[int] = []
 
-    def __contains__(self, record: int) -> bool:
-        place = bisect_left(self.ids, record)
-        return place < len(self.ids) and self.ids[place] == record
+    def __contains__(self, record_id: int) -> bool:
+        place = bisect_left(self.ids, record_id)
+        return place < len(self.ids) and self.ids[place] == record_id
 
     def add(self, count: int) -> list[int]:
         """Append `count` new ids and return them."""
@@ -51,60 +51,40 @@ class IdStore:
             self.highest += 1 + draw(self._seed, self.highest) % 3
             added.append(self.highest)
         self.ids.extend(added)
-        self._sorted.clear()
         return added
 
-    def change(self, records: Iterable[int]) -> list[int]:
+    def change(self, record_ids: Iterable[int]) -> list[int]:
         """Start the next version of each record that exists, and return their ids."""
-        changed = [record for record in records if record in self]
-        for record in changed:
-            self.versions[record] = self.versions.get(record, 0) + 1
+        changed = [record_id for record_id in record_ids if record_id in self]
+        self.versions.update(changed)
         return changed
 
-    def delete(self, records: Iterable[int]) -> list[int]:
+    def delete(self, record_ids: Iterable[int]) -> list[int]:
         """Remove the records that exist, and return their ids."""
-        gone = {record for record in records if record in self}
-        for record in gone:
-            del self.ids[bisect_left(self.ids, record)]
-        self.deleted.extend(gone)
-        self._sorted.clear()
-        return sorted(gone)
+        removed = {record_id for record_id in record_ids if record_id in self}
+        for record_id in removed:
+            del self.ids[bisect_left(self.ids, record_id)]
+        self.deleted.extend(removed)
+        return sorted(removed)
 
     def select(self, call: Call) -> tuple[list[int], int]:
-        """Return the ids of the page a call asks for, and how many its cursor leaves."""
-        first, end = self.bounds(call)
-        limit, order = call.limit(), call.params.get("orders[id]", "").upper()
-        if order == "ASC":
-            start = min(first + call.offset, end)
-            ids = list(self.ids[start : min(start + limit, end)])
-        elif order == "DESC":
-            stop = max(end - call.offset, first)
-            ids = list(self.ids[max(stop - limit, first) : stop])[::-1]
-        elif self._sort_key:
-            ids = self._by_sort_key(first, end)[call.offset : call.offset + limit]
-        else:
-            ids = self._without_order(call, first, end)
-        return ids, end - first
-
-    def bounds(self, call: Call) -> tuple[int, int]:
-        """Return the places between which ids satisfy `id_greater` and `id_less`."""
-        first = 0 if call.cursor is None else bisect_right(self.ids, call.cursor)
-        end = len(self.ids) if call.id_less is None else bisect_left(self.ids, call.id_less)
-        return first, max(first, end)
-
-    def _by_sort_key(self, first: int, end: int) -> list[int]:
-        """Return the ids between two places in the order of the key; all are sorted only once."""
-        if not self._sorted:
-            self._sorted = sorted(self.ids, key=self._sort_key)
-        if end - first == len(self.ids):
-            return self._sorted
-        within = set(self.ids[first:end])
-        return [record for record in self._sorted if record in within]
+        """Return the ids of the requested page, and the number of ids within its cursor."""
+        id_less = call.whole_number("id_less")
+        first = bisect_right(self.ids, call.cursor or 0)
+        end = len(self.ids) if id_less is None else max(first, bisect_left(self.ids, id_less))
+        order = call.params.get("orders[id]", "").upper()
+        start, stop = call.offset, call.offset + call.limit()
+        if order in {"ASC", "DESC"}:
+            ids = self.ids[first:end] if order == "ASC" else self.ids[first:end][::-1]
+            return ids[start:stop].tolist(), end - first
+        if self._sort_key:
+            return sorted(self.ids[first:end], key=self._sort_key)[start:stop], end - first
+        return self._without_order(call, first, end), end - first
 
     def _without_order(self, call: Call, first: int, end: int) -> list[int]:
         """Return a page that repeats rows of other pages and omits others.
 
-        Rows are shuffled inside blocks wider than a page, in another way for each call.
+        Rows are shuffled inside blocks wider than a page, and differently for each call.
         """
         # Seen at a real account: 528 of 551 deals, with 551 rows in all.
         start = min(first + call.offset, end)
@@ -119,7 +99,7 @@ class IdStore:
 
 
 def spread_ids(seed: int, count: int) -> Iterable[int]:
-    """Return ids as years of use leave them, the last about three times their count."""
+    """Return ids as years of use leave them; the last is about three times their number."""
 
     def gap(place: int) -> int:
         largest = next(largest for share, largest in SPREAD if place / count < share)

@@ -1,52 +1,45 @@
-"""List the custom fields, pipelines, stages and users of an account, as the API does."""
+"""List the custom fields, pipelines, stages, users and lists of an account, as the API does."""
 
 from dataclasses import dataclass
 
 from acsync.datasets import ListingName, Record
 from acsync.simulator.values import CHOICES, Field, Template, load
 
-# Deleted: its stage is still listed, and deals still stand in it.
-VANISHED_PIPELINE = "1"
+# This pipeline was deleted. A stage is still listed under it, and deals are still in that stage.
+DELETED_PIPELINE = "1"
 STAGE_TITLES = ("In contact", "Proposal – 50 %", "Won?", "To contact")
+LIST_NAMES = ("Newsletter", "Kunden – Großhandel", 'Events & "Talks"', "")
 
 _ROWS = {kind: Template(row) for kind, row in load("metadata").items()}
 
 
 @dataclass
 class Metadata:
-    """The small listings as they are now; a test may change the lists while they are served."""
+    """The small listings as they are now; tests may change them while they are served."""
 
     listings: dict[ListingName, list[Record]]
     field_options: list[Record]
     field_relations: list[Record]
 
 
-LIST_NAMES = ("Newsletter", "Kunden – Großhandel", 'Events & "Talks"', "")
-
-
 def build_metadata(
-    contact_fields: list[Field],
-    deal_fields: list[Field],
-    stage_count: int,
-    user_count: int,
-    list_count: int,
+    contact_fields: list[Field], deal_fields: list[Field], stages: int, users: int, lists: int
 ) -> Metadata:
     """Return the listings of an account; fields come newest first, not in the order of ids."""
-    stages = _stages(stage_count)
+    stage_rows = _stages(stages)
     return Metadata(
         {
-            "contact_fields": [_contact_field(*place) for place in enumerate(contact_fields)][::-1],
-            "deal_fields": [_deal_field(*place) for place in enumerate(deal_fields)][::-1],
-            "pipelines": _pipelines(stages),
-            "stages": stages,
-            "users": [_user(number) for number in range(1, user_count + 1)],
-            "lists": [_list(number) for number in range(1, list_count + 1)],
+            "contact_fields": [_contact_field(*slot) for slot in enumerate(contact_fields)][::-1],
+            "deal_fields": [_deal_field(*slot) for slot in enumerate(deal_fields)][::-1],
+            "pipelines": _pipelines(stage_rows),
+            "stages": stage_rows,
+            "users": [_user(number) for number in range(1, users + 1)],
+            "lists": [_list(number) for number in range(1, lists + 1)],
         },
         [option for field in contact_fields for option in _options(field)],
-        # Their `links` is `[]`, PHP's empty object.
         [
-            _ROWS["relation"].new(slot + 1) | {"field": str(field.id)}
-            for slot, field in enumerate(contact_fields)
+            _ROWS["relation"].new(slot) | {"field": str(field.id)}
+            for slot, field in enumerate(contact_fields, 1)
         ],
     )
 
@@ -66,12 +59,8 @@ def _options(field: Field) -> list[Record]:
     """Return the options that `/fields` sideloads; value and label differ."""
     return [
         _ROWS["option"].new(10 * field.id + place)
-        | {
-            "field": str(field.id),
-            "orderid": str(place + 1),
-            "value": value,
-            "label": CHOICES[value],
-        }
+        | {"field": str(field.id), "orderid": str(place + 1)}
+        | {"value": value, "label": CHOICES[value]}
         for place, value in enumerate(field.choices)
     ]
 
@@ -88,32 +77,26 @@ def _deal_field(slot: int, field: Field) -> Record:
 
 
 def _stages(count: int) -> list[Record]:
-    """Spread the stages over pipelines of four; the last stands in the vanished one."""
+    """Spread the stages over pipelines of four; the last belongs to the deleted one."""
     pipelines = max(1, count // 4)
     rows = [
         _ROWS["stage"].new(3 * number + 7)
-        | {
-            "group": str(3 + 2 * (number % pipelines)),
-            "title": STAGE_TITLES[number // pipelines % 4],
-            "order": str(number // pipelines + 1),
-        }
+        | {"group": str(3 + 2 * (number % pipelines)), "order": str(number // pipelines + 1)}
+        | {"title": STAGE_TITLES[number // pipelines % 4]}
         for number in range(count)
     ]
     for last in rows[-1:]:
-        last["group"] = VANISHED_PIPELINE
+        last["group"] = DELETED_PIPELINE
     return rows
 
 
 def _pipelines(stages: list[Record]) -> list[Record]:
     return [
         _ROWS["pipeline"].new(pipeline)
-        | {
-            "title": f"Pipeline {pipeline}",
-            "currency": "eur" if int(pipeline) % 4 == 1 else "usd",
-            "stages": [stage["id"] for stage in stages if stage["group"] == pipeline],
-        }
+        | {"title": f"Pipeline {pipeline}", "currency": "eur" if int(pipeline) % 4 == 1 else "usd"}
+        | {"stages": [stage["id"] for stage in stages if stage["group"] == pipeline]}
         for pipeline in dict.fromkeys(stage["group"] for stage in stages)
-        if pipeline != VANISHED_PIPELINE
+        if pipeline != DELETED_PIPELINE
     ]
 
 
@@ -123,9 +106,8 @@ def _list(number: int) -> Record:
 
 
 def _user(number: int) -> Record:
-    admin = number == 1
     return _ROWS["user"].new(number) | {
-        "username": "admin" if admin else f"user.{number}",
-        "firstName": "Olu" if admin else f"Robin {number}",
+        "username": "admin" if number == 1 else f"user.{number}",
+        "firstName": "Olu" if number == 1 else f"Robin {number}",
         "email": f"user{number}@account.example",
     }

@@ -1,4 +1,4 @@
-"""Describe a call and its answer, limit the rate of calls, and count them."""
+"""Describe calls and their answers, limit the rate of calls, and count them."""
 
 import math
 import threading
@@ -16,7 +16,7 @@ RateWindow: TypeAlias = Literal["sliding", "fixed"]
 
 @dataclass(frozen=True)
 class Call:
-    """One accepted call; `number` counts them from 1, `path` is what follows `/api/3/`."""
+    """One accepted call; `number` counts them from 1, and `path` starts after `/api/3/`."""
 
     path: str
     params: Mapping[str, str]
@@ -25,47 +25,43 @@ class Call:
 
     @property
     def offset(self) -> int:
-        """The offset asked for, 0 without one."""
-        return self._whole("offset") or 0
+        """The requested offset, or 0."""
+        return self.whole_number("offset") or 0
 
     @property
     def cursor(self) -> int | None:
-        """What `id_greater` asks for."""
-        return self._whole("id_greater")
-
-    @property
-    def id_less(self) -> int | None:
-        """What `id_less` asks for."""
-        return self._whole("id_less")
+        """The value of `id_greater`."""
+        return self.whole_number("id_greater")
 
     def limit(self, default: int = 20) -> int:
-        """Return the rows to serve: what is asked for, silently clamped to the page cap."""
-        return min(self._whole("limit") or default, self.page_cap)
+        """Return the requested number of rows, silently clamped to the page cap."""
+        return min(self.whole_number("limit") or default, self.page_cap)
 
     def includes(self, relation: str) -> bool:
         """Return whether `include` names the relation."""
         return relation in self.params.get("include", "").split(",")
 
     def includes_any(self, relation: str) -> bool:
-        """Return whether `include` names the relation, or one of its own."""
-        asked = self.params.get("include", "").split(",")
-        return relation in {name.partition(".")[0] for name in asked}
+        """Return whether `include` names the relation or one nested in it."""
+        names = self.params.get("include", "").split(",")
+        return relation in {name.partition(".")[0] for name in names}
 
     def without(self, *names: str) -> "Call":
-        """Leave parameters out, `orders` also as `orders[id]`."""
+        """Return the call without these parameters; `orders` also removes `orders[id]`."""
         kept = {key: text for key, text in self.params.items() if key.split("[")[0] not in names}
         return replace(self, params=kept)
 
-    def _whole(self, name: str) -> int | None:
+    def whole_number(self, name: str) -> int | None:
+        """Return a parameter if it is a whole number, or None."""
         text = self.params.get(name, "")
         return int(text) if text.isascii() and text.isdigit() else None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: `data` as JSON, or `body` as it is, how slowly, and how the sending ends.
+    """An answer: `data` is sent as JSON, `body` as it is.
 
-    `byte_seconds` is the pause after each byte of the body, 0 to send it in one piece.
+    `byte_seconds` is the pause after each byte of the body; at 0 it is sent in one piece.
     """
 
     status: int = 200
@@ -83,10 +79,10 @@ class Answer:
 
 
 class RateGate:
-    """Count accepted calls in any sliding second, or in each of the clock's; no refused ones."""
+    """Limit accepted calls in any sliding second, or in each second of the clock."""
 
     def __init__(self, calls_per_second: float | None, window: RateWindow = "sliding") -> None:
-        # The window of a rate below one a second is longer than a second.
+        # At less than one call per second, the window is longer than a second.
         self.most = max(1, int(calls_per_second or 1))
         self._window_seconds = max(1.0, 1 / calls_per_second) if calls_per_second else 0.0
         self._window = window
@@ -96,7 +92,7 @@ class RateGate:
         """Accept the call unless the window is full."""
         begin = now - self._window_seconds
         if self._window == "fixed" and self._window_seconds:
-            # Just before the second, since a call on its first moment belongs to it.
+            # A call at the exact start of the second belongs to it, so begin just before.
             begin = math.nextafter(now // self._window_seconds * self._window_seconds, -1)
         if len(self._accepted) == self.most and self._accepted[0] > begin:
             return False
@@ -106,14 +102,14 @@ class RateGate:
 
 @dataclass(frozen=True)
 class LoggedCall:
-    """A call that arrived at `at` (seconds, monotonic) and the status of its answer."""
+    """When a call arrived (monotonic seconds) and the status of its answer."""
 
     at: float
     status: int
 
 
 class Statistics:
-    """Counts of calls since the account began; `calls` were accepted, `refused` were not."""
+    """Counts of calls since the account started; `calls` are those that were accepted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -131,7 +127,7 @@ class Statistics:
             return self.calls
 
     def record(self, at: float, status: int) -> None:
-        """Remember how a call was answered."""
+        """Note how a call was answered."""
         with self._lock:
             self.by_status[status] += 1
             self.log.append(LoggedCall(at, status))

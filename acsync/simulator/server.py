@@ -1,4 +1,4 @@
-"""Serve an account over HTTP as ActiveCampaign would, beside a test or as a process of its own."""
+"""Serve an account over HTTP as ActiveCampaign does, from a thread or a separate process."""
 
 import asyncio
 import gc
@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from random import Random
 from secrets import compare_digest
 from urllib.parse import parse_qsl
@@ -21,11 +19,11 @@ from starlette.types import Receive, Scope, Send
 from acsync.simulator.account import Account
 from acsync.simulator.answers import answer_with_faults, message
 from acsync.simulator.requests import Answer, Call, RateGate
-from acsync.simulator.values import draw, load
+from acsync.simulator.values import load
 
 HOST = "127.0.0.1"
 PREFIX = "/api/3/"
-# As recorded; no Content-Length (every answer is chunked) and no rate limit on a good answer.
+# As recorded: every answer is chunked, and good answers do not mention the rate limit.
 HEADERS: dict[str, str] = load("headers")
 
 
@@ -47,7 +45,7 @@ def serve(account: Account, port: int = 0) -> Iterator[str]:
 
 def serve_forever(account: Account, port: int) -> None:
     """Serve the account in this thread until it is interrupted."""
-    # Each look at a whole account for garbage would hold calls up for 50 ms.
+    # Garbage collection over a whole account would delay calls by 50 ms.
     gc.freeze()
     with socket.create_server((HOST, port)) as listener, suppress(KeyboardInterrupt):
         _uvicorn(account).run([listener])
@@ -63,7 +61,6 @@ def _uvicorn(account: Account) -> uvicorn.Server:
             lifespan="off",
             ws="none",
             server_header=False,
-            date_header=False,
             timeout_graceful_shutdown=1,
         )
     )
@@ -76,8 +73,7 @@ class Application:
         self.account = account
         options = account.options
         self._gate = RateGate(options.rate_limit, options.rate_window)
-        self._lateness = Random(options.seed)  # noqa: S311  # repeatable chance
-        self._arrivals = 0
+        self._lateness = Random(options.seed)  # noqa: S311  # repeatable
         self._writer = ThreadPoolExecutor(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,37 +85,35 @@ class Application:
         params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         answer = self._refuse(scope, at) or await self._answer(path, params)
         self.account.statistics.record(at, answer.status)
-        self._arrivals += 1
         if await _still_there(receive, answer.delay_seconds):
-            await _send(answer, self._arrivals, receive, send)
+            await _send(answer, receive, send)
 
     def _refuse(self, scope: Scope, at: float) -> Answer | None:
-        """Refuse what never reaches the account; a refused call takes nothing from the limit."""
+        """Refuse calls that never reach the account; they do not count towards the limit."""
         key = dict(scope["headers"]).get(b"api-token", b"")
         if not compare_digest(key, self.account.options.api_key.encode()):
             return Answer(403, content_type=None)
         if not self._gate.admit(at):
             self.account.statistics.refused += 1
-            return self._too_many()
+            return _too_many(self._gate.most, self.account.options.retry_after_seconds)
         if not scope["path"].startswith(PREFIX) or scope["method"] != "GET":
             return message(404, f"No route found for {scope['method']} {scope['path']}")
         return None
-
-    def _too_many(self) -> Answer:
-        """Refuse as documented; the body of a real 429 is not known."""
-        retry_after = self.account.options.retry_after_seconds
-        headers = [("RateLimit-Limit", str(self._gate.most)), ("RateLimit-Remaining", "0")]
-        if retry_after is not None:
-            headers.insert(0, ("Retry-After", str(retry_after)))
-        return Answer(429, content_type=None, headers=tuple(headers))
 
     async def _answer(self, path: str, params: dict[str, str]) -> Answer:
         account = self.account
         call = Call(path, params, account.statistics.accept(path), account.options.page_cap)
         await asyncio.sleep(account.options.latency_seconds)
-        # Not in this thread, which notes when calls arrive; in one, since faults have an order.
+        # Not in this thread, which notes when calls arrive. One thread keeps faults in order.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, _write, account, call)
+
+
+def _too_many(limit: int, retry_after: int | None) -> Answer:
+    """Return a 429 as documented; no body of a real one was recorded."""
+    headers = {"RateLimit-Limit": limit, "RateLimit-Remaining": 0, "Retry-After": retry_after}
+    texts = ((name, str(number)) for name, number in headers.items() if number is not None)
+    return Answer(429, content_type=None, headers=tuple(texts))
 
 
 def _write(account: Account, call: Call) -> Answer:
@@ -128,7 +122,7 @@ def _write(account: Account, call: Call) -> Answer:
 
 
 async def _still_there(receive: Receive, seconds: float) -> bool:
-    """Wait, but not longer than the caller does."""
+    """Wait, and return whether the caller did."""
     if not seconds:
         return True
 
@@ -143,12 +137,14 @@ async def _still_there(receive: Receive, seconds: float) -> bool:
     return False
 
 
-async def _send(answer: Answer, arrival: int, receive: Receive, send: Send) -> None:
+async def _send(answer: Answer, receive: Receive, send: Send) -> None:
     content = answer.content()
-    headers = _headers(answer, arrival)
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    types = {"Content-Type": answer.content_type} if answer.content_type else {}
+    headers = HEADERS | dict(answer.headers) | types
+    encoded = [(name.encode(), text.encode()) for name, text in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
     if answer.ending == "reset":
-        # To return without ending the body makes uvicorn drop the connection.
+        # uvicorn drops the connection if the body is not ended.
         half = content[: len(content) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         return
@@ -157,16 +153,3 @@ async def _send(answer: Answer, arrival: int, receive: Receive, send: Send) -> N
         if not await _still_there(receive, answer.byte_seconds):
             return
     await send({"type": "http.response.body", "body": b"" if answer.byte_seconds else content})
-
-
-def _headers(answer: Answer, arrival: int) -> list[tuple[bytes, bytes]]:
-    now = format_datetime(datetime.now(UTC), usegmt=True)
-    headers = HEADERS | {
-        "X-Request-Id": f"{draw(arrival):032x}",
-        "Cf-Ray": f"{draw(arrival, 1):016x}-SIM",
-        "Date": now,
-        **dict(answer.headers),
-    }
-    if answer.content_type:
-        headers["Content-Type"] = answer.content_type
-    return [(name.encode(), text.encode()) for name, text in headers.items()]

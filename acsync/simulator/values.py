@@ -1,4 +1,4 @@
-"""Invent custom fields and values, with every oddity of both, and fill rows from templates."""
+"""Invent custom fields and values with all their oddities, and fill rows from templates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from acsync.datasets import Record
+from acsync.datasets import DatasetName, Record
 
 _FOLDER = files(__package__) / "templates"
 
@@ -17,7 +17,7 @@ _FOLDER = files(__package__) / "templates"
 class Template:
     """One kind of row: its keys in the API's order, each with a sample or its constant value.
 
-    The links are half the bytes of a row, so they are kept as JSON, cut where the id goes.
+    Links are half the bytes of a row, so they are kept as JSON, split at the id.
     """
 
     def __init__(self, row: Record) -> None:
@@ -27,61 +27,53 @@ class Template:
     def new(self, row_id: int | str) -> Record:
         """Return a new row with this id and its links; lists in it are shared."""
         row = self._row.copy()
-        row["id"] = text = str(row_id)
-        row["links"] = orjson.Fragment(text.encode().join(self._links))
+        row["id"] = str(row_id)
+        row["links"] = orjson.Fragment(row["id"].encode().join(self._links))
         return row
 
 
 def load(name: str) -> Any:
-    """Return what is in `templates/<name>.json`."""
+    """Return the content of `templates/<name>.json`."""
     return orjson.loads((_FOLDER / f"{name}.json").read_bytes())
 
 
-ZERO_DATE = "0000-00-00"
-ZERO_TIME = "0000-00-00 00:00:00"
-
-
 def draw(*numbers: int) -> int:
-    """Return up to 63 bits that look random and are the same for the same non-negative numbers."""
-    # CPython hashes a tuple of ints without the per-process salt that strings get, in 60 ns.
+    """Return up to 63 bits that look random but depend only on the non-negative numbers."""
+    # CPython hashes a tuple of ints in 60 ns, and without the salt that strings get per process.
     bits = hash(numbers) & 0x7FFF_FFFF_FFFF_FFFF
     return bits ^ (bits >> 31)
 
 
-# Times: made once, because a page of 100 records carries two thousand of them.
-
+# All times are made once, because a page of 100 records has two thousand of them.
 TIMES = 8192
 _FIRST = datetime(2021, 1, 4, 8, 15, tzinfo=UTC)
 
 
-def _local_time(number: int) -> datetime:
-    return _FIRST + timedelta(hours=6 * number, seconds=draw(number) % 20_000)
-
-
 def _with_offset(moment: datetime) -> str:
-    """Add the offset of the account's time zone, which moves with DST inside one record."""
+    """Add the offset of the account's time zone, which differs between summer and winter."""
     summer = (3, 11) <= (moment.month, moment.day) < (11, 4)
     return f"{moment:%Y-%m-%dT%H:%M:%S}{'-05:00' if summer else '-06:00'}"
 
 
-_MOMENTS = [_local_time(number) for number in range(TIMES)]
+_MOMENTS = [
+    _FIRST + timedelta(hours=6 * number, seconds=draw(number) % 20_000) for number in range(TIMES)
+]
 STAMPS = tuple(_with_offset(moment) for moment in _MOMENTS)
-# Account-local, as in `created_timestamp` and, in spite of its name, `created_utc_timestamp`.
+# Local time of the account, as in `created_timestamp` and also in `created_utc_timestamp`.
 NAIVE = tuple(f"{moment:%Y-%m-%d %H:%M:%S}" for moment in _MOMENTS)
 
 
 def created_and_updated(bits: int, version: int) -> tuple[int, int]:
-    """Return the places of both times in the tables; each version has its own update time."""
+    """Return the places of both times in the tables; each version has another update time."""
     created = bits % 5000
     return created, (created + bits % 997 + version) % TIMES
 
 
-# Texts
-
 _TEXTS: dict[str, list[str]] = load("texts")
 FIRST_NAMES, LAST_NAMES = _TEXTS["first_names"], _TEXTS["last_names"]
 COMPANIES, WORDS, PHONES = _TEXTS["companies"], _TEXTS["words"], _TEXTS["phones"]
-ODD_TEXTS = _TEXTS["odd_texts"]  # each was a bug somewhere
+# Each was a bug somewhere.
+ODD_TEXTS = _TEXTS["odd_texts"]
 
 
 def text(bits: int) -> str:
@@ -100,11 +92,9 @@ def name(bits: int, names: list[str]) -> str:
 
 
 _DATA = load("fields")
-CONTACT_TYPES: tuple[str, ...] = tuple(_DATA["contact_types"])
-DEAL_TYPES: tuple[str, ...] = tuple(_DATA["deal_types"])
-# Value -> label. Contacts carry the value; deal fields know labels only.
+# Labels by value. Contacts have the value; deals have the label.
 CHOICES: dict[str, str] = _DATA["choices"]
-# The second is empty: a field without perstag or label. The eighth repeats the first.
+# The second is empty, for a field without perstag or label. The eighth repeats the first.
 LABELS: list[str] = _DATA["labels"]
 
 # Of a hundred values, six have no row, four are "" and three are null.
@@ -113,7 +103,7 @@ MISSING, EMPTY, NULL = 6, 4, 3
 
 @dataclass(frozen=True)
 class Field:
-    """A custom field; `choices` are the values a record may have, where the type has choices."""
+    """A custom field; `choices` are the possible values if its type has choices."""
 
     id: int
     type: str
@@ -121,45 +111,39 @@ class Field:
     choices: tuple[str, ...] = ()
 
 
-# A field that was deleted while its values stayed.
+# This field was deleted, but values of it stayed.
 UNKNOWN_FIELD = Field(9999, "text")
 
 
-def make_contact_fields(count: int) -> list[Field]:
-    """Return the fields of contacts; their ids leave gaps."""
-    return _make_fields(range(3, 2 * count + 3, 2), CONTACT_TYPES, tuple(CHOICES))
-
-
-def make_deal_fields(count: int) -> list[Field]:
-    """Return the fields of deals; some ids are also those of contact fields."""
-    return _make_fields(range(1, 3 * count + 1, 3), DEAL_TYPES, tuple(CHOICES.values()))
-
-
-def _make_fields(ids: range, types: tuple[str, ...], choices: tuple[str, ...]) -> list[Field]:
+def make_fields(dataset: DatasetName, count: int) -> list[Field]:
+    """Return custom fields; ids have gaps, and some are those of a contact and of a deal field."""
+    types, with_choices = _DATA["types"][dataset], _DATA["types_with_choices"]
+    first, step = (3, 2) if dataset == "contacts" else (1, 3)
+    choices = tuple(CHOICES) if dataset == "contacts" else tuple(CHOICES.values())
     return [
-        Field(field_id, kind, _label(slot), choices if kind in _DATA["types_with_choices"] else ())
-        for slot, (field_id, kind) in enumerate(zip(ids, cycle(types), strict=False))
+        Field(first + step * slot, kind, _label(slot), choices if kind in with_choices else ())
+        for slot, kind in zip(range(count), cycle(types), strict=False)
     ]
 
 
 def _label(slot: int) -> str:
-    """Return the label of the field in this slot; later rounds are numbered."""
+    """Return the label of the field in this slot; repeated labels are numbered."""
     label = LABELS[slot % len(LABELS)]
     number = slot // len(LABELS)
     return f"{label} {number + 1}" if number else label
 
 
 class Slots:
-    """The places for values that a record has: up to `count`, some empty, a few dangling."""
+    """The places for values in a record: up to `count`, some empty, a few of a deleted field."""
 
     def __init__(self, fields: list[Field], count: int) -> None:
         self._fields = fields
         self._count = min(count, len(fields))
 
     def of(self, record: int, bits: int, version: int) -> list[tuple[int, Field, int]]:
-        """Return (value id, field, bits) of each value of a version of a record.
+        """Return (value id, field, bits) of each value in a version of a record.
 
-        Slot n changes with every n-th version, so that a change leaves most values alone.
+        Slot n changes in every n-th version, so that a change keeps most values.
         """
         filled = []
         for slot in range(self._count):
@@ -175,7 +159,7 @@ class Slots:
 
 
 def make_value(field: Field, bits: int) -> str | None:
-    """Return a value of the field's type, "" or None; an unknown type is text."""
+    """Return a value of the field's type, "" or None; unknown types are texts."""
     case = draw(bits) % 100 - MISSING
     if 0 <= case < EMPTY + NULL:
         return "" if case < EMPTY else None
@@ -188,10 +172,6 @@ def choose(choices: tuple[str, ...], bits: int) -> list[str]:
     return chosen or [choices[bits % len(choices)]]
 
 
-def _one(choices: tuple[str, ...], bits: int) -> str:
-    return choices[bits % len(choices)]
-
-
 def _several(choices: tuple[str, ...], bits: int) -> str:
     return f"||{'||'.join(choose(choices, bits))}||"
 
@@ -199,13 +179,10 @@ def _several(choices: tuple[str, ...], bits: int) -> str:
 _MAKERS: dict[str, Callable[[tuple[str, ...], int], str]] = {
     "text": lambda _, bits: text(bits),
     "textarea": lambda _, bits: f"{text(bits)}.\n{text(draw(bits))}.",
-    "date": lambda _, bits: NAIVE[bits % TIMES][:10] if bits % 40 else ZERO_DATE,
+    "date": lambda _, bits: NAIVE[bits % TIMES][:10] if bits % 40 else "0000-00-00",
     "datetime": lambda _, bits: STAMPS[bits % TIMES],
-    "dropdown": _one,
-    "radio": _one,
-    "listbox": _several,
-    "checkbox": _several,
-    "multiselect": _several,
+    **dict.fromkeys(("dropdown", "radio"), lambda choices, bits: choices[bits % len(choices)]),
+    **dict.fromkeys(("listbox", "checkbox", "multiselect"), _several),
     # One number in thirty is larger than a float can hold.
     "number": lambda _, bits: f"{bits % 10_000}.{bits % 7}0" if bits % 30 else f"{bits}.10",
     "currency": lambda _, bits: str(bits % 2_000_000),

@@ -45,6 +45,15 @@ def published_records(
         }
 
 
+def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int, Record]]:
+    """Yield the id and the record of everything that is published, 1,000 at a time."""
+    ids = published_ids(database, name)
+    for start in range(0, len(ids), 1_000):
+        batch = ids[start : start + 1_000]
+        records = published_records(database, name, batch)
+        yield from ((record_id, records[record_id]) for record_id in batch)
+
+
 LAST_KNOWN: dict[ListingName, tuple[DatasetName, str]] = {
     "users": (
         "deals",

@@ -14,7 +14,6 @@ from math import ceil
 
 import migrations
 from acsync.datasets import LISTINGS
-from acsync.local.demo import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database
@@ -24,6 +23,7 @@ from tests.benchmarks.measure import SyncCost, fastest_ms, measure_sync
 from tests.benchmarks.report import FOLDER, markdown_table
 from tests.support.environment import own_environment
 from tests.support.prefect_server import prefect_server
+from tests.support.sync_results import compare_copy
 
 CHANGED_SHARE = 0.01
 MAX_QUERY_MS = 200.0
@@ -130,7 +130,7 @@ def three_syncs(
         cost = measure_sync(database, server)
         rows.append(Row(f"{title}, {window}", cost, calls_needed(account), limit))
         say(" · ".join(f"{name} {text}" for name, text in rows[-1].cells().items()))
-        for name, comparison in compare(database, account).items():
+        for name, comparison in compare_copy(database, account).items():
             if not comparison.exact:
                 sys.exit(f"The copy of the {name} is not exact: {comparison}")
         vacuum(database)

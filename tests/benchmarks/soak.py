@@ -20,7 +20,6 @@ from pathlib import Path
 import migrations
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import StoreError
-from acsync.local.demo import compare
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
@@ -35,6 +34,7 @@ from tests.benchmarks.usage import WARM_UP, Usage, describe_growth, measure_usag
 from tests.support.churn import Churn
 from tests.support.environment import own_environment
 from tests.support.processes import wait_for
+from tests.support.sync_results import compare_copy
 
 MINUTES = 40
 INTERVAL_SECONDS = 25
@@ -100,7 +100,7 @@ class Soak:
 
     def require_exact(self) -> None:
         """Compare the copy with the account, which nobody changes."""
-        comparisons = compare(self.database, self.account)
+        comparisons = compare_copy(self.database, self.account)
         is_exact = all(comparison.exact for comparison in comparisons.values())
         require(is_exact, f"The copy is not exact: {comparisons}")
 

@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 
 from acsync.datasets import DATASETS, DatasetName, ListingName
-from acsync.local.demo import compare
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
@@ -15,6 +14,7 @@ from tests.support import data_faults, transport_faults
 from tests.support.calls import nth_call, on_call, on_path
 from tests.support.churn import Churn
 from tests.support.fixtures import CopyAccount, Sync
+from tests.support.sync_results import assert_exact
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
@@ -75,7 +75,7 @@ def test_a_sync_through_a_bad_network_is_exact(
     assert sync().is_completed()
 
     assert account.faults.hits["bad-network"] >= 2
-    assert all(one.exact for one in compare(database, account).values())
+    assert_exact(database, account)
 
 
 # A key that lost a permission

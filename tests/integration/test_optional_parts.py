@@ -3,7 +3,6 @@
 import pytest
 
 from acsync.datasets import DatasetName
-from acsync.local.demo import compare
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
@@ -12,6 +11,7 @@ from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_path
 from tests.support.fixtures import CopyAccount
 from tests.support.store_syncs import fetch
+from tests.support.sync_results import compare_copy
 
 pytestmark = pytest.mark.parametrize(
     "options", [AccountOptions(contacts=200, deals=60, users=30, lists=30, rate_limit=None)]
@@ -100,7 +100,7 @@ def test_relations_that_fail_while_copying_keep_what_was_known(
         assert part in warning
     account.faults.clear()
     assert copy_account("contacts").datasets["contacts"].warnings == ()
-    assert compare(database, account)["contacts"].exact
+    assert compare_copy(database, account)["contacts"].exact
 
 
 def test_relations_that_were_read_stay_if_later_pages_fail(

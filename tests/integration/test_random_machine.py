@@ -23,10 +23,10 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
-from acsync.local.demo import _plain, compare
 from acsync.models import DatasetResult, SyncResult
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.expected import expected_record
 from acsync.simulator.fault_injection import BAD_GATEWAY, Fault
 from acsync.simulator.requests import Answer, Call
 from acsync.store.database import Database
@@ -43,6 +43,7 @@ from acsync.sync.publish import publish
 from acsync.sync.verify import Verified, read_newest_again, verify
 from tests.support.in_memory_walk import client_of
 from tests.support.store_syncs import EXPIRE, fetch
+from tests.support.sync_results import compare_copy
 
 CHAINS = int(os.environ.get("ACSYNC_CHAINS", "12"))
 FIRST_CHAIN = int(os.environ.get("ACSYNC_FIRST_CHAIN", "0"))
@@ -137,7 +138,7 @@ class History:
                 yield from states
 
     def _state(self, name: DatasetName, number: int, began: float) -> State:
-        return State(began, float("inf"), _plain(self._account.expected(name, number)))
+        return State(began, float("inf"), expected_record(self._account, name, number))
 
 
 @dataclass
@@ -259,7 +260,7 @@ class Chain:
         have_same_ids = all(
             published_ids(self.database, name) == self.account.ids(name) for name in DATASETS
         )
-        compared = compare(self.database, self.account).values() if have_same_ids else ()
+        compared = compare_copy(self.database, self.account).values() if have_same_ids else ()
         return have_same_ids and all(one.exact for one in compared)
 
     def pass_time(self) -> None:

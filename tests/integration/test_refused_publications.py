@@ -7,6 +7,7 @@ from acsync.errors import AnotherAccount
 from acsync.models import SyncResult
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.expected import expected_record
 from acsync.store.database import Database
 from acsync.sync.context import open_sync
 from acsync.sync.publish import publish
@@ -81,7 +82,7 @@ def test_what_is_refused_of_one_dataset_leaves_the_other(
 ) -> None:
     """The error names dataset, reason and record, and none of the record's content."""
     ids = account.ids("contacts")
-    refused, email = ids[70], account.expected("contacts", ids[70])["email"]
+    refused, email = ids[70], expected_record(account, "contacts", ids[70])["email"]
     fetch(database, refuse.replace("{id}", str(refused)).replace("{first}", str(ids[3])))
 
     result = copy_account()

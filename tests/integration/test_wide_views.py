@@ -15,6 +15,7 @@ from acsync.datasets import Record
 from acsync.errors import StoreError
 from acsync.models import CustomField
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.expected import expected_record
 from acsync.store.column_names import choose_column
 from acsync.store.database import Database
 from acsync.store.status import read_status
@@ -79,7 +80,7 @@ def test_every_value_is_in_the_column_of_its_type(
     assert base == BASE[name]
     assert len(catalogue) == 14
     for row, record_id in zip(rows, account.ids(name), strict=True):
-        custom = account.expected(name, record_id)["customFields"]
+        custom = expected_record(account, name, record_id)["customFields"]
         by_field = {entry["fieldId"]: entry for entry in reversed(custom.values())}
         is_masked = row.get("is_masked")
         for field_id, _key, title, kind, column in catalogue:

@@ -1,4 +1,4 @@
-"""Act at exact calls of a simulated account: a deletion between two pages, a kill in a phase."""
+"""Do something at an exact call: a deletion between two pages, a kill in a phase."""
 
 from bisect import bisect_left
 from collections.abc import Callable
@@ -19,10 +19,10 @@ def on_call(
     moment: Moment = "after",
     times: int | None = 1,
 ) -> None:
-    """Run `action` at the next `times` calls that `when` accepts; at all of them with None.
+    """Run `action` at the next `times` calls that `when` accepts; None means all of them.
 
-    `after` means once the page is cut out of the account but not yet sent: the caller gets the
-    old page, and its next call sees what the action did.
+    `after` means that the page is already read from the account but not yet sent. The caller gets
+    the old page, and its next call sees the effect of the action.
     """
 
     def before(call: Call) -> Call:
@@ -40,7 +40,7 @@ def on_call(
 
 
 def on_path(*paths: str) -> When:
-    """Accept calls of these collections."""
+    """Accept calls with these paths."""
     return lambda call: call.path in paths
 
 
@@ -62,7 +62,7 @@ def nth_call(when: When, number: int) -> When:
 
 
 def most_calls_in_a_second(statistics: Statistics) -> int:
-    """Return the most calls, refused ones too, that arrived in any sliding second."""
+    """Return how many calls arrived in the busiest sliding second, with refused ones."""
     times = sorted(call.at for call in [*statistics.log])
     counts = (bisect_left(times, at + 1) - place for place, at in enumerate(times))
     return max(counts, default=0)

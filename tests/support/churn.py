@@ -11,9 +11,9 @@ from acsync.simulator.account import Account
 
 
 class Churn:
-    """Add, change and delete records at so many per second while the `with` block runs.
+    """Add, change and delete `per_second` records while the `with` block runs.
 
-    `adds`, `changes` and `deletes` weigh the kinds of change; `made` counts what was done.
+    `adds`, `changes` and `deletes` are the weights of each kind; `made` counts the changes.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Churn:
     ) -> None:
         self._account = account
         self._pause_seconds = 1 / per_second
-        self._random = Random(seed)  # repeatable chance
+        self._random = Random(seed)  # repeatable
         acts: list[tuple[str, Callable[[DatasetName, int], list[int]], int]] = [
             ("add", account.add, adds),
             ("change", account.change, changes),
@@ -55,7 +55,7 @@ class Churn:
         self._thread.join()
 
     def existed_throughout(self, dataset: DatasetName) -> set[int]:
-        """Return the ids that existed when the churn began and do so still."""
+        """Return the ids that existed when the churn began and still do."""
         return self._account.untouched_since(dataset, self.mark)
 
     def _run(self) -> None:

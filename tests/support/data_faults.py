@@ -1,7 +1,7 @@
-"""Faults that do not show: good-looking answers that are short, stale, or of another question.
+"""Faults in answers that look good: missing, repeated or changed rows, totals and values.
 
-A new one is a function that changes the parsed body of a good answer in place, in `body_fault`
-or, for the rows of the page alone, in `rows_fault`.
+To add one, write a function that changes the parsed body of a good answer in place, and pass it
+to `body_fault`, or to `rows_fault` if it only needs the rows.
 """
 
 from collections.abc import Callable, Collection
@@ -40,22 +40,22 @@ def rows_fault(name: str, change: Callable[[list[Record]], object]) -> Fault:
 
 
 def ignore_parameter(*names: str) -> Fault:
-    """Ignore these parameters; `orders` stands for `orders[id]` too."""
+    """Ignore these parameters; `orders` includes `orders[id]`."""
     return Fault(f"ignores-{'-'.join(names)}", ask=lambda call: call.without(*names))
 
 
 def repeat_page() -> Fault:
-    """Answer with the first page, whichever is asked for."""
+    """Answer with the first page, whatever the offset or cursor."""
     return replace(ignore_parameter("offset", "id_greater"), name="repeats-page")
 
 
 def page_cap(rows: int) -> Fault:
-    """Clamp pages at so many rows, whatever is asked for."""
+    """Send at most this many rows per page, whatever the limit."""
     return Fault(f"pages-of-{rows}", ask=lambda call: replace(call, page_cap=rows))
 
 
 def everything_at_once() -> Fault:
-    """Ignore limit and offset, and give all there is."""
+    """Ignore limit and offset, and send all rows."""
 
     def ask(call: Call) -> Call:
         asked = call.without("offset")
@@ -68,7 +68,7 @@ def everything_at_once() -> Fault:
 
 
 def add_to_total(number: int) -> Fault:
-    """Make `meta.total` wrong by so many, as text or number, whichever it was."""
+    """Add a number to `meta.total`, which stays a text or a number."""
 
     def change(_call: Call, body: Record) -> None:
         total = body.get("meta", {}).get("total")
@@ -79,17 +79,17 @@ def add_to_total(number: int) -> Fault:
 
 
 def total_is(value: object) -> Fault:
-    """Set `meta.total` to this: negative, a word, null."""
+    """Set `meta.total` to any value, for example a negative number, a word or null."""
     return body_fault("total-is", lambda _, body: body.setdefault("meta", {}).update(total=value))
 
 
 def without_meta() -> Fault:
-    """Leave `meta` out, and `total` with it."""
+    """Remove `meta`, and its `total`."""
     return body_fault("without-meta", lambda _, body: body.pop("meta", None))
 
 
 def repeat_row() -> Fault:
-    """Send the second row of a page twice, in place of the first, as ties in an order do."""
+    """Send the second row of a page twice and omit the first, as ties in an order can do."""
 
     def change(rows: list[Record]) -> None:
         rows[:1] = rows[1:2]
@@ -101,7 +101,7 @@ def repeat_row() -> Fault:
 
 
 def reverse_sideload() -> Fault:
-    """Send the sideloaded objects in another order than usual."""
+    """Reverse the order of the sideloaded objects."""
 
     def change(call: Call, body: Record) -> None:
         if key := SIDELOADS.get(call.path):
@@ -114,12 +114,12 @@ def reverse_sideload() -> Fault:
 
 
 def unsorted_rows(seed: int = 1) -> Fault:
-    """Shuffle the rows inside their page."""
+    """Shuffle the rows of a page."""
     return rows_fault("unsorted-rows", Random(seed).shuffle)
 
 
 def drop_rows(number: int = 1) -> Fault:
-    """Leave out the last rows of a page without a word."""
+    """Omit the last rows of a page."""
 
     def change(rows: list[Record]) -> None:
         del rows[max(len(rows) - number, 0) :]
@@ -128,9 +128,9 @@ def drop_rows(number: int = 1) -> Fault:
 
 
 def thin_pages(seed: int, share: float) -> Fault:
-    """Answer a share of all pages with no row, the first rows only, or rows missing anywhere.
+    """Answer a share of all pages with no rows, only the first rows, or gaps.
 
-    Rows missing anywhere never come twice in a row: two answers that agree are believed.
+    Gaps never occur in two answers in a row, because acsync believes two answers that agree.
     """
     chance, holed = Random(seed), -1
 
@@ -173,12 +173,12 @@ def long_texts(letters: int, seed: int = 1) -> Fault:
 
 
 def record_without_id() -> Fault:
-    """Take the id from a page's first row."""
+    """Remove the id of the first row of a page."""
     return rows_fault("record-without-id", lambda rows: [row.pop("id") for row in rows[:1]])
 
 
 def mask_all() -> Fault:
-    """Make a stub of every row, as for a key that may see no pipeline."""
+    """Make a stub of every row, as for a key that can see no pipeline."""
 
     def change(rows: list[Record]) -> None:
         for row in rows:
@@ -190,7 +190,7 @@ def mask_all() -> Fault:
 
 
 def empty_dataset() -> Fault:
-    """Answer with no row and a total of 0, as for a key that may see nothing."""
+    """Answer with no rows and a total of 0, as for a key that can see nothing."""
 
     def change(call: Call, body: Record) -> None:
         body.update({key: [] for key, rows in body.items() if isinstance(rows, list)})
@@ -204,7 +204,7 @@ def empty_dataset() -> Fault:
 
 
 def drop_sideload(share: float = 0.5) -> Fault:
-    """Cut off the sideloaded objects, while the records still name their ids."""
+    """Omit a share of the sideloaded objects, although records still name their ids."""
 
     def change(call: Call, body: Record) -> None:
         values = body.get(SIDELOADS.get(call.path, ""), [])
@@ -214,9 +214,9 @@ def drop_sideload(share: float = 0.5) -> Fault:
 
 
 def cut_sideload(most: int, *, across_records: bool = False) -> Fault:
-    """Send at most this many sideloaded objects, however large the page is.
+    """Send at most this many sideloaded objects per page.
 
-    They are cut off in the order of the records, or in an order of their own.
+    The first ones in the order of the records are sent, or ones from all over the page.
     """
 
     def change(call: Call, body: Record) -> None:
@@ -229,9 +229,9 @@ def cut_sideload(most: int, *, across_records: bool = False) -> Fault:
 
 
 def keep_values(count: Callable[[int], int]) -> Fault:
-    """Let each record have only its first values; `count` returns their number for its id.
+    """Keep only the first values of each record; `count` returns their number for an id.
 
-    Values of deleted fields stay named.
+    Records still name their values of deleted fields.
     """
 
     def change(call: Call, body: Record) -> None:
@@ -248,7 +248,7 @@ def keep_values(count: Callable[[int], int]) -> Fault:
 
 
 def no_singles(status: int = 404) -> Fault:
-    """Answer 404 to each record that is asked for alone, or send it without its values."""
+    """Answer 404 to requests for a single record, or with status 200 send no values."""
 
     def reply(call: Call, answer: Answer) -> Answer:
         key = SIDELOADS.get(call.path.partition("/")[0])
@@ -262,7 +262,7 @@ def no_singles(status: int = 404) -> Fault:
 
 
 def forget_tags(*tags: str) -> Fault:
-    """Leave out these tags, while contacts still point to them: they were deleted."""
+    """Omit these tags, although contacts refer to them, as if they were deleted."""
 
     def change(_call: Call, body: Record) -> None:
         body["tags"] = [tag for tag in body.get("tags", []) if tag["id"] not in tags]
@@ -281,7 +281,7 @@ def nameless_tags(*tags: str) -> Fault:
 
 
 def names_values_as(names: object) -> Fault:
-    """Send something else than a list of ids where a record names its values."""
+    """Replace the list of value ids in each record that has one."""
 
     def change(call: Call, body: Record) -> None:
         for row in body.get(call.path, []):
@@ -292,7 +292,7 @@ def names_values_as(names: object) -> Fault:
 
 
 def options_are(options: object) -> Fault:
-    """Send something else than a list as the choices of each deal field."""
+    """Replace the list of choices of each deal field."""
 
     def change(rows: list[Record]) -> None:
         for row in rows:
@@ -302,7 +302,7 @@ def options_are(options: object) -> Fault:
 
 
 def sideload_as_object() -> Fault:
-    """Send sideloads as PHP does where keys have gaps: `{"0": …, "2": …}`, or `{}`."""
+    """Send sideloads as PHP does if keys have gaps: `{"0": …, "2": …}`, or `{}`."""
 
     def change(call: Call, body: Record) -> None:
         if key := SIDELOADS.get(call.path):
@@ -312,7 +312,7 @@ def sideload_as_object() -> Fault:
 
 
 def null_instead_of_no_values() -> Fault:
-    """Send null where a record has no values."""
+    """Send null instead of an empty list of values."""
 
     def change(call: Call, body: Record) -> None:
         key = SIDELOADS.get(call.path, "")
@@ -323,7 +323,7 @@ def null_instead_of_no_values() -> Fault:
 
 
 def fields_vanish() -> Fault:
-    """Take all custom field values from the records: both ids and objects."""
+    """Remove all custom field values from the records: both ids and objects."""
 
     def change(call: Call, body: Record) -> None:
         key = SIDELOADS.get(call.path, "")

@@ -1,4 +1,4 @@
-"""Let an account send whatever breaks programs, and remember what it sent."""
+"""Let an account send texts, dates and JSON that break programs, and record what it sent."""
 
 import json
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ DATES = {
     "": None,
     "9" * 50: None,
 }
-"""What `cdate` is, and what the views make of it."""
+"""Values of `cdate`, and how the views show them."""
 
 ODD = (
     '{"nan":NaN,"minus":-Infinity,"huge":1e400,"beyond":1e200000,"tiny":1e-20000,'
@@ -59,7 +59,7 @@ ODD = (
     '"most":18446744073709551615,"long":' + "7" * 5_000 + ',"same":1,"sa\\u0000me":2,'
     '"":{"$":[null,[],{},false]},"deep":' + "[" * 200 + "]" * 200 + ',"same":3}'
 )
-"""JSON as it goes over the wire; the key `same` comes twice, where the last counts."""
+"""JSON as it is sent. Of the two values of `same`, the last counts."""
 
 ODD_STORED: Record = {
     "nan": "NaN",
@@ -87,7 +87,7 @@ PLACEHOLDER = "ODD JSON"
 
 @dataclass
 class Sent:
-    """What the account last sent: rows by collection and id, values by collection and record."""
+    """The last sent rows by collection and id, and values by collection and record."""
 
     rows: dict[str, dict[str, Record]] = field(default_factory=dict)
     values: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Sent:
     related: dict[str, dict[str, list[Record]]] = field(default_factory=dict)
 
     def fault(self) -> Fault:
-        """Spoil every good answer in the same way each time."""
+        """Return a fault that spoils every good answer, and always in the same way."""
         return Fault("hostile", reply=self._reply)
 
     def _reply(self, call: Call, answer: Answer) -> Answer:
@@ -107,22 +107,22 @@ class Sent:
             spoil(value, int(value["id"]))
             owner = str(value.get("deal_id", value.get("dealId", value.get("contact"))))
             kept = self.values.setdefault((call.path, owner), [])
-            kept[:] = [one for one in kept if one["id"] != value["id"]] + [value]
+            kept[:] = [other for other in kept if other["id"] != value["id"]] + [value]
         if "contactLists" in body:
             self._keep_related(body)
         content = json.dumps(body).replace(f'"{PLACEHOLDER}"', ODD).encode()
         return replace(answer, data=None, body=content)
 
     def _keep_related(self, body: Record) -> None:
-        """Keep what belongs to each contact of a page: its tags and list memberships."""
+        """Keep the tags and list memberships of each contact of a page."""
         tags = {tag["id"]: tag for tag in body["tags"]}
         for contact in body["contacts"]:
-            mine = {
+            related = {
                 key: [row for row in body[key] if row["contact"] == contact["id"]]
                 for key in ("contactTags", "contactLists")
             }
-            named = [tags[row["tag"]] for row in mine["contactTags"]]
-            self.related[contact["id"]] = mine | {"tags": named}
+            named = [tags[row["tag"]] for row in related["contactTags"]]
+            self.related[contact["id"]] = related | {"tags": named}
 
     def _spoil_row(self, path: str, row: Record) -> None:
         number = int(row["id"])
@@ -134,7 +134,7 @@ class Sent:
         self.rows.setdefault(path, {})[row["id"]] = row
 
     def listings(self) -> dict[Any, list[Record]]:
-        """Return the small collections as they were sent, cleaned."""
+        """Return the listings as they were sent, cleaned."""
         return {
             name: clean(list(self.rows[listing.path].values()))
             for name, listing in LISTINGS.items()
@@ -142,29 +142,29 @@ class Sent:
 
 
 def spoil(row: Record, number: int) -> None:
-    """Put another hostile text under each key that holds a text."""
+    """Put a different hostile text under each key that holds a text."""
     keys = sorted(SPOILT & row.keys())
     row |= {key: TEXTS[(number + place) % len(TEXTS)] for place, key in enumerate(keys)}
 
 
 def clean(value: Any) -> Any:
-    """Return what jsonb can hold of a value: no NUL, no half pair."""
+    """Return a value as jsonb can hold it: without NULs and half surrogate pairs."""
     if isinstance(value, str):
         whole = value.replace("\x00", "")
-        return "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in whole)
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in whole)
     if isinstance(value, dict):
-        return {clean(key): clean(one) for key, one in value.items()}
-    return [clean(one) for one in value] if isinstance(value, list) else value
+        return {clean(key): clean(item) for key, item in value.items()}
+    return [clean(item) for item in value] if isinstance(value, list) else value
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Return every text of a value, keys too."""
+    """Yield every text in a value, with its keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for key, one in value.items():
+        for key, item in value.items():
             yield key
-            yield from texts_in(one)
+            yield from texts_in(item)
     elif isinstance(value, list):
-        for one in value:
-            yield from texts_in(one)
+        for item in value:
+            yield from texts_in(item)

@@ -1,7 +1,7 @@
-"""Make hosts of one's own on this machine: a network and a hostname each, and a cable to a hub.
+"""Simulate hosts on this machine, each with a network, a hostname and a cable to a hub.
 
-Everything is a namespace of Linux, without an address on the machine itself, and gone with the
-last process in it. Whoever is inside the hub's network reaches the others, and nobody else.
+Each is a Linux namespace that ends with its last process. Processes on the hub reach the other
+hosts; the machine itself does not.
 """
 
 import ctypes
@@ -22,32 +22,32 @@ NEW_NETWORK = 0x40000000
 """CLONE_NEWNET; `os.setns` came with Python 3.12."""
 
 NOT_PERMITTED = (
-    "It makes network namespaces, which is not permitted here. Run it as root on Linux; "
-    "in a container start that with --cap-add SYS_ADMIN --cap-add NET_ADMIN."
+    "This test needs network namespaces, which are not permitted here. Run it as root on Linux. "
+    "A container needs --cap-add SYS_ADMIN --cap-add NET_ADMIN."
 )
 
 
 @dataclass(frozen=True)
 class Host:
-    """A network and a hostname, held by the process `pid`; `cable` ends in the hub."""
+    """A network and a hostname, held by the process `pid`; `cable` leads to the hub."""
 
     name: str
     pid: int
     cable: str = ""
 
     def enter(self) -> list[str]:
-        """Return the words that run a command on this host."""
+        """Return the arguments that run a command on this host."""
         return ["nsenter", f"--target={self.pid}", "--net", "--uts"]
 
-    def ip(self, *words: str) -> None:
-        """Run iproute2's `ip` here."""
+    def ip(self, *arguments: str) -> None:
+        """Run `ip` of iproute2 on this host."""
         ip = require_program("ip", "iproute2")
-        subprocess.run([*self.enter(), ip, *words], check=True)
+        subprocess.run([*self.enter(), ip, *arguments], check=True)
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        """Start an acsync command here, with this process's environment."""
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start an acsync command on this host, with the environment of this process."""
         return subprocess.Popen(
-            [*self.enter(), *ACSYNC, *words],
+            [*self.enter(), *ACSYNC, *arguments],
             env={**os.environ, "COLUMNS": "200"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -56,7 +56,7 @@ class Host:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Put this thread into the host's network: its sockets and children belong there."""
+        """Move this thread, its new sockets and its children into the network of this host."""
         with Path("/proc/thread-self/ns/net").open("rb") as outside:
             _set_network(Path(f"/proc/{self.pid}/ns/net"))
             try:
@@ -67,7 +67,7 @@ class Host:
 
 @contextmanager
 def made_hosts(*names: str) -> Iterator[tuple[Host, ...]]:
-    """Make a hub and these hosts around it, and give all of them, the hub first."""
+    """Make a hub and hosts with these names, and yield all of them, the hub first."""
     with ExitStack() as stack:
         hub, *hosts = (stack.enter_context(_made_host(name)) for name in ("hub", *names))
         for number, host in enumerate(hosts, start=2):
@@ -77,7 +77,7 @@ def made_hosts(*names: str) -> Iterator[tuple[Host, ...]]:
 
 @contextmanager
 def _made_host(name: str) -> Iterator[Host]:
-    """Let a process hold the namespaces that it makes, until the block ends."""
+    """Keep the namespaces of a host in a process until the block ends."""
     unshare, ip = require_program("unshare", "util-linux"), require_program("ip", "iproute2")
     script = f"hostname {name} && {ip} link set lo up && echo made && exec sleep infinity"
     holder = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Faults that show: statuses, empty and cut-off answers, dropped and stalled connections."""
+"""Faults of HTTP: error statuses, empty and cut-off answers, dropped and stalled connections."""
 
 import gzip
 import zlib
@@ -20,13 +20,13 @@ def status(code: int) -> Fault:
 
 
 def refuse_include(code: int, *relations: str) -> Fault:
-    """Answer with this status if one of these is included."""
+    """Answer with this status if `include` names one of these relations."""
     fault = status(code).only(lambda call: any(map(call.includes_any, relations)))
     return replace(fault, name=f"refuses-include-{code}")
 
 
 def html(code: int = 502) -> Fault:
-    """Answer with a page of the proxy in front, as a 502 or even as a 200."""
+    """Answer with an HTML page of the proxy, as a 502 or even as a 200."""
     reply = reply_with(
         status=code, data=None, body=HTML % code, content_type="text/html; charset=UTF-8"
     )
@@ -34,7 +34,7 @@ def html(code: int = 502) -> Fault:
 
 
 def forbidden() -> Fault:
-    """Answer 403 with no content type and no body, as for a bad key."""
+    """Answer 403 without content type and body, as for a bad key."""
     return Fault("forbidden", reply=reply_with(status=403, data=None, content_type=None))
 
 
@@ -52,7 +52,7 @@ def unavailable(retry_after: int) -> Fault:
 
 
 def too_many_until(seconds: float) -> Fault:
-    """Answer 429 with an HTTP date so many seconds away from the answer."""
+    """Answer 429 with the HTTP date that is `seconds` after the answer."""
 
     def reply(_call: Call, _answer: Answer) -> Answer:
         headers = (("Retry-After", http_date(seconds)),)
@@ -62,7 +62,7 @@ def too_many_until(seconds: float) -> Fault:
 
 
 def http_date(seconds: float) -> str:
-    """Return the time in so many seconds as HTTP writes it."""
+    """Return the HTTP date that is `seconds` from now."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
@@ -72,17 +72,17 @@ def reset() -> Fault:
 
 
 def stall(seconds: float = 3600) -> Fault:
-    """Send the good answer, but so late that the caller may have gone."""
+    """Send the good answer so late that the caller may have gone."""
     return Fault("stall", reply=reply_with(delay_seconds=seconds))
 
 
 def drip(seconds: float = 1.0) -> Fault:
-    """Send the good answer byte by byte, with a pause after each: no read ever times out."""
+    """Send the good answer byte by byte, with pauses too short for a read timeout."""
     return Fault("drip", reply=reply_with(byte_seconds=seconds))
 
 
 def swell(size: int) -> Fault:
-    """Send the good answer with so many blanks behind it, which JSON allows."""
+    """Append this many blanks to the good answer, which JSON allows."""
 
     def reply(_call: Call, answer: Answer) -> Answer:
         return replace(answer, data=None, body=answer.content() + b" " * size)
@@ -91,7 +91,7 @@ def swell(size: int) -> Fault:
 
 
 def packed(encoding: str) -> Fault:
-    """Send the answer packed as this `Content-Encoding` says; once more for each further name."""
+    """Compress the answer as in this `Content-Encoding`, once for each name in it."""
 
     def reply(_call: Call, answer: Answer) -> Answer:
         body = answer.content()
@@ -104,24 +104,24 @@ def packed(encoding: str) -> Fault:
 
 
 def empty_body() -> Fault:
-    """Answer 200 with nothing, as seen in production."""
+    """Answer 200 with an empty body, as seen in production."""
     return Fault("empty-body", reply=lambda _call, _answer: Answer())
 
 
 def cut_off() -> Fault:
-    """End the body properly, but in the middle of its JSON: only the parser notices."""
+    """End the body properly, but in the middle of its JSON, so that only the parser notices."""
     return Fault("cut-off", reply=cut_in_half)
 
 
 def redirect(location: str = "https://elsewhere.example/api/3/") -> Fault:
-    """Send the caller, and its key with it, to another host."""
+    """Redirect the caller, and its key, to another host."""
     headers = (("Location", location),)
     reply = reply_with(status=302, data=None, content_type=None, headers=headers)
     return Fault("redirect", reply=reply)
 
 
 def one_of(name: str, *faults: Fault, seed: int = 1) -> Fault:
-    """Answer with one of these, by repeatable chance."""
+    """Answer with one of these, chosen by the seed."""
     random = Random(seed)
 
     def reply(call: Call, answer: Answer) -> Answer:
@@ -132,7 +132,7 @@ def one_of(name: str, *faults: Fault, seed: int = 1) -> Fault:
 
 
 def bad_network(seed: int, *more: Fault) -> Fault:
-    """Mix what proxies, networks and tired servers do."""
+    """Mix the faults of proxies, networks and overloaded servers."""
     return one_of(
         "bad-network",
         html(502),
@@ -147,7 +147,7 @@ def bad_network(seed: int, *more: Fault) -> Fault:
 
 
 def breaks_on(path: str, record: int) -> Fault:
-    """Answer 500 to every page that would hold this record, however it is asked for."""
+    """Answer 500 to every page that contains this record, whatever its offset and limit."""
 
     def reply(call: Call, answer: Answer) -> Answer:
         rows = (answer.data or {}).get(path, []) if call.path == path else []

@@ -37,12 +37,12 @@ class RateLimiter:
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.counts = CallCounts()
-        self._clock = clock
+        self.clock = clock
         self._gate = threading.Lock()
         self._state = threading.Lock()
         self._closed = threading.Event()
         self._closed_for = ""
-        self._sleep = sleep or self._closed.wait
+        self.sleep = sleep or self._closed.wait
         self._pacing = Pacing(calls_per_second, known, clock())
         self._next_at = 0.0
         self._paused_until = float("-inf")
@@ -62,7 +62,7 @@ class RateLimiter:
     def pace(self) -> Pace:
         """Return what the next sync of this account begins with."""
         with self._state:
-            return self._pacing.pace(self._clock())
+            return self._pacing.pace(self.clock())
 
     def close(self, reason: str) -> None:
         """Raise SyncFailed in every thread that waits for a turn, now or later."""
@@ -73,14 +73,14 @@ class RateLimiter:
         """Block until this thread may send one call; call `note_sent` when it has left."""
         with self._gate:
             while (delay := self._delay_seconds()) > 0 and not self._closed.is_set():
-                self._sleep(delay)
+                self.sleep(delay)
             if self._closed.is_set():
                 raise SyncFailed(self._closed_for)
             return self._give_turn()
 
     def note_sent(self, turn: Turn) -> None:
         """Count the call from now on: it may have waited for a connection or the processor."""
-        turn.sent_at = self._clock()
+        turn.sent_at = self.clock()
 
     def count_retry(self) -> None:
         """Count a call that is sent once more."""
@@ -99,10 +99,10 @@ class RateLimiter:
             # Before another thread can be released.
             self._pause(pause_seconds)
             refusal = Refusal(turn.number, pause_seconds, told_rate)
-            self._pacing.note_refusal(refusal, self._clock())
+            self._pacing.note_refusal(refusal, self.clock())
 
     def _pause(self, seconds: float) -> None:
-        self._paused_until = max(self._paused_until, self._clock() + seconds)
+        self._paused_until = max(self._paused_until, self.clock() + seconds)
 
     def _delay_seconds(self) -> float:
         with self._state:
@@ -111,10 +111,10 @@ class RateLimiter:
             if len(self._turns) >= window:
                 span = self._pacing.span_seconds
                 earliest = max(earliest, self._turns[-window].sent_at + span)
-            return earliest - self._clock()
+            return earliest - self.clock()
 
     def _give_turn(self) -> Turn:
-        now = self._clock()
+        now = self.clock()
         with self._state:
             turn = Turn(self._pacing.note_call(now), now, now)
             spacing = self._pacing.span_seconds / self._pacing.window

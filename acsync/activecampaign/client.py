@@ -106,7 +106,7 @@ class Client:
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=_Wait(limits.first_wait_seconds),
             before_sleep=self._note_retry,
-            sleep=rate_limiter.sleep,
+            sleep=self._sleep,
             reraise=True,
         )
 
@@ -134,6 +134,9 @@ class Client:
                 f"ActiveCampaign gave no usable answer to {call}: {error}, {tried}.",
                 "Sync again later; if it stays, tell ActiveCampaign's support.",
             ) from None
+
+    def _sleep(self, seconds: float) -> None:
+        self.rate_limiter.sleep(seconds)
 
     def _note_retry(self, state: tenacity.RetryCallState) -> None:
         self.rate_limiter.count_retry()

@@ -15,7 +15,7 @@ from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
 from acsync.models import LISTINGS, Listing, ListingName, ListingRows, Record
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.fault_injection import Fault
+from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.server import serve
 from tests.support import data_faults, transport_faults
 from tests.support.calls import on_call, on_path
@@ -381,3 +381,20 @@ def test_the_client_tells_when_each_call_left(account: Account) -> None:
 
     assert len(turns) == 3
     assert all(turn.sent_at > turn.given_at for turn in turns)
+
+
+def test_a_program_that_takes_a_fifth_costs_its_pauses_and_no_rate(account: Account) -> None:
+    """The simulator's own fault: 92 calls took 200 seconds when each refusal lowered the rate."""
+    account.faults.add(*FAULTS["shared-budget"])
+    clock = SkippingClock()
+    limiter = RateLimiter(10, clock=clock, sleep=clock.sleep)
+    with serve(account) as url:
+        client = Client(f"{url}/api/3/", account.options.api_key, limiter, HASTY)
+        began = clock()
+        for _ in range(300):
+            client.get_page("users", {})
+        client.close()
+
+    pauses = limiter.counts.rate_limited * 1.0
+    assert clock() - began <= 1.3 * (300 / (0.8 * 10) + pauses)
+    assert limiter.rate > 5

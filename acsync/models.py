@@ -107,19 +107,27 @@ START_MARGIN_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
+class RefusedRate:
+    """A rate that the account refused `age_seconds` ago, to try again after `bar_seconds`."""
+
+    age_seconds: float
+    bar_seconds: float
+
+
+@dataclass(frozen=True)
 class Pace:
     """The calls per second at the end of a sync, and what was added to each second for jitter.
 
-    `refused` are the rates that the account refused, each with the seconds since then.
+    `refused` are the rates that the account does not allow, as far as is known.
     """
 
     rate: float
-    refused: Mapping[float, float] = field(default_factory=dict)
+    refused: Mapping[float, RefusedRate] = field(default_factory=dict)
     margin_seconds: float = START_MARGIN_SECONDS
 
     @property
     def learned_rate(self) -> float | None:
-        """Return what the account was found to allow; None where it refused no rate."""
+        """Return what the account was found to allow, or None if it refused no rate."""
         return self.rate if self.refused else None
 
 

@@ -1,10 +1,9 @@
 """Ask ActiveCampaign for one page, and return that page or raise a typed error, never less."""
 
 import logging
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,6 +14,7 @@ import tenacity
 
 from acsync.activecampaign.page import Page, TransientError, read_page
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
+from acsync.activecampaign.transport import CONNECTION_ERRORS, AccountTransport, DeadlineReached
 from acsync.errors import (
     AccessDenied,
     CallFailed,
@@ -33,10 +33,14 @@ NO_CRM = b"enable the CRM"
 # A missing record is documented with status 403 too ("No Result found for FieldValue with id 10").
 NO_RESULT = b"No Result found for"
 
+# A page is given up after this many attempts, or after this many refusals as too many.
 ATTEMPTS = 4
+REFUSALS = 10
 DEFAULT_PAUSE_SECONDS = 1.0
-MAX_CONNECTIONS = 32
 PIECE_BYTES = 256 * 1024
+
+# Statuses below 500 that another attempt may improve.
+PASSING = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT, httpx.codes.TOO_EARLY)
 
 # Of httpcore's `trace`: https://www.encode.io/httpcore/extensions/#trace
 HEADERS_SENT = "http11.send_request_headers.complete"
@@ -49,7 +53,8 @@ class RequestLimits:
     """How long to wait for a response, and before the first retry; later waits double.
 
     The read timeout starts again with every chunk that arrives, so a response that drips needs a
-    deadline as well. A call that is asked for more than the longest pause fails.
+    deadline as well, from its first byte to its last. A call that is asked for more than the
+    longest pause fails.
     """
 
     # A page of 100 contacts with their values can be slow to build on the server.
@@ -78,8 +83,10 @@ class Exchange:
 class Client:
     """Calls to one account, inside its rate limit; safe to share between threads.
 
-    Each call is retried up to three times, within seconds. Redirects are never followed: they
-    would carry the key to another host. `observe` sees every call and its response.
+    Each call is retried up to three times, within seconds, and up to nine times if the account
+    refuses it as too many. Redirects are never followed: they would carry the key to another host.
+    `observe` sees every call and its response. Raises SettingsError if the environment names
+    certificates or a proxy that cannot be used.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Client:
         self.rate_limiter = rate_limiter
         self._observe = observe
         self._limits = limits
+        self._transport = transport or AccountTransport(httpx.URL(account_url))
         self._http = httpx.Client(
             base_url=account_url,
             headers={
@@ -102,15 +110,14 @@ class Client:
                 "Accept-Encoding": "gzip, deflate",
             },
             timeout=httpx.Timeout(10, read=limits.read_timeout_seconds, pool=120),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=60),
             follow_redirects=False,
-            transport=transport,
+            transport=self._transport,
         )
-        wait = limits.first_wait_seconds
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
-            wait=tenacity.wait_exponential_jitter(multiplier=wait, max=10, jitter=wait),
+            wait=_Wait(limits.first_wait_seconds),
             before_sleep=self._note_retry,
+            sleep=self._sleep,
             reraise=True,
         )
 
@@ -120,24 +127,27 @@ class Client:
         self._http.close()
 
     def get_page(self, path: str, params: Params, attempts: int = ATTEMPTS) -> Page:
-        """Return one page of the collection `path`, whose rows stand under the same key.
+        """Return one page of the collection `path`, whose rows are under the same key.
 
-        Raises CallFailed after the last retry, and CallRefused where retries cannot help; both
+        Raises CallFailed after the last retry, and CallRefused if retries cannot help; both
         name the call. Source: https://developers.activecampaign.com/reference/pagination
         """
         call = f"GET {self._http.base_url.path}{path}?{httpx.QueryParams(params)}"
-        retrying = self._retrying.copy(stop=tenacity.stop_after_attempt(attempts))
+        retrying = self._retrying.copy(stop=_GiveUp(attempts))
         try:
             return retrying(self._attempt, path, params)
         except TransientError as error:
             tried = f"tried {retrying.statistics['attempt_number']} times"
             if error.lasting:
-                message = f"ActiveCampaign answered {call} with {error}, {tried}."
+                message = f"{call} was answered with {error}, {tried}."
                 raise type(error.lasting)(message, error.lasting.remedy) from None
             raise CallFailed(
                 f"ActiveCampaign gave no usable answer to {call}: {error}, {tried}.",
                 "Sync again later; if it stays, tell ActiveCampaign's support.",
             ) from None
+
+    def _sleep(self, seconds: float) -> None:
+        self.rate_limiter.sleep(seconds)
 
     def _note_retry(self, state: tenacity.RetryCallState) -> None:
         self.rate_limiter.count_retry()
@@ -153,11 +163,20 @@ class Client:
                 self.rate_limiter.note_sent(turn)
 
         request.extensions["trace"] = note
-        try:
-            with closing(self._http.send(request, stream=True)) as response:
-                content = self._read_whole(response, turn.given_at)
-        except httpx.RequestError as error:
-            raise TransientError(f"{type(error).__name__} ({error})") from None
+        with self._deadline():
+            try:
+                with closing(self._http.send(request, stream=True)) as response:
+                    content = self._read_whole(response)
+            except DeadlineReached:
+                seconds = self._limits.deadline_seconds
+                raise TransientError(f"a response not whole after {seconds:g} s") from None
+            except CONNECTION_ERRORS as error:
+                raise TransientError(f"{type(error).__name__} ({error})") from None
+            except UnicodeError:
+                raise CallRefused(
+                    f"AC_API_URL names a host that cannot exist, {request.url.host}.",
+                    "Set AC_API_URL to the URL under Settings, Developer.",
+                ) from None
         if self._observe:
             self._observe(Exchange(path, params, response.status_code, response.headers, content))
         if response.status_code == httpx.codes.OK:
@@ -168,8 +187,13 @@ class Client:
             raise self._pause(response, turn)
         raise _refusal(response, content)
 
-    def _read_whole(self, response: httpx.Response, began_at: float) -> bytes:
-        """Read and unpack the body as it arrives, up to a deadline and an unpacked size."""
+    def _deadline(self) -> AbstractContextManager[None]:
+        if isinstance(self._transport, AccountTransport):
+            return self._transport.deadline(self._limits.deadline_seconds)
+        return nullcontext()
+
+    def _read_whole(self, response: httpx.Response) -> bytes:
+        """Read and unpack the body as it arrives, up to an unpacked size."""
         chunks, size, limits = [], 0, self._limits
         for chunk in _unpack(response):
             chunks.append(chunk)
@@ -180,8 +204,6 @@ class Client:
                     f"{limits.max_response_bytes:,} bytes.",
                     "Look for very long texts in ActiveCampaign's newest custom fields.",
                 )
-            if time.monotonic() > began_at + limits.deadline_seconds:
-                raise TransientError(f"a response not whole after {limits.deadline_seconds:g} s")
         return b"".join(chunks)
 
     def _pause(self, response: httpx.Response, turn: Turn) -> Exception:
@@ -201,7 +223,43 @@ class Client:
             )
         asks = _retry_after(response) or "absent"
         what = "too many calls" if status == httpx.codes.TOO_MANY_REQUESTS else "unavailable"
-        return TransientError(f"status {status}, {what} (Retry-After: {asks})")
+        reason = f"status {status}, {what} (Retry-After: {asks})"
+        return (
+            TooMany(reason) if status == httpx.codes.TOO_MANY_REQUESTS else TransientError(reason)
+        )
+
+
+class TooMany(TransientError):
+    """A 429: the pause that it asks for was taken, and the account itself is well."""
+
+
+class _Wait(tenacity.wait.wait_base):
+    """Wait twice as long each time, but not after a 429, whose pause the rate limiter keeps."""
+
+    def __init__(self, first_seconds: float) -> None:
+        self._wait = tenacity.wait_exponential_jitter(
+            multiplier=first_seconds, max=10, jitter=first_seconds
+        )
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        outcome = retry_state.outcome
+        is_too_many = outcome is not None and isinstance(outcome.exception(), TooMany)
+        return 0.0 if is_too_many else self._wait(retry_state)
+
+
+class _GiveUp(tenacity.stop.stop_base):
+    """Stop after some attempts, of which refusals as too many are counted apart."""
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+        self._refusals = 0
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        outcome = retry_state.outcome
+        if outcome is not None and isinstance(outcome.exception(), TooMany):
+            self._refusals += 1
+            return self._refusals >= REFUSALS
+        return retry_state.attempt_number - self._refusals >= self._attempts
 
 
 def _unpack(response: httpx.Response) -> Iterator[bytes]:
@@ -232,25 +290,40 @@ def _refusal(response: httpx.Response, content: bytes) -> Exception:
             "Set ACSYNC_DATASETS=contacts.",
         )
     is_forbidden = status == httpx.codes.FORBIDDEN
+    if is_forbidden and _is_html(response, content):
+        # Such as Cloudflare's challenge. It says nothing about the key.
+        return TransientError(
+            "status 403 and a web page of something in front of the account",
+            lasting=CallRefused(
+                remedy="Look for a firewall or a proxy on the way; if there is none, ask "
+                "ActiveCampaign's support to let this address call the API."
+            ),
+        )
     is_missing = status == httpx.codes.NOT_FOUND or (is_forbidden and NO_RESULT in content)
     if is_forbidden and not is_missing:
         # ActiveCampaign answers 403 now and then for no reason (singer-io/tap-activecampaign#52).
         remedy = "Check AC_API_KEY, and that its user may see every list and pipeline."
         return TransientError(f"status 403{_detail(content)}", lasting=AccessDenied(remedy=remedy))
-    if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
-        return TransientError(f"status {status}")
     call = _call(response)
-    if response.is_redirect:
+    if 300 <= status < 400 and "Location" in response.headers:
         return CallRefused(
             f"ActiveCampaign answered {call} with a redirect, which would carry the key to "
             "another address.",
             "Set AC_API_URL to the URL under Settings, Developer.",
         )
+    # The body of a success may hold a contact, so no message quotes it.
+    if status < 400 or status >= 500 or status in PASSING:
+        return TransientError(f"status {status}")
     refused = NotFound if is_missing else CallRefused
     return refused(
         f"ActiveCampaign refused {call} with status {status}{_detail(content)}.",
         "Check AC_API_URL, AC_API_KEY and the plan of the account.",
     )
+
+
+def _is_html(response: httpx.Response, content: bytes) -> bool:
+    content_type = response.headers.get("Content-Type", "").lower()
+    return "html" in content_type or content.lstrip()[:1] == b"<"
 
 
 def _call(response: httpx.Response) -> str:
@@ -269,18 +342,18 @@ def _retry_after(response: httpx.Response) -> str:
 
 
 def _told_rate(response: httpx.Response) -> float | None:
-    """Return `RateLimit-Limit`, in calls a second, where it is a number above 0."""
+    """Return `RateLimit-Limit`, in calls per second, or None if it is no number above 0."""
     text = response.headers.get("RateLimit-Limit", "").strip()[:9]
     return float(text) if text.isascii() and text.isdigit() and int(text) else None
 
 
 def retry_after_seconds(response: httpx.Response) -> float:
-    """Return `Retry-After`, given as seconds or an HTTP date; 1 s where it cannot be read."""
+    """Return `Retry-After`, in seconds or as an HTTP date; 1 s if it cannot be read."""
     text = _retry_after(response)
     if text.isascii() and text.isdigit():
         return float(text)
     try:
         seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return DEFAULT_PAUSE_SECONDS
     return max(seconds, 0.0)

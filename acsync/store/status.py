@@ -1,5 +1,6 @@
 """Read how the syncs went, what is published, and how far a running sync is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import Pace, SyncProgress, Warnings
+from acsync.models import Pace, RefusedRate, SyncProgress, Warnings
 from acsync.store.database import Database, run
 from acsync.store.lease import ALIVE
 
@@ -185,7 +186,16 @@ def read_pace(database: Database) -> Pace | None:
         return None
     # Syncs before acsync measured its margin kept only the first two.
     rate, refused, *margin = row.pace
-    return Pace(rate, {one: seconds + float(row.age) for one, seconds in refused}, *margin)
+    return Pace(rate, _aged(refused, float(row.age)), *margin)
+
+
+def _aged(refused: Sequence[Sequence[float]], seconds: float) -> dict[float, RefusedRate]:
+    """Return the refused rates of a pace that was kept some seconds ago.
+
+    Earlier versions kept no bar, and took other programs for the limit: their rates are tried
+    again at once.
+    """
+    return {rate: RefusedRate(age + seconds, *(bar or [0.0])) for rate, age, *bar in refused}
 
 
 def read_data_age(database: Database) -> dict[DatasetName, datetime]:

@@ -18,6 +18,7 @@ from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import RECOUNT_PAUSES
 from acsync.sync.gap_fill import GapFill
 from acsync.sync.verify import close_walk
+from tests.support.skipping_clock import SkippingClock
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
 """Waits are for the clock: here trouble follows trouble at once."""
@@ -46,8 +47,10 @@ def client_of(account: Account) -> Client:
         stream = httpx.ByteStream(answer.content())
         return httpx.Response(answer.status, headers=answer.headers, stream=stream)
 
+    clock = SkippingClock()
+    limiter = RateLimiter(1e9, clock=clock, sleep=clock.sleep)
     transport = httpx.MockTransport(respond)
-    return Client("http://localhost/api/3/", "key", RateLimiter(1e9), TIRELESS, transport)
+    return Client("http://localhost/api/3/", "key", limiter, TIRELESS, transport)
 
 
 class Reading:

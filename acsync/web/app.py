@@ -1,25 +1,24 @@
-"""The routes of the HTTP service, who may use them, and what its errors look like."""
+"""The addresses of the HTTP service, who may use them, and what its errors look like."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from fastapi.security import HTTPBasic, HTTPBearer
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from swagger_ui_bundle import swagger_ui_path
 
 from acsync.errors import AcsyncError
 from acsync.settings import WebSettings
 from acsync.store.database import Database
-from acsync.web.auth import RequireSecret
+from acsync.web.auth import RequireBearer, RequireBearerOrBasic
 from acsync.web.service import Service
 
 STATIC = Path(__file__).parent / "static"
@@ -42,12 +41,28 @@ class Problem(BaseModel):
     error: str
 
 
+ANSWERS: dict[int, dict[str, Any]] = {
+    202: {"description": "The sync was started: id and URL of its flow run."},
+    401: {"description": "The secret is missing.", "model": Problem},
+    409: {"description": "A sync is running.", "model": Problem},
+    422: {
+        "description": "A parameter or a body that it does not take.",
+        "model": Problem,
+    },
+    500: {"description": "The sync was not complete."},
+    503: {
+        "description": "Postgres or Prefect does not answer, or the data is too old.",
+        "model": Problem,
+    },
+}
+
+
 def make_app(settings: WebSettings, database: Database, account: str | None) -> FastAPI:
     """Return the service of one account; it closes the database when it ends."""
     service = Service(settings, database, account)
 
     @asynccontextmanager
-    async def life(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await service.close()
 
@@ -55,171 +70,159 @@ def make_app(settings: WebSettings, database: Database, account: str | None) -> 
         title="acsync",
         version=version("acsync"),
         description="The syncs of one ActiveCampaign account, and what they published.",
-        openapi_url=None,  # a route of ours, which may be closed
+        openapi_url=None,  # served below, because a private service closes it
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to the host that the request names
-        servers=[{"url": "."}],  # also behind a proxy that gives it a path of its own
-        lifespan=life,
+        servers=[{"url": "."}],  # a proxy may serve it under a path
+        lifespan=lifespan,
+        generate_unique_id_function=name_operation,
     )
-    app.openapi_version = "3.0.3"  # all that the bundled Swagger UI (4.15) knows
-    _explain_errors(app)
-    _add_pages(app, service, settings)
-    _add_trigger(app, service, settings)
-    # Nothing of the account is in these files.
-    app.mount("/static/swagger", StaticFiles(directory=swagger_ui_path))
+    app.include_router(make_health(service))
+    app.include_router(make_pages(service, settings))
+    app.include_router(make_trigger(service, settings))
+    # These files hold nothing of the account.
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(Headers)
+    app.add_middleware(HeadAndHeaders)
+    explain_errors(app)
     return app
 
 
-def _add_pages(app: FastAPI, service: Service, settings: WebSettings) -> None:
-    """Add what answers GET and HEAD; all but the health is closed where the service is private."""
-    closed = [Depends(only())]
+def name_operation(route: APIRoute) -> str:
+    """Return an id for the API's document, such as `sync_activecampaign_post`."""
+    return f"{route.name}_{min(route.methods or {'get'}).lower()}"
+
+
+def make_health(service: Service) -> APIRouter:
+    """Return the health check, which a private service leaves open."""
+    router = APIRouter(dependencies=[Depends(only())])
+    router.get("/healthz", summary="Whether the data is fresh", responses=answers(422, 503))(
+        service.healthz
+    )
+    return router
+
+
+def make_pages(service: Service, settings: WebSettings) -> APIRouter:
+    """Return what can be read; a private service asks for its secret."""
+    dependencies, statuses = [Depends(only())], [422, 503]
     if settings.private:
-        secret = RequireSecret(settings.cron_secret, basic=True)
-        closed += [Depends(HTTPBasic(auto_error=False)), Depends(secret)]
-    statuses = (401, 422, 503) if settings.private else (422, 503)
-    for path, endpoint, summary in (
-        ("/api/sync-status", service.sync_status, "How the syncs went, and what is published"),
-        ("/healthz", service.healthz, "Whether the data is fresh"),
-        ("/metrics", service.metrics, "Metrics for Prometheus"),
-        ("/badge.svg", service.badge, "The age of the data as a picture"),
-        ("/", service.dashboard, None),
-        ("/live", service.live, None),
-        ("/queries", service.queries, None),
-        ("/docs", service.docs, None),
-        ("/openapi.json", service.openapi, None),
-    ):
-        needed = [Depends(only())] if path == "/healthz" else closed
-        route = Route(path, endpoint, needed, statuses)
-        route.add(app, ["GET", "HEAD"], described=["GET"] if summary else [], summary=summary)
+        dependencies.append(Depends(RequireBearerOrBasic(settings.cron_secret)))
+        statuses.append(401)
+    router = APIRouter(dependencies=dependencies, default_response_class=Response)
+    get = partial(router.get, responses=answers(*statuses))
+    get("/api/sync-status", summary="How the syncs went, and what is published")(
+        service.sync_status
+    )
+    get("/metrics", summary="Metrics for Prometheus")(service.metrics)
+    get("/badge.svg", summary="The age of the data as a picture")(service.badge)
+    page = partial(router.get, include_in_schema=False)
+    page("/")(service.dashboard)
+    page("/live")(service.live)
+    page("/queries")(service.queries)
+    page("/openapi.json")(service.openapi)
+    return router
 
 
-def _add_trigger(app: FastAPI, service: Service, settings: WebSettings) -> None:
-    needed = [
-        Depends(HTTPBearer(auto_error=False)),
-        Depends(RequireSecret(settings.cron_secret)),
-        Depends(only("wait")),
-        Depends(refuse_body),
-    ]
-    route = Route(TRIGGER, service.sync_activecampaign, needed, (202, 401, 409, 422, 500, 503))
-    route.add(app, ["GET", "POST"], described=["GET", "POST"], summary="Start a sync")
+def make_trigger(service: Service, settings: WebSettings) -> APIRouter:
+    """Return the address that starts a sync."""
+    router = APIRouter(
+        dependencies=[
+            Depends(RequireBearer(settings.cron_secret)),
+            Depends(only("wait")),
+            Depends(refuse_body),
+        ],
+        default_response_class=Response,
+    )
+    responses = answers(202, 401, 409, 422, 500, 503)
+    for method in (router.get, router.post):
+        method(TRIGGER, summary="Start a sync", responses=responses)(service.sync_activecampaign)
+    return router
 
 
-@dataclass(frozen=True)
-class Route:
-    """One address, what answers there, what that needs, and the statuses beside 200."""
-
-    path: str
-    endpoint: Callable[..., Any]
-    dependencies: Sequence[Any]
-    statuses: tuple[int, ...]
-
-    def add(
-        self, app: FastAPI, methods: list[str], described: list[str], summary: str | None
-    ) -> None:
-        """Add it for all methods at once, so that a wrong one is answered with all of them.
-
-        FastAPI describes the methods of one route under one name, so each is described apart.
-        """
-        given: dict[str, Any] = {
-            "dependencies": self.dependencies,
-            "response_class": Response,
-        }
-        app.add_api_route(
-            self.path, self.endpoint, methods=methods, include_in_schema=False, **given
-        )
-        for method in described:
-            app.add_api_route(
-                self.path,
-                self.endpoint,
-                methods=[method],
-                operation_id=f"{self.endpoint.__name__}_{method.lower()}",
-                summary=summary,
-                responses=describe(*self.statuses),
-                **given,
-            )
-
-
-def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what the API's document says of these answers."""
-    words = {
-        202: "The sync was started: id and URL of its flow run.",
-        401: "The secret is missing.",
-        409: "A sync is running.",
-        422: "A parameter or a body that this address does not take.",
-        500: "The sync was not complete.",
-        503: "Postgres or Prefect does not answer, or the data is too old.",
-    }
-    plain = (202, 500)
-    return {
-        status: {"description": words[status]} | ({} if status in plain else {"model": Problem})
-        for status in statuses
-    }
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the API's document says of these statuses."""
+    return {status: ANSWERS[status] for status in statuses}
 
 
 def only(*names: str) -> Callable[[Request], None]:
-    """Return a dependency that refuses query parameters of other names."""
+    """Return a dependency that refuses query parameters with other names."""
 
     def refuse(request: Request) -> None:
         if unknown := sorted(set(request.query_params) - {*names}):
             known = f"It takes {', '.join(names)}." if names else "It takes none."
-            # Without the value: somebody may have put the secret there.
+            # Without the value, which may be the secret.
             raise HTTPException(422, f"There is no parameter {unknown[0]!r} here. {known}")
 
     return refuse
 
 
 async def refuse_body(request: Request) -> None:
-    """Refuse any body: a dependency."""
+    """Refuse any body."""
     async for part in request.stream():
         if part.strip():
             raise HTTPException(422, "This address takes no body.")
 
 
-class Headers:
-    """Keep browsers from running, framing or keeping what this service answers."""
+class HeadAndHeaders:
+    """Answer HEAD like GET, and keep browsers from running, framing or storing the answers.
+
+    The server leaves out the body of an answer to HEAD.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass the request on, and add to the head of its answer."""
+        """Pass the request on, and add the headers to its answer."""
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD" and scope["path"] != TRIGGER:
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send_with_headers)
 
 
-def _explain_errors(app: FastAPI) -> None:
+def explain_errors(app: FastAPI) -> None:
     """Turn every error into JSON with one sentence; no stack trace leaves the service."""
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(AcsyncError, _unavailable)
-    app.add_exception_handler(Exception, _failed)
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: Any) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["allow"] = ", ".join(methods_of(app.routes, request.url.path))
+        sentence = {
+            404: "There is nothing at this address. See /openapi.json for all addresses.",
+            405: "This address does not take that method. See /openapi.json.",
+        }.get(error.status_code, error.detail)
+        return JSONResponse({"error": sentence}, error.status_code, headers)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_request: Request, error: Any) -> JSONResponse:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][1:])
+        return JSONResponse({"error": f"The parameter {name}: {first['msg']}."}, 422)
+
+    @app.exception_handler(AcsyncError)
+    def unavailable(_request: Request, error: Any) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 503)
+
+    @app.exception_handler(Exception)
+    def failed(_request: Request, _error: Any) -> JSONResponse:
+        return JSONResponse({"error": "The service failed; the reason is in its log."}, 500)
 
 
-def _refused(_request: Request, error: Any) -> JSONResponse:
-    sentence = {
-        404: "There is nothing at this address. What there is: see /docs.",
-        405: "This address does not take that method. What it takes: see /docs.",
-    }.get(error.status_code, error.detail)
-    return JSONResponse({"error": sentence}, error.status_code, error.headers)
-
-
-def _invalid(_request: Request, error: Any) -> JSONResponse:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][1:])
-    return JSONResponse({"error": f"The parameter {name}: {first['msg']}."}, 422)
-
-
-def _unavailable(_request: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, 503)
-
-
-def _failed(_request: Request, _error: Any) -> JSONResponse:
-    return JSONResponse({"error": "The service failed; the reason is in its log."}, 500)
+def methods_of(routes: Sequence[Any], path: str) -> list[str]:
+    """Return all methods that an address takes."""
+    methods = {
+        method
+        for route in routes
+        if getattr(route, "path", None) == path
+        for method in getattr(route, "methods", ())
+    }
+    return sorted(methods | ({"HEAD"} if methods == {"GET"} else set()))

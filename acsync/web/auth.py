@@ -1,51 +1,61 @@
-"""Refuse requests without the secret, which only the Authorization header may carry.
+"""Refuse requests without the secret, which only the Authorization header may carry."""
 
-It is compared in constant time.
-"""
-
-import base64
-import binascii
 import hmac
+from typing import Annotated, TypeAlias
 
-from fastapi import HTTPException, Request
+from fastapi import Depends, HTTPException
+from fastapi.security import (
+    HTTPAuthorizationCredentials,
+    HTTPBasic,
+    HTTPBasicCredentials,
+    HTTPBearer,
+)
 from pydantic import SecretStr
 
+Bearer: TypeAlias = Annotated[
+    HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))
+]
+Basic: TypeAlias = Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(auto_error=False))]
 
-class RequireSecret:
-    """A dependency that answers 401 without the secret; without one set, to everybody.
 
-    Where `basic` is allowed, so that browsers can ask for it, the password of HTTP Basic will do.
-    """
+class RequireBearer:
+    """A dependency that answers 401 without the bearer token, or to everybody if none is set."""
 
-    def __init__(self, secret: SecretStr | None, basic: bool = False) -> None:
-        self._secret = secret.get_secret_value() if secret else ""
-        self._basic = basic
+    def __init__(self, secret: SecretStr | None) -> None:
+        self._secret = secret
 
-    def __call__(self, request: Request) -> None:
+    def __call__(self, bearer: Bearer) -> None:
         """Raise HTTPException without the secret."""
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        given = text.strip() if scheme.lower() == "bearer" else ""
-        if self._basic and scheme.lower() == "basic":
-            given = _password_of(text)
-        if self._secret and hmac.compare_digest(given.encode(), self._secret.encode()):
-            return
-        if self._basic:
+        if not is_secret(self._secret, bearer.credentials if bearer else None):
+            raise HTTPException(
+                401,
+                "Send the service's CRON_SECRET in the header `Authorization: Bearer`. If it is "
+                "not set, nobody can start a sync.",
+                {"www-authenticate": "Bearer"},
+            )
+
+
+class RequireBearerOrBasic:
+    """A dependency that also takes the password of HTTP Basic, so that browsers can ask for it."""
+
+    def __init__(self, secret: SecretStr | None) -> None:
+        self._secret = secret
+
+    def __call__(self, bearer: Bearer, basic: Basic) -> None:
+        """Raise HTTPException without the secret."""
+        password = basic.password if basic else None
+        sent = bearer.credentials if bearer else password
+        if not is_secret(self._secret, sent):
             raise HTTPException(
                 401,
                 "This service is private: send its CRON_SECRET as a bearer token, or as the "
                 "password of HTTP Basic.",
                 {"www-authenticate": 'Basic realm="acsync", charset="UTF-8"'},
             )
-        raise HTTPException(
-            401,
-            "Send the service's CRON_SECRET in the header `Authorization: Bearer`. Where it is "
-            "not set, nobody may start a sync.",
-            {"www-authenticate": "Bearer"},
-        )
 
 
-def _password_of(text: str) -> str:
-    try:
-        return base64.b64decode(text.strip(), validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
+def is_secret(secret: SecretStr | None, sent: str | None) -> bool:
+    """Compare in constant time; without a secret nothing is right."""
+    if secret is None or sent is None:
+        return False
+    return hmac.compare_digest(sent.encode(), secret.get_secret_value().encode())

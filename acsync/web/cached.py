@@ -1,4 +1,4 @@
-"""Ask the database a few times a second at most, however many requests come."""
+"""Ask the database a few times per second at most, for any number of requests."""
 
 import asyncio
 import time
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class Cached(Generic[T]):
-    """What `read` returned or raised, for so many seconds; requests meanwhile share one reading.
+    """The result of `read`, kept for some seconds and shared by all requests.
 
-    A failure is kept as well: else each request in turn would wait for a database that is down.
+    A failure is kept too, so that requests do not wait in turn for a database that is down.
     """
 
     def __init__(self, read: Callable[[], T], seconds: float) -> None:
@@ -25,16 +25,16 @@ class Cached(Generic[T]):
         self._lock = asyncio.Lock()
 
     async def get(self) -> T:
-        """Return the value, read anew where it is too old; raises what `read` raises."""
+        """Return the value, and read it again if it is too old; raises what `read` raises."""
         if time.monotonic() >= self._until:
             async with self._lock:
                 if time.monotonic() >= self._until:
-                    await self._read_anew()
+                    await self._refresh()
         if self._error:
             raise self._error
         return self._value
 
-    async def _read_anew(self) -> None:
+    async def _refresh(self) -> None:
         try:
             self._value, self._error = await to_thread.run_sync(self._read), None
         except AcsyncError as error:

@@ -1,4 +1,4 @@
-"""Turn the log's periods into lines of an SVG, and into the table that says the same."""
+"""Draw the log's periods as lines of an SVG."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Value = Callable[[Period], float | None]
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its name, and the points of an SVG polyline, one part where a value is missing."""
+    """One line: its name and its polylines; a missing value breaks it into parts."""
 
     name: str
     parts: tuple[str, ...]
@@ -21,14 +21,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart; `rows` are the same numbers as text, the newest period first."""
+    """One chart; `summary` says the last values, for people who do not see it."""
 
     title: str
     lines: tuple[Line, ...]
     highest: str
     first: str
     last: str
-    rows: tuple[tuple[str, ...], ...]
+    summary: str
 
 
 CHARTS: dict[str, dict[str, Value]] = {
@@ -36,7 +36,7 @@ CHARTS: dict[str, dict[str, Value]] = {
         "contacts": lambda period: period.contacts,
         "deals": lambda period: period.deals,
     },
-    "Changes a sync": {
+    "Changes per sync": {
         "added": lambda period: period.added,
         "updated": lambda period: period.updated,
         "deleted": lambda period: period.deleted,
@@ -45,7 +45,7 @@ CHARTS: dict[str, dict[str, Value]] = {
         "average": lambda period: period.duration_ms / 1000,
         "longest": lambda period: period.longest_ms / 1000,
     },
-    "Calls a sync, and calls refused": {
+    "Calls per sync, and calls refused": {
         "calls": lambda period: period.calls,
         "refused": lambda period: period.refused,
     },
@@ -53,20 +53,17 @@ CHARTS: dict[str, dict[str, Value]] = {
 
 
 def make_charts(periods: Sequence[Period]) -> list[Chart]:
-    """Return all charts of these periods; none where there are no periods."""
+    """Return all charts of these periods; none if there are no periods."""
     return [_chart(title, values, periods) for title, values in CHARTS.items()] if periods else []
 
 
 def _chart(title: str, values: dict[str, Value], periods: Sequence[Period]) -> Chart:
     columns = {name: [value(period) for period in periods] for name, value in values.items()}
-    highest = max((one for column in columns.values() for one in column if one), default=0.0)
-    rows = [
-        (f"{period.start:%Y-%m-%d %H:%M}", *(_number(column[row]) for column in columns.values()))
-        for row, period in enumerate(periods)
-    ]
+    highest = max((value for column in columns.values() for value in column if value), default=0.0)
     first, last = periods[0].start, periods[-1].start
     span = (last - first).total_seconds() or 1.0
     places = [(period.start - first).total_seconds() / span for period in periods]
+    newest = ", ".join(f"{name} {_number(column[-1])}" for name, column in columns.items())
     return Chart(
         title,
         tuple(
@@ -75,14 +72,14 @@ def _chart(title: str, values: dict[str, Value], periods: Sequence[Period]) -> C
         _number(highest),
         f"{first:%d %b}",
         f"{last:%d %b}",
-        tuple(reversed(rows)),
+        f"{title}, last 7 days. At the end: {newest}.",
     )
 
 
 def _parts(
     places: Sequence[float], column: Sequence[float | None], highest: float
 ) -> tuple[str, ...]:
-    """Return the line in parts, broken where a value is missing."""
+    """Return the line as polylines, broken at missing values."""
     parts: list[list[str]] = [[]]
     for place, value in zip(places, column, strict=True):
         if value is None:
@@ -91,7 +88,7 @@ def _parts(
         x = LEFT + place * (WIDTH - LEFT - TOP)
         y = HEIGHT - TOP - value / highest * (HEIGHT - 3 * TOP)
         parts[-1].append(f"{x:.1f},{y:.1f}")
-    # A part of one point is a dot: a line of no length with round ends.
+    # A single point becomes a dot: a line without length, with round ends.
     return tuple(" ".join(part * 2 if len(part) == 1 else part) for part in parts if part)
 
 

@@ -1,4 +1,4 @@
-"""Make the dashboard: whether the data is fresh, what runs now, and what went wrong."""
+"""Show whether the data is fresh, which sync is running, and what went wrong."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -31,13 +31,13 @@ COLUMNS = ("records", "added", "updated", "deleted", "calls", "refused")
 # The parameters of a connection that everybody may see, and their options of psql.
 SHOWN_BY_PSQL = (("host", "-h"), ("port", "-p"), ("user", "-U"), ("dbname", "-d"))
 
-# A start this much later than the interval means that the syncs between were not made.
+# If a sync starts later than this many intervals after the one before, syncs are missing.
 LATE = 1.6
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One sync of the strip, or an interval without; the height is a step from 1 to HEIGHTS."""
+    """One sync of the strip, or an interval without one; `height` is from 1 to HEIGHTS."""
 
     outcome: str
     title: str
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Live:
-    """What the page shows of this moment; the rest of it changes slowly."""
+    """The part of the page that changes by the second."""
 
     account: str
     at: datetime
@@ -69,7 +69,7 @@ class Live:
 
     @property
     def worst(self) -> Freshness:
-        """Return the dataset that stands for all."""
+        """Return the dataset whose verdict is the page's verdict."""
         return worst(self.datasets)
 
     @property
@@ -79,24 +79,25 @@ class Live:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Return what is odd about the last finished sync although it was published."""
+        """Return warnings about the last finished sync, which was published."""
         last = next((one for one in self.runs if one.success is not None), None)
         notices = list(self.status.warnings)
         if last and last.masked:
             notices.append(
-                f"{last.masked:,} deals are masked: the key's user may not see their pipeline. "
-                "They keep the content they had when they could last be seen"
+                f"{last.masked:,} deals are masked: the key's user cannot see their pipeline. They "
+                "keep the content they had when they were last visible. To see them again, let "
+                "the user see that pipeline."
             )
         if last and last.learned_rate:
             notices.append(
-                f"the account refused calls: it allows about {last.learned_rate:.1f} a second, and "
-                "syncs keep to that"
+                f"The account refused calls: it allows about {last.learned_rate:.1f} per second, "
+                "and syncs keep to that."
             )
         return tuple(notices)
 
 
 def read_live(database: Database, account: str, datasets: Sequence[DatasetName]) -> Live:
-    """Read the live part: some small queries, none of a table with records."""
+    """Read the live part with some small queries; none reads a table of records."""
     status = read_status(database)
     with database.begin() as connection:
         runs, failing = read_runs(connection), read_failing(connection)
@@ -104,17 +105,14 @@ def read_live(database: Database, account: str, datasets: Sequence[DatasetName])
     return Live(account, now, status, judge(status, datasets, now), failing, runs)
 
 
-def read_charts(database: Database) -> dict[str, list[Chart]]:
-    """Read the charts of a week and of a month."""
+def read_charts(database: Database) -> list[Chart]:
+    """Read the charts of the last week."""
     with database.begin() as connection:
-        return {
-            "Last 7 days": make_charts(read_periods(connection, days=7, hours=6)),
-            "Last 30 days": make_charts(read_periods(connection, days=30, hours=24)),
-        }
+        return make_charts(read_periods(connection, days=7, hours=6))
 
 
 def make_strip(runs: Sequence[LoggedRun]) -> list[Bar]:
-    """Return a bar a sync, the oldest first, and a grey one for each interval without."""
+    """Return one bar per sync, the oldest first, and a grey one per missed interval."""
     longest = max((one.duration_ms or 0 for one in runs), default=0) or 1
     bars: list[Bar] = []
     before: datetime | None = None
@@ -131,7 +129,7 @@ def make_strip(runs: Sequence[LoggedRun]) -> list[Bar]:
 
 
 def make_rows(runs: Sequence[LoggedRun], url_of: Callable[[str], str | None]) -> list[Row]:
-    """Return the last syncs as text; `url_of` gives the address of a flow run."""
+    """Return the last syncs as text; `url_of` returns the address of a flow run."""
     return [
         Row(
             f"{one.started.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
@@ -155,7 +153,7 @@ def _number(one: LoggedRun, count: int | None) -> str:
 
 
 def outcome_of(one: LoggedRun) -> str:
-    """Return running, complete, partly (a dataset failed, another was published) or failed."""
+    """Return running, complete, failed, or partly (only one dataset was published)."""
     if one.success is None:
         return "running"
     if one.success:
@@ -164,7 +162,7 @@ def outcome_of(one: LoggedRun) -> str:
 
 
 def reason_of(one: LoggedRun) -> str:
-    """Return why datasets failed; nothing where none did."""
+    """Return why datasets failed; empty if none did."""
     failed = {name: dataset.error for name, dataset in one.datasets.items() if dataset.error}
     return sanitize(" ".join(f"{name}: {error}" for name, error in failed.items()))
 
@@ -198,13 +196,13 @@ def progress_lines(running: RunningSync) -> list[tuple[str, int, int]]:
 
 
 def time_left(running: RunningSync) -> str | None:
-    """Return how long copying goes on; None where that is not known."""
+    """Return how long copying will take; None if that is not known."""
     seconds = running.now.seconds_left
     return None if seconds is None else describe(timedelta(seconds=seconds))
 
 
 def psql_line(settings: DatabaseSettings, database: Database) -> str:
-    """Return a shell line that opens psql: host, port, user and database of the URL, no more.
+    """Return a shell line that opens psql, with host, port, user and database of the URL only.
 
     libpq reads secrets from the query of a URL too: `?password=…&sslpassword=…`.
     """

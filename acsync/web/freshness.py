@@ -53,7 +53,7 @@ def judge(
 
 
 def worst(judged: Sequence[Freshness]) -> Freshness:
-    """Return the dataset that is worst, which stands for all."""
+    """Return the dataset with the worst verdict."""
     oldest = timedelta(-1)
     return max(judged, key=lambda one: (VERDICTS.index(one.verdict), one.age or oldest))
 

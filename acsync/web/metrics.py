@@ -1,4 +1,4 @@
-"""Export metrics to Prometheus, read at each scrape from the log, the lease and the snapshot."""
+"""Export metrics to Prometheus; each scrape reads the log, the lease and the snapshot."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Values: TypeAlias = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True)
 class Scrape:
-    """What one scrape reads; `published` are the datasets that are chosen."""
+    """The data of one scrape; `published` has only the datasets that are copied."""
 
     account: str
     published: Mapping[DatasetName, PublishedDataset]
@@ -28,7 +28,7 @@ class Scrape:
 
 
 class SyncCollector(Collector):
-    """Asks `read` once a scrape; counters are sums over the log, so they never fall."""
+    """Calls `read` once per scrape; counters are sums over the log, so they never fall."""
 
     def __init__(self, read: Callable[[], Scrape]) -> None:
         self._read = read
@@ -60,8 +60,8 @@ class SyncCollector(Collector):
 
 
 def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
-    """Return a registry of its own, without what Prometheus' library measures of the process."""
-    # Not asked when it is registered, since the database may be down then.
+    """Return a registry without the library's own metrics of the process."""
+    # Without auto_describe, since the database may be down when it is registered.
     registry = CollectorRegistry(auto_describe=False)
     registry.register(SyncCollector(read))
     return registry
@@ -85,7 +85,7 @@ def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
 
 def _of_last_sync(account: str, totals: Totals) -> Iterator[Metric]:
     for name, title, value in (
-        ("last_sync_success", "1 where the last finished sync was complete.", totals.last_success),
+        ("last_sync_success", "1 if the last finished sync was complete.", totals.last_success),
         (
             "last_sync_duration_seconds",
             "Seconds of the last finished sync.",
@@ -110,7 +110,12 @@ def _of_running(scrape: Scrape) -> Iterator[Metric]:
         if one.expected
     }
     labels = ["account", "dataset"]
-    yield _gauge("progress_ratio", "Records of expected, of a running sync.", progress, labels)
+    yield _gauge(
+        "progress_ratio",
+        "Share of the expected records that are read.",
+        progress,
+        labels,
+    )
 
 
 def _gauge(name: str, title: str, values: Values, labels: list[str]) -> Metric:

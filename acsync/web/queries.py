@@ -1,11 +1,11 @@
-"""What people can query: the views, and a cookbook of questions with their SQL."""
+"""List the views, and a cookbook of questions with their SQL."""
 
 from dataclasses import dataclass
 from importlib.resources import files
 
 from acsync.store.status import SyncStatus
 
-# Those that the dashboard itself shows; the others are on a page of their own.
+# Shown on the dashboard; the others are on the page /queries.
 FIRST = ("pipeline_value_by_stage", "who_to_write_to", "changed_in_the_last_sync")
 
 
@@ -41,7 +41,7 @@ def views(status: SyncStatus) -> list[tuple[str, str, str]]:
         ("ac_deal_stages", "stay of a deal in a stage", "–"),
         ("ac_freshness", "dataset, with its age", str(len(rows))),
         ("ac_changes", "record added, updated or deleted by the kept syncs", "–"),
-        ("ac_sync_data", "up to 1,000 records as JSON", "–"),
+        ("ac_sync_data", "chunk of up to 1,000 records as JSON", "–"),
         ("ac_latest_sync", "the last finished sync", "1" if status.latest else "0"),
         ("ac_sync_statistics", "the last seven days", "1"),
     ]

@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
                 connection.transport.close()
 
     def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log a failing accept once per minute, and everything else as asyncio does."""
+        """Log a failing accept once per minute; leave other errors to asyncio."""
         if not context["message"].startswith("socket.accept()"):
             loop.default_exception_handler(context)
         elif loop.time() - self._logged_at > LOG_SECONDS:

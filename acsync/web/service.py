@@ -1,4 +1,4 @@
-"""Answer the requests to one account's service; one answer of Postgres serves many of them."""
+"""Answer requests about one account; requests share the answers of Postgres."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ from flows.runs import read_next_start, run_url
 # Seconds for which an answer of Postgres or Prefect is used again.
 STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, CHARTS_SECONDS = 0.2, 1.0, 15.0, 5.0
 
-# Shapes beside colours, which not everybody sees.
+# Shapes, for people who do not see the colours.
 SHAPES = {"fresh": "●", "late": "◐", "stale": "▲", "never synced": "○"}
 MARKS = {"complete": "✓", "partly": "◐", "failed": "✕", "running": "…", "none": ""}
 
@@ -53,12 +53,12 @@ logger = logging.getLogger(__name__)
 
 
 class Service:
-    """One account's endpoints; all raise AcsyncError where Postgres or Prefect does not answer."""
+    """One account's endpoints; they raise AcsyncError if Postgres or Prefect does not answer."""
 
     def __init__(self, settings: WebSettings, database: Database, account: str | None) -> None:
         self._settings, self._database, self._account = settings, database, account
         self._trigger = Trigger(database, account)
-        # As JSON, so that two hundred requests a second do not make it two hundred times.
+        # Kept as JSON, so that many requests per second share it.
         self._status = Cached(self._read_status, STATUS_SECONDS)
         self._live = Cached(self._read_live, LIVE_SECONDS)
         self._next_start = Cached(self._read_next_start, NEXT_START_SECONDS)
@@ -75,7 +75,7 @@ class Service:
         )
 
     async def close(self) -> None:
-        """End what was started here."""
+        """Stop the sync that was started here, if any."""
         await self._trigger.close()
         self._database.close()
 
@@ -137,17 +137,13 @@ class Service:
         return HTMLResponse(self._render("dashboard.html", values))
 
     async def live(self) -> Response:
-        """Return the part of the page that changes by the second."""
+        """Return the live part of the page."""
         values = await self._live_values(await self._live.get())
         return HTMLResponse(self._render("live.html", values))
 
     async def queries(self) -> Response:
         """Return the cookbook's page."""
         return HTMLResponse(self._render("queries.html", {"questions": self._cookbook}))
-
-    async def docs(self) -> Response:
-        """Return the page that shows the API's document."""
-        return HTMLResponse(self._render("docs.html", {}))
 
     async def openapi(self, request: Request) -> Response:
         """Return the API's document."""
@@ -188,7 +184,7 @@ class Service:
         try:
             return read_next_start(self._account)
         except AcsyncError as error:
-            logger.warning("the next scheduled sync is not known: %s", error)
+            logger.warning("the time of the next scheduled sync is not known: %s", error)
             return None
 
     def _scrape(self) -> Scrape:

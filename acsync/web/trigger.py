@@ -1,4 +1,4 @@
-"""Start a sync for whoever has the secret: through the deployment, else in a process of its own."""
+"""Start a sync over HTTP: through the deployment, or in a child process without one."""
 
 import asyncio
 import logging
@@ -24,23 +24,23 @@ from flows.sync_activecampaign import TURNED_AWAY
 
 LOOK_SECONDS = 0.5
 
-# A run that no worker has taken by then waits for one; whoever asked is not kept any longer.
+# After this long without a worker, answer the caller; the run stays queued.
 TAKEN_WITHIN_SECONDS = 300.0
 
-# Prefect's server is waited for so long before whoever asked is told.
+# How long to wait for Prefect's server before telling the caller.
 AWAY_SECONDS = 60.0
 
-# A sync that is ended closes its log row first.
+# A sync that is told to stop closes its log row first.
 END_SECONDS = 15.0
 
-# Of `acsync sync`: another sync is running.
+# Exit status of `acsync sync` if another sync is running.
 LEASE_HELD = 3
 
 logger = logging.getLogger(__name__)
 
 
 class Trigger:
-    """Starts the syncs of one account, and waits for them; a caller that leaves stops nothing."""
+    """Starts the syncs of one account and waits for them; a caller that hangs up stops nothing."""
 
     def __init__(self, database: Database, account: str | None) -> None:
         self._database, self._account = database, account
@@ -60,7 +60,7 @@ class Trigger:
         return await self._wait_for_run(run_id)
 
     async def close(self) -> None:
-        """End a sync that runs in a process of ours; it closes its log row first."""
+        """Stop a sync that runs in a child process; it closes its log row first."""
         if self._process and self._process.returncode is None:
             self._process.terminate()
             try:
@@ -83,7 +83,7 @@ class Trigger:
         )
 
     async def _wait_for_run(self, run_id: UUID) -> JSONResponse:
-        """Wait until a flow run ends; answer earlier where no worker takes it."""
+        """Wait until a flow run ends; raise AcsyncError if no worker takes it."""
         waited, heard = 0.0, time.monotonic()
         while True:
             try:
@@ -100,7 +100,7 @@ class Trigger:
             if not state.started and waited > TAKEN_WITHIN_SECONDS:
                 raise AcsyncError(
                     f"No worker has taken flow run {run_id} for {TAKEN_WITHIN_SECONDS:.0f} s; it "
-                    "goes on waiting.",
+                    "stays queued.",
                     "Start a worker: python -m flows.worker --pool acsync",
                 )
             await asyncio.sleep(LOOK_SECONDS)
@@ -119,14 +119,14 @@ class Trigger:
         recent = await to_thread.run_sync(read_recent_syncs, self._database)
         before = recent[0].sync_id if recent else None
         words = ["--account", self._account] if self._account else []
-        # From this thread, which lives as long as the service: Linux ends a child with the thread
-        # that started it.
-        # Not a pipe, which a killed sync's own children would keep open.
-        with TemporaryFile() as said:
+        # Linux stops a child together with the thread that started it: this one lives as long as
+        # the service. Standard error is a file, because children of a killed sync would keep a
+        # pipe open.
+        with TemporaryFile() as errors:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "acsync", "sync", *words),
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=said,
+                stderr=errors,
                 preexec_fn=partial(end_with_parent, signal.SIGHUP),
             )
             self._process = process
@@ -134,8 +134,8 @@ class Trigger:
             if not wait:
                 return _accepted(None, None)
             status = await process.wait()
-            said.seek(0)
-            error = _last(said.read())
+            errors.seek(0)
+            error = _last_paragraph(errors.read())
         logged = await to_thread.run_sync(read_run_after, self._database, before)
         if status == LEASE_HELD:
             return await self._running() or JSONResponse({"error": error}, 409)
@@ -143,7 +143,7 @@ class Trigger:
 
 
 def result(logged: LoggedRun) -> JSONResponse:
-    """Return how a sync ended: 200 where it was complete, else 500."""
+    """Return how a sync ended: status 200 if it was complete, 500 if not."""
     duration_ms = logged.duration_ms or 0
     body: dict[str, Any] = {
         "syncId": logged.sync_id,
@@ -165,7 +165,10 @@ def _accepted(run_id: str | None, url: str | None) -> JSONResponse:
     return JSONResponse({"flowRunId": run_id, "flowRunUrl": url}, 202)
 
 
-def _last(said: bytes) -> str:
+def _last_paragraph(errors: bytes) -> str:
     """Return the last paragraph that a command wrote to standard error."""
-    text = said.decode(errors="replace").strip()
-    return text.rpartition("\n\n")[2] or "The sync ended without a word; see the service's log."
+    text = errors.decode(errors="replace").strip()
+    return (
+        text.rpartition("\n\n")[2]
+        or "The sync ended without an error message; see the service's log."
+    )

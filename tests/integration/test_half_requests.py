@@ -75,13 +75,13 @@ def test_half_requests_give_their_descriptors_back(limited: Limited, sent: bytes
 
 
 def test_a_client_that_reads_nothing_is_cut_off(limited: Limited) -> None:
-    """Its answers, of 12 megabytes, fill the buffers of the kernel."""
-    request = b"GET /static/swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+    """Its answers, of some 20 megabytes, fill the buffers of the kernel."""
+    request = b"GET /queries HTTP/1.1\r\nHost: x\r\n\r\n"
     service = psutil.Process(limited.pid)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", limited.port))
-        client.sendall(request * 12)
+        client.sendall(request * 1_000)
         wait_for("its connection", lambda: connections_of(service))
         began = time.monotonic()
 

@@ -38,7 +38,6 @@ PAGES = (
     "/",
     "/live",
     "/queries",
-    "/docs",
     "/openapi.json",
     "/api/sync-status",
     "/metrics",
@@ -120,7 +119,7 @@ def test_no_path_redirects_to_the_host_of_the_request(service: httpx.Client, pat
 
     assert (answer.status_code, answer.json()) == (
         404,
-        {"error": "There is nothing at this address. What there is: see /docs."},
+        {"error": "There is nothing at this address. See /openapi.json for all addresses."},
     )
 
 
@@ -343,11 +342,7 @@ def test_a_database_that_is_down_is_503_until_it_is_back(
         assert service.get("/api/sync-status").status_code == 200
         postgres.stop()
         wait_for("the end", lambda: service.get("/api/sync-status").status_code == 503)
-        down = {
-            path: service.get(path)
-            for path in (*PAGES, "/healthz")
-            if path not in ("/docs", "/queries")
-        }
+        down = {path: service.get(path) for path in (*PAGES, "/healthz") if path != "/queries"}
         down |= {TRIGGER: service.post(TRIGGER, headers=BEARER)}
         del down["/openapi.json"]
         postgres.start()
@@ -437,13 +432,13 @@ def test_a_body_that_nobody_reads_is_refused(service: httpx.Client) -> None:
 
 def test_every_answer_keeps_browsers_from_running_foreign_code(service: httpx.Client) -> None:
     """No inline script or style, nothing of another host: the pages hold to it themselves."""
-    for path in (*PAGES, "/nothing", "/static/dashboard.js", "/static/swagger/swagger-ui.css"):
+    for path in (*PAGES, "/nothing", "/static/dashboard.js"):
         answer = service.get(path)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-    for path in ("/", "/docs"):
+    for path in ("/", "/queries"):
         page = service.get(path).text
         assert not re.search(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=|https?://", page)
 

@@ -1,4 +1,4 @@
-"""Keep the catalogue of custom fields, from which the wide views are made."""
+"""Store the custom fields and their columns, from which the wide views are made."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,10 +13,10 @@ from acsync.store.database import run
 
 MAX_COLUMNS = 1_500
 
-# A type is a short word. One that fills an index row could not be stored.
+# Types are short words. A very long one would not fit into an index row.
 MAX_TYPE_CHARACTERS = 100
 
-# The columns of the wide views that come before those of the custom fields.
+# The columns of the wide views before those of the custom fields.
 BASE_COLUMNS: dict[DatasetName, tuple[str, ...]] = {
     "contacts": (
         *("contact_id", "email", "first_name", "last_name", "phone", "created_at", "updated_at"),
@@ -35,9 +35,9 @@ Known: TypeAlias = dict[tuple[str, str], Any]
 def record_fields(
     connection: Connection, sync: Sync, name: DatasetName, fields: Sequence[CustomField]
 ) -> tuple[FieldChange, ...]:
-    """Bring the catalogue of a dataset up to date; return what changed since the last sync.
+    """Update the stored fields of a dataset; return what changed since the last sync.
 
-    A field gets its column once, and keeps it if it vanishes or gets another type.
+    A field keeps its column even if it vanishes or changes its type.
     """
     fields = [replace(field, type=field.type[:MAX_TYPE_CHARACTERS]) for field in fields]
     known = _read(connection, name)
@@ -71,7 +71,7 @@ def _read(connection: Connection, name: DatasetName) -> Known:
 
 
 def _taken_names(connection: Connection, name: DatasetName, known: Known) -> set[str]:
-    """Return the names in use, and those that a query could not use without quotes."""
+    """Return the names in use and those that need quotes in a query."""
     reserved = run(connection, "select word from pg_get_keywords() where catcode in ('R', 'T')")
     names = {*BASE_COLUMNS[name], *reserved.scalars()}
     for (_, kind), row in known.items():
@@ -92,7 +92,7 @@ def _add(
     known: Known,
     taken: set[str],
 ) -> FieldChange:
-    """Add a field, or a new type of one, with its column; without one past MAX_COLUMNS."""
+    """Add a field, or a new type of a field; beyond MAX_COLUMNS it gets no column."""
     is_retyped = any(field_id == field.field_id for field_id, _ in known)
     used = sum(
         len(_columns(row.column_name, kind)) for (_, kind), row in known.items() if row.column_name
@@ -141,10 +141,10 @@ def _differs(row: Any, field: CustomField) -> bool:
 def _retire(
     connection: Connection, name: DatasetName, known: Known, fields: Iterable[CustomField]
 ) -> list[FieldChange]:
-    """Note the last sync that listed them for the fields that are listed no more."""
+    """Record the last sync that listed each field that is now gone."""
     listed = {(field.field_id, field.type) for field in fields}
     gone = [key for key, row in known.items() if key not in listed and not row.last_sync]
-    still = {field_id for field_id, _ in listed}
+    listed_ids = {field_id for field_id, _ in listed}
     for field_id, kind in gone:
         run(
             connection,
@@ -163,7 +163,7 @@ def _retire(
     return [
         FieldChange("vanished", _field_of(known[key]), known[key].column_name)
         for key in gone
-        if key[0] not in still
+        if key[0] not in listed_ids
     ]
 
 

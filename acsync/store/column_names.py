@@ -15,8 +15,8 @@ def choose_column(
 ) -> str:
     """Return a free name: the key in snake_case, followed by the field's id if necessary.
 
-    A currency field needs a second name that ends in `_currency`. `taken` holds the names that
-    cannot be used. `is_second_type` is for a field that has a column of another type.
+    A currency field needs a second name that ends in `_currency`. Names in `taken` cannot be used.
+    `is_second_type` is for a field that already has a column of another type.
     """
     suffix = CURRENCY_SUFFIX if kind == "currency" else ""
     name = snake_case(key)
@@ -33,7 +33,7 @@ def choose_column(
 
 
 def snake_case(text: str) -> str:
-    """Return the text in lower snake_case ASCII, without accents; it can be empty."""
+    """Return the text in ASCII snake_case without accents; the result can be empty."""
     folded = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(letter for letter in folded if not unicodedata.combining(letter))
     name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")

@@ -18,15 +18,15 @@ BATCH_ROWS = 2_000
 # A sync that publishes between two statements of an export must not change it.
 ONE_SNAPSHOT = "set transaction isolation level repeatable read, read only"
 
-# Of Python's datetime, in which Parquet files are written and mostly read.
+# The range of Python's datetime, which writes and usually also reads Parquet files.
 FIRST_TIME = "timestamp '0001-01-01 00:00:00'"
 LAST_TIME = "timestamp '9999-12-31 23:59:59.999999'"
 
-# A spreadsheet takes a text that begins so for a formula, and runs it.
+# A spreadsheet runs a text with such a beginning as a formula.
 FORMULA = r"^[=+\-@\t\r]"
 
-# JSON holds neither of these two unescaped, so that COPY changes nothing in it.
-AS_IT_IS = r"format csv, quote E'\x01', delimiter E'\x02'"
+# JSON never contains these two characters unescaped, so COPY does not change it.
+UNCHANGED = r"format csv, quote E'\x01', delimiter E'\x02'"
 
 LATEST_CONDITION = re.compile(r"WHERE \(?(\w+\.)?valid_to IS NULL\)?$")
 
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Export:
-    """A query in an open transaction, its columns, and about how many rows it gives."""
+    """A query in an open transaction, its columns and its approximate number of rows."""
 
     connection: Connection
     sql: str
@@ -123,14 +123,14 @@ def copy_export(
     *,
     excel: bool = False,
 ) -> None:
-    """Write the rows, one call of `write` each; CSV begins with a row of names.
+    """Call `write` once per row; CSV begins with a row of column names.
 
-    With `excel` a text that a spreadsheet would run as a formula gets an apostrophe before it.
+    `excel` puts an apostrophe before text that a spreadsheet would run as a formula.
     """
     if form == "jsonl":
-        sql, options = f"select row_to_json(line) from ({export.sql}) as line", AS_IT_IS
+        sql, options = f"select row_to_json(line) from ({export.sql}) as line", UNCHANGED
     else:
-        columns = ", ".join(_csv_column(one, excel) for one in export.columns)
+        columns = ", ".join(_csv_column(column, excel) for column in export.columns)
         sql, options = f"select {columns} from ({export.sql}) as line", "format csv, header"
     cursor: Any = export.connection.connection.cursor()
     with cursor:
@@ -148,21 +148,21 @@ def _csv_column(column: Column, excel: bool) -> str:
 
 
 class _Sink:
-    """What psycopg2 takes for a file."""
+    """A write-only file for psycopg2."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self.write = write
 
     def read(self, _size: int) -> bytes:
-        """Refuse: nothing is read from it."""
+        """Refuse to read."""
         raise NotImplementedError
 
 
 def read_batches(export: Export) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows in batches, by a cursor of the server.
+    """Yield the rows in batches, by a cursor on the server.
 
-    JSON comes as its text, a time without its offset and in UTC. A time before the year 1 or after
-    9999, as 9999-12-31T23:59:59-05:00 is, becomes the first or the last that a datetime can be.
+    JSON is returned as text and times as naive UTC. A time outside the range of datetime, such as
+    9999-12-31T23:59:59-05:00, becomes the first or last possible datetime.
     """
     columns = ", ".join(map(_python_column, export.columns))
     raw: Any = export.connection.connection
@@ -187,8 +187,8 @@ def _python_column(column: Column) -> str:
 
 
 def read_digits(export: Export) -> dict[str, tuple[int, int]]:
-    """Return, by numeric column, the most digits before and behind the point."""
-    numeric = [one.name for one in export.columns if one.type == "numeric"]
+    """Return, by numeric column, the most digits before and after the point."""
+    numeric = [column.name for column in export.columns if column.type == "numeric"]
     if not numeric:
         return {}
     most = ", ".join(

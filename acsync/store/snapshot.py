@@ -1,4 +1,4 @@
-"""Read the published snapshot, and compare with it what a sync has staged."""
+"""Read the published snapshot and count what a sync has staged."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from acsync.store.database import Database, run
 
 
 def published_ids(database: Database, name: DatasetName) -> list[int]:
-    """Return the ids of the published snapshot, in order."""
+    """Return the published ids, sorted."""
     sql = "select record_id from {versions} where valid_to is null order by record_id"
     with database.begin() as connection:
         return list(run(connection, sql, name).scalars())
 
 
 def published_hashes(database: Database, name: DatasetName, ids: Sequence[int]) -> dict[int, bytes]:
-    """Return the hashes of those of the ids that are published."""
+    """Return the hashes of the published records among these ids."""
     sql = """
         select record_id, hash from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
@@ -32,14 +32,14 @@ def published_hashes(database: Database, name: DatasetName, ids: Sequence[int]) 
 def published_records(
     database: Database, name: DatasetName, ids: Sequence[int]
 ) -> dict[int, Record]:
-    """Return those of the records that are published, numbers with all their digits."""
+    """Return the published records among these ids; numbers keep all their digits."""
     sql = """
         select record_id, record::text as body from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:
         return {
-            # As decimals, since Python refuses to read an int of more than 4,300 digits.
+            # As decimals, because Python refuses to parse an int of more than 4,300 digits.
             row.record_id: json.loads(row.body, parse_float=Decimal, parse_int=Decimal)
             for row in run(connection, sql, name, ids=list(ids))
         }
@@ -68,16 +68,16 @@ LAST_KNOWN: dict[ListingName, tuple[DatasetName, str]] = {
 
 
 def published_rows(database: Database, listing: ListingName) -> list[Record]:
-    """Return the rows of an optional listing as published records show them."""
+    """Return the rows of an optional listing, rebuilt from published records."""
     name, sql = LAST_KNOWN[listing]
     with database.begin() as connection:
         return list(run(connection, sql, name).scalars())
 
 
 def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[int, Record]:
-    """Return the last known tags and lists of contacts, by id; None if they were never sent.
+    """Return the last known tags and lists of contacts by id; None if never received.
 
-    Those that this sync has staged are newer than published ones.
+    This sync's staged records are newer than published ones.
     """
     sql = """
         select distinct on (record_id) record_id, tags, lists
@@ -101,9 +101,9 @@ def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[i
 
 
 def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
-    """Yield the richest of each dataset's first records, as a title and indented JSON.
+    """Yield each dataset's longest records among the first 1,000, as a title and JSON.
 
-    `sizes` are the records of each dataset; a record's links are left out, being half of it.
+    `sizes` are the records per dataset. Links are left out: they are half of a record.
     """
     sql = """
         select record_count, jsonb_pretty(record - 'links')
@@ -120,7 +120,7 @@ def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterato
                 yield f"one of {count:,} {name}, without its links", record
 
 
-# Each id that was read, with the slice that read it last. A slice can be staged after a newer one.
+# Each id with the slice that read it last. A slice can be staged after a newer one.
 STAGED_IDS = """
     select distinct on (record_id) record_id, slice_no
     from (
@@ -151,10 +151,10 @@ COUNT_STAGED = f"""
 
 @dataclass(frozen=True)
 class StagedCounts:
-    """How many records are staged; one that was read by two slices counts once.
+    """How many records are staged; a record in two slices counts once.
 
-    `planned_records` are no newer than the plan, and `newer_records` are newer than it and than
-    the newest page at the end.
+    `planned_records` existed when the walk was planned. `newer_records` are newer than the plan and
+    than the newest page at the end.
     """
 
     records: int
@@ -165,9 +165,9 @@ class StagedCounts:
 def count_staged(
     database: Database, sync: Sync, name: DatasetName, *, newest_id: int, planned_id: int
 ) -> StagedCounts:
-    """Return the counts of what is staged.
+    """Count the staged records.
 
-    The ids are the newest ones: at the end of the walk, and when it was planned.
+    The ids are the newest ones at the end of the walk and when it was planned.
     """
     values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
     with database.begin() as connection:
@@ -175,8 +175,8 @@ def count_staged(
 
 
 def forbid_nested_loops(connection: Connection) -> None:
-    """Keep the planner, until the transaction ends, from a plan that takes hours.
+    """Disable nested loops until the transaction ends: such a plan could take hours.
 
-    Staging has no statistics yet: Postgres would expect a few rows and compare 80,000 with 80,000.
+    Staging has no statistics yet, so Postgres would expect a few rows instead of 80,000.
     """
     run(connection, "set local enable_nestloop = off")

@@ -10,9 +10,9 @@ from acsync.datasets import DATASETS, DatasetName
 from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync
 from acsync.store.database import STAGING, Database, run
 
-# What is staged was compared with the snapshot of its time, so it is of no use once a newer one is
-# published. The age of each slice is judged when a sync adopts them; a dataset that is not copied
-# any longer must not keep its staging.
+# Staging was compared with the snapshot of its time, so it is useless once a newer one is
+# published. The limit of a day is for datasets that are no longer copied; a sync that resumes
+# slices checks their age itself.
 UNUSABLE_PLANS = """
     delete from {schema}.ac_staged_plans as plan
     where planned_at < clock_timestamp() - interval '1 day'
@@ -24,7 +24,7 @@ UNUSABLE_PLANS = """
 
 
 def abandon_open_syncs(connection: Connection) -> None:
-    """Close the log rows of crashed syncs, and delete all staging that no sync can resume."""
+    """Close the log rows of crashed syncs, and delete staging that no sync can resume."""
     reason = "The sync crashed: it did not close its log row, and its lease expired."
     run(
         connection,
@@ -52,7 +52,7 @@ def abandon_open_syncs(connection: Connection) -> None:
 
 
 def open_log(connection: Connection, flow_run_id: str | None) -> Sync:
-    """Write the log row; the lease's lock lets no two syncs choose an id at the same time."""
+    """Insert the log row; the lease's lock keeps two syncs from choosing the same id."""
     row = run(
         connection,
         """
@@ -70,7 +70,7 @@ def open_log(connection: Connection, flow_run_id: str | None) -> Sync:
 
 
 def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int) -> None:
-    """Record how many records a dataset is expected to have, for the progress."""
+    """Record the expected number of records, for the progress."""
     with database.begin() as connection:
         _update_log(connection, sync, {f"{name}_expected": expected})
 
@@ -78,9 +78,9 @@ def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int
 def record_total(
     database: Database, sync: Sync, name: DatasetName, total: int | None, difference: int
 ) -> None:
-    """Record the total that came with the newest page at the end of a walk.
+    """Record the total from the newest page at the end of a walk.
 
-    The difference is by how many records it contradicts the walk.
+    `difference` is by how many records the total contradicts the walk.
     """
     values = {f"{name}_difference": difference}
     if total is not None:
@@ -90,7 +90,7 @@ def record_total(
 
 
 def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[int]:
-    """Return the last differences of a dataset before this sync, the newest first; ten at most."""
+    """Return a dataset's last ten differences before this sync, newest first."""
     sql = f"""
         select {name}_difference from {{schema}}.ac_sync_logs
         where id < :number and {name}_difference is not null order by id desc limit 10
@@ -100,9 +100,9 @@ def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[
 
 
 def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, DatasetResult] | None:
-    """Return how each dataset ended; None while the log row is open.
+    """Return how each dataset ended, or None while the log row is open.
 
-    The changes of custom fields are not in the log.
+    Changes of custom fields are not in the log.
     """
     sql = "select * from {schema}.ac_sync_logs where id = :number and overall_success is not null"
     row = run(connection, sql, number=sync.number).mappings().one_or_none()
@@ -132,9 +132,9 @@ def finish_log(
     calls: CallCounts,
     pace: Pace,
 ) -> None:
-    """Close the log row; a dataset that was not asked for keeps its nulls.
+    """Close the log row; the columns of a dataset that was not copied stay null.
 
-    A row that the next sync closed, because it took this one for crashed, stays as it is.
+    If the next sync considered this one crashed and closed its row, the row is not changed.
     """
     values: dict[str, Any] = {
         "overall_success": all(result.success for result in results.values()),
@@ -160,7 +160,7 @@ def finish_log(
 
 
 def add_warning(database: Database, sync: Sync, name: DatasetName, warning: str) -> None:
-    """Add a warning to the log row of a sync that has ended."""
+    """Add a warning to the log row of a finished sync."""
     column = f"{name}_warnings"
     with database.begin() as connection:
         run(

@@ -1,4 +1,4 @@
-"""Bring the wide views up to date with the catalogue of custom fields."""
+"""Bring the wide views up to date with the custom fields."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from acsync.models import DatasetResult, Sync
 from acsync.store.database import Database, run
 from acsync.store.sync_log import add_warning
 
-# How often to try while a reader holds a view; each try waits a tenth of a second for the lock.
+# Tries while a reader locks the view. Each one waits at most 100 ms for the lock.
 TRIES, TRY_AGAIN_SECONDS = 4, 1.0
 
 
@@ -20,7 +20,7 @@ def update_wide_views(
 ) -> dict[DatasetName, DatasetResult]:
     """Update the wide view of each published dataset, and return the results.
 
-    A view that cannot be updated adds a warning to its result and to the log row. The next sync
+    If a view cannot be updated, a warning is added to the result and to the log, and the next sync
     tries again.
     """
     updated = dict(results)
@@ -34,7 +34,7 @@ def update_wide_views(
                 f"there yet. {error}"
             )
             updated[name] = replace(result, warnings=(*result.warnings, warning))
-            # The data is published: a log that cannot be written must not make the sync fail.
+            # The data is published, so an error of the log must not make the sync fail.
             with suppress(StoreError):
                 add_warning(database, sync, name, warning)
     return updated

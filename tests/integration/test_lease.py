@@ -259,7 +259,7 @@ def test_the_end_of_a_sync_outlives_its_database(
     with pytest.raises(ZeroDivisionError):
         fail_with_the_database()
 
-    assert "expires by itself" in caplog.text
+    assert "was not released and will expire" in caplog.text
     database.close()
 
 

@@ -173,7 +173,7 @@ def test_a_sync_publishes_a_dataset_once(database: Database) -> None:
     stage_slice(database, sync, "contacts", cut(database, "contacts", people(1)))
     publish(database, sync, ["contacts"])
 
-    with pytest.raises(StoreError, match="published already"), database.begin() as connection:
+    with pytest.raises(StoreError, match="already published"), database.begin() as connection:
         publish_dataset(connection, sync, "contacts", 5)
 
     assert published_ids(database, "contacts") == [1]

@@ -15,7 +15,7 @@ from acsync.errors import AccessDenied, AccountError
 from acsync.models import Plan
 from acsync.preflight import CheckResult, from_error
 from acsync.settings import Settings
-from acsync.store.status import RunningSync
+from acsync.store.sync_history import RunningSync
 
 KEY_OWNER = "users/me"
 DOCUMENTED_RATE = 5  # https://developers.activecampaign.com/reference/rate-limits

@@ -20,7 +20,8 @@ from acsync.store.inspection import (
     read_unpublishable,
 )
 from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
-from acsync.store.status import RunningSync, read_pace, read_running
+from acsync.store.sync_history import RunningSync, read_running
+from acsync.store.sync_log import read_pace
 
 
 def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:

@@ -1,13 +1,13 @@
-"""Write down how each sync went: a row that is opened at its start and closed at its end."""
+"""Write the sync log: one row per sync, opened at its start and closed at its end."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync
+from acsync.models import CallCounts, DatasetResult, Pace, Sync
 from acsync.store.database import STAGING, Database, run
 
 # Staging was compared with the snapshot of its time, so it is useless once a newer one is
@@ -99,32 +99,6 @@ def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[
         return list(run(connection, sql, number=sync.number).scalars())
 
 
-def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, DatasetResult] | None:
-    """Return how each dataset ended, or None while the log row is open.
-
-    Changes of custom fields are not in the log.
-    """
-    sql = "select * from {schema}.ac_sync_logs where id = :number and overall_success is not null"
-    row = run(connection, sql, number=sync.number).mappings().one_or_none()
-    if row is None:
-        return None
-    return {
-        name: _read_result(name, row) for name in DATASETS if row[f"{name}_success"] is not None
-    }
-
-
-def _read_result(name: DatasetName, row: RowMapping) -> DatasetResult:
-    columns = ("count", "added", "updated", "deleted", "masked")
-    return DatasetResult(
-        row[f"{name}_duration_ms"],
-        Changes(*(row[f"{name}_{column}"] for column in columns))
-        if row[f"{name}_success"]
-        else None,
-        row[f"{name}_error"],
-        tuple(row[f"{name}_warnings"] or ()),
-    )
-
-
 def finish_log(
     connection: Connection,
     sync: Sync,
@@ -157,6 +131,24 @@ def finish_log(
         """,
         number=sync.number,
     )
+
+
+def read_pace(database: Database) -> Pace | None:
+    """Return the pace at the end of the last sync, or None if no sync called the account."""
+    sql = """
+        select pace, extract(epoch from clock_timestamp() - finished_at) as age
+        from {schema}.ac_sync_logs
+        where finished_at is not null and api_calls > 0 and pace is not null
+        order by id desc limit 1
+    """
+    with database.begin() as connection:
+        row = run(connection, sql).one_or_none()
+    if row is None:
+        return None
+    # Early versions stored no margin.
+    rate, refused, *margin = row.pace
+    age = float(row.age)
+    return Pace(rate, {refused_rate: seconds + age for refused_rate, seconds in refused}, *margin)
 
 
 def add_warning(database: Database, sync: Sync, name: DatasetName, warning: str) -> None:

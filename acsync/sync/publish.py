@@ -17,7 +17,8 @@ from acsync.store.publish import (
 )
 from acsync.store.schema_owner import note_account
 from acsync.store.staging import sweep_staging
-from acsync.store.sync_log import finish_log, read_results
+from acsync.store.sync_history import read_results
+from acsync.store.sync_log import finish_log
 from acsync.store.wide_views import update_wide_views
 from acsync.sync.context import SyncContext
 from acsync.sync.verify import Verified

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 
-from acsync.store.status import SyncStatus
+from acsync.store.sync_history import SyncStatus
 
 # Those that the dashboard itself shows; the others are on a page of their own.
 FIRST = ("pipeline_value_by_stage", "who_to_write_to", "changed_in_the_last_sync")

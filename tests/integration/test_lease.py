@@ -22,7 +22,7 @@ from acsync.store.staging import (
     stage_slice,
     sweep_staging,
 )
-from acsync.store.status import read_running, read_status
+from acsync.store.sync_history import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
 from tests.support.postgres import Postgres
 from tests.support.processes import wait_for

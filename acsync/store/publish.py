@@ -19,7 +19,7 @@ from acsync.models import Changes, DatasetResult, Interval, Sync
 from acsync.store.database import BODIES, run, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
-from acsync.store.snapshot import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
+from acsync.store.snapshot import STAGED_IDS, forbid_nested_loops
 from acsync.store.staging import OLDEST_READ
 
 # One open transaction of `Database.begin`.
@@ -69,10 +69,7 @@ ALL_RECORDS = f"""
     order by record_id
 """
 
-COUNT_PUBLISHED = f"""
-    {STAGED}
-    select (select count(*) from staged) as records, ({COUNT_MASKED}) as masked
-"""
+COUNT_RECORDS = "select count(*) from {versions} where valid_to is null"
 
 # Records that were not resumed were read after the sync started.
 NOTE_PUBLISHED = f"""
@@ -98,7 +95,12 @@ def publish_dataset(
     deleted, updated, written, *_ = [
         write(ALL_IDS) for write in _list_writes(connection, sync, name)
     ]
-    counted = run(connection, COUNT_PUBLISHED, name, sync_no=sync.number).one()
+    records = run(connection, COUNT_RECORDS, name).scalar_one()
+    masked = (
+        run(connection, f"{COUNT_RECORDS} and is_masked", name).scalar_one()
+        if name == "deals"
+        else 0
+    )
     run(
         connection,
         NOTE_PUBLISHED,
@@ -106,10 +108,10 @@ def publish_dataset(
         sync_no=sync.number,
         sync_id=sync.sync_id,
         started_at=sync.started_at,
-        record_count=counted.records,
+        record_count=records,
         duration_ms=duration_ms,
     )
-    return Changes(counted.records, written - updated, updated, deleted, counted.masked)
+    return Changes(records, written - updated, updated, deleted, masked)
 
 
 def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[Write]:

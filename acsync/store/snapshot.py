@@ -132,15 +132,6 @@ STAGED_IDS = """
     order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
 """
 
-COUNT_MASKED = """
-    select count(*)
-    from (
-        select distinct slice_no, unnest(masked_ids) as record_id
-        from {schema}.ac_staged_slices
-        where sync_no = :sync_no and data_type = :data_type
-    ) as masked join staged using (slice_no, record_id)
-"""
-
 COUNT_STAGED = f"""
     select count(*) as records,
            count(*) filter (where record_id <= :planned_id) as planned_records,

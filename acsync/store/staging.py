@@ -39,7 +39,6 @@ class StagedSlice:
     covered: Interval
     record_ids: Sequence[int]
     changed: Sequence[EnrichedRecord]
-    masked_ids: Sequence[int]
     asked_at: Sequence[float]
 
 
@@ -63,10 +62,9 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
             """
             insert into {schema}.ac_staged_slices
                 (sync_no, data_type, slice_no, covered_from, covered_through,
-                 record_ids, masked_ids, read_before_ms, staged_at)
+                 record_ids, read_before_ms, staged_at)
             values (:sync_no, :data_type, :slice_no, :covered_from, :covered_through,
-                    cast(:record_ids as bigint[]), cast(:masked_ids as bigint[]),
-                    cast(:read_before_ms as integer[]), :staged_at)
+                    cast(:record_ids as bigint[]), cast(:read_before_ms as integer[]), :staged_at)
             """,
             name,
             sync_no=sync.number,
@@ -74,7 +72,6 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
             covered_from=staged.covered.first,
             covered_through=staged.covered.last,
             record_ids=list(staged.record_ids),
-            masked_ids=list(staged.masked_ids),
             **_read_times(connection, staged),
         )
 

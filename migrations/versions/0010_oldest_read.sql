@@ -4,7 +4,10 @@
 -- Slices without these times cannot be resumed.
 truncate {schema}.ac_staged_contacts, {schema}.ac_staged_deals, {schema}.ac_staged_slices,
     {schema}.ac_staged_plans;
-alter table {schema}.ac_staged_slices add column read_before_ms integer[] not null;
+alter table {schema}.ac_staged_slices
+    add column read_before_ms integer[] not null,
+    -- Masked deals are counted once they are published.
+    drop column masked_ids;
 
 -- Before this revision a sync that resumed nothing published records that it read after its start.
 alter table {schema}.ac_published add column read_from timestamptz;

@@ -242,7 +242,7 @@ def test_numbers_keep_every_digit(database: Database) -> None:
     """A float would make 0.1 + 0.2 out of money."""
     sync = start_sync(database, "a test", None)
     body = b'{"id": 1,\n\t"score": 12345678901234567890.123456789}'
-    staged = StagedSlice(0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", body)], [], [0.0])
+    staged = StagedSlice(0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", body)], [0.0])
     stage_slice(database, sync, "contacts", staged)
     publish(database, sync, ["contacts"])
 
@@ -255,7 +255,7 @@ def test_a_body_that_is_no_json_fails_without_being_repeated(database: Database)
     """An error must not carry a customer's data into a log."""
     sync = start_sync(database, "a test", None)
     staged = StagedSlice(
-        0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", b'{"email": secret@x}')], [], [0.0]
+        0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", b'{"email": secret@x}')], [0.0]
     )
 
     with pytest.raises(StoreError, match="SQLSTATE 22P02") as caught:

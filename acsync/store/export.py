@@ -1,12 +1,12 @@
-"""Read a published dataset, or an earlier one, as a stream from one snapshot."""
+"""Export a dataset, as published or as an earlier sync left it, from one snapshot."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
 
+from psycopg2.extensions import adapt
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
@@ -28,8 +28,6 @@ FORMULA = r"^[=+\-@\t\r]"
 # JSON never contains these two characters unescaped, so COPY does not change it.
 UNCHANGED = r"format csv, quote E'\x01', delimiter E'\x02'"
 
-LATEST_CONDITION = re.compile(r"WHERE \(?(\w+\.)?valid_to IS NULL\)?$")
-
 
 @dataclass(frozen=True)
 class Column:
@@ -41,7 +39,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Export:
-    """A query in an open transaction, its columns and its approximate number of rows."""
+    """A query in an open transaction, with its approximate number of rows.
+
+    The export of an earlier sync has no `columns`: it can only be written as JSON Lines.
+    """
 
     connection: Connection
     sql: str
@@ -53,67 +54,56 @@ class Export:
 def open_export(
     database: Database, name: DatasetName, wide: bool, sync_id: str | None
 ) -> Iterator[Export]:
-    """Open the export of a dataset, as published or as a kept sync left it.
+    """Open the export of a dataset: its view, or the records as a kept sync left them.
 
-    Raises StoreError where nothing is published, or the sync is not kept.
+    Raises StoreError if nothing is published or the sync is not kept.
     """
     with database.begin() as connection:
         run(connection, ONE_SNAPSHOT)
         run(connection, "set local statement_timeout = 0")
-        yield _plan(connection, name, wide, sync_id)
+        if sync_id is None:
+            yield _export_view(connection, name, wide)
+        else:
+            yield _export_earlier(connection, name, sync_id)
 
 
-def _plan(connection: Connection, name: DatasetName, wide: bool, sync_id: str | None) -> Export:
-    schema = schema_of(connection)
-    view = f"{schema}.ac_{name}{'_wide' if wide else ''}"
-    published = _find_sync(connection, name, sync_id)
-    columns = tuple(
-        Column(row.attname, row.type)
-        for row in run(
-            connection,
-            "select attname, format_type(atttypid, null) as type from pg_attribute "
-            "where attrelid = cast(:view as regclass) and attnum > 0 order by attnum",
-            view=view,
-        )
-    )
-    source = _as_of(connection, view, columns, published) if sync_id else view
-    sql = f"select * from {source} as exported order by 1"
-    return Export(connection, sql, columns, published.record_count)
-
-
-def _find_sync(connection: Connection, name: DatasetName, sync_id: str | None) -> Any:
-    """Return the published row of the dataset as of that sync, of the newest one without it."""
-    kept = run(
+def _export_view(connection: Connection, name: DatasetName, wide: bool) -> Export:
+    view = f"{schema_of(connection)}.ac_{name}{'_wide' if wide else ''}"
+    newest = _read_kept(connection, name)[0]
+    columns = run(
         connection,
-        "select * from {schema}.ac_published where data_type = :data_type order by sync_no desc",
-        name,
-    ).all()
-    if not kept:
-        raise StoreError(f"No {name} are published yet.", "Run: acsync sync")
-    if sync_id is None:
-        return kept[0]
-    found = [row for row in kept if row.sync_id == sync_id]
-    if not found:
+        "select attname, format_type(atttypid, null) from pg_attribute "
+        "where attrelid = cast(:view as regclass) and attnum > 0 order by attnum",
+        view=view,
+    )
+    sql = f"select * from {view} as exported order by 1"
+    return Export(connection, sql, tuple(Column(*row) for row in columns), newest.record_count)
+
+
+def _export_earlier(connection: Connection, name: DatasetName, sync_id: str) -> Export:
+    kept = _read_kept(connection, name)
+    sync = next((row for row in kept if row.sync_id == sync_id), None)
+    if sync is None:
         ids = ", ".join(row.sync_id for row in kept[:10])
         raise StoreError(
             f"The {name} of {sync_id} are not kept.",
             f"Kept are: {ids}. To keep more, raise ACSYNC_KEEP_SYNCS.",
         )
-    return found[0]
+    literal: bytes = adapt(sync_id).getquoted()
+    sql = (
+        f"select * from {schema_of(connection)}.ac_records_as_of({literal.decode()}) "
+        f"where data_type = '{name}' order by record_id"
+    )
+    return Export(connection, sql, (), sync.record_count)
 
 
-def _as_of(connection: Connection, view: str, columns: Sequence[Column], published: Any) -> str:
-    """Return the view's own query, with the versions of that sync in place of the latest ones."""
-    sql = "select pg_get_viewdef(cast(:view as regclass))"
-    definition: str = run(connection, sql, view=view).scalar_one().rstrip("; \n")
-    number = int(published.sync_no)
-    condition = f"WHERE valid_from <= {number} AND (valid_to IS NULL OR valid_to > {number})"
-    at, replaced = LATEST_CONDITION.subn(condition, definition)
-    if not replaced:
-        raise StoreError(f"{view} is not the view that acsync made.", "Run: acsync migrate")
-    moment = f"'{published.synced_at.isoformat()}'::timestamptz as synced_at"
-    names = (moment if one.name == "synced_at" else quote(one.name) for one in columns)
-    return f"(select {', '.join(names)} from ({at}) as versions)"
+def _read_kept(connection: Connection, name: DatasetName) -> Sequence[Any]:
+    """Return the kept publications of a dataset, newest first."""
+    sql = "select * from {schema}.ac_published where data_type = :data_type order by sync_no desc"
+    kept = run(connection, sql, name).all()
+    if not kept:
+        raise StoreError(f"No {name} are published yet.", "Run: acsync sync")
+    return kept
 
 
 def copy_export(

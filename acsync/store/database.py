@@ -92,6 +92,14 @@ def run(
     return connection.execute(text(sql.replace("{schema}", schema)), values)
 
 
+def forbid_nested_loops(connection: Connection) -> None:
+    """Disable nested loops until the transaction ends: such a plan could take hours.
+
+    Staging has no statistics yet, so Postgres would expect a few rows instead of 80,000.
+    """
+    run(connection, "set local enable_nestloop = off")
+
+
 def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes]]) -> None:
     """Append rows of UTF-8 text without nulls to `table (columns)` by COPY."""
     lines = b"".join(b"\t".join(map(_escape, row)) + b"\n" for row in rows)

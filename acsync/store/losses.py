@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.models import Interval, Sync
-from acsync.store.database import Database, run
-from acsync.store.snapshot import STAGED_IDS, forbid_nested_loops
+from acsync.store.database import Database, forbid_nested_loops, run
+from acsync.store.staging import STAGED_IDS
 
 Kind: TypeAlias = Literal["values", "tags", "lists"]
 

@@ -16,11 +16,10 @@ from sqlalchemy import Connection
 from acsync.datasets import DatasetName
 from acsync.errors import StoreError
 from acsync.models import Changes, DatasetResult, Interval, Sync
-from acsync.store.database import BODIES, run, schema_of
+from acsync.store.database import BODIES, forbid_nested_loops, run, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
-from acsync.store.snapshot import STAGED_IDS, forbid_nested_loops
-from acsync.store.staging import OLDEST_READ
+from acsync.store.staging import OLDEST_READ, STAGED_IDS
 
 # One open transaction of `Database.begin`.
 Transaction: TypeAlias = Connection

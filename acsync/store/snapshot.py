@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Connection
-
 from acsync.datasets import DatasetName, ListingName, Record
 from acsync.models import Sync
 from acsync.store.database import Database, run
+from acsync.store.staging import STAGED_IDS
 
 
 def published_ids(database: Database, name: DatasetName) -> list[int]:
@@ -120,18 +119,6 @@ def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterato
                 yield f"one of {count:,} {name}, without its links", record
 
 
-# Each id with the slice that read it last. A slice can be staged after a newer one.
-STAGED_IDS = """
-    select distinct on (record_id) record_id, slice_no
-    from (
-        select slice_no, staged_at, unnest(record_ids) as record_id,
-               unnest(read_before_ms) as before_ms
-        from {schema}.ac_staged_slices
-        where sync_no = :sync_no and data_type = :data_type
-    ) as read
-    order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
-"""
-
 COUNT_STAGED = f"""
     select count(*) as records,
            count(*) filter (where record_id <= :planned_id) as planned_records,
@@ -163,11 +150,3 @@ def count_staged(
     values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
     with database.begin() as connection:
         return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
-
-
-def forbid_nested_loops(connection: Connection) -> None:
-    """Disable nested loops until the transaction ends: such a plan could take hours.
-
-    Staging has no statistics yet, so Postgres would expect a few rows instead of 80,000.
-    """
-    run(connection, "set local enable_nestloop = off")

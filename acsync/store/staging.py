@@ -25,6 +25,18 @@ OLDEST_READ = """
         * interval '1 millisecond')
 """
 
+# Each id with the slice that read it last. A slice can be staged after a newer one.
+STAGED_IDS = """
+    select distinct on (record_id) record_id, slice_no
+    from (
+        select slice_no, staged_at, unnest(record_ids) as record_id,
+               unnest(read_before_ms) as before_ms
+        from {schema}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    ) as read
+    order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
+"""
+
 LARGEST_INTEGER = 2**31 - 1
 
 

@@ -1,7 +1,7 @@
 """Read the published snapshot and count what a sync has staged."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -97,26 +97,6 @@ def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[i
     with database.begin() as connection:
         rows = run(connection, sql, "contacts", sync_no=sync.number, ids=list(ids), **span)
         return {row.record_id: {"tags": row.tags, "lists": row.lists} for row in rows}
-
-
-def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
-    """Yield each dataset's longest records among the first 1,000, as a title and JSON.
-
-    `sizes` are the records per dataset. Links are left out: they are half of a record.
-    """
-    sql = """
-        select record_count, jsonb_pretty(record - 'links')
-        from (select * from {versions} where valid_to is null order by record_id limit 1000)
-            as version,
-            (select record_count from {schema}.ac_published
-             where data_type = :data_type order by sync_no desc limit 1) as published
-        order by length(custom_fields::text) desc, record_id
-        limit :size
-    """
-    with database.begin() as connection:
-        for name, size in sizes.items():
-            for count, record in run(connection, sql, name, size=size):
-                yield f"one of {count:,} {name}, without its links", record
 
 
 COUNT_STAGED = f"""

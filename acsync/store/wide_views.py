@@ -1,4 +1,4 @@
-"""Store the custom fields, give each a column, and bring the wide views up to date."""
+"""Store the custom fields and their columns, and keep the wide views up to date."""
 
 import re
 import time

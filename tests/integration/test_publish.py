@@ -12,6 +12,7 @@ from sqlalchemy import text
 import migrations
 from acsync.datasets import Record
 from acsync.errors import StoreError
+from acsync.local.demo import read_sample
 from acsync.models import Changes, EnrichedRecord, Interval
 from acsync.store.database import Database
 from acsync.store.lease import require_lease, start_sync
@@ -21,7 +22,6 @@ from acsync.store.snapshot import (
     count_staged,
     published_ids,
     published_records,
-    read_sample,
 )
 from acsync.store.staging import StagedSlice, count_staged_records, read_coverage, stage_slice
 from tests.support.postgres import Postgres, execute

@@ -9,8 +9,8 @@ from sqlalchemy import make_url
 
 import migrations
 from acsync.errors import StoreError
-from acsync.preflight import CheckResult
-from acsync.preflight.database import check_database
+from acsync.preflight.check_result import CheckResult
+from acsync.preflight.database_checks import check_database
 from acsync.settings import read_database_settings
 from acsync.store.database import Database
 from tests.support.commands import acsync

@@ -7,7 +7,7 @@ import pytest
 import migrations
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import Incomplete
-from acsync.preflight.account import check_account
+from acsync.preflight.account_checks import check_account
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.preflight import CheckResult, Status, from_error
+from acsync.preflight.check_result import CheckResult, Status, from_error
 from acsync.settings import DatabaseSettings
 from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (

@@ -13,7 +13,7 @@ from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage, plan_slices
 from acsync.datasets import DATASETS, LISTINGS, Dataset, Listing, is_masked
 from acsync.errors import AccessDenied, AccountError
 from acsync.models import Plan
-from acsync.preflight import CheckResult, from_error
+from acsync.preflight.check_result import CheckResult, from_error
 from acsync.settings import Settings
 from acsync.store.sync_history import RunningSync
 

@@ -15,7 +15,7 @@ from acsync.datasets import DatasetName
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.local.embedded_postgres import start_embedded
 from acsync.settings import DatabaseSettings
-from acsync.store.refusals import explain, place_of
+from acsync.store.postgres_errors import explain, place_of
 
 # The revision of the tables that this code uses, and those before it. A test compares them with
 # Alembic's.

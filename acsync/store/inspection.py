@@ -11,7 +11,7 @@ from acsync.errors import StoreError
 from acsync.local.embedded_postgres import has_embedded
 from acsync.settings import LOOPBACK, DatabaseSettings
 from acsync.store.database import REVISION_TABLE, Database, open_database, run
-from acsync.store.refusals import place_of
+from acsync.store.postgres_errors import place_of
 
 # SQL_ASCII stores bytes unchanged, so it can hold every letter.
 UNICODE = ("UTF8", "SQL_ASCII")

@@ -74,10 +74,15 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def schema_of(connection: Connection) -> str:
-    """Return the quoted schema of a connection from `Database.begin`."""
+def schema_name(connection: Connection) -> str:
+    """Return the schema of a connection from `Database.begin`."""
     schema: str = connection.get_execution_options()["schema_translate_map"][None]
-    return quote(schema)
+    return schema
+
+
+def schema_of(connection: Connection) -> str:
+    """Return the schema as a quoted identifier."""
+    return quote(schema_name(connection))
 
 
 def run(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from acsync.datasets import DatasetName
 from acsync.errors import StoreError
 from acsync.models import Changes, DatasetResult, Interval, Sync
-from acsync.store.database import BODIES, forbid_nested_loops, run, schema_of
+from acsync.store.database import BODIES, forbid_nested_loops, run, schema_name, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
 from acsync.store.staging import OLDEST_READ, STAGED_IDS
@@ -167,8 +167,7 @@ def notify(
     """Notify listeners of the channel `acsync` of the changes, once they are committed."""
     datasets = {name: asdict(result.changes) for name, result in results.items() if result.changes}
     if datasets:
-        schema = connection.get_execution_options()["schema_translate_map"][None]
-        payload = {"schema": schema, "sync_id": sync.sync_id, "datasets": datasets}
+        payload = {"schema": schema_name(connection), "sync_id": sync.sync_id, "datasets": datasets}
         run(
             connection,
             "select pg_notify(:channel, :payload)",

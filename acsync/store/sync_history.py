@@ -19,6 +19,7 @@ RECENT_SYNCS = 10
 CHANGES = ("added", "updated", "deleted")
 
 SELECT = "select * from {schema}.ac_sync_logs"
+LAST_SUCCESS = "select max(finished_at) from {schema}.ac_sync_logs where overall_success"
 
 RUNNING = f"""
     select sync_id, "timestamp", contacts_expected, deals_expected, progress
@@ -183,7 +184,7 @@ def read_status(database: Database) -> SyncStatus:
             read_syncs(connection, RECENT_SYNCS),
             dict(run(connection, "select * from {schema}.ac_sync_statistics").mappings().one()),
             _read_published(connection),
-            _read_last_success(connection),
+            run(connection, LAST_SUCCESS).scalar(),
         )
 
 
@@ -296,9 +297,3 @@ def _read_published(connection: Connection) -> dict[DatasetName, PublishedDatase
         from {schema}.ac_published order by data_type, sync_no desc
     """
     return {name: PublishedDataset(*data) for name, *data in run(connection, sql)}
-
-
-def _read_last_success(connection: Connection) -> datetime | None:
-    sql = "select max(finished_at) from {schema}.ac_sync_logs where overall_success"
-    ended: datetime | None = run(connection, sql).scalar()
-    return ended

@@ -18,7 +18,7 @@ from acsync.store.database import (
     require_known,
     run,
 )
-from acsync.store.inspection import UNICODE, read_encoding
+from acsync.store.inspection import UNICODE, UNICODE_REMEDY, read_encoding
 from acsync.store.lease import require_no_sync
 
 
@@ -85,7 +85,7 @@ def _require_unicode(connection: Connection) -> None:
     if encoding not in UNICODE:
         raise StoreError(
             f"The database has the encoding {encoding}, which cannot store every letter.",
-            "Create another with: create database acsync template template0 encoding 'UTF8'",
+            UNICODE_REMEDY,
         )
 
 

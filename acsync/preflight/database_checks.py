@@ -10,6 +10,7 @@ from acsync.store.inspection import (
     FUNCTION,
     RIGHTS,
     UNICODE,
+    UNICODE_REMEDY,
     SchemaAccess,
     ServerState,
     open_read_only,
@@ -64,9 +65,8 @@ def _check_server(server: ServerState) -> CheckResult:
 def _check_encoding(server: ServerState) -> Iterator[CheckResult]:
     if server.encoding != "UTF8":
         seen = f"The database has the encoding {server.encoding}, not UTF8."
-        remedy = "Create another with: create database acsync template template0 encoding 'UTF8'"
         status: Status = "warning" if server.encoding in UNICODE else "problem"
-        yield CheckResult("encoding", status, seen, remedy)
+        yield CheckResult("encoding", status, seen, UNICODE_REMEDY)
 
 
 def _check_creators(database: Database) -> Iterator[CheckResult]:

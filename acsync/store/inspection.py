@@ -15,6 +15,7 @@ from acsync.store.postgres_errors import place_of
 
 # SQL_ASCII stores bytes unchanged, so it can hold every letter.
 UNICODE = ("UTF8", "SQL_ASCII")
+UNICODE_REMEDY = "Create another with: create database acsync template template0 encoding 'UTF8'"
 
 # The rights on every table that a sync needs; the documentation grants them to its role.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, and replace nothing but a file."""
+"""Write a whole file or none, and replace only regular files."""
 
 import os
 import stat
@@ -13,13 +13,13 @@ from typing import IO
 def replace_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a temporary file that replaces `path` at the end. Raises OSError.
 
-    An old file keeps its mode and owner, a new one has mode 600. A symlink stays, and its target is
-    replaced. A device, a FIFO or a socket is written to directly. If the block fails, the temporary
-    file is deleted and the old one stays.
+    An existing file keeps its mode and owner; a new file gets mode 600. If `path` is a symlink, its
+    target is replaced. Devices, FIFOs and sockets are written directly. If the block fails, the
+    temporary file is deleted and the existing file is unchanged.
     """
     old = _stat(path)
     if old is not None and not stat.S_ISREG(old.st_mode):
-        # Without O_CREAT, which Linux refuses for a FIFO of somebody else in /tmp.
+        # No O_CREAT: Linux refuses it for another user's FIFO in /tmp.
         with os.fdopen(os.open(path, os.O_WRONLY), "wb") as file:
             yield file
         return
@@ -45,7 +45,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _copy_owner_and_mode(old: os.stat_result, number: int) -> None:
-    """Give a file the owner, if this user may do that, and the mode of the old one."""
+    """Copy the mode, and the owner if this user is allowed to."""
     for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
         with suppress(PermissionError):
             os.fchown(number, owner, group)

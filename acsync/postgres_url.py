@@ -1,12 +1,12 @@
-"""Turn a Postgres URL, as hosts and libraries write it, into one that libpq takes."""
+"""Turn a Postgres URL, as hosts and libraries write it, into one that libpq accepts."""
 
 import re
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
-# Options of Prisma, Vercel, Supabase and node-postgres that libpq refuses to connect with.
-# acsync always speaks UTF-8.
+# Options of Prisma, Vercel, Supabase and node-postgres with which libpq refuses to connect.
+# acsync always uses UTF-8.
 NOT_LIBPQ = (
     "client_encoding",
     "connection_limit",
@@ -32,14 +32,14 @@ SSL_MODES = {
 
 
 def parse_postgres_url(text: str) -> str:
-    """Return the URL with its driver named and every option one of libpq's.
+    """Return the URL with its driver and only options that libpq knows.
 
-    Raises ValueError with the end of a sentence that begins with the variable's name.
+    Raises ValueError. Its text completes a sentence that begins with the variable's name.
     """
     parts = _split(text)
     if parts.scheme not in SCHEMES:
         raise ValueError("is not a Postgres URL: it looks like postgresql://USER@HOST/DATABASE.")
-    # A password with a bare / ? or # ends up in the database's name, which messages show.
+    # An unquoted / ? or # in a password moves its end into the database's name, which is shown.
     if "@" in text[len(parts.scheme) + len(parts.netloc) + 3 :]:
         raise ValueError("has an @ after its host: in a password, write / as %2F, ? as %3F.")
     if not _is_text(unquote(text)):
@@ -55,14 +55,14 @@ def parse_postgres_url(text: str) -> str:
 
 
 def _is_text(text: str) -> bool:
-    """Return whether libpq can take it: UTF-8 without NUL."""
-    # A byte of the environment that is not UTF-8 becomes a lone surrogate.
+    """Return whether libpq accepts the text: UTF-8 without NUL."""
+    # Python decodes an environment byte that is not UTF-8 as a lone surrogate.
     return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _split(text: str) -> SplitResult:
     try:
-        # A # belongs to the name of the database.
+        # A # is part of the database's name.
         parts = urlsplit(text, allow_fragments=False)
         if "," not in parts.netloc:
             _ = parts.port
@@ -72,14 +72,14 @@ def _split(text: str) -> SplitResult:
 
 
 def _translate(options: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Leave out what libpq does not know, and write the rest in its words."""
-    kept = []
+    """Drop the options that libpq does not know, and translate the others."""
+    translated = []
     for name, value in options:
         if name in ("ssl", "sslmode"):
-            kept.append(("sslmode", _ssl_mode(name, value)))
+            translated.append(("sslmode", _ssl_mode(name, value)))
         elif name not in NOT_LIBPQ:
-            kept.append((name, value))
-    return kept
+            translated.append((name, value))
+    return translated
 
 
 def _ssl_mode(name: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""Say once how often a full sync runs, and when its data is late or stale."""
+"""How often a full sync runs, and when its data is late or stale."""
 
 from datetime import timedelta
 

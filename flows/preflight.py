@@ -18,7 +18,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from acsync.preflight import CheckResult
+from acsync.preflight.check_result import CheckResult
 from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATION
 from flows.blocks import ActiveCampaignAccount
 from flows.deployment import WORK_POOL, make_deployment

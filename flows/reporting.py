@@ -26,7 +26,7 @@ from acsync.errors import AcsyncError
 from acsync.models import Slice, SyncResult
 from acsync.settings import Settings
 from acsync.store.database import open_database
-from acsync.store.status import read_data_age
+from acsync.store.sync_history import read_data_age
 from acsync.sync.copy_slice import Job
 from acsync.sync.report import calls_line, report_markdown
 

@@ -18,7 +18,7 @@ from acsync.store.database import (
     require_known,
     run,
 )
-from acsync.store.inspection import UNICODE, read_encoding
+from acsync.store.inspection import UNICODE, UNICODE_REMEDY, read_encoding
 from acsync.store.lease import require_no_sync
 
 
@@ -32,23 +32,23 @@ def _config(schema: str) -> Config:
 
 
 def run_sql_file(name: str) -> None:
-    """Run `migrations/versions/NAME`, or print it: `{schema}` stands for the quoted schema."""
+    """Run or print the file `migrations/versions/NAME`; `{schema}` becomes the quoted schema."""
     context = op.get_context()
     text = files("migrations").joinpath("versions", name).read_text(encoding="utf-8")
     sql = text.replace("{schema}", quote(context.opts["version_table_schema"]))
     if context.as_sql:
         context.impl.static_output(sql)
     elif context.connection is not None:
-        # Without parameters psycopg2 leaves every % as it is.
+        # Without parameters psycopg2 does not interpret %.
         context.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
-# The newest revision there is. The revisions import what stands above.
+# The newest revision. Below run_sql_file, because finding it imports the revisions.
 HEAD = str(ScriptDirectory.from_config(_config("public")).get_current_head())
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring the schema to the newest revision; return the one before (None for none) and after.
+    """Bring the schema to the newest revision; return the old one, None if new, and the new one.
 
     Concurrent calls take turns. Raises SchemaTooNew if the tables are newer than this acsync, and
     LeaseHeld while a sync runs, because it would wait for that sync's statements.
@@ -80,17 +80,17 @@ def _take_turn(connection: Connection, schema: str) -> None:
 
 
 def _require_unicode(connection: Connection) -> None:
-    """Refuse new tables in a database that cannot store every letter."""
+    """Refuse to create tables in a database that cannot store every letter."""
     encoding = read_encoding(connection)
     if encoding not in UNICODE:
         raise StoreError(
             f"The database has the encoding {encoding}, which cannot store every letter.",
-            "Make one with: create database acsync template template0 encoding 'UTF8'",
+            UNICODE_REMEDY,
         )
 
 
 def sql(schema: str) -> str:
-    """Return the SQL that makes everything from nothing, ready for psql."""
+    """Return the SQL that creates everything from scratch, ready for psql."""
     config = _config(schema)
     command.upgrade(config, "head", sql=True)
     output = config.output_buffer

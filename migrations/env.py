@@ -1,4 +1,4 @@
-"""Called by Alembic: run or print the revisions in the schema that the caller names."""
+"""Run or print the revisions in the caller's schema; Alembic imports this file."""
 
 from alembic import context
 
@@ -9,7 +9,7 @@ from migrations.revision_table import take_over
 schema = context.config.attributes["schema"]
 connection = context.config.attributes.get("connection")
 
-# CREATE SCHEMA needs a right on the database, even if the schema is there.
+# CREATE SCHEMA needs a right on the database even if the schema exists.
 CREATE_SCHEMA = (
     f"do $$ begin if to_regnamespace('{quote(schema)}') is null "
     f"then create schema {quote(schema)}; end if; end $$"

@@ -1,9 +1,9 @@
-"""Keep default privileges from opening the tables that a migration makes.
+"""Keep default privileges from opening the tables that a migration creates.
 
-Postgres grants what `alter default privileges` says on each new object. Hosts have used it to let
-the roles of their public API read and write whatever is made in `public`. A migration revokes it
-from what it has just made, so nobody but the owner has a right that was not granted on purpose.
-Objects that were there before keep their grants: Postgres does not tell one kind from the other.
+Postgres applies `alter default privileges` to each new object. Hosts have used it to let the roles
+of their public API read and write every table in `public`. A migration therefore revokes all grants
+on the objects that it has just created, so only the owner has rights until somebody grants more.
+Older objects keep their grants, because Postgres cannot tell default grants from intended ones.
 """
 
 from acsync.store.database import quote
@@ -11,7 +11,7 @@ from acsync.store.database import quote
 # Transaction-local, so that the printed SQL can use it as well.
 SETTING = "acsync.objects"
 
-# A function that runs with its caller's rights opens nothing.
+# Functions that run with their caller's rights are harmless.
 OBJECTS = """
     select oid, relowner as owner, relacl as acl, oid::regclass::text as name
     from pg_class
@@ -47,10 +47,10 @@ CLOSE = f"""
 
 
 def note_objects(schema: str) -> str:
-    """Return SQL that notes, for this transaction, what the schema holds."""
+    """Return SQL that remembers the schema's objects until the transaction ends."""
     return NOTE.replace("{schema}", quote(schema))
 
 
 def close_new_objects(schema: str) -> str:
-    """Return SQL that leaves only the owner a right on what was made since `note_objects`."""
+    """Return SQL that revokes all grants on objects created since `note_objects`."""
     return CLOSE.replace("{schema}", quote(schema))

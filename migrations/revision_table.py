@@ -1,4 +1,4 @@
-"""Move acsync's revision out of the table that all programs with Alembic share."""
+"""Move acsync's revision out of the table that all Alembic programs share."""
 
 from sqlalchemy import Connection
 
@@ -15,9 +15,9 @@ OWN = f"{{schema}}.{REVISION_TABLE}"
 
 
 def take_over(connection: Connection) -> None:
-    """Take acsync's row out of `alembic_version`, which held it up to revision 0009.
+    """Move acsync's row out of `alembic_version`, which it used up to revision 0009.
 
-    A table that holds no other row is renamed, so it keeps its grants.
+    If the table has no other row, it is renamed, so it keeps its grants.
     """
     if has_table(connection, REVISION_TABLE):
         return

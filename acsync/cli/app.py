@@ -167,15 +167,16 @@ def export(  # noqa: PLR0913, PLR0917  # an option each
     name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
     form: Annotated[
         Literal["csv", "jsonl", "parquet"] | None,
-        typer.Option("--format", help="csv, jsonl or parquet; else by the name of the file."),
+        typer.Option("--format", help="csv, jsonl or parquet. Default: by the name of the file."),
     ] = None,
     output: Annotated[str, typer.Option(help="File to write; - is standard output.")] = "-",
-    wide: Annotated[bool, typer.Option("--wide", help="One column a custom field.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="One column per custom field.")] = False,
     excel: Annotated[
-        bool, typer.Option("--excel", help="CSV that Excel opens, and runs no formula of.")
+        bool, typer.Option("--excel", help="CSV that Excel opens without running formulas.")
     ] = False,
     as_of: Annotated[
-        str | None, typer.Option(metavar="SYNC", help="As this kept sync left it.")
+        str | None,
+        typer.Option(metavar="SYNC", help="Records of an earlier sync, as JSON Lines."),
     ] = None,
     account: AccountName = None,
 ) -> None:
@@ -183,11 +184,16 @@ def export(  # noqa: PLR0913, PLR0917  # an option each
     from acsync.cli.export import Request, run_export  # noqa: PLC0415
 
     by_name: dict[str, Literal["csv", "jsonl", "parquet"]] = {
+        ".csv": "csv",
         ".jsonl": "jsonl",
         ".ndjson": "jsonl",
         ".parquet": "parquet",
     }
-    chosen = form or by_name.get(Path(output).suffix.lower(), "csv")
+    chosen = form or by_name.get(Path(output).suffix.lower(), "jsonl" if as_of else "csv")
+    if as_of and (wide or chosen != "jsonl"):
+        raise typer.BadParameter(
+            "--as-of writes JSON Lines only. Remove --wide, and use --format jsonl."
+        )
     if excel and chosen != "csv":
         raise typer.BadParameter(f"--excel is for CSV, not for {chosen}.")
     run_export(database_of(account), Request(name, chosen, wide, excel, as_of), output)

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from acsync.errors import AcsyncError, sanitize
-from acsync.preflight import CheckResult, Status, from_error
-from acsync.preflight.account import check_account
-from acsync.preflight.database import check_database, read_rate_in_use
+from acsync.preflight.account_checks import check_account
+from acsync.preflight.check_result import CheckResult, Status, from_error
+from acsync.preflight.database_checks import check_database, read_rate_in_use
 from acsync.preflight.samples import SampleWriter
 from acsync.settings import Settings
 

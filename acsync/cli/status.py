@@ -12,7 +12,7 @@ from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
 from acsync.settings import DatabaseSettings, parse_duration
 from acsync.store.database import open_database, require_current_schema
-from acsync.store.status import LoggedSync, PublishedDataset, SyncStatus, read_status
+from acsync.store.sync_history import PublishedDataset, SyncRecord, SyncStatus, read_status
 
 
 def run_status(
@@ -44,20 +44,15 @@ def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit:
     raise AcsyncError(f"The {name} were {when}.", "See the reasons with: acsync status")
 
 
-def sync_line(sync: LoggedSync) -> str:
+def sync_line(sync: SyncRecord) -> str:
     """Return one line on how a sync went."""
-    if sync.overall_success is None:
+    if sync.success is None:
         return f"{sync.sync_id}: running"
-    result = "complete" if sync.overall_success else "not complete"
-    seconds = (sync.total_duration_ms or 0) / 1000
-    datasets = {
-        "contacts": (sync.contacts_success, sync.contacts_count, sync.contacts_error),
-        "deals": (sync.deals_success, sync.deals_count, sync.deals_error),
-    }
+    result = "complete" if sync.success else "not complete"
+    seconds = (sync.duration_ms or 0) / 1000
     parts = [
-        f"{count or 0:,} {name}" if success else f"{name}: {error}"
-        for name, (success, count, error) in datasets.items()
-        if success is not None
+        f"{dataset.count or 0:,} {name}" if dataset.success else f"{name}: {dataset.error}"
+        for name, dataset in sync.datasets.items()
     ]
     return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
 
@@ -82,4 +77,4 @@ def _print_status(console: Console, status: SyncStatus, datasets: Sequence[Datas
     if status.recent:
         console.print("The last syncs, the newest first:")
     for sync in status.recent:
-        console.print(f"{sync.timestamp:%F %T}  {sync_line(sync)}", soft_wrap=True)
+        console.print(f"{sync.started:%F %T}  {sync_line(sync)}", soft_wrap=True)

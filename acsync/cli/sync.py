@@ -23,7 +23,7 @@ from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
 from acsync.models import SyncResult
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database, require_current_schema
-from acsync.store.status import LoggedSync, read_recent_syncs, read_running
+from acsync.store.sync_history import SyncRecord, read_recent_syncs, read_running
 from acsync.sync.report import report_lines
 
 NOT_TOLD = (
@@ -97,13 +97,13 @@ def _result_of(state: Any) -> SyncResult:
     return result
 
 
-def _find_ended(database: Database, before: set[str]) -> LoggedSync | None:
+def _find_ended(database: Database, before: set[str]) -> SyncRecord | None:
     """Return the newest sync that ended and was not in the log `before`."""
-    ended = (sync for sync in read_recent_syncs(database) if sync.overall_success is not None)
+    ended = (sync for sync in read_recent_syncs(database) if sync.success is not None)
     return next((sync for sync in ended if sync.sync_id not in before), None)
 
 
-def logged_line(sync: LoggedSync | None) -> str:
+def logged_line(sync: SyncRecord | None) -> str:
     """Return the line of a sync that Prefect knows nothing of; raises AcsyncError if it failed."""
     if sync is None:
         raise AcsyncError(
@@ -111,7 +111,7 @@ def logged_line(sync: LoggedSync | None) -> str:
             "Check the server of PREFECT_API_URL, and see what was copied with: acsync status",
         )
     logs.report(NOT_TOLD.rstrip())
-    if not sync.overall_success:
+    if not sync.success:
         raise SyncFailed(sync_line(sync))
     return sync_line(sync)
 

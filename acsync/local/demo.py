@@ -1,6 +1,7 @@
 """Copy a simulated account, so that a newcomer sees acsync work before any set-up."""
 
 import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 import typer
@@ -17,8 +18,8 @@ from acsync.settings import DatabaseSettings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import compare
 from acsync.simulator.server import serve
-from acsync.store.database import Database, open_database
-from acsync.store.snapshot import read_published, read_sample
+from acsync.store.database import Database, open_database, run
+from acsync.store.snapshot import read_published
 
 LATENCY_SECONDS = 0.1
 SHOWN: dict[DatasetName, int] = {"contacts": 2, "deals": 1}
@@ -79,3 +80,23 @@ def _show(console: Console, database: Database, settings: DatabaseSettings) -> N
     console.print(psql_command(settings.data_dir), soft_wrap=True)
     console.print("and paste")
     console.print(QUERIES, soft_wrap=True)
+
+
+def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
+    """Yield each dataset's longest records among the first 1,000, as a title and JSON.
+
+    `sizes` are the records per dataset. Links are left out: they are half of a record.
+    """
+    sql = """
+        select record_count, jsonb_pretty(record - 'links')
+        from (select * from {versions} where valid_to is null order by record_id limit 1000)
+            as version,
+            (select record_count from {schema}.ac_published
+             where data_type = :data_type order by sync_no desc limit 1) as published
+        order by length(custom_fields::text) desc, record_id
+        limit :size
+    """
+    with database.begin() as connection:
+        for name, size in sizes.items():
+            for count, record in run(connection, sql, name, size=size):
+                yield f"one of {count:,} {name}, without its links", record

@@ -24,7 +24,7 @@ from acsync.local.processes import Processes, Program
 from acsync.schedule import INTERVAL
 from acsync.settings import read_alert_url
 from acsync.store.database import Database
-from acsync.store.status import read_status
+from acsync.store.sync_history import read_status
 from flows.deployment import WORK_POOL, deploy, make_deployment
 from flows.links import api_url, page_url, ui_url
 

@@ -17,7 +17,7 @@ from acsync.local.processes import Processes
 from acsync.settings import DatabaseSettings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
-from acsync.store.status import LoggedSync, read_recent_syncs
+from acsync.store.sync_history import SyncRecord, read_recent_syncs
 
 LOOK_SECONDS = 1.0
 
@@ -82,7 +82,7 @@ def _uses_running_postgres(settings: DatabaseSettings) -> bool:
     return settings.database_url is None and is_running(settings.data_dir)
 
 
-def _follow_syncs(processes: Processes, database: Database) -> Iterator[LoggedSync]:
+def _follow_syncs(processes: Processes, database: Database) -> Iterator[SyncRecord]:
     """Yield each sync that ends from now on; raises AcsyncError where a process ends."""
     seen, away = {sync.sync_id for sync in _ended_syncs(database)}, False
     while True:
@@ -101,7 +101,7 @@ def _follow_syncs(processes: Processes, database: Database) -> Iterator[LoggedSy
         seen |= {sync.sync_id for sync in ended}
 
 
-def _ended_syncs(database: Database) -> list[LoggedSync]:
+def _ended_syncs(database: Database) -> list[SyncRecord]:
     """Return the last syncs that ended, the oldest first."""
     recent = read_recent_syncs(database)
-    return [sync for sync in reversed(recent) if sync.overall_success is not None]
+    return [sync for sync in reversed(recent) if sync.success is not None]

@@ -1,8 +1,8 @@
-"""Keep what an account answers, in its exact shape and without its data, to report an oddity.
+"""Save an account's responses in their exact shape and without its data, for bug reports.
 
-Keys, types, lengths, nulls, empty values and zero dates stay as they are. Every text becomes one of
-its kind (`Ada@acme.com` is `Xxx@xxxx.xxx`), and every number of two digits or more another one of
-as many digits, the same wherever it appears, so that ids still point to each other.
+Keys, types, lengths, nulls, empty values and zero dates are kept. Letters are replaced:
+`Ada@acme.com` becomes `Xxx@xxxx.xxx`. A number of two or more digits is replaced by another of the
+same length, and always by the same one, so ids still refer to each other.
 """
 
 import json
@@ -16,23 +16,23 @@ from acsync.activecampaign.page import parse_json
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.files import replace_file
 
-# Only these headers say how an account answers.
+# No other header describes how the account answers.
 HEADERS = ("content-type", "retry-after", "ratelimit-limit", "ratelimit-remaining")
 
-# What acsync itself chooses to ask.
+# Parameters whose values acsync chooses itself.
 PLAIN_PARAMS = ("limit", "offset", "include", "orders[id]")
 
 # Bytes kept of a response that is not JSON.
 MAX_TEXT = 100_000
 
-# Words of the API's own, which explain a row and belong to nobody.
+# Words of the API itself. They explain a row and are not personal.
 KNOWN_WORDS = frozenset((
     "text", "textarea", "date", "datetime", "dropdown", "multiselect", "listbox", "radio",
     "checkbox", "hidden", "currency", "number", "true", "false", "null", "usd", "eur", "gbp",
 ))  # fmt: skip
 
 NUMBER = re.compile(r"-?[0-9]+")
-# Nothing but a date or a time: a note that begins with a date is somebody's text.
+# The whole text must match: a note that begins with a date is personal.
 TIME = re.compile(
     r"([0-9]{4})-[0-9]{2}-[0-9]{2}"
     r"(?:([T ])[0-9]{2}:[0-9]{2}:[0-9]{2}((?:\.[0-9]+)?(?: ?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?))?"
@@ -40,13 +40,13 @@ TIME = re.compile(
 
 
 class Disguise:
-    """Replaces values by others of their kind; a number by the same one every time."""
+    """Replaces values by others of the same kind, and a number always by the same number."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, str] = {}
 
     def value(self, value: Any) -> Any:
-        """Return a value of the same shape without any of the original texts and numbers."""
+        """Return a value of the same shape, without the original texts and numbers."""
         if isinstance(value, dict):
             return {key: self.value(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -71,7 +71,7 @@ class Disguise:
         return "".join(map(_mask_letter, text))
 
     def _number(self, text: str) -> str:
-        """Count up the values of each length; a single digit is a code, and stays."""
+        """Number the values of each length in turn; a single digit is a code and is kept."""
         sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
         if len(digits) < 2 or not digits.strip("0"):
             return text
@@ -82,7 +82,7 @@ class Disguise:
         return sign + self._numbers[digits]
 
     def _time(self, text: str, time: re.Match[str]) -> str:
-        """Return one moment for every time; a zero date and the form of an offset stay."""
+        """Return the same moment for every time; zero dates and the format are kept."""
         year, separator, offset = time.groups()
         if year == "0000":
             return text
@@ -91,9 +91,9 @@ class Disguise:
 
 
 def _mask_letter(letter: str) -> str:
-    """Return a letter for a letter and a digit for a digit; blanks and marks stay.
+    """Replace a letter by a letter and a digit by a digit; keep blanks and marks.
 
-    The forms in circles, brackets and squares count as the letters that they show.
+    Circled, bracketed and squared characters count as the letters that they show.
     """
     shown = unicodedata.normalize("NFKD", letter)
     if any(map(str.isdigit, shown)):
@@ -105,20 +105,20 @@ def _mask_letter(letter: str) -> str:
 
 
 class SampleWriter:
-    """Writes the first response of each kind of call to a folder, disguised."""
+    """Writes the first response of each kind of call to a folder, in disguise."""
 
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            problem = SettingsProblem("--save-samples", f"{folder} cannot be made ({error}).")
+            problem = SettingsProblem("--save-samples", f"{folder} cannot be created ({error}).")
             raise SettingsError([problem]) from None
         self._folder = folder
         self._disguise = Disguise()
         self.written: set[str] = set()
 
     def __call__(self, exchange: Exchange) -> None:
-        """Take one call and its response; a second one of a kind is ignored."""
+        """Save a call and its response, unless one of the same kind was saved before."""
         path = re.sub("[0-9]+", lambda number: self._disguise.text(number[0]), exchange.path)
         kind = [path, *sorted(exchange.params), str(exchange.status)]
         name = re.sub(r"[^A-Za-z0-9]+", "-", " ".join(kind)).strip("-") + ".json"

@@ -1,4 +1,4 @@
-"""Reach Postgres: one engine, one schema, every name qualified, and errors without a secret."""
+"""Connect to Postgres: one engine, one schema, qualified names, errors without secrets."""
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,18 +15,18 @@ from acsync.datasets import DatasetName
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.local.embedded_postgres import start_embedded
 from acsync.settings import DatabaseSettings
-from acsync.store.refusals import explain, place_of
+from acsync.store.postgres_errors import explain, place_of
 
-# The revision of the tables that this code reads and writes. A test compares it and the revisions
-# before it with Alembic's.
+# The revision of the tables that this code uses, and those before it. A test compares them with
+# Alembic's.
 SCHEMA_REVISION = "0012"
 REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
 
-# Alembic's usual table is shared with every other program that uses Alembic in the same schema.
+# Other programs that use Alembic in the same schema share Alembic's usual table.
 REVISION_TABLE = "ac_schema_revision"
 SHARED_REVISION_TABLE = "alembic_version"
 
-# Start-up parameters; all of them pass PgBouncer, which refuses `options`.
+# PgBouncer accepts all of these start-up parameters. It would refuse `options`.
 CONNECT: dict[str, Any] = {
     "application_name": "acsync",
     "client_encoding": "utf8",
@@ -37,10 +37,10 @@ CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 
-# Set in every transaction, because a pooler keeps no settings of a session. All names are
-# qualified, so no role that may create in a schema of the path can slip in an operator. No
-# statement waits long for a lock, a frozen client holds one for a minute, and time limits of the
-# server do not end long statements.
+# Set in every transaction, because a pooler does not keep the settings of a session. The search
+# path keeps other roles from injecting operators or functions. A statement waits at most five
+# seconds for a lock, a frozen client holds one for at most a minute, and the server's own time
+# limits do not end long statements.
 LOCK_TIMEOUT = "5s"
 SEARCH_PATH = "set local search_path = pg_catalog, pg_temp"
 LIMITS = f"""
@@ -51,21 +51,21 @@ LIMITS = f"""
 """
 NO_TRANSACTION_TIMEOUT = "set local transaction_timeout = 0;"  # since PostgreSQL 17
 
-# The table that holds each dataset's versions, and the one that holds those that are staged.
+# The table of each dataset's versions, and the table of its staged records.
 VERSIONS: dict[DatasetName, str] = {
     "contacts": "ac_contact_versions",
     "deals": "ac_deal_versions",
 }
 BODIES: dict[DatasetName, str] = {"contacts": "ac_staged_contacts", "deals": "ac_staged_deals"}
 
-# All that is staged of a dataset, with what tells it from the other's.
+# All tables with staged data, and the condition that selects one dataset's rows.
 STAGING = {
     "{bodies}": "true",
     "{schema}.ac_staged_slices": "data_type = :data_type",
     "{schema}.ac_staged_plans": "data_type = :data_type",
 }
 
-# What has a meaning to COPY; the backslash first, since the others bring one.
+# Characters that COPY interprets. The backslash is first, because the others add backslashes.
 COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
 
 
@@ -74,16 +74,21 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def schema_of(connection: Connection) -> str:
-    """Return the quoted schema that a connection of `Database.begin` works in."""
+def schema_name(connection: Connection) -> str:
+    """Return the schema of a connection from `Database.begin`."""
     schema: str = connection.get_execution_options()["schema_translate_map"][None]
-    return quote(schema)
+    return schema
+
+
+def schema_of(connection: Connection) -> str:
+    """Return the schema as a quoted identifier."""
+    return quote(schema_name(connection))
 
 
 def run(
     connection: Connection, sql: str, name: DatasetName | None = None, **values: Any
 ) -> CursorResult[*tuple[Any, ...]]:
-    """Run one statement; `{schema}` and a dataset's `{versions}` and `{bodies}` stand for names."""
+    """Run one statement; replace `{schema}`, `{versions}` and `{bodies}` by qualified names."""
     schema = schema_of(connection)
     if name is not None:
         sql = sql.replace("{versions}", f"{schema}.{VERSIONS[name]}")
@@ -92,8 +97,16 @@ def run(
     return connection.execute(text(sql.replace("{schema}", schema)), values)
 
 
+def forbid_nested_loops(connection: Connection) -> None:
+    """Disable nested loops until the transaction ends: such a plan could take hours.
+
+    Staging has no statistics yet, so Postgres would expect a few rows instead of 80,000.
+    """
+    run(connection, "set local enable_nestloop = off")
+
+
 def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes]]) -> None:
-    """Append rows of UTF-8 text, without nulls, to `table (columns)` of the schema by COPY."""
+    """Append rows of UTF-8 text without nulls to `table (columns)` by COPY."""
     lines = b"".join(b"\t".join(map(_escape, row)) + b"\n" for row in rows)
     sql = f"copy {schema_of(connection)}.{table} from stdin with (format text, encoding 'UTF8')"
     cursor: Any = connection.connection.cursor()
@@ -116,7 +129,7 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Open a transaction, committed at the end; whatever Postgres refuses raises StoreError."""
+        """Open a transaction that commits at the end; raise StoreError if Postgres refuses."""
         try:
             with self.engine.begin() as connection:
                 _set_limits(connection)
@@ -125,7 +138,7 @@ class Database:
             raise explain(error, self.engine.url) from None
 
     def close(self) -> None:
-        """Close every connection; an embedded Postgres stays up."""
+        """Close every connection; an embedded Postgres keeps running."""
         self.engine.dispose()
 
 
@@ -136,9 +149,9 @@ def _set_limits(connection: Connection) -> None:
 
 
 def open_database(settings: DatabaseSettings) -> Database:
-    """Return the database of the settings; start the embedded one where no URL is set.
+    """Return the database of the settings; start the embedded one if no URL is set.
 
-    It connects only when first used, except to the embedded one. Raises StoreError.
+    Connections are opened when first used. Raises StoreError.
     """
     secret = settings.database_url
     url = _read_url(secret.get_secret_value() if secret else start_embedded(settings.data_dir))
@@ -160,7 +173,7 @@ def open_database(settings: DatabaseSettings) -> Database:
 
 
 def require_current_schema(database: Database) -> None:
-    """Raise SchemaOutdated or SchemaTooNew unless the tables are those this code knows."""
+    """Raise SchemaOutdated or SchemaTooNew unless the tables have this code's revision."""
     with database.begin() as connection:
         revision = read_revision(connection)
     place = f"The schema {database.schema} at {place_of(database.engine.url)}"
@@ -175,7 +188,7 @@ def require_current_schema(database: Database) -> None:
 
 
 def require_known(revision: str, place: str) -> None:
-    """Raise SchemaTooNew unless this acsync knows the revision; `place` begins the message."""
+    """Raise SchemaTooNew unless this acsync knows the revision; the message starts with `place`."""
     if revision not in REVISIONS:
         raise SchemaTooNew(
             f"{place} is at revision {revision}, newer than the {SCHEMA_REVISION} this acsync "
@@ -187,7 +200,7 @@ def require_known(revision: str, place: str) -> None:
 def read_revision(connection: Connection) -> str | None:
     """Return the revision of acsync's tables; None if there are none.
 
-    Before revision 0010 it was in `alembic_version`, which another program may use as well.
+    Before revision 0010 it was in `alembic_version`, which other programs also use.
     """
     if has_table(connection, REVISION_TABLE):
         return next(iter(_read_versions(connection, REVISION_TABLE)), None)
@@ -219,7 +232,7 @@ def _read_url(text: str) -> URL:
             "POSTGRES_URL is not a URL.",
             "It looks like postgresql://USER:PASSWORD@HOST/DATABASE.",
         ) from None
-    # A password with a bare @ ends up in the host, and from there in every message of libpq.
+    # An unquoted @ in a password moves part of it into the host, which libpq's messages show.
     if "@" in (url.host or ""):
         raise StoreError("POSTGRES_URL has more than one @.", "Write the @ in its password as %40.")
     return url

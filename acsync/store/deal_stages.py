@@ -1,6 +1,6 @@
-"""Keep when deals entered and left each stage and status, as the syncs saw it."""
+"""Record when deals entered and left each stage and status, as the syncs saw it."""
 
-# Only deals that this sync changed are looked at: it gave each of them a new version.
+# Only deals that this sync changed are looked at: each of them has a new version.
 IS_ELSEWHERE = """
     (version.pipeline_id, version.stage_id, version.status)
     is distinct from (stay.pipeline_id, stay.stage_id, stay.status)
@@ -41,6 +41,6 @@ ENTER = """
     )
 """
 
-# Close the stays that the published deals have left, then open those they have entered. The moments
-# are that of publishing, in the same transaction.
+# Close the stays that the published deals have left, then open those that they have entered. Both
+# happen at the time of publishing, in the same transaction.
 STAY_CHANGES = (CLOSE_LEFT, CLOSE_DELETED, RENAME, ENTER)

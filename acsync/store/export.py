@@ -1,12 +1,12 @@
-"""Read a published dataset, or an earlier one, as a stream from one snapshot."""
+"""Export a dataset, as published or as an earlier sync left it, from one snapshot."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
 
+from psycopg2.extensions import adapt
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
@@ -18,17 +18,15 @@ BATCH_ROWS = 2_000
 # A sync that publishes between two statements of an export must not change it.
 ONE_SNAPSHOT = "set transaction isolation level repeatable read, read only"
 
-# Of Python's datetime, in which Parquet files are written and mostly read.
+# The range of Python's datetime, which writes and usually also reads Parquet files.
 FIRST_TIME = "timestamp '0001-01-01 00:00:00'"
 LAST_TIME = "timestamp '9999-12-31 23:59:59.999999'"
 
-# A spreadsheet takes a text that begins so for a formula, and runs it.
+# A spreadsheet runs a text with such a beginning as a formula.
 FORMULA = r"^[=+\-@\t\r]"
 
-# JSON holds neither of these two unescaped, so that COPY changes nothing in it.
-AS_IT_IS = r"format csv, quote E'\x01', delimiter E'\x02'"
-
-LATEST_CONDITION = re.compile(r"WHERE \(?(\w+\.)?valid_to IS NULL\)?$")
+# JSON never contains these two characters unescaped, so COPY does not change it.
+UNCHANGED = r"format csv, quote E'\x01', delimiter E'\x02'"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Export:
-    """A query in an open transaction, its columns, and about how many rows it gives."""
+    """A query in an open transaction, with its approximate number of rows.
+
+    The export of an earlier sync has no `columns`: it can only be written as JSON Lines.
+    """
 
     connection: Connection
     sql: str
@@ -53,67 +54,56 @@ class Export:
 def open_export(
     database: Database, name: DatasetName, wide: bool, sync_id: str | None
 ) -> Iterator[Export]:
-    """Open the export of a dataset, as published or as a kept sync left it.
+    """Open the export of a dataset: its view, or the records as a kept sync left them.
 
-    Raises StoreError where nothing is published, or the sync is not kept.
+    Raises StoreError if nothing is published or the sync is not kept.
     """
     with database.begin() as connection:
         run(connection, ONE_SNAPSHOT)
         run(connection, "set local statement_timeout = 0")
-        yield _plan(connection, name, wide, sync_id)
+        if sync_id is None:
+            yield _export_view(connection, name, wide)
+        else:
+            yield _export_earlier(connection, name, sync_id)
 
 
-def _plan(connection: Connection, name: DatasetName, wide: bool, sync_id: str | None) -> Export:
-    schema = schema_of(connection)
-    view = f"{schema}.ac_{name}{'_wide' if wide else ''}"
-    published = _find_sync(connection, name, sync_id)
-    columns = tuple(
-        Column(row.attname, row.type)
-        for row in run(
-            connection,
-            "select attname, format_type(atttypid, null) as type from pg_attribute "
-            "where attrelid = cast(:view as regclass) and attnum > 0 order by attnum",
-            view=view,
-        )
-    )
-    source = _as_of(connection, view, columns, published) if sync_id else view
-    sql = f"select * from {source} as exported order by 1"
-    return Export(connection, sql, columns, published.record_count)
-
-
-def _find_sync(connection: Connection, name: DatasetName, sync_id: str | None) -> Any:
-    """Return the published row of the dataset as of that sync, of the newest one without it."""
-    kept = run(
+def _export_view(connection: Connection, name: DatasetName, wide: bool) -> Export:
+    view = f"{schema_of(connection)}.ac_{name}{'_wide' if wide else ''}"
+    newest = _read_kept(connection, name)[0]
+    columns = run(
         connection,
-        "select * from {schema}.ac_published where data_type = :data_type order by sync_no desc",
-        name,
-    ).all()
-    if not kept:
-        raise StoreError(f"No {name} are published yet.", "Run: acsync sync")
-    if sync_id is None:
-        return kept[0]
-    found = [row for row in kept if row.sync_id == sync_id]
-    if not found:
+        "select attname, format_type(atttypid, null) from pg_attribute "
+        "where attrelid = cast(:view as regclass) and attnum > 0 order by attnum",
+        view=view,
+    )
+    sql = f"select * from {view} as exported order by 1"
+    return Export(connection, sql, tuple(Column(*row) for row in columns), newest.record_count)
+
+
+def _export_earlier(connection: Connection, name: DatasetName, sync_id: str) -> Export:
+    kept = _read_kept(connection, name)
+    sync = next((row for row in kept if row.sync_id == sync_id), None)
+    if sync is None:
         ids = ", ".join(row.sync_id for row in kept[:10])
         raise StoreError(
             f"The {name} of {sync_id} are not kept.",
             f"Kept are: {ids}. To keep more, raise ACSYNC_KEEP_SYNCS.",
         )
-    return found[0]
+    literal: bytes = adapt(sync_id).getquoted()
+    sql = (
+        f"select * from {schema_of(connection)}.ac_records_as_of({literal.decode()}) "
+        f"where data_type = '{name}' order by record_id"
+    )
+    return Export(connection, sql, (), sync.record_count)
 
 
-def _as_of(connection: Connection, view: str, columns: Sequence[Column], published: Any) -> str:
-    """Return the view's own query, with the versions of that sync in place of the latest ones."""
-    sql = "select pg_get_viewdef(cast(:view as regclass))"
-    definition: str = run(connection, sql, view=view).scalar_one().rstrip("; \n")
-    number = int(published.sync_no)
-    condition = f"WHERE valid_from <= {number} AND (valid_to IS NULL OR valid_to > {number})"
-    at, replaced = LATEST_CONDITION.subn(condition, definition)
-    if not replaced:
-        raise StoreError(f"{view} is not the view that acsync made.", "Run: acsync migrate")
-    moment = f"'{published.synced_at.isoformat()}'::timestamptz as synced_at"
-    names = (moment if one.name == "synced_at" else quote(one.name) for one in columns)
-    return f"(select {', '.join(names)} from ({at}) as versions)"
+def _read_kept(connection: Connection, name: DatasetName) -> Sequence[Any]:
+    """Return the kept publications of a dataset, newest first."""
+    sql = "select * from {schema}.ac_published where data_type = :data_type order by sync_no desc"
+    kept = run(connection, sql, name).all()
+    if not kept:
+        raise StoreError(f"No {name} are published yet.", "Run: acsync sync")
+    return kept
 
 
 def copy_export(
@@ -123,14 +113,14 @@ def copy_export(
     *,
     excel: bool = False,
 ) -> None:
-    """Write the rows, one call of `write` each; CSV begins with a row of names.
+    """Call `write` once per row; CSV begins with a row of column names.
 
-    With `excel` a text that a spreadsheet would run as a formula gets an apostrophe before it.
+    `excel` puts an apostrophe before text that a spreadsheet would run as a formula.
     """
     if form == "jsonl":
-        sql, options = f"select row_to_json(line) from ({export.sql}) as line", AS_IT_IS
+        sql, options = f"select row_to_json(line) from ({export.sql}) as line", UNCHANGED
     else:
-        columns = ", ".join(_csv_column(one, excel) for one in export.columns)
+        columns = ", ".join(_csv_column(column, excel) for column in export.columns)
         sql, options = f"select {columns} from ({export.sql}) as line", "format csv, header"
     cursor: Any = export.connection.connection.cursor()
     with cursor:
@@ -148,21 +138,21 @@ def _csv_column(column: Column, excel: bool) -> str:
 
 
 class _Sink:
-    """What psycopg2 takes for a file."""
+    """A write-only file for psycopg2."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self.write = write
 
     def read(self, _size: int) -> bytes:
-        """Refuse: nothing is read from it."""
+        """Refuse to read."""
         raise NotImplementedError
 
 
 def read_batches(export: Export) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows in batches, by a cursor of the server.
+    """Yield the rows in batches, by a cursor on the server.
 
-    JSON comes as its text, a time without its offset and in UTC. A time before the year 1 or after
-    9999, as 9999-12-31T23:59:59-05:00 is, becomes the first or the last that a datetime can be.
+    JSON is returned as text and times as naive UTC. A time outside the range of datetime, such as
+    9999-12-31T23:59:59-05:00, becomes the first or last possible datetime.
     """
     columns = ", ".join(map(_python_column, export.columns))
     raw: Any = export.connection.connection
@@ -187,8 +177,8 @@ def _python_column(column: Column) -> str:
 
 
 def read_digits(export: Export) -> dict[str, tuple[int, int]]:
-    """Return, by numeric column, the most digits before and behind the point."""
-    numeric = [one.name for one in export.columns if one.type == "numeric"]
+    """Return, by numeric column, the most digits before and after the point."""
+    numeric = [column.name for column in export.columns if column.type == "numeric"]
     if not numeric:
         return {}
     most = ", ".join(

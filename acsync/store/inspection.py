@@ -1,4 +1,4 @@
-"""Read what a Postgres is and what its role may do there, in read-only transactions."""
+"""Read the server's state and the role's rights, in read-only transactions."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,18 +11,19 @@ from acsync.errors import StoreError
 from acsync.local.embedded_postgres import has_embedded
 from acsync.settings import LOOPBACK, DatabaseSettings
 from acsync.store.database import REVISION_TABLE, Database, open_database, run
-from acsync.store.refusals import place_of
+from acsync.store.postgres_errors import place_of
 
-# SQL_ASCII stores bytes as they come, so it can hold every letter.
+# SQL_ASCII stores bytes unchanged, so it can hold every letter.
 UNICODE = ("UTF8", "SQL_ASCII")
+UNICODE_REMEDY = "Create another with: create database acsync template template0 encoding 'UTF8'"
 
-# What the README grants to the role of the syncs, on each of the tables.
+# The rights on every table that a sync needs; the documentation grants them to its role.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 
-# What it runs with the rights of the owner.
+# The function that the role runs with the rights of the owner.
 FUNCTION = "ac_update_wide_view"
 
-# All tables but that of the revision; a test compares them with the schema.
+# All tables except that of the revision. A test compares them with the schema.
 TABLES = (
     "ac_account",
     "ac_contact_versions",
@@ -41,7 +42,7 @@ TABLES = (
 
 @dataclass(frozen=True)
 class ServerState:
-    """Which server answers and how; `takes_writes` is False for a standby."""
+    """The server and the connection to it; `takes_writes` is False for a standby."""
 
     version: str
     place: str
@@ -53,7 +54,7 @@ class ServerState:
 
 @dataclass(frozen=True)
 class SchemaAccess:
-    """What the role may do; `usage` is None where the schema does not exist."""
+    """The role and its rights; `usage` is None if the schema does not exist."""
 
     role: str
     usage: bool | None
@@ -62,7 +63,7 @@ class SchemaAccess:
 
 @contextmanager
 def open_read_only(settings: DatabaseSettings) -> Iterator[Database]:
-    """Open the database so that Postgres itself refuses to write; make no embedded one."""
+    """Open the database read-only, enforced by Postgres; create no embedded one."""
     if settings.database_url is None and not has_embedded(settings.data_dir):
         raise StoreError(
             "POSTGRES_URL is not set, and there is no embedded Postgres in "
@@ -75,7 +76,7 @@ def open_read_only(settings: DatabaseSettings) -> Iterator[Database]:
 
 
 def read_server(database: Database) -> ServerState:
-    """Connect, and read the server's version and whether it takes writes."""
+    """Connect, and read the server's version and whether it accepts writes."""
     sql = """
         select current_setting('server_version'), not (
             pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean
@@ -86,7 +87,7 @@ def read_server(database: Database) -> ServerState:
         encoding = read_encoding(connection)
         driver: Any = connection.connection.driver_connection
         uses_tls = bool(driver.info.ssl_in_use)
-        host = driver.info.host or "/"  # of several, the one that answered
+        host = driver.info.host or "/"  # of several hosts, the one that answered
     is_remote = not host.startswith("/") and host not in LOOPBACK
     place = place_of(database.engine.url)
     return ServerState(version, place, encoding, uses_tls, takes_writes, is_remote)
@@ -99,33 +100,34 @@ def read_encoding(connection: Connection) -> str:
 
 
 def read_access(database: Database) -> SchemaAccess:
-    """Read what the role may do in the schema, or where to make it."""
-    # By its oid: a privilege of a schema that does not exist is an error when asked by name.
+    """Read the role's rights in the schema, or its right to create the schema."""
+    # By oid: asking by name for a schema that does not exist is an error.
     sql = """
-        select current_user as role, has_schema_privilege(found.oid, 'USAGE') as usage,
-               coalesce(has_schema_privilege(found.oid, 'CREATE'),
+        select current_user as role, has_schema_privilege(namespace.oid, 'USAGE') as usage,
+               coalesce(has_schema_privilege(namespace.oid, 'CREATE'),
                         has_database_privilege(current_database(), 'CREATE')) as create
-        from (select) as nothing left join pg_namespace as found on found.nspname = :wanted
+        from (select) as nothing
+        left join pg_namespace as namespace on namespace.nspname = :schema
     """
     with database.begin() as connection:
-        return SchemaAccess(*run(connection, sql, wanted=database.schema).one())
+        return SchemaAccess(*run(connection, sql, schema=database.schema).one())
 
 
 def read_missing_rights(database: Database) -> list[str]:
-    """Return what the role lacks, as `insert, update on ac_lease`."""
+    """Return the rights that the role lacks, such as `insert, update on ac_lease`."""
     sql = """
-        select format('%s on %s', string_agg(lower(wanted), ', ' order by wanted), name)
+        select format('%s on %s', string_agg(lower(privilege), ', ' order by privilege), name)
         from unnest(cast(:tables as text[])) as name
-        cross join unnest(cast(:rights as text[])) as wanted
-        left join pg_class as found
-            on found.relname = name and found.relnamespace = to_regnamespace(:schema)
-        where has_table_privilege(found.oid, wanted) is not true
+        cross join unnest(cast(:rights as text[])) as privilege
+        left join pg_class as class
+            on class.relname = name and class.relnamespace = to_regnamespace(:schema)
+        where has_table_privilege(class.oid, privilege) is not true
         group by name
         union all
         select 'execute on function ' || :function
-        from (select) as nothing left join pg_proc as found
-            on found.proname = :function and found.pronamespace = to_regnamespace(:schema)
-        where has_function_privilege(found.oid, 'EXECUTE') is not true
+        from (select) as nothing left join pg_proc as function
+            on function.proname = :function and function.pronamespace = to_regnamespace(:schema)
+        where has_function_privilege(function.oid, 'EXECUTE') is not true
         order by 1
     """
     values: dict[str, Any] = {
@@ -139,7 +141,7 @@ def read_missing_rights(database: Database) -> list[str]:
 
 
 def read_row_security(database: Database) -> list[str]:
-    """Return the tables whose rows a policy may hide from the role."""
+    """Return the tables whose rows a policy can hide from the role."""
     sql = """
         select relname from pg_class
         where relnamespace = to_regnamespace(:schema) and relname = any(:tables)
@@ -150,9 +152,9 @@ def read_row_security(database: Database) -> list[str]:
 
 
 def read_unpublishable(database: Database) -> list[str]:
-    """Return the tables that a publication keeps from being changed, with its name.
+    """Return the tables that cannot be updated because of a publication, with its name.
 
-    Postgres refuses updates of a published table without a replica identity.
+    Postgres refuses to update a published table that has no replica identity.
     """
     sql = """
         select distinct format('%s (publication %s)', relname, pubname)

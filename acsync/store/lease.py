@@ -1,7 +1,7 @@
-"""Run one sync an account at a time: the lease is a row with a heartbeat.
+"""Run one sync per account at a time: the lease is a row that a heartbeat renews.
 
-A session lock would be lost in a pooler in transaction mode. Staging locks the row so that the
-heartbeat passes and another sync waits; publishing locks out both.
+A session lock would not survive a pooler in transaction mode. Staging locks the row so that other
+syncs wait but the heartbeat does not. Publishing locks out both.
 """
 
 import json
@@ -24,10 +24,10 @@ from acsync.store.sync_log import abandon_open_syncs, open_log
 logger = logging.getLogger(__name__)
 
 EXPIRES_SECONDS = 90
-# Often, since people watch the progress that is written with it.
+# Often, because each renewal also writes the progress that people watch.
 RENEW_SECONDS = 2.0
 
-# A clock that ran ahead when the lease was renewed keeps no lease alive for hours.
+# If the clock was ahead at the renewal, the lease must not stay alive for hours.
 ALIVE = f"""
     sync_no is not null
     and renewed_at > clock_timestamp() - interval '{EXPIRES_SECONDS} seconds'
@@ -38,8 +38,8 @@ ALIVE = f"""
 def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync:
     """Take the lease, close the log rows of crashed syncs, and open a log row.
 
-    `holder` names this sync to others. Raises LeaseHeld while another sync renews its lease; it
-    counts as crashed after 90 seconds without.
+    `holder` tells others who runs this sync. Raises LeaseHeld while another sync renews its lease.
+    A sync that has not renewed it for 90 seconds counts as crashed.
     """
     with database.begin() as connection:
         require_no_sync(connection)
@@ -60,9 +60,9 @@ def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync
 
 
 def _is_taken(connection: Connection) -> bool:
-    """Lock the lease until the transaction ends, or return that a live sync has it.
+    """Lock the lease until the transaction ends; return whether a live sync holds it.
 
-    A lock that does not come for seconds is held by a sync that is publishing.
+    If the lock times out, a sync that is publishing has it.
     """
     try:
         with connection.begin_nested():
@@ -78,7 +78,7 @@ def _is_taken(connection: Connection) -> bool:
 
 
 def _held_by(connection: Connection) -> LeaseHeld:
-    held = run(
+    lease = run(
         connection,
         """
         select log.sync_id, lease.holder, lease.acquired_at
@@ -86,11 +86,11 @@ def _held_by(connection: Connection) -> LeaseHeld:
         where lease.id = 1
         """,
     ).one_or_none()
-    if held is None:
+    if lease is None:
         return LeaseHeld("Another sync is starting right now.", "Try again when it has ended.")
     return LeaseHeld(
-        f"{held.sync_id} has been running since {held.acquired_at:%Y-%m-%d %H:%M:%S %Z}, started "
-        f"by {held.holder}.",
+        f"{lease.sync_id} has been running since {lease.acquired_at:%Y-%m-%d %H:%M:%S %Z}, started "
+        f"by {lease.holder}.",
         "Wait until it ends; if it has crashed, its lease expires within two minutes.",
     )
 
@@ -104,10 +104,10 @@ def require_no_sync(connection: Connection) -> None:
 def require_lease(
     connection: Connection, sync: Sync, lock: Literal["update", "key share"] = "update"
 ) -> None:
-    """Raise LeaseLost where another sync took over; else none can until the transaction ends.
+    """Raise LeaseLost if another sync took over; prevent that until the transaction ends.
 
-    An expired lease that nobody took is still ours. `lock` is "key share" where the heartbeat
-    and other threads of this sync must pass.
+    An expired lease that nobody took still belongs to this sync. With `lock="key share"` the
+    heartbeat and other threads of this sync can continue.
     """
     holding = run(
         connection, f"select sync_no from {{schema}}.ac_lease where id = 1 for {lock}"
@@ -127,19 +127,19 @@ def keep_lease(
     read_progress: Callable[[], SyncProgress | None] = lambda: None,
     renew_seconds: float = RENEW_SECONDS,
 ) -> Iterator[None]:
-    """Renew the lease from a thread of its own until the block ends, then give it back.
+    """Renew the lease in a thread until the block ends, then release it.
 
-    How far the sync is then, by `read_progress`, is written beside it.
+    Each renewal also stores the progress that `read_progress` returns.
     """
     done = threading.Event()
 
     def beat() -> None:
-        """Renew until done or lost; an outage shorter than the expiry costs nothing."""
+        """Renew until done or lost; outages shorter than the expiry do no harm."""
         away = False
         while not done.wait(renew_seconds):
             try:
                 if not _renew(database, sync, read_progress()):
-                    return  # lost: every staging and the publishing will notice
+                    return  # lost: staging and publishing will raise LeaseLost
                 away = False
             except AcsyncError as error:
                 if not away:
@@ -172,7 +172,7 @@ def _renew(database: Database, sync: Sync, progress: SyncProgress | None) -> boo
 
 
 def _release(database: Database, sync: Sync) -> None:
-    """Return the lease if it is still ours; where that fails, it expires."""
+    """Release the lease if this sync still holds it; if that fails, it expires."""
     try:
         with database.begin() as connection:
             run(
@@ -182,4 +182,4 @@ def _release(database: Database, sync: Sync) -> None:
                 number=sync.number,
             )
     except AcsyncError as error:
-        logger.warning("the lease of %s expires by itself: %s", sync.sync_id, error)
+        logger.warning("the lease of %s was not released and will expire: %s", sync.sync_id, error)

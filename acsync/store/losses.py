@@ -1,4 +1,4 @@
-"""Count what publishing a staged dataset would lose of what is published."""
+"""Count the published data that publishing a staged dataset would lose."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.models import Interval, Sync
-from acsync.store.database import Database, run
-from acsync.store.snapshot import STAGED_IDS, forbid_nested_loops
+from acsync.store.database import Database, forbid_nested_loops, run
+from acsync.store.staging import STAGED_IDS
 
 Kind: TypeAlias = Literal["values", "tags", "lists"]
 
@@ -24,7 +24,7 @@ COUNT_VANISHED = f"""
     where version.valid_to is null
 """
 
-# The newest come first: a replica that lags hides the newest records.
+# Newest first, because a lagging replica hides the newest records.
 READ_VANISHED = f"""
     {STAGED}, vanished as (
         select version.record_id from {{versions}} as version
@@ -40,19 +40,18 @@ READ_VANISHED = f"""
            array(select record_id from vanished order by record_id desc limit :most) as newest_ids
 """
 
-# A record has a custom field whose definition is known: values can be lost, and definitions too.
+# Whether a record has a custom field with a known definition. Values and definitions can be lost.
 HAS_FIELDS = "jsonb_path_exists({row}.record, '$.customFields.*.fieldType ? (@ != null)')"
 
 # The SQL twin of models.is_masked.
 IS_MASKED = "coalesce(lower({row}.record ->> 'isDisabled') in ('true', '1'), false)"
 
-# A deal knows the names of its pipeline and stage.
+# Whether a deal has the names of its pipeline and stage.
 HAS_PIPELINE = "coalesce(jsonb_typeof({row}.record -> 'pipelineData') = 'object', false)"
 HAS_STAGE = "coalesce(jsonb_typeof({row}.record -> 'stageData') = 'object', false)"
 
-# The single things of a record, each known by a key: a value by its field's id, a tag by its name,
-# a membership by its list's id. Null if the kind was not asked for. A value that comes empty is
-# still there: somebody cleared it.
+# The keys of a record's parts: field ids of values, names of tags, list ids of memberships. Null if
+# the kind was not requested. An empty value counts as present: somebody cleared it.
 KEYS: dict[Kind, str] = {
     "values": """array(
         select field ->> 'fieldId'
@@ -70,7 +69,7 @@ def _of(expression: str, row: str) -> str:
 
 
 def _loses(expression: str) -> str:
-    """Return SQL: the published version has it, and what is staged has not."""
+    """Return SQL that is true if the published version has it and the staged record does not."""
     return f"({_of(expression, 'version')} and not {_of(expression, 'body')})"
 
 
@@ -111,7 +110,7 @@ COUNT_HAD = f"""
 
 
 def _count_by_key(kind: Kind) -> str:
-    """Return SQL for one row per key: the records that had, lose, and will have it."""
+    """Return SQL for one row per key: how many records had, lose and will have it."""
     was, now = _of(KEYS[kind], "version"), _of(KEYS[kind], "body")
     return f"""
         {STAGED}, body as materialized (
@@ -134,7 +133,7 @@ def _count_by_key(kind: Kind) -> str:
             from body cross join unnest(body.keys) as key
             left join version using (record_id)
             where coalesce(key <> all (version.keys), true)
-        ) as held
+        ) as counted
         where key is not null
         group by key
     """
@@ -142,7 +141,7 @@ def _count_by_key(kind: Kind) -> str:
 
 @dataclass(frozen=True)
 class Loss:
-    """Of `had` published things, `lost` would be gone from records that stay published."""
+    """How many of the `had` published items would be `lost`."""
 
     lost: int
     had: int
@@ -157,12 +156,12 @@ class KeyLoss(Loss):
 
 @dataclass(frozen=True)
 class Losses:
-    """What publishing would lose.
+    """The losses that publishing would cause.
 
-    `records` would be gone. Of those that stay, `fields`, `sight` and `names` count records that
-    lose all custom fields, come masked, or lose the name of their pipeline or stage. `by_key` has
-    the single values, tags and memberships by field id, tag and list id; a kind is left out unless
-    the least number is lost.
+    `records` would be deleted. Of the others, `fields`, `sight` and `names` count the records that
+    lose all custom fields, become masked, or lose the name of their pipeline or stage. `by_key`
+    counts single values, tags and memberships by field id, tag and list id. It leaves out the kinds
+    that lose fewer than the requested minimum.
     """
 
     records: Loss
@@ -174,17 +173,17 @@ class Losses:
 
 @dataclass(frozen=True)
 class Vanished:
-    """Published records that are not staged: how many, and the newest of their ids."""
+    """Published records that are not staged: their number and the newest ids."""
 
     records: int
     newest_ids: Sequence[int]
 
 
 def count_losses(database: Database, sync: Sync, name: DatasetName, least: int) -> Losses:
-    """Return what publishing would lose; single things only if `least` of their kind are lost.
+    """Return what publishing would lose; count by key only if `least` of a kind are lost.
 
-    Only what was staged with a body can have lost anything. What all published records had is
-    counted only if something is lost, since that unpacks them all.
+    Only records that were staged with a body can lose anything. Counting what all published records
+    had is slow, because it unpacks them all, so it is done only if something is lost.
     """
     kinds = [kind for kind in KINDS if kind == "values" or kind in DATASETS[name].relations]
     with database.begin() as connection:
@@ -217,8 +216,11 @@ def _read_by_key(
 def read_vanished(
     database: Database, sync: Sync, name: DatasetName, within: Sequence[Interval], most: int
 ) -> Vanished:
-    """Return the published records that are not staged and whose ids are in the intervals."""
-    bounds = {"firsts": [one.first for one in within], "lasts": [one.last for one in within]}
+    """Return the published records in the intervals that are not staged."""
+    bounds = {
+        "firsts": [interval.first for interval in within],
+        "lasts": [interval.last for interval in within],
+    }
     with database.begin() as connection:
         forbid_nested_loops(connection)
         row = run(connection, READ_VANISHED, name, sync_no=sync.number, most=most, **bounds).one()

@@ -1,15 +1,15 @@
-"""Read which roles can reach what acsync stores, besides its owner and its own role."""
+"""Read which other roles can reach the stored data, besides the owner and acsync's role."""
 
 from dataclasses import dataclass
 
 from acsync.store.database import Database, run
 
-# The public API of Supabase, and of others with PostgREST, answers anybody as one of these.
+# PostgREST, as in the public API of Supabase, serves anonymous requests as one of these roles.
 API_ROLES = ("anon", "authenticated")
 
-# Who may make a trigger runs code as whoever writes, so each right but reading counts as writing.
-# A grant on a table is worth nothing without usage of its schema. A group's grant that the role
-# inherits is the role's own.
+# Every right except SELECT counts as writing: a role that can create a trigger runs code with the
+# rights of the role that writes. A grant on a table has no effect without usage of its schema.
+# Grants that acsync's role inherits from a group are not reported.
 OTHER_ROLES = """
     select case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end as role,
         bool_or(privilege_type <> 'SELECT') as may_write,
@@ -56,7 +56,7 @@ CREATORS = """
 
 @dataclass(frozen=True)
 class OtherRole:
-    """A role that can reach some objects; `by_default` if default privileges grant it that."""
+    """A role that can reach some objects; `by_default` if default privileges granted it."""
 
     name: str
     may_write: bool
@@ -65,13 +65,13 @@ class OtherRole:
 
     @property
     def is_suspect(self) -> bool:
-        """Return whether the grant is probably not on purpose."""
+        """Return whether the grant is probably unintended."""
         is_anybody = self.name in ("PUBLIC", *API_ROLES)
         return is_anybody or self.may_write or self.by_default
 
 
 def read_other_roles(database: Database) -> list[OtherRole]:
-    """Return the other roles that may read or write; objects are qualified names."""
+    """Return the other roles that can read or write, with the qualified names of the objects."""
     with database.begin() as connection:
         rows = run(connection, OTHER_ROLES, schema=database.schema, api_roles=list(API_ROLES))
         return [
@@ -80,6 +80,6 @@ def read_other_roles(database: Database) -> list[OtherRole]:
 
 
 def read_creators(database: Database) -> list[str]:
-    """Return the roles that may create in the schema, besides its owner and that of the tables."""
+    """Return the roles, besides the owners, that can create objects in the schema."""
     with database.begin() as connection:
         return list(run(connection, CREATORS, schema=database.schema).scalars())

@@ -1,4 +1,4 @@
-"""Write an export as Parquet, typed; pyarrow comes with the extra `acsync[parquet]`."""
+"""Write an export as typed Parquet; pyarrow comes with the extra `acsync[parquet]`."""
 
 from collections.abc import Callable
 from typing import IO, Any
@@ -6,18 +6,20 @@ from typing import IO, Any
 from acsync.errors import AcsyncError
 from acsync.store.export import Column, Export, read_batches, read_digits
 
-MAX_DIGITS = 38  # of a decimal that all readers know
+MAX_DIGITS = 38  # of the largest decimal that all readers support
 
 
 def write_parquet(export: Export, file: IO[bytes], advance: Callable[[int], object]) -> None:
-    """Write all rows in groups of some thousand; raises AcsyncError without pyarrow.
+    """Write all rows in groups of 2,000; raise AcsyncError without pyarrow.
 
-    Lists are lists, JSON is its text, and a number has all its digits: one that no decimal can
-    hold makes its column text.
+    Lists stay lists and JSON is written as text. Numbers keep all their digits: a column becomes
+    text if it has a number that no decimal can hold.
     """
     arrow, parquet = _import_arrow()
     digits = read_digits(export)
-    schema = arrow.schema([(one.name, _type_of(arrow, one, digits)) for one in export.columns])
+    schema = arrow.schema(
+        [(column.name, _type_of(arrow, column, digits)) for column in export.columns]
+    )
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for rows in read_batches(export):
             columns = [

@@ -1,7 +1,7 @@
 """Publish a dataset: close versions that vanished or changed, add new ones, count both.
 
 A version is part of the snapshot of sync n if valid_from <= n and valid_to is null or > n.
-Readers are never locked out, and no table is made, renamed or emptied.
+Readers are never locked out, and no table is created, renamed or emptied.
 """
 
 import json
@@ -16,11 +16,10 @@ from sqlalchemy import Connection
 from acsync.datasets import DatasetName
 from acsync.errors import StoreError
 from acsync.models import Changes, DatasetResult, Interval, Sync
-from acsync.store.database import BODIES, run, schema_of
+from acsync.store.database import BODIES, forbid_nested_loops, run, schema_name, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
-from acsync.store.snapshot import COUNT_MASKED, STAGED_IDS, forbid_nested_loops
-from acsync.store.staging import OLDEST_READ
+from acsync.store.staging import OLDEST_READ, STAGED_IDS
 
 # One open transaction of `Database.begin`.
 Transaction: TypeAlias = Connection
@@ -43,7 +42,7 @@ CLOSE_CHANGED = f"""
       and version.record_id between :first and :last
 """
 
-# What versions have of staged bodies: the record, and the columns that were generated from it.
+# The columns that versions share with staged bodies: the record and those generated from it.
 COLUMNS = """
     select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
     where attrelid = cast(:bodies as regclass) and attnum > 0 and not attisdropped
@@ -69,12 +68,9 @@ ALL_RECORDS = f"""
     order by record_id
 """
 
-COUNT_PUBLISHED = f"""
-    {STAGED}
-    select (select count(*) from staged) as records, ({COUNT_MASKED}) as masked
-"""
+COUNT_RECORDS = "select count(*) from {versions} where valid_to is null"
 
-# What was not resumed was read after the sync started.
+# Records that were not resumed were read after the sync started.
 NOTE_PUBLISHED = f"""
     insert into {{schema}}.ac_published
         (data_type, sync_no, sync_id, synced_at, record_count, duration_ms, read_from)
@@ -88,17 +84,22 @@ NOTE_PUBLISHED = f"""
 def publish_dataset(
     connection: Connection, sync: Sync, name: DatasetName, duration_ms: int
 ) -> Changes:
-    """Make what is staged the snapshot; readers see it when the caller's transaction commits.
+    """Make the staged records the snapshot; readers see it once the caller commits.
 
-    The stays of deals follow. The caller holds the lease in the same transaction. Raises StoreError
-    if this sync, or a newer one, is published already.
+    This also updates the deals' stages. The caller holds the lease in the same transaction. Raises
+    StoreError if this sync or a newer one is already published.
     """
     _require_unpublished(connection, sync, name)
     forbid_nested_loops(connection)
     deleted, updated, written, *_ = [
         write(ALL_IDS) for write in _list_writes(connection, sync, name)
     ]
-    counted = run(connection, COUNT_PUBLISHED, name, sync_no=sync.number).one()
+    records = run(connection, COUNT_RECORDS, name).scalar_one()
+    masked = (
+        run(connection, f"{COUNT_RECORDS} and is_masked", name).scalar_one()
+        if name == "deals"
+        else 0
+    )
     run(
         connection,
         NOTE_PUBLISHED,
@@ -106,14 +107,14 @@ def publish_dataset(
         sync_no=sync.number,
         sync_id=sync.sync_id,
         started_at=sync.started_at,
-        record_count=counted.records,
+        record_count=records,
         duration_ms=duration_ms,
     )
-    return Changes(counted.records, written - updated, updated, deleted, counted.masked)
+    return Changes(records, written - updated, updated, deleted, masked)
 
 
 def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[Write]:
-    """Return what publishes the records of a range of ids, in this order."""
+    """Return the writes that publish a range of ids, in order."""
     bodies = f"{schema_of(connection)}.{BODIES[name]}"
     columns = run(connection, COLUMNS, bodies=bodies).scalar_one()
     statements = [CLOSE_VANISHED, CLOSE_CHANGED, ADD_VERSIONS.replace("{columns}", columns)]
@@ -132,7 +133,7 @@ def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[
 
 @contextmanager
 def publishing(connection: Connection, sync: Sync, name: DatasetName) -> Iterator[None]:
-    """Undo the block if Postgres refuses the dataset; raise DataRefused, which names the record."""
+    """Undo the block and raise DataRefused, with the record, if Postgres refuses it."""
 
     def find_record() -> int | None:
         forbid_nested_loops(connection)
@@ -151,7 +152,7 @@ def _require_unpublished(connection: Connection, sync: Sync, name: DatasetName) 
     ).scalar()
     if newest is not None and newest >= sync.number:
         raise StoreError(
-            f"The {name} of {sync.sync_id}, or newer ones, are published already. Nothing was "
+            f"The {name} of {sync.sync_id}, or newer ones, are already published. Nothing was "
             "changed.",
             "Start a new sync.",
         )
@@ -163,11 +164,10 @@ CHANNEL = "acsync"
 def notify(
     connection: Connection, sync: Sync, results: Mapping[DatasetName, DatasetResult]
 ) -> None:
-    """Notify the listeners of the channel `acsync` of what is published, once it is committed."""
-    datasets = {name: asdict(one.changes) for name, one in results.items() if one.changes}
+    """Notify listeners of the channel `acsync` of the changes, once they are committed."""
+    datasets = {name: asdict(result.changes) for name, result in results.items() if result.changes}
     if datasets:
-        schema = connection.get_execution_options()["schema_translate_map"][None]
-        payload = {"schema": schema, "sync_id": sync.sync_id, "datasets": datasets}
+        payload = {"schema": schema_name(connection), "sync_id": sync.sync_id, "datasets": datasets}
         run(
             connection,
             "select pg_notify(:channel, :payload)",
@@ -177,9 +177,10 @@ def notify(
 
 
 def retire_versions(connection: Connection, name: DatasetName, keep: int | timedelta) -> None:
-    """Delete all but the last `keep` published syncs, or those older than that; one always stays.
+    """Delete all but the last `keep` published syncs, or those older than `keep`.
 
-    Versions that the oldest kept sync closed stay: they show what it changed.
+    The newest sync is always kept. So are the versions that the oldest kept sync closed, because
+    they show what it changed.
     """
     kept = (
         "where synced_at > now() - :keep or sync_no = (select max(sync_no) from of_dataset)"

@@ -1,4 +1,4 @@
-"""Publish what Postgres accepts: what it refuses of one dataset is undone and named."""
+"""Undo a dataset that Postgres refuses, and name the record that it refused."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +13,16 @@ from acsync.errors import DataRefused
 from acsync.models import Interval
 from acsync.store.database import VERSIONS, run
 
-# Writes the records with these ids, and returns the number of rows.
+# Writes the records with these ids and returns the number of rows.
 Write: TypeAlias = Callable[[Interval], int]
 
 ALL_IDS = Interval(0, 2**63 - 1)
 
-# SQLSTATEs for which another try of the whole transaction may help: connections, serialization and
-# deadlocks, resources, a shutdown, I/O, a lock. https://www.postgresql.org/docs/current/errcodes-appendix.html
-TRY_AGAIN = ("08", "25", "40", "53", "57P", "58", "55P03")
+# SQLSTATEs that a retry of the whole transaction may solve: connections, serialization, deadlocks,
+# resources, a shutdown, I/O, a lock. https://www.postgresql.org/docs/current/errcodes-appendix.html
+RETRYABLE = ("08", "25", "40", "53", "57P", "58", "55P03")
 
-# Missing rights or tables, and a statement that was cancelled, are about no record in particular.
+# Missing rights or tables and cancelled statements are not the fault of one record.
 ABOUT_NO_RECORD = ("42", "57014")
 
 # The messages of these classes name tables and indexes, never values.
@@ -35,9 +35,9 @@ def savepoint(
     name: DatasetName,
     find_record: Callable[[], int | None],
 ) -> Iterator[None]:
-    """Undo what the block wrote if Postgres refuses it, and raise DataRefused.
+    """Undo the block and raise DataRefused if Postgres refuses what it wrote.
 
-    `find_record` is called after that, in the same transaction.
+    `find_record` is called afterwards, in the same transaction.
     """
     try:
         with connection.begin_nested():
@@ -52,15 +52,15 @@ def savepoint(
 
 
 def require_constraints(connection: Connection) -> None:
-    """Check deferred constraints now: at the commit, they would undo both datasets."""
+    """Check deferred constraints now; at the commit they would undo both datasets."""
     run(connection, "set constraints all immediate")
 
 
 def find_refused(connection: Connection, writes: Sequence[Write], ids: Sequence[int]) -> int | None:
-    """Return the first record that Postgres refuses to write; None if there is no such record.
+    """Return the first record that Postgres refuses to write, or None.
 
-    `ids` are in order. A write that fails is tried by halves. The halves that pass are kept, so
-    that each record is written after those before it; in the end all are undone.
+    `ids` are sorted. A failing write is bisected. Halves that pass are kept, so that each record is
+    written after those before it. Everything is undone at the end.
     """
     trial = connection.begin_nested()
     try:
@@ -78,7 +78,9 @@ def _search(connection: Connection, write: Write, ids: Sequence[int]) -> int | N
         half = len(left) // 2
         passes = _passes(connection, write, Interval(left[0], left[half - 1]))
         left = left[half:] if passes else left[:half]
-    refused = [one for one in left if not _passes(connection, write, Interval(one, one))]
+    refused = [
+        number for number in left if not _passes(connection, write, Interval(number, number))
+    ]
     return refused[0] if refused else None
 
 
@@ -99,24 +101,24 @@ def _code(error: DBAPIError) -> str:
 
 
 def _is_refusal(error: DBAPIError) -> bool:
-    return bool(_code(error)) and not _code(error).startswith(TRY_AGAIN)
+    return bool(_code(error)) and not _code(error).startswith(RETRYABLE)
 
 
 def _describe(error: DBAPIError, name: DatasetName, record: int | None) -> DataRefused:
-    one, table = name.removesuffix("s"), VERSIONS[name]
-    where = f", at {one} {record}" if record else ""
+    noun, table = name.removesuffix("s"), VERSIONS[name]
+    where = f", at {noun} {record}" if record else ""
     return DataRefused(
         f"Postgres refused to store the {name}: {_reason(error)} (SQLSTATE {_code(error)}){where}. "
-        f"The last snapshot of the {name} stays.",
-        f"Look at {f'{one} {record} in ActiveCampaign' if record else f'the table {table}'}, and "
+        f"The last published {name} are unchanged.",
+        f"Look at {f'{noun} {record} in ActiveCampaign' if record else f'the table {table}'}, and "
         f"at the indexes, constraints and triggers on {table}.",
     )
 
 
 def _reason(error: DBAPIError) -> str:
-    """Return why, without what may quote the row, which is personal data.
+    """Return the reason without anything that could quote the row, which is personal data.
 
-    A function that somebody added may quote it in any message.
+    If a user-defined function is involved, any message could quote it.
     """
     cause: Any = error.orig
     if _code(error).startswith(SAFE_TO_QUOTE) and not cause.diag.context:

@@ -1,4 +1,4 @@
-"""Keep two accounts out of one schema: they share ids, so one would overwrite the other."""
+"""Allow one account per schema: ids of two accounts overlap, so one would overwrite the other."""
 
 from sqlalchemy import Connection
 
@@ -13,9 +13,9 @@ def require_account(database: Database, host: str) -> None:
 
 
 def note_account(connection: Connection, host: str) -> None:
-    """Note the account whose records are published here.
+    """Record whose account is published here.
 
-    Raise AnotherAccount if another account published since this sync started.
+    Raises AnotherAccount if another account published since this sync started.
     """
     sql = "insert into {schema}.ac_account (host) values (:host) on conflict do nothing"
     run(connection, sql, host=host)
@@ -23,23 +23,23 @@ def note_account(connection: Connection, host: str) -> None:
 
 
 def _require_same(connection: Connection, host: str) -> None:
-    noted = _read_host(connection)
-    if noted is not None and noted != host:
+    owner = _read_host(connection)
+    if owner is not None and owner != host:
         schema = schema_of(connection)
         raise AnotherAccount(
-            f"The schema {schema} holds the records of {noted}; this sync is of {host}.",
+            f"The schema {schema} holds the records of {owner}; this sync is of {host}.",
             "Set ACSYNC_SCHEMA to another schema for this account. If the account was renamed, "
             "run: acsync migrate --adopt-account",
         )
 
 
 def forget_account(database: Database) -> str | None:
-    """Let the next sync note its account; return the host that was noted."""
+    """Forget the recorded account, so that the next sync records its own; return the old host."""
     with database.begin() as connection:
-        noted: str | None = run(
+        host: str | None = run(
             connection, "delete from {schema}.ac_account returning host"
         ).scalar_one_or_none()
-    return noted
+    return host
 
 
 def read_account(database: Database) -> str | None:
@@ -50,5 +50,5 @@ def read_account(database: Database) -> str | None:
 
 def _read_host(connection: Connection) -> str | None:
     sql = "select host from {schema}.ac_account"
-    noted: str | None = run(connection, sql).scalar_one_or_none()
-    return noted
+    host: str | None = run(connection, sql).scalar_one_or_none()
+    return host

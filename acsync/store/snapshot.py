@@ -1,26 +1,25 @@
-"""Read the published snapshot, and compare with it what a sync has staged."""
+"""Read the published snapshot and count what a sync has staged."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-
-from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName, ListingName, Record
 from acsync.models import Sync
 from acsync.store.database import Database, run
+from acsync.store.staging import STAGED_IDS
 
 
 def published_ids(database: Database, name: DatasetName) -> list[int]:
-    """Return the ids of the published snapshot, in order."""
+    """Return the published ids, sorted."""
     sql = "select record_id from {versions} where valid_to is null order by record_id"
     with database.begin() as connection:
         return list(run(connection, sql, name).scalars())
 
 
 def published_hashes(database: Database, name: DatasetName, ids: Sequence[int]) -> dict[int, bytes]:
-    """Return the hashes of those of the ids that are published."""
+    """Return the hashes of the published records among these ids."""
     sql = """
         select record_id, hash from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
@@ -32,14 +31,14 @@ def published_hashes(database: Database, name: DatasetName, ids: Sequence[int]) 
 def published_records(
     database: Database, name: DatasetName, ids: Sequence[int]
 ) -> dict[int, Record]:
-    """Return those of the records that are published, numbers with all their digits."""
+    """Return the published records among these ids; numbers keep all their digits."""
     sql = """
         select record_id, record::text as body from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:
         return {
-            # As decimals, since Python refuses to read an int of more than 4,300 digits.
+            # As decimals, because Python refuses to parse an int of more than 4,300 digits.
             row.record_id: json.loads(row.body, parse_float=Decimal, parse_int=Decimal)
             for row in run(connection, sql, name, ids=list(ids))
         }
@@ -77,16 +76,16 @@ LAST_KNOWN: dict[ListingName, tuple[DatasetName, str]] = {
 
 
 def published_rows(database: Database, listing: ListingName) -> list[Record]:
-    """Return the rows of an optional listing as published records show them."""
+    """Return the rows of an optional listing, rebuilt from published records."""
     name, sql = LAST_KNOWN[listing]
     with database.begin() as connection:
         return list(run(connection, sql, name).scalars())
 
 
 def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[int, Record]:
-    """Return the last known tags and lists of contacts, by id; None if they were never sent.
+    """Return the last known tags and lists of contacts by id; None if never received.
 
-    Those that this sync has staged are newer than published ones.
+    This sync's staged records are newer than published ones.
     """
     sql = """
         select distinct on (record_id) record_id, tags, lists
@@ -109,47 +108,6 @@ def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[i
         return {row.record_id: {"tags": row.tags, "lists": row.lists} for row in rows}
 
 
-def read_sample(database: Database, sizes: Mapping[DatasetName, int]) -> Iterator[tuple[str, str]]:
-    """Yield the richest of each dataset's first records, as a title and indented JSON.
-
-    `sizes` are the records of each dataset; a record's links are left out, being half of it.
-    """
-    sql = """
-        select record_count, jsonb_pretty(record - 'links')
-        from (select * from {versions} where valid_to is null order by record_id limit 1000)
-            as version,
-            (select record_count from {schema}.ac_published
-             where data_type = :data_type order by sync_no desc limit 1) as published
-        order by length(custom_fields::text) desc, record_id
-        limit :size
-    """
-    with database.begin() as connection:
-        for name, size in sizes.items():
-            for count, record in run(connection, sql, name, size=size):
-                yield f"one of {count:,} {name}, without its links", record
-
-
-# Each id that was read, with the slice that read it last. A slice can be staged after a newer one.
-STAGED_IDS = """
-    select distinct on (record_id) record_id, slice_no
-    from (
-        select slice_no, staged_at, unnest(record_ids) as record_id,
-               unnest(read_before_ms) as before_ms
-        from {schema}.ac_staged_slices
-        where sync_no = :sync_no and data_type = :data_type
-    ) as read
-    order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
-"""
-
-COUNT_MASKED = """
-    select count(*)
-    from (
-        select distinct slice_no, unnest(masked_ids) as record_id
-        from {schema}.ac_staged_slices
-        where sync_no = :sync_no and data_type = :data_type
-    ) as masked join staged using (slice_no, record_id)
-"""
-
 COUNT_STAGED = f"""
     select count(*) as records,
            count(*) filter (where record_id <= :planned_id) as planned_records,
@@ -160,10 +118,10 @@ COUNT_STAGED = f"""
 
 @dataclass(frozen=True)
 class StagedCounts:
-    """How many records are staged; one that was read by two slices counts once.
+    """How many records are staged; a record in two slices counts once.
 
-    `planned_records` are no newer than the plan, and `newer_records` are newer than it and than
-    the newest page at the end.
+    `planned_records` existed when the walk was planned. `newer_records` are newer than the plan and
+    than the newest page at the end.
     """
 
     records: int
@@ -174,18 +132,10 @@ class StagedCounts:
 def count_staged(
     database: Database, sync: Sync, name: DatasetName, *, newest_id: int, planned_id: int
 ) -> StagedCounts:
-    """Return the counts of what is staged.
+    """Count the staged records.
 
-    The ids are the newest ones: at the end of the walk, and when it was planned.
+    The ids are the newest ones at the end of the walk and when it was planned.
     """
     values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
     with database.begin() as connection:
         return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
-
-
-def forbid_nested_loops(connection: Connection) -> None:
-    """Keep the planner, until the transaction ends, from a plan that takes hours.
-
-    Staging has no statistics yet: Postgres would expect a few rows and compare 80,000 with 80,000.
-    """
-    run(connection, "set local enable_nestloop = off")

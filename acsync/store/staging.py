@@ -1,9 +1,8 @@
-"""Stage what a sync reads, out of the readers' sight, until all of it can be published.
+"""Stage what a sync reads, invisible to readers, until all of it can be published.
 
-Only new and changed records are staged with their bodies, unchanged ones as ids. A staged slice is
-an interval of ids and the times at which they were read. A later sync can use it together with the
-plan that it was cut from, while it is young enough and the snapshot it was compared with is still
-the newest. So a sync resumes what a crashed one staged.
+New and changed records are staged with their bodies, unchanged ones only as ids. A staged slice is
+an interval of ids with the times at which they were read. If a sync crashes, the next one resumes
+its plan and its slices, as long as they are young enough and no newer snapshot was published.
 """
 
 import math
@@ -20,10 +19,22 @@ from acsync.models import EnrichedRecord, Interval, Sync
 from acsync.store.database import BODIES, STAGING, Database, copy_rows, run
 from acsync.store.lease import require_lease
 
-# When a slice read its oldest record.
+# The time at which a slice read its oldest record.
 OLDEST_READ = """
     (staged_at - (select max(before_ms) from unnest(read_before_ms) as before_ms)
         * interval '1 millisecond')
+"""
+
+# Each id with the slice that read it last. A slice can be staged after a newer one.
+STAGED_IDS = """
+    select distinct on (record_id) record_id, slice_no
+    from (
+        select slice_no, staged_at, unnest(record_ids) as record_id,
+               unnest(read_before_ms) as before_ms
+        from {schema}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    ) as read
+    order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
 """
 
 LARGEST_INTEGER = 2**31 - 1
@@ -31,43 +42,41 @@ LARGEST_INTEGER = 2**31 - 1
 
 @dataclass(frozen=True)
 class StagedSlice:
-    """One slice as read: the ids it covers and holds; `changed` of them have new bodies.
+    """One slice as read: the ids that it covers, its records and their new bodies.
 
-    `asked_at` are the monotonic seconds at which each of `record_ids` was asked for.
+    `asked_at` is the monotonic time at which each of `record_ids` was requested.
     """
 
     number: int
     covered: Interval
     record_ids: Sequence[int]
     changed: Sequence[EnrichedRecord]
-    masked_ids: Sequence[int]
     asked_at: Sequence[float]
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a sync resumed: how many records, and when the oldest was read; None for no record."""
+    """The records that a sync resumed; `oldest_read` is None if there are none."""
 
     records: int
     oldest_read: datetime | None
 
 
 def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: StagedSlice) -> None:
-    """Stage one slice whole, in place of an earlier try; raise LeaseLost without the lease."""
+    """Stage a whole slice, replacing an earlier try; raise LeaseLost without the lease."""
     _drop_slice(database, sync, name, staged.number)
     with database.begin() as connection:
         _copy_records(connection, sync, name, staged)
-        # Only now: a worker that is frozen while it sends rows must not hold the lease's lock.
+        # Only now: a worker that freezes while it sends rows must not hold the lease's lock.
         require_lease(connection, sync, lock="key share")
         run(
             connection,
             """
             insert into {schema}.ac_staged_slices
                 (sync_no, data_type, slice_no, covered_from, covered_through,
-                 record_ids, masked_ids, read_before_ms, staged_at)
+                 record_ids, read_before_ms, staged_at)
             values (:sync_no, :data_type, :slice_no, :covered_from, :covered_through,
-                    cast(:record_ids as bigint[]), cast(:masked_ids as bigint[]),
-                    cast(:read_before_ms as integer[]), :staged_at)
+                    cast(:record_ids as bigint[]), cast(:read_before_ms as integer[]), :staged_at)
             """,
             name,
             sync_no=sync.number,
@@ -75,13 +84,12 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
             covered_from=staged.covered.first,
             covered_through=staged.covered.last,
             record_ids=list(staged.record_ids),
-            masked_ids=list(staged.masked_ids),
             **_read_times(connection, staged),
         )
 
 
 def _read_times(connection: Connection, staged: StagedSlice) -> dict[str, Any]:
-    """Return `staged_at`, and by how many milliseconds each record was read before it.
+    """Return `staged_at` and how many milliseconds before it each record was read.
 
     The monotonic clock is read after Postgres' clock, so no record looks newer than it is.
     """
@@ -117,7 +125,7 @@ def _copy_records(
 
 
 def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int, Interval]:
-    """Return the ids that each staged slice covers, by the slice's number, in id order."""
+    """Return the interval that each staged slice covers, by slice number, in id order."""
     sql = """
         select slice_no, covered_from, covered_through from {schema}.ac_staged_slices
         where sync_no = :sync_no and data_type = :data_type
@@ -129,7 +137,7 @@ def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int
 
 
 def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> int:
-    """Return how many records are staged; those of two slices count twice."""
+    """Return how many records are staged; a record in two slices counts twice."""
     sql = """
         select coalesce(sum(records), 0)::bigint from {schema}.ac_staged_slices
         where sync_no = :sync_no and data_type = :data_type
@@ -140,7 +148,7 @@ def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> i
 
 
 def read_resumed(database: Database, sync: Sync, name: DatasetName) -> Resumed:
-    """Return what is staged of records that were read before this sync started."""
+    """Return the staged records that were read before this sync started."""
     sql = f"""
         select coalesce(sum(records), 0)::bigint, min(oldest_read)
         from (
@@ -155,7 +163,7 @@ def read_resumed(database: Database, sync: Sync, name: DatasetName) -> Resumed:
 
 
 def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:
-    """Keep a plan, as JSON; `basis` names all that must be the same for a sync to resume it."""
+    """Store a plan as JSON; only a sync with the same `basis` can resume it."""
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
         run(
@@ -177,14 +185,14 @@ def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, pla
 def adopt_staging(
     database: Database, sync: Sync, name: DatasetName, basis: str, oldest: timedelta
 ) -> str | None:
-    """Make the staging of a crashed sync this sync's own, and return its plan as JSON.
+    """Take over the staging of a crashed sync and return its plan as JSON.
 
-    Slices with a record that was read longer than `oldest` ago are deleted. Return None if there
-    is no plan with this basis, or if none of its slices is left; all staging is deleted then.
+    Slices with a record that was read longer than `oldest` ago are deleted. If there is no plan
+    with this basis, or none of its slices is left, delete all staging and return None.
     """
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
-        kept = run(
+        stored = run(
             connection,
             """
             select sync_no, plan::text as plan from {schema}.ac_staged_plans
@@ -193,18 +201,18 @@ def adopt_staging(
             name,
             basis=basis,
         ).one_or_none()
-        if kept is None or not _drop_old_slices(connection, kept.sync_no, name, oldest):
+        if stored is None or not _drop_old_slices(connection, stored.sync_no, name, oldest):
             _drop_all(connection, name)
             return None
-        _take_over(connection, sync, name, kept.sync_no)
-        plan: str = kept.plan
+        _take_over(connection, sync, name, stored.sync_no)
+        plan: str = stored.plan
         return plan
 
 
 def _drop_old_slices(
     connection: Connection, sync_no: int, name: DatasetName, oldest: timedelta
 ) -> bool:
-    """Delete the slices that are too old, or from the future; return whether any is left."""
+    """Delete slices that are too old or from the future; return whether any are left."""
     run(
         connection,
         f"""
@@ -232,7 +240,7 @@ def _drop_old_slices(
 
 
 def _take_over(connection: Connection, sync: Sync, name: DatasetName, sync_no: int) -> None:
-    """Give the staging of one sync to another, and delete that of all others."""
+    """Move the staging of one sync to another, and delete all other staging."""
     values = {"number": sync.number, "sync_no": sync_no}
     for table, is_of_dataset in STAGING.items():
         run(
@@ -262,7 +270,7 @@ def _drop_all(connection: Connection, name: DatasetName) -> None:
 
 
 def drop_plan(database: Database, sync: Sync, name: DatasetName) -> None:
-    """Let no later sync resume what is staged: it is about to be judged."""
+    """Keep later syncs from resuming what is staged, because it is about to be judged."""
     sql = "delete from {schema}.ac_staged_plans where data_type = :data_type"
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
@@ -270,9 +278,9 @@ def drop_plan(database: Database, sync: Sync, name: DatasetName) -> None:
 
 
 def sweep_staging(database: Database, sync: Sync, published: Sequence[DatasetName]) -> None:
-    """Free the space of what was published; a first sync stages the whole account.
+    """Free the space of published staging; a first sync stages the whole account.
 
-    No reader looks here. A dataset that was not published keeps what is staged of it.
+    Truncating is safe, because readers never look here. Unpublished datasets keep their staging.
     """
     bodies = [f"{{schema}}.{BODIES[name]}" for name in published]
     of_all = ["{schema}.ac_staged_slices", "{schema}.ac_staged_plans"]

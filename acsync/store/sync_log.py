@@ -1,18 +1,18 @@
-"""Write down how each sync went: a row that is opened at its start and closed at its end."""
+"""Write the sync log: one row per sync, opened at its start and closed at its end."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync
+from acsync.models import CallCounts, DatasetResult, Pace, RefusedRate, Sync
 from acsync.store.database import STAGING, Database, run
 
-# What is staged was compared with the snapshot of its time, so it is of no use once a newer one is
-# published. The age of each slice is judged when a sync adopts them; a dataset that is not copied
-# any longer must not keep its staging.
+# Staging was compared with the snapshot of its time, so it is useless once a newer one is
+# published. The limit of a day is for datasets that are no longer copied; a sync that resumes
+# slices checks their age itself.
 UNUSABLE_PLANS = """
     delete from {schema}.ac_staged_plans as plan
     where planned_at < clock_timestamp() - interval '1 day'
@@ -24,7 +24,7 @@ UNUSABLE_PLANS = """
 
 
 def abandon_open_syncs(connection: Connection) -> None:
-    """Close the log rows of crashed syncs, and delete all staging that no sync can resume."""
+    """Close the log rows of crashed syncs, and delete staging that no sync can resume."""
     reason = "The sync crashed: it did not close its log row, and its lease expired."
     run(
         connection,
@@ -52,7 +52,7 @@ def abandon_open_syncs(connection: Connection) -> None:
 
 
 def open_log(connection: Connection, flow_run_id: str | None) -> Sync:
-    """Write the log row; the lease's lock lets no two syncs choose an id at the same time."""
+    """Insert the log row; the lease's lock keeps two syncs from choosing the same id."""
     row = run(
         connection,
         """
@@ -70,7 +70,7 @@ def open_log(connection: Connection, flow_run_id: str | None) -> Sync:
 
 
 def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int) -> None:
-    """Record how many records a dataset is expected to have, for the progress."""
+    """Record the expected number of records, for the progress."""
     with database.begin() as connection:
         _update_log(connection, sync, {f"{name}_expected": expected})
 
@@ -78,9 +78,9 @@ def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int
 def record_total(
     database: Database, sync: Sync, name: DatasetName, total: int | None, difference: int
 ) -> None:
-    """Record the total that came with the newest page at the end of a walk.
+    """Record the total from the newest page at the end of a walk.
 
-    The difference is by how many records it contradicts the walk.
+    `difference` is by how many records the total contradicts the walk.
     """
     values = {f"{name}_difference": difference}
     if total is not None:
@@ -90,39 +90,13 @@ def record_total(
 
 
 def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[int]:
-    """Return the last differences of a dataset before this sync, the newest first; ten at most."""
+    """Return a dataset's last ten differences before this sync, newest first."""
     sql = f"""
         select {name}_difference from {{schema}}.ac_sync_logs
         where id < :number and {name}_difference is not null order by id desc limit 10
     """
     with database.begin() as connection:
         return list(run(connection, sql, number=sync.number).scalars())
-
-
-def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, DatasetResult] | None:
-    """Return how each dataset ended; None while the log row is open.
-
-    The changes of custom fields are not in the log.
-    """
-    sql = "select * from {schema}.ac_sync_logs where id = :number and overall_success is not null"
-    row = run(connection, sql, number=sync.number).mappings().one_or_none()
-    if row is None:
-        return None
-    return {
-        name: _read_result(name, row) for name in DATASETS if row[f"{name}_success"] is not None
-    }
-
-
-def _read_result(name: DatasetName, row: RowMapping) -> DatasetResult:
-    columns = ("count", "added", "updated", "deleted", "masked")
-    return DatasetResult(
-        row[f"{name}_duration_ms"],
-        Changes(*(row[f"{name}_{column}"] for column in columns))
-        if row[f"{name}_success"]
-        else None,
-        row[f"{name}_error"],
-        tuple(row[f"{name}_warnings"] or ()),
-    )
 
 
 def finish_log(
@@ -132,9 +106,9 @@ def finish_log(
     calls: CallCounts,
     pace: Pace,
 ) -> None:
-    """Close the log row; a dataset that was not asked for keeps its nulls.
+    """Close the log row; the columns of a dataset that was not copied stay null.
 
-    A row that the next sync closed, because it took this one for crashed, stays as it is.
+    If the next sync considered this one crashed and closed its row, the row is not changed.
     """
     values: dict[str, Any] = {
         "overall_success": all(result.success for result in results.values()),
@@ -159,8 +133,34 @@ def finish_log(
     )
 
 
+def read_pace(database: Database) -> Pace | None:
+    """Return the pace at the end of the last sync, or None if no sync called the account."""
+    sql = """
+        select pace, extract(epoch from clock_timestamp() - finished_at) as age
+        from {schema}.ac_sync_logs
+        where finished_at is not null and api_calls > 0 and pace is not null
+        order by id desc limit 1
+    """
+    with database.begin() as connection:
+        row = run(connection, sql).one_or_none()
+    if row is None:
+        return None
+    # Early versions stored no margin.
+    rate, refused, *margin = row.pace
+    return Pace(rate, _aged(refused, float(row.age)), *margin)
+
+
+def _aged(refused: Sequence[Sequence[float]], seconds: float) -> dict[float, RefusedRate]:
+    """Return the refused rates of a pace that was kept some seconds ago.
+
+    Earlier versions kept no bar, and took other programs for the limit: their rates are tried
+    again at once.
+    """
+    return {rate: RefusedRate(age + seconds, *(bar or [0.0])) for rate, age, *bar in refused}
+
+
 def add_warning(database: Database, sync: Sync, name: DatasetName, warning: str) -> None:
-    """Add a warning to the log row of a sync that has ended."""
+    """Add a warning to the log row of a finished sync."""
     column = f"{name}_warnings"
     with database.begin() as connection:
         run(

@@ -22,8 +22,7 @@ from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.schema_owner import require_account
-from acsync.store.status import read_pace
-from acsync.store.sync_log import finish_log
+from acsync.store.sync_log import finish_log, read_pace
 from acsync.sync.deadline import Deadline
 from acsync.sync.progress import Progress
 

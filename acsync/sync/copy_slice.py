@@ -90,35 +90,30 @@ def stage_pages(
     """
     name = job.dataset
     read: dict[int, EnrichedRecord] = {}
-    masked: dict[int, bool] = {}
     asked_at: dict[int, float] = {}
     covered: Interval | None = None
     # Page by page: the raw rows of twelve slices at once would be 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
-        for encoded, is_stub in _encode_page(context, job, page):
+        for encoded in _encode_page(context, job, page):
             read[encoded.record_id] = encoded
-            masked[encoded.record_id] = is_stub
             asked_at[encoded.record_id] = page.asked_at
     if covered is None:
         return SliceCounts()
     published = published_hashes(context.database, name, list(read))
     changed = [one for one in read.values() if published.get(one.record_id) != one.hash]
-    masked_ids = [record_id for record_id, is_stub in masked.items() if is_stub]
     times = [asked_at[record_id] for record_id in read]
-    staged = StagedSlice(number, covered, list(read), changed, masked_ids, times)
+    staged = StagedSlice(number, covered, list(read), changed, times)
     stage_slice(context.database, context.sync, name, staged)
     context.progress.advance(name, len(read))
     return SliceCounts(len(read), len(changed), sum(one.cleaned for one in read.values()))
 
 
-def _encode_page(
-    context: SyncContext, job: Job, page: WalkPage
-) -> list[tuple[EnrichedRecord, bool]]:
-    """Return the records as they are stored, and whether each is masked."""
+def _encode_page(context: SyncContext, job: Job, page: WalkPage) -> list[EnrichedRecord]:
+    """Return the records as they are stored."""
     enriched = job.enricher.enrich(page.rows, page.values, page.related)
     known = _with_last_known(context, job, page.relations, enriched)
-    return [(encode(record), is_masked(record)) for record in known]
+    return [encode(record) for record in known]
 
 
 def _with_last_known(

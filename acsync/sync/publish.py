@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused, StoreError, SyncFailed
 from acsync.models import DatasetResult, SyncResult
-from acsync.store.catalogue import record_fields
 from acsync.store.lease import require_lease
 from acsync.store.publish import (
     Transaction,
@@ -17,8 +16,9 @@ from acsync.store.publish import (
 )
 from acsync.store.schema_owner import note_account
 from acsync.store.staging import sweep_staging
-from acsync.store.sync_log import finish_log, read_results
-from acsync.store.wide_views import update_wide_views
+from acsync.store.sync_history import read_results
+from acsync.store.sync_log import finish_log
+from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
 from acsync.sync.verify import Verified
 

@@ -12,20 +12,19 @@ from acsync.local.embedded_postgres import psql_command
 from acsync.schedule import INTERVAL
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database
-from acsync.store.history import (
-    STRIP_SYNCS,
-    Failing,
-    LoggedRun,
-    read_failing,
-    read_periods,
-    read_runs,
+from acsync.store.sync_history import (
+    RunningSync,
+    SyncRecord,
+    SyncStatus,
+    read_status,
+    read_syncs,
 )
-from acsync.store.status import RunningSync, SyncStatus, read_status
+from acsync.store.sync_totals import Failing, read_failing, read_periods
 from acsync.web.charts import Chart, make_charts
 from acsync.web.freshness import Freshness, describe, judge, worst
 
 HEIGHTS = 20  # steps of the strip's bars, as in dashboard.css
-TABLE_SYNCS = 10
+STRIP_SYNCS, TABLE_SYNCS = 50, 10
 COLUMNS = ("records", "added", "updated", "deleted", "calls", "refused")
 
 # The parameters of a connection that everybody may see, and their options of psql.
@@ -65,7 +64,7 @@ class Live:
     status: SyncStatus
     datasets: tuple[Freshness, ...]
     failing: Failing | None
-    runs: tuple[LoggedRun, ...]
+    runs: tuple[SyncRecord, ...]
 
     @property
     def worst(self) -> Freshness:
@@ -82,11 +81,11 @@ class Live:
         """Return warnings about the last finished sync, which was published."""
         last = next((one for one in self.runs if one.success is not None), None)
         notices = list(self.status.warnings)
-        if last and last.masked:
+        if last and (masked := last.total("masked")):
             notices.append(
-                f"{last.masked:,} deals are masked: the key's user cannot see their pipeline. They "
-                "keep the content they had when they were last visible. To see them again, let "
-                "the user see that pipeline."
+                f"{masked:,} deals are masked: the key's user cannot see their pipeline. They keep "
+                "the content they had when they were last visible. To see them again, let the "
+                "user see that pipeline."
             )
         if last and last.learned_rate:
             notices.append(
@@ -100,7 +99,7 @@ def read_live(database: Database, account: str, datasets: Sequence[DatasetName])
     """Read the live part with some small queries; none reads a table of records."""
     status = read_status(database)
     with database.begin() as connection:
-        runs, failing = read_runs(connection), read_failing(connection)
+        runs, failing = read_syncs(connection, STRIP_SYNCS), read_failing(connection)
     now = datetime.now(UTC)
     return Live(account, now, status, judge(status, datasets, now), failing, runs)
 
@@ -111,7 +110,7 @@ def read_charts(database: Database) -> list[Chart]:
         return make_charts(read_periods(connection, days=7, hours=6))
 
 
-def make_strip(runs: Sequence[LoggedRun]) -> list[Bar]:
+def make_strip(runs: Sequence[SyncRecord]) -> list[Bar]:
     """Return one bar per sync, the oldest first, and a grey one per missed interval."""
     longest = max((one.duration_ms or 0 for one in runs), default=0) or 1
     bars: list[Bar] = []
@@ -128,7 +127,7 @@ def make_strip(runs: Sequence[LoggedRun]) -> list[Bar]:
     return [Bar("none", "no sync yet", 1)] * (STRIP_SYNCS - len(bars)) + bars
 
 
-def make_rows(runs: Sequence[LoggedRun], url_of: Callable[[str], str | None]) -> list[Row]:
+def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -> list[Row]:
     """Return the last syncs as text; `url_of` returns the address of a flow run."""
     return [
         Row(
@@ -143,16 +142,16 @@ def make_rows(runs: Sequence[LoggedRun], url_of: Callable[[str], str | None]) ->
     ]
 
 
-def _counts(one: LoggedRun) -> list[int | None]:
+def _counts(one: SyncRecord) -> list[int | None]:
     changes = [one.total(change) for change in ("count", "added", "updated", "deleted")]
     return [*changes, one.calls, one.refused]
 
 
-def _number(one: LoggedRun, count: int | None) -> str:
+def _number(one: SyncRecord, count: int | None) -> str:
     return "–" if count is None or one.success is None else f"{count:,}"
 
 
-def outcome_of(one: LoggedRun) -> str:
+def outcome_of(one: SyncRecord) -> str:
     """Return running, complete, failed, or partly (only one dataset was published)."""
     if one.success is None:
         return "running"
@@ -161,13 +160,13 @@ def outcome_of(one: LoggedRun) -> str:
     return "partly" if any(dataset.success for dataset in one.datasets.values()) else "failed"
 
 
-def reason_of(one: LoggedRun) -> str:
+def reason_of(one: SyncRecord) -> str:
     """Return why datasets failed; empty if none did."""
     failed = {name: dataset.error for name, dataset in one.datasets.items() if dataset.error}
     return sanitize(" ".join(f"{name}: {error}" for name, error in failed.items()))
 
 
-def duration_of(one: LoggedRun) -> str:
+def duration_of(one: SyncRecord) -> str:
     """Return the duration in minutes and seconds."""
     if one.duration_ms is None:
         return "–"
@@ -175,7 +174,7 @@ def duration_of(one: LoggedRun) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def _title(one: LoggedRun) -> str:
+def _title(one: SyncRecord) -> str:
     counts = [
         f"{dataset.count:,} {name}"
         for name, dataset in one.datasets.items()

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from acsync.datasets import DatasetName
 from acsync.schedule import LATE_AFTER, STALE_AFTER
-from acsync.store.status import SyncStatus
+from acsync.store.sync_history import SyncStatus
 
 Verdict: TypeAlias = Literal["fresh", "late", "stale", "never synced"]
 

@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from acsync.datasets import DatasetName
-from acsync.store.history import Totals
-from acsync.store.status import PublishedDataset, RunningSync
+from acsync.store.sync_history import PublishedDataset, RunningSync
+from acsync.store.sync_totals import Totals
 
 # A metric's values by the values of its labels.
 Values: TypeAlias = dict[tuple[str, ...], float]

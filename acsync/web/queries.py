@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 
-from acsync.store.status import SyncStatus
+from acsync.store.sync_history import SyncStatus
 
 # Shown on the dashboard; the others are on the page /queries.
 FIRST = ("pipeline_value_by_stage", "who_to_write_to", "changed_in_the_last_sync")

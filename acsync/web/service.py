@@ -16,9 +16,9 @@ from prometheus_client.exposition import choose_encoder
 from acsync.errors import AcsyncError
 from acsync.settings import WebSettings
 from acsync.store.database import Database, require_current_schema
-from acsync.store.history import read_totals
 from acsync.store.schema_owner import read_account
-from acsync.store.status import SyncStatus, read_status
+from acsync.store.sync_history import SyncStatus, read_status
+from acsync.store.sync_totals import read_totals
 from acsync.web.cached import Cached
 from acsync.web.dashboard import (
     COLUMNS,

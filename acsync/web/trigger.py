@@ -17,8 +17,13 @@ from acsync.datasets import DATASETS
 from acsync.errors import AcsyncError
 from acsync.process import end_with_parent
 from acsync.store.database import Database
-from acsync.store.history import LoggedRun, read_run, read_run_after
-from acsync.store.status import read_recent_syncs, read_running
+from acsync.store.sync_history import (
+    SyncRecord,
+    read_recent_syncs,
+    read_running,
+    read_sync_after,
+    read_sync_of_run,
+)
 from flows.runs import RunState, find_deployment, read_state, run_url, start_run
 from flows.sync_activecampaign import TURNED_AWAY
 
@@ -107,7 +112,7 @@ class Trigger:
             waited += LOOK_SECONDS
 
     async def _result_of(self, run_id: UUID, state: RunState) -> JSONResponse:
-        logged = await to_thread.run_sync(read_run, self._database, str(run_id))
+        logged = await to_thread.run_sync(read_sync_of_run, self._database, str(run_id))
         if logged:
             return result(logged)
         if state.name in (TURNED_AWAY, "Cancelled"):
@@ -136,13 +141,13 @@ class Trigger:
             status = await process.wait()
             errors.seek(0)
             error = _last_paragraph(errors.read())
-        logged = await to_thread.run_sync(read_run_after, self._database, before)
+        logged = await to_thread.run_sync(read_sync_after, self._database, before)
         if status == LEASE_HELD:
             return await self._running() or JSONResponse({"error": error}, 409)
         return result(logged) if logged else JSONResponse({"error": error}, 500)
 
 
-def result(logged: LoggedRun) -> JSONResponse:
+def result(logged: SyncRecord) -> JSONResponse:
     """Return how a sync ended: status 200 if it was complete, 500 if not."""
     duration_ms = logged.duration_ms or 0
     body: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Keep the plan of a walk beside its staging, so that a sync can resume what another staged."""
+"""Store the plan of a walk with its staging, so that another sync can resume it."""
 
 from migrations import run_sql_file
 
@@ -7,5 +7,5 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Run the SQL beside this file."""
+    """Run the SQL file of the same name."""
     run_sql_file("0002_resumable_plans.sql")

@@ -1,4 +1,4 @@
-"""Keep what a sync warned of beside what it published."""
+"""Store the warnings of a sync in its log row."""
 
 from migrations import run_sql_file
 
@@ -7,5 +7,5 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Run the SQL beside this file."""
+    """Run the SQL file of the same name."""
     run_sql_file("0003_warnings.sql")

@@ -1,4 +1,4 @@
-"""Keep a running sync's progress beside its lease."""
+"""Store a running sync's progress with its lease."""
 
 from migrations import run_sql_file
 
@@ -7,5 +7,5 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Run the SQL beside this file."""
+    """Run the SQL file of the same name."""
     run_sql_file("0007_progress.sql")

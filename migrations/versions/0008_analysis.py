@@ -7,5 +7,5 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Run the SQL beside this file."""
+    """Run the SQL file of the same name."""
     run_sql_file("0008_analysis.sql")

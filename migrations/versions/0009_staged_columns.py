@@ -1,4 +1,4 @@
-"""Generate the columns of records where they are staged, so that publishing need not."""
+"""Generate the columns of records during staging instead of publishing."""
 
 from migrations import run_sql_file
 
@@ -7,5 +7,5 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Run the SQL beside this file."""
+    """Run the SQL file of the same name."""
     run_sql_file("0009_staged_columns.sql")

@@ -1,4 +1,4 @@
-"""Know when everything published was read."""
+"""Record when the oldest published record was read."""
 
 from migrations import run_sql_file
 

@@ -1,4 +1,4 @@
-"""Make views and functions that survive renames of fields and schemas."""
+"""Make views and functions survive renames of fields and schemas."""
 
 from migrations import run_sql_file
 
@@ -7,5 +7,5 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Run the SQL beside this file."""
+    """Run the SQL file of the same name."""
     run_sql_file("0011_stable_functions.sql")

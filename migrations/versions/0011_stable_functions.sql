@@ -1,9 +1,9 @@
--- Views and functions that survive a rename of a field or of the schema, whatever search_path their
--- caller has.
+-- Views and functions that survive a rename of a field or of the schema, and that work with any
+-- search_path of the caller.
 
--- Conversions. A SQL body after RETURN is bound when it is created, and costs least if it can be
--- inlined. One with a subquery or a cast to timestamptz cannot: there PL/pgSQL is faster, also with the
--- setting, without which it would look names up in the caller's search_path.
+-- Conversions. A SQL body after RETURN is bound at creation and is fastest if Postgres can inline it. It
+-- cannot inline a subquery or a cast to timestamptz. PL/pgSQL is faster there, even with its own
+-- search_path, which keeps it from looking up names in the caller's.
 
 alter function {schema}.ac_timestamptz set search_path = pg_catalog, pg_temp;
 alter function {schema}.ac_field_values set search_path = pg_catalog, pg_temp;
@@ -48,7 +48,7 @@ begin
 end
 $$;
 
--- An index row ends at 2,700 bytes. 600 characters always fit; ActiveCampaign's tags have 255.
+-- An index row holds at most 2,700 bytes. 600 characters always fit; ActiveCampaign's tags have 255.
 create or replace function {schema}.ac_texts(value jsonb) returns text[]
 language sql immutable parallel safe
 return case jsonb_typeof(value)
@@ -56,7 +56,7 @@ return case jsonb_typeof(value)
 end;
 
 -- Values by field id, {"12": value}, with {"12_currency": currency} for currency fields. If a field
--- has two values, the one with the shorter key is the first, and wins because it comes last here.
+-- has two values, the one with the shorter key wins, because it is aggregated last.
 create function {schema}.ac_values_by_id(fields jsonb) returns jsonb
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
 begin
@@ -83,8 +83,8 @@ alter table {schema}.ac_staged_contacts add column field_values jsonb
 alter table {schema}.ac_staged_deals add column field_values jsonb
     generated always as ({schema}.ac_values_by_id(record -> 'customFields')) stored;
 
--- As a generated column it is filled by one rewrite of the table, which leaves no dead rows. It stays
--- in the row: from TOAST each row of a wide view would take three more buffers.
+-- A generated column is filled by one rewrite of the table, which leaves no dead rows. Storage main
+-- keeps it in the row: reading it from TOAST would cost three more buffers per row of a wide view.
 alter table {schema}.ac_contact_versions
     add column field_values jsonb
         generated always as ({schema}.ac_values_by_id(record -> 'customFields')) stored,
@@ -105,7 +105,7 @@ begin
 end
 $$;
 
--- Run statements with the caller's rights; return whether there were any.
+-- Run the statements with the caller's rights; return whether there were any.
 create function {schema}.ac_execute(statements text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -118,7 +118,7 @@ end
 $$;
 revoke execute on function {schema}.ac_execute from public;
 
--- The statement that makes a wide view. Fields are addressed by id, so a rename does not change it.
+-- The statement that creates a wide view. It refers to fields by id, so a rename does not change it.
 create function {schema}.ac_wide_view_sql(dataset text) returns text
 language sql stable
 begin atomic
@@ -168,8 +168,8 @@ begin atomic
     from place;
 end;
 
--- The statements that bring a wide view up to date; null if it is. A new name of a field changes only
--- a comment, for which no reader is locked out.
+-- The statements that bring a wide view up to date; null if there are none. Renaming a field changes
+-- only a comment, which locks no reader out.
 create function {schema}.ac_wide_view_changes(dataset text) returns text
 language sql stable
 begin atomic
@@ -180,14 +180,14 @@ begin atomic
             on wide.relnamespace = own.relnamespace and wide.relname = 'ac_' || dataset || '_wide'
         where own.oid = '{schema}.ac_field_columns'::regclass
     ), columns as (
-        select position, attnum, format('comment on column %s.%I is %L', view_name, column_name, words)
-            as statement, col_description(view_oid, attnum) is distinct from words as is_outdated
+        select position, attnum, format('comment on column %s.%I is %L', view_name, column_name, comment)
+            as statement, col_description(view_oid, attnum) is distinct from comment as is_outdated
         from place
         cross join {schema}.ac_field_columns
         cross join lateral (
             select format('%s (%s, field %s)%s', coalesce(nullif(title, ''), key), type, field_id,
-                coalesce(': ' || array_to_string(options, ', '), '')) as words
-        ) as comment
+                coalesce(': ' || array_to_string(options, ', '), '')) as comment
+        ) as described
         left join pg_attribute on attrelid = view_oid and attname = column_name
         where data_type = dataset and column_name is not null
     )
@@ -198,10 +198,10 @@ begin atomic
     from columns;
 end;
 
--- Bring a wide view up to date; return whether it was not. Columns are only appended, so nothing that
--- is built on the view is dropped. It waits a tenth of a second for the view's lock and then fails,
--- since readers would have to wait with it. It runs as its owner, because the role of the syncs has no
--- right to change the schema.
+-- Bring a wide view up to date; return whether anything changed. Columns are only appended, so nothing
+-- that is built on the view is dropped. The function waits 100 ms for the view's lock and then fails,
+-- because new readers wait as long as it does. It runs as its owner, because the role of the syncs has
+-- no right to change the schema.
 create or replace function {schema}.ac_update_wide_view(dataset text) returns boolean
 language sql security definer
 set search_path = pg_catalog, pg_temp
@@ -217,20 +217,20 @@ select {schema}.ac_execute({schema}.ac_wide_view_sql(dataset))
 from (values ('contacts'), ('deals')) as datasets (dataset);
 select {schema}.ac_update_wide_view(dataset) from (values ('contacts'), ('deals')) as datasets (dataset);
 
--- A dataset that failed in that sync is shown as it was last published before it.
+-- A dataset that failed in that sync is returned as last published before it.
 create or replace function {schema}.ac_records_as_of(sync_id text)
 returns table (data_type text, record_id bigint, record jsonb)
 language sql stable
 begin atomic
-    with asked as (
+    with requested as (
         select min(published.sync_no) as sync_no from {schema}.ac_published as published
         where published.sync_id = ac_records_as_of.sync_id
     ), kept as (
-        select asked.sync_no,
+        select requested.sync_no,
             max(published.sync_no) filter (where published.data_type = 'contacts') as contacts_no,
             max(published.sync_no) filter (where published.data_type = 'deals') as deals_no
-        from asked left join {schema}.ac_published as published on published.sync_no <= asked.sync_no
-        group by asked.sync_no
+        from requested left join {schema}.ac_published as published on published.sync_no <= requested.sync_no
+        group by requested.sync_no
     ), checked as materialized (
         select contacts_no, deals_no from kept
         where case
@@ -251,7 +251,7 @@ begin atomic
         end
     )
     select versions.data_type, versions.record_id, versions.record
-    -- Lateral, so that what is asked for is checked even if no version is kept.
+    -- Lateral, so that the arguments are checked even if no version is kept.
     from checked cross join lateral (
         select 'contacts' as data_type, version.record_id, version.record
         from {schema}.ac_contact_versions as version
@@ -265,13 +265,6 @@ begin atomic
     ) as versions;
 end;
 
--- Stages of deals. Without a key, a publication for all tables makes Postgres refuse every update.
+-- Stages of deals. If a table without a key is in a publication, Postgres refuses every update of it.
 drop index {schema}.ac_deal_stages_deal;
 alter table {schema}.ac_deal_stages add primary key (deal_id, entered_at);
-
--- What tools show next to the names.
-comment on view {schema}.ac_contacts_wide is 'One row per published contact, with a typed column for each custom field.';
-comment on view {schema}.ac_deals_wide is 'One row per published deal, with a typed column for each custom field.';
-comment on table {schema}.ac_deal_stages is 'One row per stay of a deal in a stage and status, as the syncs saw it; kept permanently.';
-comment on column {schema}.ac_contacts.tags is 'Names of the contact''s tags, sorted. Names over 600 characters are cut here and whole in record.';
-comment on column {schema}.ac_contacts_wide.tags is 'Names of the contact''s tags, sorted. Names over 600 characters are cut here and whole in ac_contacts.record.';

@@ -1,4 +1,4 @@
-"""Take the privileges of other roles from the tables."""
+"""Revoke write privileges of public API roles, and comment views and columns."""
 
 from migrations import run_sql_file
 
@@ -7,5 +7,5 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Run the SQL beside this file."""
+    """Run the SQL file of the same name."""
     run_sql_file("0012_privileges.sql")

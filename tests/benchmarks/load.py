@@ -18,7 +18,7 @@ import migrations
 from acsync.settings import read_database_settings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
-from acsync.store.status import read_recent_syncs
+from acsync.store.sync_history import read_recent_syncs
 from tests.benchmarks.account_server import account_server
 from tests.support.commands import ACSYNC
 from tests.support.environment import own_environment
@@ -95,7 +95,7 @@ def sync(database: Database) -> float:
     """Run one sync as a process, and return the seconds that its log names."""
     if subprocess.run([*ACSYNC, "sync"], stdout=subprocess.DEVNULL, check=False).returncode:
         sys.exit("A sync failed.")
-    return (read_recent_syncs(database)[0].total_duration_ms or 0) / 1000
+    return (read_recent_syncs(database)[0].duration_ms or 0) / 1000
 
 
 def report(load: Load, alone: float, loaded: float) -> None:

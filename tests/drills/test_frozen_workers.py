@@ -15,7 +15,7 @@ from acsync.errors import AcsyncError
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
-from acsync.store.status import read_status
+from acsync.store.sync_history import read_status
 from tests.support.freezing import MOMENTS
 from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres

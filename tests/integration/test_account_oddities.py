@@ -6,7 +6,7 @@ from acsync.datasets import DATASETS
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.store.database import Database
-from acsync.store.status import read_status
+from acsync.store.sync_history import read_status
 from tests.support import data_faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount

@@ -347,7 +347,7 @@ def test_the_rate_that_the_last_sync_learned_is_told(check: Check, database: Dat
     checked = check()
 
     assert checked.not_ok() == {"rate limit": "warning"}
-    assert "no more than 4.8" in checked.rows["rate limit"][1]
+    assert "about 4.8 calls" in checked.rows["rate limit"][1]
     assert "AC_RATE_LIMIT=4.8," in checked.rows["rate limit"][2]
 
 
@@ -427,14 +427,14 @@ def role(postgres: Postgres) -> str:
             "revoke truncate on ac_staged_plans from {role}; revoke insert, delete on ac_lease "
             "from {role}",
             "rights",
-            "{role} may not delete, insert on ac_lease; truncate on ac_staged_plans.",
+            "{role} lacks these rights: delete, insert on ac_lease; truncate on ac_staged_plans.",
         ),
         (
             "revoke execute on function ac_update_wide_view from {role}",
             "rights",
-            "{role} may not execute on function ac_update_wide_view.",
+            "{role} lacks these rights: execute on function ac_update_wide_view.",
         ),
-        ("revoke all on schema public from public, {role}", "schema", "may not use the schema"),
+        ("revoke all on schema public from public, {role}", "schema", "no right to use the schema"),
     ],
 )
 def test_a_right_that_is_missing_is_found_and_the_remedy_mends_it(
@@ -461,7 +461,7 @@ def test_a_role_that_cannot_migrate_is_told_so(
 
     assert checked.not_ok() == {"schema": "problem"}
     assert checked.rows["schema"][2] == (
-        f"Run: acsync migrate, as a role that may create here: {role} may not."
+        f"Run: acsync migrate, as a role that may create tables here. {role} lacks that right."
     )
 
 
@@ -473,7 +473,7 @@ def test_a_database_that_takes_no_writes_is_a_problem(check: Check, database: Da
     checked = check()
 
     assert checked.not_ok() == {"Postgres": "problem"}
-    assert "takes no writes" in checked.rows["Postgres"][1]
+    assert "is read-only" in checked.rows["Postgres"][1]
 
 
 # Prefect
@@ -607,6 +607,6 @@ def test_the_table_reads_well_at_any_width(check: Check, account: Account, width
     words = " ".join(line.replace("│", " ").replace("┃", " ") for line in table)
     assert {len(line) for line in table} <= set(range(60, width + 1))
     assert "…" not in words
-    assert "take the key of an admin." in " ".join(words.split())
+    assert "use the key of an admin." in " ".join(words.split())
     assert ("what to do" in words) == (width == 200)
     assert lines[-1].endswith("with a problem. Nothing was changed.")

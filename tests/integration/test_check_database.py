@@ -9,8 +9,8 @@ from sqlalchemy import make_url
 
 import migrations
 from acsync.errors import StoreError
-from acsync.preflight import CheckResult
-from acsync.preflight.database import check_database
+from acsync.preflight.check_result import CheckResult
+from acsync.preflight.database_checks import check_database
 from acsync.settings import read_database_settings
 from acsync.store.database import Database
 from tests.support.commands import acsync
@@ -63,7 +63,7 @@ def test_a_database_that_cannot_store_every_letter_is_refused(
 
     assert result.status == "problem"
     assert f"has the encoding {encoding}, not UTF8" in result.seen
-    assert result.remedy.startswith("Make one with: create database")
+    assert result.remedy.startswith("Create another with: create database")
 
 
 def test_a_database_without_an_encoding_works_with_a_warning(make_database: MakeDatabase) -> None:

@@ -160,44 +160,34 @@ def test_json_lines_are_the_rows_of_the_view(copy_account: CopyAccount, database
 def test_an_earlier_sync_is_exported_as_it_was(
     account: Account, copy_account: CopyAccount, database: Database, tmp_path: Path
 ) -> None:
-    """Plain and wide; one that is not kept is named, with those that are."""
+    """As `ac_records_as_of` returns it; a sync that is not kept is named, with those that are."""
     first = copy_account().sync_id
-    before = {view: rows_of(database, view) for view in ("ac_contacts", "ac_contacts_wide")}
+    before = rows_of(database, "ac_contacts")
     account.change("contacts", 50)
     account.delete("contacts", 10)
     copy_account()
 
-    for view, expected in before.items():
-        wide = ["--wide"] if view.endswith("wide") else []
-        done = acsync("export", "contacts", "--format", "jsonl", "--as-of", first, *wide)
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [row["contact_id"] for row in rows] == [row["contact_id"] for row in expected]
-        assert [row["phone"] for row in rows] == [row["phone"] for row in expected]
-        assert {row["synced_at"][:19] for row in rows} == {
-            f"{expected[0]['synced_at']:%Y-%m-%dT%H:%M:%S}"
-        }
+    done = acsync("export", "contacts", "--as-of", first)
     missing = acsync("export", "contacts", "--as-of", "sync-1", "--output", str(tmp_path / "x"))
+
+    rows = [json.loads(line, parse_float=Decimal) for line in done.stdout.splitlines()]
+    assert [row["record_id"] for row in rows] == [row["contact_id"] for row in before]
+    assert [row["record"]["phone"] for row in rows] == [row["phone"] for row in before]
+    assert {tuple(row) for row in rows} == {("data_type", "record_id", "record")}
+    assert {row["data_type"] for row in rows} == {"contacts"}
     assert missing.returncode == 1
     assert "The contacts of sync-1 are not kept. Kept are: sync-" in missing.stderr
     assert names_in(tmp_path) == []
 
 
-def test_an_earlier_sync_shows_values_of_fields_renamed_since(
-    account: Account, copy_account: CopyAccount, database: Database
-) -> None:
-    """The wide view of today, on the records of then, which have the old keys."""
-    first = copy_account().sync_id
-    field = account.metadata.listings["contact_fields"][0]
-    columns = "select column_name from ac_fields where data_type = 'contacts' and field_id = :id"
-    ((column,),) = fetch(database, columns, id=field["id"])
-    expected = [row[column] for row in rows_of(database, "ac_contacts_wide")]
-    field["perstag"] = "ANOTHER_NAME"
-    copy_account()
+@pytest.mark.parametrize(
+    "arguments", [["--wide"], ["--format", "csv"], ["--output", "x.csv"], ["--output", "x.parquet"]]
+)
+def test_an_earlier_sync_is_refused_in_any_other_form(arguments: list[str]) -> None:
+    """The views show today's columns, so they cannot show the fields of then."""
+    refused = acsync("export", "contacts", "--as-of", "sync-1", *arguments)
 
-    done = acsync("export", "contacts", "--format", "jsonl", "--as-of", first, "--wide")
-
-    assert [json.loads(line)[column] for line in done.stdout.splitlines()] == expected
-    assert any(expected)
+    assert (refused.returncode, "--as-of writes JSON Lines only" in refused.stderr) == (2, True)
 
 
 def test_excel_runs_no_formula(

@@ -22,7 +22,7 @@ from acsync.store.staging import (
     stage_slice,
     sweep_staging,
 )
-from acsync.store.status import read_running, read_status
+from acsync.store.sync_history import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
 from tests.support.postgres import Postgres
 from tests.support.processes import wait_for
@@ -259,7 +259,7 @@ def test_the_end_of_a_sync_outlives_its_database(
     with pytest.raises(ZeroDivisionError):
         fail_with_the_database()
 
-    assert "expires by itself" in caplog.text
+    assert "was not released and will expire" in caplog.text
     database.close()
 
 

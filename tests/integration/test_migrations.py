@@ -24,6 +24,7 @@ from acsync.store.database import (
     require_current_schema,
 )
 from tests.support.postgres import Postgres
+from tests.support.store_syncs import fetch
 
 HEAD = migrations.HEAD
 CATALOGUE = """
@@ -53,6 +54,19 @@ def other_database(postgres: Postgres) -> Iterator[Database]:
     """Open a second fresh database without tables."""
     with closing(postgres.open(postgres.create("template1"))) as opened:
         yield opened
+
+
+def test_every_view_and_every_column_of_one_has_a_comment(empty_database: Database) -> None:
+    """Tools show the comments next to the names."""
+    migrations.upgrade(empty_database)
+    sql = """
+        select relname, coalesce(attname, '') from pg_class left join pg_attribute
+            on attrelid = pg_class.oid and attnum > 0 and col_description(attrelid, attnum) is null
+        where relnamespace = current_schema()::regnamespace and relkind = 'v'
+          and (attname is not null or obj_description(pg_class.oid, 'pg_class') is null)
+    """
+
+    assert fetch(empty_database, sql) == []
 
 
 def test_the_code_and_alembic_agree_on_the_revision() -> None:

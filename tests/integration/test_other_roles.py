@@ -8,8 +8,8 @@ import pytest
 from alembic import command
 
 import migrations
-from acsync.preflight import CheckResult
-from acsync.preflight.database import check_database
+from acsync.preflight.check_result import CheckResult
+from acsync.preflight.database_checks import check_database
 from acsync.settings import read_database_settings
 from acsync.store.database import Database
 from tests.support.postgres import UserDatabase, execute, url_of

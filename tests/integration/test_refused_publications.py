@@ -133,7 +133,7 @@ def test_what_is_about_no_record_names_the_table(
     result = copy_account()
 
     assert refusals(result)["contacts"] is None
-    assert "undefined table in function gone (SQLSTATE 42P01). The last snapshot" in str(
+    assert "undefined table in function gone (SQLSTATE 42P01). The last published" in str(
         refusals(result)["deals"]
     )
 

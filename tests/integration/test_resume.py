@@ -87,7 +87,7 @@ def test_a_slice_is_as_old_as_its_oldest_record(database: Database) -> None:
     keep_plan(database, sync, "contacts", "the same", "{}")
     slice_ = cut(database, "contacts", people(1, 2), age=YOUNG)
     first, second = slice_.asked_at
-    slow = type(slice_)(0, slice_.covered, [1, 2], slice_.changed, [], [first - 120, second])
+    slow = type(slice_)(0, slice_.covered, [1, 2], slice_.changed, [first - 120, second])
     stage_slice(database, sync, "contacts", slow)
     fetch(database, EXPIRE)
 

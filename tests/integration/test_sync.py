@@ -7,12 +7,12 @@ import pytest
 import migrations
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import Incomplete
-from acsync.preflight.account import check_account
+from acsync.preflight.account_checks import check_account
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
-from acsync.store.status import read_status
+from acsync.store.sync_history import read_status
 from acsync.sync import verify as verifying
 from acsync.sync.context import open_sync
 from tests.support import data_faults, transport_faults

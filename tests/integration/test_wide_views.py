@@ -16,9 +16,9 @@ from acsync.errors import StoreError
 from acsync.models import CustomField
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_record
-from acsync.store.column_names import choose_column
 from acsync.store.database import Database
-from acsync.store.status import read_status
+from acsync.store.sync_history import read_status
+from acsync.store.wide_views import choose_column
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of
 from tests.support.store_syncs import fetch, people, sync_all

@@ -46,10 +46,9 @@ def cut(
         for key, body in encoded.items()
         if published.get(key) != hashes[key]
     ]
-    masked = [int(record["id"]) for record in records if record.get("isDisabled") is True]
     covered = Interval(min(encoded, default=0), max(encoded, default=0))
     asked_at = [time.monotonic() - age] * len(encoded)
-    return StagedSlice(number, covered, list(encoded), changed, masked, asked_at)
+    return StagedSlice(number, covered, list(encoded), changed, asked_at)
 
 
 def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dict[str, Changes]:

@@ -2,37 +2,28 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 
 from acsync.cli.status import sync_line
 from acsync.cli.sync import NOT_TOLD, logged_line
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.store.status import LoggedSync
+from acsync.store.sync_history import DatasetRecord, SyncRecord
 
-COMPLETE = LoggedSync(
+COMPLETE = SyncRecord(
     sync_id="sync-1",
-    timestamp=datetime(2026, 1, 1, tzinfo=UTC),
-    total_duration_ms=385_520,
-    duration_seconds=Decimal("385.52"),
-    duration_minutes=Decimal("6.43"),
-    contacts_success=True,
-    contacts_count=82_000,
-    contacts_error=None,
-    deals_success=True,
-    deals_count=75_000,
-    deals_error=None,
-    overall_success=True,
+    started=datetime(2026, 1, 1, tzinfo=UTC),
+    duration_ms=385_520,
+    success=True,
+    datasets={
+        "contacts": DatasetRecord(True, count=82_000),
+        "deals": DatasetRecord(True, count=75_000),
+    },
 )
 FAILED = replace(
     COMPLETE,
-    contacts_success=None,
-    contacts_count=None,
-    deals_success=False,
-    deals_count=None,
-    deals_error="status 403\x1b[2J. Check AC_API_KEY.",
-    overall_success=False,
+    success=False,
+    datasets={"deals": DatasetRecord(False, error="status 403\x1b[2J. Check AC_API_KEY.")},
 )
 
 
@@ -42,7 +33,7 @@ def test_a_line_has_the_result_the_seconds_and_each_dataset() -> None:
     assert sync_line(FAILED) == (
         "sync-1: not complete after 385.5 s; deals: status 403\ufffd[2J. Check AC_API_KEY."
     )
-    assert sync_line(replace(COMPLETE, overall_success=None)) == "sync-1: running"
+    assert sync_line(replace(COMPLETE, success=None)) == "sync-1: running"
 
 
 def test_a_sync_that_prefect_lost_is_judged_by_its_log_row(

@@ -1,4 +1,4 @@
-"""Say what Postgres refused, where, and what to do, without a secret or a row."""
+"""Explain what Postgres refused and what to do, without secrets or row contents."""
 
 from typing import NamedTuple
 
@@ -14,19 +14,19 @@ LOCK_NOT_AVAILABLE = "55P03"
 # Next steps by SQLSTATE.
 REMEDIES = {
     LOCK_NOT_AVAILABLE: (
-        "Another transaction holds a lock, such as a backup: try again when it has ended."
+        "Another transaction, such as a backup, holds a lock: try again when it has ended."
     ),
-    "25006": "Set POSTGRES_URL to the primary, or let the role's transactions write again.",
+    "25006": "Set POSTGRES_URL to the primary, or allow the role's transactions to write again.",
     "25P03": (
-        "The server's idle_in_transaction_session_timeout ended it: the machine of acsync was too "
+        "The server's idle_in_transaction_session_timeout ended it: acsync's machine was too "
         "busy or asleep. Try again."
     ),
     "25P04": "The server's transaction_timeout ended it: set it to 0 for acsync's role.",
     "42501": "Run: acsync check. It names the rights that are missing, and the statements.",
     "53100": "The disk of Postgres is full: free or add space, then try again.",
-    "53200": "Postgres is out of memory: give it more, or lower its work_mem.",
+    "53200": "Postgres is out of memory: add memory or lower its work_mem.",
     "55000": "Run: acsync check. It names tables that a publication keeps from changing.",
-    "42P07": "Another program has made it: set ACSYNC_SCHEMA to a schema that only acsync uses.",
+    "42P07": "Another program created it: set ACSYNC_SCHEMA to a schema that only acsync uses.",
     "57014": "It was cancelled by hand or took longer than ten minutes: try again.",
     "57P01": "Postgres was restarted, or somebody ended the connection: try again.",
 }
@@ -35,7 +35,7 @@ Refusal = DBAPIError | PoolTimeout | psycopg2.Error
 
 
 class _Cause(NamedTuple):
-    """What the driver reported; `code` is None if no server answered or the connection broke."""
+    """The driver's error; `code` is None if no server answered or the connection broke."""
 
     line: str
     code: str | None
@@ -43,19 +43,19 @@ class _Cause(NamedTuple):
 
 
 def place_of(url: URL) -> str:
-    """Return hosts and database, which messages may show."""
+    """Return the hosts and the database, which are safe to show."""
     return f"{','.join(hosts_of(url)) or 'the local socket'}/{url.database or ''}"
 
 
 def hosts_of(url: URL) -> list[str]:
-    """Return the hosts of a URL, which may be several; none for the default socket."""
+    """Return the hosts of a URL; an empty list means the default socket."""
     hosts = url.host or url.query.get("host") or ""
     names = hosts.split(",") if isinstance(hosts, str) else hosts
     return [name for name in names if name]
 
 
 def explain(error: Refusal, url: URL) -> StoreError:
-    """Turn an error of the driver or the pool into what acsync reports."""
+    """Turn an error of the driver or the pool into a StoreError."""
     place = f"Postgres at {place_of(url)}"
     if isinstance(error, PoolTimeout):
         return StoreError(f"No connection to {place} came free.", "Try again.")
@@ -75,9 +75,9 @@ def _explain_connection(cause: _Cause, place: str) -> StoreError:
         return StoreError(
             f"The connection to {place} broke: {cause.line.rstrip('.')}. Nothing of that "
             "transaction was kept.",
-            # The driver loses the server's last message, SQLSTATE 25P03 and 25P04 among them.
-            "Try again. If it happens often, the log of Postgres names the reason: a restart, a "
-            "failover, or a limit such as transaction_timeout.",
+            # The driver loses the server's last message, including SQLSTATE 25P03 and 25P04.
+            "Try again. If it happens often, see the log of Postgres for the reason: a restart, "
+            "a failover, or a limit such as transaction_timeout.",
         )
     return StoreError(
         f"{place} cannot be reached: {cause.line.rstrip('.')}.",
@@ -86,9 +86,9 @@ def _explain_connection(cause: _Cause, place: str) -> StoreError:
 
 
 def _read(error: DBAPIError | psycopg2.Error) -> _Cause:
-    """Keep only the first line: those after it may quote the row, which is personal data."""
+    """Keep only the first line, because later lines can quote the row, which is personal."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    # SQLAlchemy names no statement if connecting failed. COPY does not pass through it.
+    # SQLAlchemy has no statement if connecting failed. COPY does not pass through SQLAlchemy.
     was_connected = not isinstance(error, DBAPIError) or error.statement is not None
     if isinstance(cause, psycopg2.InterfaceError) and isinstance(cause.__context__, psycopg2.Error):
         # The rollback failed because the connection had broken.

@@ -1,4 +1,4 @@
-"""Check on an account, in about twenty calls, what a sync asks of it."""
+"""Check an account in about twenty calls: the key, the permissions and the rate limit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -13,15 +13,15 @@ from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage, plan_slices
 from acsync.datasets import DATASETS, LISTINGS, Dataset, Listing, is_masked
 from acsync.errors import AccessDenied, AccountError
 from acsync.models import Plan
-from acsync.preflight import CheckResult, from_error
+from acsync.preflight.check_result import CheckResult, from_error
 from acsync.settings import Settings
-from acsync.store.status import RunningSync
+from acsync.store.sync_history import RunningSync
 
 KEY_OWNER = "users/me"
 DOCUMENTED_RATE = 5  # https://developers.activecampaign.com/reference/rate-limits
-# Calls a second beside a running sync, which must not be refused any because of a check.
+# Calls per second while a sync is running, so that the check does not use up its limit.
 GENTLE_RATE = 2.0
-# The second page is asked for as all others are: by `id_greater`, or by an offset that overlaps.
+# The second page is requested like every later one: by `id_greater`, or by an overlapping offset.
 FIRST_PAGES = 2
 
 
@@ -33,8 +33,8 @@ def check_account(
 ) -> Iterator[CheckResult]:
     """Check the key, every collection that a sync reads, and the rate limit.
 
-    `learned_rate` and `running` are what the database knows of the account's calls; `observe` sees
-    every call and its response.
+    `learned_rate` and `running` come from the database. `observe` is called with every request and
+    its response.
     """
     rate = min(settings.rate_limit, GENTLE_RATE) if running else settings.rate_limit
     key = settings.api_key.get_secret_value()
@@ -43,7 +43,7 @@ def check_account(
         try:
             yield _check_key(client, settings.account_host)
         except AccountError as error:
-            # All other paths would answer alike.
+            # Every other path would fail in the same way.
             yield from_error("URL and key", error)
             return
         names = settings.datasets
@@ -55,11 +55,9 @@ def check_account(
 
 
 def _check_key(client: Client, host: str) -> CheckResult:
-    """Ask whose key it is, which needs no permission at all."""
+    """Ask who owns the key, which needs no permission."""
     user = client.get_page(KEY_OWNER, {}).rows[0]
-    return CheckResult(
-        "URL and key", "ok", f"{host} knows the key as that of {user.get('username')}."
-    )
+    return CheckResult("URL and key", "ok", f"{host} accepts the key of {user.get('username')}.")
 
 
 def _check_listing(client: Client, listing: Listing) -> CheckResult:
@@ -72,7 +70,7 @@ def _check_listing(client: Client, listing: Listing) -> CheckResult:
 
 
 def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator[CheckResult]:
-    """Read the newest and the oldest pages as a sync does, with all its own checks."""
+    """Read the newest and the oldest pages as a sync does, with all of its checks."""
     walk = Walk(client, dataset, page_size)
     try:
         newest = walk.read_newest()
@@ -92,35 +90,37 @@ def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator
 def _check_rate_limit(
     client: Client, configured: float, learned: float | None, running: RunningSync | None
 ) -> CheckResult:
-    """Judge by the calls that were made anyway, and by what the last sync learned."""
+    """Judge from the calls made so far and from what the last sync learned."""
     check, counts = "rate limit", client.rate_limiter.counts
     if counts.rate_limited:
         seen = f"{counts.rate_limited} of the {counts.calls} calls of this check were refused."
         return CheckResult(check, "warning", seen, _slow_down(DOCUMENTED_RATE))
     if learned is not None and learned < configured:
-        seen = f"The last sync was accepted at no more than {learned:.1f} calls a second."
+        seen = f"The last sync found that the account allows about {learned:.1f} calls per second."
         return CheckResult(check, "warning", seen, _slow_down(learned))
     seen = f"None of the {counts.calls} calls of this check was refused."
     if running:
-        seen += f" They were {GENTLE_RATE:g} a second, because {running.sync_id} is running."
+        seen += (
+            f" They were made at {GENTLE_RATE:g} per second, because {running.sync_id} is running."
+        )
     return CheckResult(check, "ok", seen)
 
 
 def _slow_down(rate: float) -> str:
     return (
-        f"Set AC_RATE_LIMIT={round(rate, 1):g}, or find out what else uses the account's calls. "
-        "Left as it is, each sync slows down by itself."
+        f"Set AC_RATE_LIMIT={round(rate, 1):g}, or find out which other programs use the account. "
+        "Until then every sync has to slow down."
     )
 
 
 def _unreadable(check: str, what: str, error: AccountError) -> CheckResult:
-    """Name the permission that is missing: a key that works may still not see everything."""
-    remedy = f"Let the user of AC_API_KEY see the {what}, or take the key of an admin."
+    """Name the missing permission: a valid key can still lack access to some data."""
+    remedy = f"Let the user of AC_API_KEY see the {what}, or use the key of an admin."
     return from_error(check, error, remedy if isinstance(error, AccessDenied) else "")
 
 
 def _judge_count(check: str, what: str, count: int) -> CheckResult:
-    """Warn where there is nothing: a key without permissions sees the same."""
+    """Warn if the list is empty: a key without permissions also gets an empty list."""
     if count:
         return CheckResult(check, "ok", f"{count:,} {what}.")
     remedy = f"If the account has {what}, let the user of AC_API_KEY see them."
@@ -130,21 +130,23 @@ def _judge_count(check: str, what: str, count: int) -> CheckResult:
 def _judge_pages(dataset: Dataset, plan: Plan, page_size: int) -> CheckResult:
     check = f"/{dataset.path}"
     if plan.total is None:
-        seen = "It gives no total for a sync to compare its count with."
-        return CheckResult(check, "warning", seen, "If it stays, tell ActiveCampaign's support.")
+        seen = "The response has no total, so a sync cannot compare its count."
+        return CheckResult(
+            check, "warning", seen, "If this happens again, contact ActiveCampaign's support."
+        )
     result = _judge_count(check, dataset.name, plan.total)
     if plan.page_rows >= page_size or result.status != "ok":
         return result
     return CheckResult(
         check,
         "warning",
-        f"{result.seen} A page has {plan.page_rows} of the {page_size} asked for.",
+        f"{result.seen} A page has {plan.page_rows} of the {page_size} requested rows.",
         f"Set LIMIT_PER_PAGE={plan.page_rows}: shorter pages mean more calls.",
     )
 
 
 def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
-    """Warn where no custom field has a value: a key that may not see them gets none."""
+    """Warn if no custom field has a value: a key without permission to see them gets none."""
     check, records = f"{dataset.name}: custom fields", _count_records(sample)
     values = len({str(value.get("id")) for page in sample for value in page.values})
     seen = f"{values:,} values came with {records:,} sampled records (newest and oldest)."
@@ -155,7 +157,7 @@ def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
 
 
 def _judge_masked(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
-    """Warn of masked deals: stubs without the rest of their record."""
+    """Warn of masked deals: ActiveCampaign sends only stubs of them."""
     check, records = f"{dataset.name}: masked", _count_records(sample)
     masked = len({record_id(row) for page in sample for row in page.rows if is_masked(row)})
     seen = f"{masked:,} of {records:,} sampled records (newest and oldest) are masked."

@@ -1,15 +1,16 @@
-"""Check whether Postgres lets a sync do what it must, without writing anything."""
+"""Check that Postgres allows everything a sync does, without writing anything."""
 
 from collections.abc import Iterator
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.preflight import CheckResult, Status, from_error
+from acsync.preflight.check_result import CheckResult, Status, from_error
 from acsync.settings import DatabaseSettings
 from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (
     FUNCTION,
     RIGHTS,
     UNICODE,
+    UNICODE_REMEDY,
     SchemaAccess,
     ServerState,
     open_read_only,
@@ -20,7 +21,8 @@ from acsync.store.inspection import (
     read_unpublishable,
 )
 from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
-from acsync.store.status import RunningSync, read_pace, read_running
+from acsync.store.sync_history import RunningSync, read_running
+from acsync.store.sync_log import read_pace
 
 
 def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
@@ -37,7 +39,7 @@ def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
 def read_rate_in_use(settings: DatabaseSettings) -> tuple[float | None, RunningSync | None]:
     """Return the rate that the last sync learned, and the sync that is running now.
 
-    Both are None where the database cannot be read; `check_database` says why.
+    Both are None if the database cannot be read; `check_database` reports the reason.
     """
     try:
         with open_read_only(settings) as database:
@@ -52,24 +54,23 @@ def _check_server(server: ServerState) -> CheckResult:
     seen = f"PostgreSQL {server.version} at {server.place}, {encryption}"
     if server.takes_writes and not server.uses_tls and server.is_remote:
         remedy = "Add ?sslmode=require to POSTGRES_URL: records and password cross the network."
-        return CheckResult("Postgres", "warning", f"{seen}, which is another machine.", remedy)
+        return CheckResult("Postgres", "warning", f"{seen}, on another machine.", remedy)
     if server.takes_writes:
         return CheckResult("Postgres", "ok", f"{seen}.")
-    # A standby does so, and some hosts when a database is out of space.
+    # A standby, or a database that its host made read-only because it is out of space.
     remedy = "Set POSTGRES_URL to the primary, and let the role's transactions write."
-    return CheckResult("Postgres", "problem", f"{seen}, takes no writes.", remedy)
+    return CheckResult("Postgres", "problem", f"{seen}, is read-only.", remedy)
 
 
 def _check_encoding(server: ServerState) -> Iterator[CheckResult]:
     if server.encoding != "UTF8":
         seen = f"The database has the encoding {server.encoding}, not UTF8."
-        remedy = "Make one with: create database acsync template template0 encoding 'UTF8'"
         status: Status = "warning" if server.encoding in UNICODE else "problem"
-        yield CheckResult("encoding", status, seen, remedy)
+        yield CheckResult("encoding", status, seen, UNICODE_REMEDY)
 
 
 def _check_creators(database: Database) -> Iterator[CheckResult]:
-    """Warn of roles that could make a table with a trigger before `acsync migrate` makes it."""
+    """Warn of roles that could create a table with a trigger before `acsync migrate` does."""
     creators = ", ".join(read_creators(database))
     if creators:
         seen = f"{creators} may create tables and functions in the schema {database.schema}."
@@ -78,7 +79,7 @@ def _check_creators(database: Database) -> Iterator[CheckResult]:
 
 
 def _check_row_security(database: Database) -> Iterator[CheckResult]:
-    """Name the tables with policies. Postgres refuses to COPY into one, which staging does."""
+    """Name the tables with row security. Staging uses COPY, which Postgres refuses there."""
     tables = read_row_security(database)
     if tables:
         status: Status = "problem" if {*tables} & {*BODIES.values()} else "warning"
@@ -90,10 +91,10 @@ def _check_row_security(database: Database) -> Iterator[CheckResult]:
 
 
 def _check_schema(database: Database) -> Iterator[CheckResult]:
-    """Check the revision, then the rights: those on the tables, or that to make them."""
+    """Check the revision, then the rights on the tables or the right to create them."""
     access = read_access(database)
     if access.usage is False:
-        seen = f"{access.role} may not use the schema {database.schema}."
+        seen = f"{access.role} has no right to use the schema {database.schema}."
         yield CheckResult("schema", "problem", seen, _grants(database, access.role))
         return
     try:
@@ -114,14 +115,14 @@ def _check_schema(database: Database) -> Iterator[CheckResult]:
 def _remedy_to_migrate(error: SchemaOutdated, access: SchemaAccess) -> str:
     if access.create:
         return error.remedy
-    return f"{error.remedy}, as a role that may create here: {access.role} may not."
+    return f"{error.remedy}, as a role that may create tables here. {access.role} lacks that right."
 
 
 def _check_rights(database: Database, role: str) -> CheckResult:
     missing = read_missing_rights(database)
     if not missing:
-        return CheckResult("rights", "ok", f"{role} may do all that a sync does.")
-    seen = f"{role} may not {'; '.join(missing)}."
+        return CheckResult("rights", "ok", f"{role} has every right that a sync needs.")
+    seen = f"{role} lacks these rights: {'; '.join(missing)}."
     return CheckResult("rights", "problem", seen, _grants(database, role))
 
 
@@ -137,7 +138,7 @@ def _check_publications(database: Database) -> Iterator[CheckResult]:
 
 
 def _check_other_roles(database: Database) -> CheckResult:
-    """Warn of roles that can reach the data and were probably not meant to."""
+    """Warn of roles that can reach the data and probably should not."""
     roles = read_other_roles(database)
     seen = f"{'; '.join(map(_describe, roles))}." if roles else "No other role can reach the data."
     suspects = [role for role in roles if role.is_suspect]

@@ -27,7 +27,7 @@ from acsync.models import Slice, SyncResult
 from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.store.status import read_data_age
-from acsync.sync.copy_slice import Job
+from acsync.sync.job import Job
 from acsync.sync.report import calls_line, report_markdown
 
 STEP_PERCENT = 5.0

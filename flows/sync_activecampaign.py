@@ -28,7 +28,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import opaque, quote
 
 from acsync.activecampaign.client import ATTEMPTS, DEFAULT_LIMITS
-from acsync.datasets import DatasetName
+from acsync.datasets import DatasetName, ListingName
 from acsync.errors import (
     AcsyncError,
     AnotherAccount,
@@ -40,14 +40,16 @@ from acsync.errors import (
     SyncFailed,
     sanitize,
 )
-from acsync.models import Slice, SyncResult
+from acsync.models import ListingRows, Slice, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
-from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
-from acsync.sync.plan import interleave, plan, read_metadata, read_newest
+from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.job import Job
+from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
+from acsync.sync.read import Newest, read_metadata, read_newest, read_newest_again
 from acsync.sync.report import report_lines
-from acsync.sync.verify import read_newest_again, verify
+from acsync.sync.verify import verify
 from flows.blocks import read_account_settings
 from flows.notifications import send_recovery
 from flows.reporting import (
@@ -89,8 +91,20 @@ RETRIES: dict[str, Any] = {
 # The steps as Prefect tasks. Prefect shows the docstring of each function.
 read_metadata_task = task(task_run_name="read {name}", **RETRIES)(read_metadata)
 read_newest_task = task(task_run_name="read newest {name}", **RETRIES)(read_newest)
-plan_task = task(task_run_name="plan {name}", **RETRIES)(plan)
-copy_slice_task = task(task_run_name="{wanted.title}", **RETRIES)(copy_slice)
+
+
+@task(task_run_name="plan {name}", **RETRIES)
+def plan_task(
+    context: SyncContext,
+    name: DatasetName,
+    newest: Newest,
+    listings: Mapping[ListingName, ListingRows],
+) -> Job:
+    """Plan the copy of a dataset, and stage the newest page, which the plan was made from."""
+    return stage_newest(context, plan(context, name, newest, listings), newest.page)
+
+
+copy_slice_task = task(task_run_name="{part.title}", **RETRIES)(copy_slice)
 read_newest_again_task = task(task_run_name="read newest {job.dataset} again", **RETRIES)(
     read_newest_again
 )
@@ -133,6 +147,7 @@ def sync_activecampaign(
             accept_shrink=accept_shrink,
             holder=holder,
             flow_run_id=flow_run.id,
+            account=account,
         ) as context:
             result = copy_account(context)
     except LeaseHeld as held:
@@ -183,9 +198,9 @@ def copy_account(context: SyncContext) -> SyncResult:
 
 def start_slices(
     context: SyncContext, jobs: Mapping[DatasetName, PrefectFuture[Job]]
-) -> dict[PrefectFuture[SliceCounts], Slice]:
+) -> dict[PrefectFuture[int], Slice]:
     """Start copying the slices of each dataset as soon as it is planned; return the futures."""
-    started: dict[PrefectFuture[SliceCounts], Slice] = {}
+    started: dict[PrefectFuture[int], Slice] = {}
 
     def start(slices: Sequence[Slice]) -> None:
         slice_jobs = [result_of(jobs[part.dataset]) for part in slices]
@@ -208,14 +223,14 @@ def start_slices(
 
 def await_slices(
     jobs: Mapping[DatasetName, PrefectFuture[Job]],
-    started: Mapping[PrefectFuture[SliceCounts], Slice],
-) -> dict[DatasetName, list[PrefectFuture[SliceCounts]]]:
+    started: Mapping[PrefectFuture[int], Slice],
+) -> dict[DatasetName, list[PrefectFuture[int]]]:
     """Wait for the slices and show their progress; return their futures by dataset.
 
     If a slice fails, the unread slices of its dataset are cancelled.
     """
     planned = {name: job.result() for name, job in jobs.items() if is_completed(job)}
-    copied: dict[DatasetName, list[PrefectFuture[SliceCounts]]] = {name: [] for name in jobs}
+    copied: dict[DatasetName, list[PrefectFuture[int]]] = {name: [] for name in jobs}
     progress = Progress([*planned.values()])
     for future in as_completed(list(started)):
         name = started[future].dataset

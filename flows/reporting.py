@@ -154,6 +154,6 @@ def hide_routine_log_lines() -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     # The timeline shows which tasks completed. Prefect also warns that threads cannot be
-    # interrupted, but each HTTP call has its own timeout, and a task's timeout can wait for that.
+    # interrupted. But each HTTP call has its own timeout, so a task's timeout is never far off.
     ended_well = record.levelno <= logging.INFO and record.msg.startswith("Finished in state")
     return not ended_well and "running in a worker thread" not in record.msg

@@ -93,7 +93,7 @@ read_metadata_task = task(task_run_name="read {name}", **RETRIES)(read_metadata)
 read_newest_task = task(task_run_name="read newest {name}", **RETRIES)(read_newest)
 
 
-@task(task_run_name="plan {name}", **RETRIES)
+@task(name="plan", task_run_name="plan {name}", **RETRIES)
 def plan_task(
     context: SyncContext,
     name: DatasetName,

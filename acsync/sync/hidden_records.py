@@ -38,7 +38,7 @@ class Asked:
 
 
 def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked) -> Asked:
-    """Request the published records that did not come one by one, and stage those that exist.
+    """Request each published record that no page contained, and stage those that exist.
 
     If the total matches and no gap is left, they were deleted, and nothing is requested. The limit
     is the tolerated difference of the total. Raises Incomplete

@@ -1,7 +1,7 @@
-"""Let Prefect itself alert when a sync failed, when the data is stale, and find lost runs.
+"""Prefect automations: alert on failed syncs and stale data, and mark lost runs as crashed.
 
-The messages are Jinja templates that Prefect's server fills in. What only the sync knows is in the
-message of its state.
+The messages are Jinja templates that Prefect's server fills in. The message of the run's state
+holds the details that only the sync knows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,8 +33,8 @@ LOST_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 SUCCEEDED = "Completed"
 FAILED_STATES = ("Failed", "Crashed", "TimedOut")
 
-# With those above, each starts the clock of staleness: a run that no worker takes becomes late, so
-# the clock starts without any worker too, and one that finds no free slot is cancelled.
+# Together with the states above, these start the clock for stale data. Without a worker, runs
+# become late; without a free slot, they are cancelled.
 OTHER_STATES = ("Late", "Pending", "Cancelled")
 
 HEARTBEAT = "heartbeat"
@@ -46,9 +46,9 @@ OF_DEPLOYMENT: Labels = {
 
 @dataclass(frozen=True)
 class Audience:
-    """Who is alerted, and where they find more.
+    """The flow to watch, the notification blocks to use, and the links in their messages.
 
-    The URLs lead to a run and a deployment, without its id at the end; None where no UI is known.
+    The URLs are those of a run and a deployment without the id at the end, or None without a UI.
     """
 
     flow: str
@@ -58,11 +58,11 @@ class Audience:
 
     @property
     def of_flow(self) -> Labels:
-        """Return the labels of what belongs to the flow."""
+        """Return the labels of all resources of the flow."""
         return {"prefect.resource.role": "flow", "prefect.resource.name": self.flow}
 
     def notify(self, subject: str, body: str) -> list[ActionTypesOrUnknown]:
-        """Return actions that send through every block; without one, the automation only fires."""
+        """Return one action per block; without blocks, the automation fires and does nothing."""
         actions: list[ActionTypesOrUnknown] = [
             SendNotification(block_document_id=block.id, subject=subject, body=body)
             for block in self.blocks
@@ -95,7 +95,7 @@ def _failed(audience: Audience) -> AutomationCore:
 def _stale(audience: Audience) -> AutomationCore:
     return AutomationCore(
         name=STALE_AUTOMATION,
-        description="No scheduled sync has completed for 45 minutes, or no worker is alive.",
+        description=f"No scheduled sync completed for {minutes(STALE_AFTER)}.",
         trigger=EventTrigger(
             after=_events((SUCCEEDED, *FAILED_STATES, *OTHER_STATES)),
             expect=_events((SUCCEEDED,)),
@@ -109,18 +109,18 @@ def _stale(audience: Audience) -> AutomationCore:
             "acsync: data is stale: {{ deployment.name }}",
             "No sync of {{ deployment.name }} has completed since "
             "{{ (firing.triggered - automation.trigger.within).strftime('%Y-%m-%d %H:%M') }} UTC "
-            "or before, so the published data is at least that old. Check that a worker runs "
-            "(python -m flows.worker --pool acsync) and how the last runs ended.\n\n"
+            "or earlier, so the published data is at least that old. Check that a worker is "
+            "running (python -m flows.worker --pool acsync) and how the last runs ended.\n\n"
             + _link("Deployment", audience.deployment_url, "deployment"),
         ),
     )
 
 
 def _lost(audience: Audience) -> AutomationCore:
-    """Find runs whose machine died: without this they would stay `Running` for ever."""
+    """Mark runs whose machine died as crashed; otherwise they would stay `Running`."""
     return AutomationCore(
         name=LOST_AUTOMATION,
-        description="A run without a heartbeat for three minutes has crashed.",
+        description=f"A run sent no heartbeat for {minutes(LOST_AFTER)}.",
         trigger=EventTrigger(
             after=_events((HEARTBEAT,)),
             expect=_events(("*",)),
@@ -136,11 +136,16 @@ def _lost(audience: Audience) -> AutomationCore:
                 state=StateType.CRASHED,
                 name="Crashed",
                 force=False,
-                message="The run has sent no heartbeat for three minutes: its machine or its "
-                "process is gone. The next sync takes over and resumes what it staged.",
+                message=f"The run sent no heartbeat for {minutes(LOST_AFTER)}: its process or "
+                "machine has probably died. The next sync resumes the data that it staged.",
             )
         ],
     )
+
+
+def minutes(duration: timedelta) -> str:
+    """Return a duration as text, such as `45 minutes`."""
+    return f"{duration.total_seconds() / 60:g} minutes"
 
 
 def _events(names: Iterable[str]) -> set[str]:
@@ -152,7 +157,10 @@ def _link(title: str, url: str | None, name: str) -> str:
 
 
 def save_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
-    """Create or update one; return what was done. An unchanged one keeps its running clocks."""
+    """Create or update an automation and return what was done.
+
+    An unchanged automation is not touched, so that its clocks keep running.
+    """
     for existing in client.read_automations_by_name(automation.name):
         kept = automation.model_copy(update={"enabled": existing.enabled})
         if AutomationCore.model_validate(existing.model_dump()) == kept:

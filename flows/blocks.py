@@ -1,7 +1,7 @@
-"""Let one deployment an account serve several: each account's credentials are a Prefect block.
+"""The Prefect block that holds the credentials of one account, so that one server syncs several.
 
-A field that a block leaves empty comes from the environment, as do the settings that all accounts
-share. URL and key come from one place: a key of the environment is never sent to a block's URL.
+Empty fields are read from the environment, like the settings that all accounts share. The URL and
+the key always come from the same source: the environment's key is never sent to a block's URL.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from flows.temporary_server import require_api
 
 S = TypeVar("S")
 
-# The variables that a block stands for, and its fields.
+# The fields of a block, by the environment variables that they replace.
 FIELDS = {
     "AC_API_URL": "url",
     "AC_API_KEY": "key",
@@ -37,25 +37,25 @@ FIELDS = {
 
 
 class ActiveCampaignAccount(Block):
-    """One account to copy, and where to: its own schema, lease, rate limit, log and views."""
+    """One account and the schema it is copied to, with its own lease, log, views and rate limit."""
 
     _block_type_name: ClassVar[str | None] = "ActiveCampaign account"
     _block_type_slug: ClassVar[str | None] = "activecampaign-account"
     _description: ClassVar[str | None] = (
-        "An account that acsync copies; choose it with the flow's parameter `account`."
+        "An account that acsync copies. Select it with the flow's parameter `account`."
     )
 
     url: str = Field(description="https://ACCOUNT.api-us1.com")
-    key: SecretStr = Field(description="Its API key, from Settings, Developer.")
-    rate_limit: float = Field(default=10, description="Calls a second for the whole account.")
+    key: SecretStr = Field(description="The API key, from Settings > Developer.")
+    rate_limit: float = Field(default=10, description="Calls per second for the whole account.")
     database_url: SecretStr | None = Field(
-        default=None, description="postgresql://USER:PASSWORD@HOST/DATABASE, else POSTGRES_URL."
+        default=None, description="postgresql://USER:PASSWORD@HOST/DATABASE. Default: POSTGRES_URL."
     )
     datasets: str | None = Field(
-        default=None, description="contacts,deals, or contacts for a plan without CRM."
+        default=None, description="contacts,deals or, for a plan without CRM, contacts."
     )
     database_schema: str | None = Field(
-        default=None, description="The schema of this account alone, else the block's name."
+        default=None, description="A schema for this account only. Default: the block's name."
     )
 
 
@@ -70,8 +70,8 @@ def load_account(account: str) -> ActiveCampaignAccount:
             [
                 SettingsProblem(
                     f"The block {slug}",
-                    "is not saved on the Prefect API in use. Register its type with prefect block "
-                    "register --module flows.blocks, and make one in the UI under Blocks.",
+                    "does not exist on the Prefect API in use. Register its type with prefect "
+                    "block register --module flows.blocks, and create it in the UI under Blocks.",
                 )
             ]
         ) from None
@@ -83,12 +83,12 @@ def read_account_settings(account: str | None) -> Settings:
 
 
 def read_account_database(account: str | None) -> DatabaseSettings:
-    """Read only where the copy of an account lives; raises SettingsError as above."""
+    """Read only the database settings of an account; raises SettingsError as above."""
     return _read(read_database_settings, account)
 
 
 def read_account_web(account: str | None) -> WebSettings:
-    """Read what the HTTP service of an account needs; raises SettingsError as above."""
+    """Read the settings of an account's HTTP service; raises SettingsError as above."""
     return _read(read_web_settings, account)
 
 

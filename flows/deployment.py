@@ -1,4 +1,4 @@
-"""Deploy the flow on the Prefect API in use: every 15 minutes, with alerts.
+"""Deploy the flow on the Prefect API in use, with its schedule and alerts.
 
 `prefect.yaml` describes the same deployment for `prefect deploy`; a test compares the two.
 """
@@ -20,7 +20,13 @@ from prefect.types.entrypoint import EntrypointType
 from acsync.datasets import DATASETS
 from acsync.schedule import INTERVAL
 from acsync.settings import read_database_settings
-from flows.automations import HEARTBEAT_SECONDS, Audience, make_automations, save_automation
+from flows.automations import (
+    HEARTBEAT_SECONDS,
+    Audience,
+    make_automations,
+    minutes,
+    save_automation,
+)
 from flows.blocks import ActiveCampaignAccount, load_account
 from flows.links import page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
@@ -29,16 +35,16 @@ from flows.sync_activecampaign import sync_activecampaign
 DEPLOYMENT = "every-15-minutes"
 WORK_POOL = "acsync"
 
-# A fixed one, so that deploying again moves no run.
+# Fixed, so that deploying again does not move any run.
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 
-# One run that syncs, and one that comes and is turned away; what comes on top, as after an outage
-# of all workers, is cancelled and not queued.
+# One run syncs, and a second one may start and be turned away. Further runs, for example after an
+# outage of all workers, are cancelled instead of queued.
 CONCURRENCY = ConcurrencyLimitConfig(
     limit=2, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
 )
 
-# For our warnings among the logs of a run, and for a heartbeat by which a lost run is soon noticed.
+# Send acsync's warnings to the logs of the run, and a heartbeat so that lost runs are noticed soon.
 JOB_ENVIRONMENT = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,flows",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
@@ -46,9 +52,9 @@ JOB_ENVIRONMENT = {
 
 
 def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
-    """Set everything up, or bring it up to date; yield what was done, a line each.
+    """Create or update everything that a deployment needs; yield one line per step.
 
-    Raises SettingsError for an account without a block, or an unusable alert URL.
+    Raises SettingsError if the account has no block or the alert URL cannot be used.
     """
     with get_client(sync_client=True) as client:
         yield _ensure_work_pool(client)
@@ -57,18 +63,19 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
             load_account(account)
         deployment = make_deployment(account)
         deployment_id = cast(UUID, deployment.apply())
-        yield f"Deployment {deployment.full_name} is deployed: every 15 minutes, unless paused."
+        schedule = f"every {minutes(INTERVAL)}, unless paused"
+        yield f"Deployment {deployment.full_name} is deployed: {schedule}."
         yield _ensure_alerts(client, alert_url)
         yield from _ensure_automations(client, deployment_id)
 
 
 def name_deployment(account: str | None) -> str:
-    """Return the name of an account's deployment, without that of the flow."""
+    """Return the name of an account's deployment, without the name of the flow."""
     return f"{DEPLOYMENT}-{account}" if account else DEPLOYMENT
 
 
 def make_deployment(account: str | None) -> RunnerDeployment:
-    """Return the deployment of an account; None is the account in the worker's environment."""
+    """Return the deployment of an account, or of the account in the environment for None."""
     return sync_activecampaign.to_deployment(  # type: ignore[return-value]  # sync in sync code
         name=name_deployment(account),
         description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
@@ -84,34 +91,34 @@ def make_deployment(account: str | None) -> RunnerDeployment:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of the runs: ACSYNC_DATASETS as it is where it is deployed from."""
+    """Return the environment of the runs, with this process's ACSYNC_DATASETS."""
     datasets = read_database_settings().datasets
     chosen = {} if datasets == tuple(DATASETS) else {"ACSYNC_DATASETS": ",".join(datasets)}
     return JOB_ENVIRONMENT | chosen
 
 
 def _ensure_work_pool(client: SyncPrefectClient) -> str:
-    """Make the work pool; leave one that exists as it is, of whatever type."""
+    """Create the work pool unless it exists; an existing one may have any type."""
     try:
         pool = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         pool = client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
-        return f"Work pool {WORK_POOL} was made. Run: python -m flows.worker --pool {WORK_POOL}"
-    return f"Work pool {WORK_POOL} exists, of type {pool.type}."
+        return f"Work pool {WORK_POOL} was created. Run: python -m flows.worker --pool {WORK_POOL}"
+    return f"Work pool {WORK_POOL} exists (type {pool.type})."
 
 
 def _ensure_alerts(client: SyncPrefectClient, alert_url: str | None) -> str:
-    """Use the notification block that exists, whoever made it; else make one."""
+    """Use the existing notification block, or create one from the alert URL."""
     if documents := find_alert_blocks(client):
         types = ", ".join(document.block_type.name for document in documents if document.block_type)
         kept = " To use ACSYNC_ALERT_URL instead, delete the block and deploy again."
         return f"Block {ALERT_BLOCK} exists ({types}) and is used.{kept if alert_url else ''}"
     if alert_url is None:
         return (
-            "No alerts can be sent. Set ACSYNC_ALERT_URL, or make a notification block "
+            "No alerts can be sent. Set ACSYNC_ALERT_URL, or create a notification block "
             f"{ALERT_BLOCK}, and deploy again."
         )
-    return f"Block {ALERT_BLOCK} was made ({save_alert_block(alert_url)})."
+    return f"Block {ALERT_BLOCK} was created ({save_alert_block(alert_url)})."
 
 
 def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
@@ -126,6 +133,6 @@ def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Itera
 
 
 def _url_before_id(kind: str, example: UUID) -> str | None:
-    """Return the URL of a page of the UI without the id at its end; None where no UI is known."""
+    """Return the URL of a page of the UI without the id at its end, or None without a UI."""
     url = page_url(kind, example)
     return url.removesuffix(str(example)) if url else None

@@ -1,4 +1,4 @@
-"""Show addresses of Prefect's API and UI without the login that they may hold."""
+"""The URLs of Prefect's API and UI, without the login that they may contain."""
 
 import re
 from uuid import UUID
@@ -10,20 +10,20 @@ LOGIN = re.compile(r"(?<=://)[^/?#]*@")
 
 
 def api_url() -> str | None:
-    """Return the address of Prefect's API; None if none is set."""
+    """Return the URL of Prefect's API, or None if no API is set."""
     return _hide_login(PREFECT_API_URL.value())
 
 
 def ui_url() -> str | None:
-    """Return the address of Prefect's UI; None if no API is set."""
+    """Return the URL of Prefect's UI, or None if no API is set."""
     return _hide_login(PREFECT_UI_URL.value()) if PREFECT_API_URL.value() else None
 
 
 def page_url(kind: str, page_id: UUID | str) -> str | None:
-    """Return the address of a page of the UI, such as a `flow-run`; None if no UI is known."""
+    """Return the URL of a page of the UI, such as a `flow-run`, or None without a UI."""
     return _hide_login(url_for(kind, obj_id=page_id))
 
 
 def _hide_login(url: str | None) -> str | None:
-    """Cut `USER:PASSWORD@` out of a URL; Prefect derives its links from PREFECT_API_URL."""
+    """Remove `USER:PASSWORD@` from a URL; Prefect derives its links from PREFECT_API_URL."""
     return url and LOGIN.sub("", url)

@@ -1,7 +1,7 @@
-"""Reach people through the notification block, whoever made it and whatever it sends to.
+"""Send messages to people through the notification block `acsync-alerts`.
 
-Prefect's server sends most alerts, so the blocks are Prefect's own. That all is well again only
-the sync can tell: it looks back at the earlier runs of its deployment, as the alerts saw them.
+Prefect's server sends most alerts, so the blocks have Prefect's types. Only the message that the
+data is fresh again comes from the sync, which compares itself with the deployment's earlier runs.
 """
 
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ NATIVE_URLS: tuple[Any, ...] = (
 
 
 def find_alert_blocks(client: SyncPrefectClient) -> list[BlockDocument]:
-    """Return the notification blocks of that name, whoever made them and of whatever type."""
+    """Return the notification blocks named `acsync-alerts`, of any type."""
     return [
         document
         for document in client.read_block_documents(limit=None)
@@ -59,24 +59,24 @@ def find_alert_blocks(client: SyncPrefectClient) -> list[BlockDocument]:
 def send_alert(subject: str, body: str) -> None:
     """Send one message through every alert block."""
     with get_client(sync_client=True) as client:
-        for found in find_alert_blocks(client):
-            document = client.read_block_document(found.id)
+        for listed in find_alert_blocks(client):
+            document = client.read_block_document(listed.id)
             block: Any = Block._from_block_document(document)
             with block.raise_on_failure():
                 block.notify(subject=subject, body=body)
 
 
 def save_alert_block(alert_url: str) -> str:
-    """Make the block that sends to `alert_url`; return the name of its type."""
+    """Save the block that sends to `alert_url`; return the name of its type."""
     block = make_alert_block(alert_url)
     block.save(ALERT_BLOCK)
     return block.get_block_type_name()
 
 
 def make_alert_block(alert_url: str) -> NotificationBlock:
-    """Return Prefect's block for a URL; a webhook of no known service gets JSON.
+    """Return Prefect's block for a URL; a webhook of an unknown service receives JSON.
 
-    Raises SettingsError for what is neither a webhook nor a URL that Apprise knows.
+    Raises SettingsError if the URL is neither a webhook nor known to Apprise.
     """
     url = SecretStr(alert_url)
     slack, teams, discord = (parse(alert_url) for parse in NATIVE_URLS)
@@ -99,27 +99,26 @@ def make_alert_block(alert_url: str) -> NotificationBlock:
                 )
             ]
         )
-    # This one of Prefect's blocks hands any URL to Apprise, not only Slack's.
+    # Despite its name, this block passes any URL to Apprise.
     return SlackWebhook(url=url)
 
 
 def _post_json(webhook_url: str) -> str:
     """Return Apprise's URL that posts JSON with `subject` and `body` to a webhook.
 
-    Prefect's own block for webhooks (3.9.1) writes the URL, which is a secret, to the server's log
-    when the webhook answers with an error.
+    If a webhook answers with an error, Prefect's webhook block (3.9.1) logs the URL, a secret.
     """
     parts = urlsplit(webhook_url)
     keys = {":title": "subject", ":message": "body"}
     left_out = dict.fromkeys((":version", ":type", ":attachments"), "")
     query = {f"-{name}": value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     scheme = {"http": "json", "https": "jsons"}[parts.scheme]
-    words = urlencode(keys | left_out | query)
-    return urlunsplit((scheme, parts.netloc, parts.path or "/", words, ""))
+    parameters = urlencode(keys | left_out | query)
+    return urlunsplit((scheme, parts.netloc, parts.path or "/", parameters, ""))
 
 
 def send_recovery(result: SyncResult) -> None:
-    """Send the alert where an earlier run had failed or was overdue."""
+    """Tell people that the data is fresh again if an earlier run failed or was overdue."""
     with warn_on_failure("recovery"):
         if problem := _problem_before(deployment.id, flow_run.id):
             run = f"Run: {page_url('flow-run', flow_run.id) or flow_run.id}"
@@ -128,7 +127,7 @@ def send_recovery(result: SyncResult) -> None:
 
 
 def _problem_before(deployment_id: str | None, flow_run_id: str) -> str | None:
-    """Return what was wrong before this run; None without a deployment, which never alerts."""
+    """Return what was wrong before this run; runs without a deployment never alert."""
     if deployment_id is None:
         return None
     with get_client(sync_client=True) as client:
@@ -136,14 +135,14 @@ def _problem_before(deployment_id: str | None, flow_run_id: str) -> str | None:
         good = _last_run(client, UUID(deployment_id), [SUCCEEDED], flow_run_id)
     since = f"{good.end_time:%Y-%m-%d %H:%M %Z}" if good and good.end_time else "the beginning"
     if ended and ended.state and ended.state.name in FAILED_STATES:
-        return f"The last sync had failed, and none was complete since {since}."
+        return f"The last sync had failed, and none had completed since {since}."
     if good and good.end_time and datetime.now(UTC) - good.end_time > STALE_AFTER:
         return f"No sync had completed since {since}."
     return None
 
 
 def _last_run(
-    client: SyncPrefectClient, deployment_id: UUID, names: list[str], but: str
+    client: SyncPrefectClient, deployment_id: UUID, names: list[str], excluded: str
 ) -> FlowRun | None:
     runs = client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
@@ -153,4 +152,4 @@ def _last_run(
         sort=FlowRunSort.END_TIME_DESC,
         limit=2,
     )
-    return next((run for run in runs if str(run.id) != but), None)
+    return next((run for run in runs if str(run.id) != excluded), None)

@@ -1,6 +1,6 @@
-"""Check whether Prefect starts syncs on schedule and alerts people when one fails.
+"""Check that Prefect runs syncs on schedule and alerts people when one fails.
 
-A sync that a person starts needs none of it: what is missing is a warning.
+Syncs that are started by hand work without Prefect's setup, so a missing part is only a warning.
 """
 
 from collections.abc import Iterator
@@ -24,23 +24,20 @@ from flows.blocks import ActiveCampaignAccount
 from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
 
-# Prefect's own timeouts and retries would wait for minutes where a host drops all packets.
+# With Prefect's timeouts and retries, a host that drops all packets would take minutes.
 TIMEOUT_SECONDS = 15.0
-
-DEPLOY = "Run: acsync deploy"
 
 
 def check_prefect(account: str | None) -> Iterator[CheckResult]:
-    """Check the API in use and what `acsync deploy` sets up there; start no server for it."""
-    check, url = "Prefect API", PREFECT_API_URL.value()
+    """Check the API in use and the objects that `acsync deploy` creates; start no server."""
+    check, url, deploy = "Prefect API", PREFECT_API_URL.value(), _deploy_command(account)
     if not url:
         yield CheckResult(
             check,
             "warning",
-            "PREFECT_API_URL is not set: each command starts a server for itself, and nothing "
+            "PREFECT_API_URL is not set: each command starts a temporary server, and nothing "
             "runs on schedule.",
-            "Start one with prefect server start, set PREFECT_API_URL to it, and run: acsync "
-            "deploy",
+            f"Run prefect server start, set PREFECT_API_URL to its URL, and run: {deploy}",
         )
         return
     host = urlsplit(url).hostname
@@ -50,34 +47,38 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
     ):
         if failure := client.api_healthcheck():
             seen = f"{host} did not answer as a Prefect API ({type(failure).__name__})."
-            remedy = "Check PREFECT_API_URL, and that its server runs."
+            remedy = "Check PREFECT_API_URL, and that its server is running."
             yield CheckResult(check, "problem", seen, remedy)
             return
         yield _check_lock(client, check, f"{_read_version(client)} at {host}")
-        yield _check_deployment(client, make_deployment(account).full_name)
-        yield _check_worker(client)
+        yield _check_deployment(client, make_deployment(account).full_name, deploy)
+        yield _check_worker(client, deploy)
         for name in (FAILED_AUTOMATION, STALE_AUTOMATION, LOST_AUTOMATION):
-            yield _check_automation(client, name)
-        yield _check_alerts(client)
+            yield _check_automation(client, name, deploy)
+        yield _check_alerts(client, deploy)
+
+
+def _deploy_command(account: str | None) -> str:
+    return f"acsync deploy --account {account}" if account else "acsync deploy"
 
 
 def _check_lock(client: SyncPrefectClient, check: str, seen: str) -> CheckResult:
-    """Warn where anybody who reaches the API gets the account's key and alert URL out of it."""
+    """Warn if the API needs no password although it stores a key or an alert URL."""
     slug = ActiveCampaignAccount.get_block_type_slug()
-    held = [
+    secret_blocks = [
         str(document.name)
         for document in client.read_block_documents(limit=None)
         if document.name == ALERT_BLOCK
         or (document.block_type and document.block_type.slug == slug)
     ]
-    if not held or not _lets_anybody_in():
+    if not secret_blocks or not _lets_anybody_in():
         return CheckResult(check, "ok", f"{seen}.")
     return CheckResult(
         check,
         "warning",
-        f"{seen} needs no password, and holds {', '.join(sorted(held))}.",
+        f"{seen} needs no password, and stores {', '.join(sorted(secret_blocks))}.",
         "Set PREFECT_SERVER_API_AUTH_STRING for the server, and PREFECT_API_AUTH_STRING for all "
-        "that use it.",
+        "its clients.",
     )
 
 
@@ -96,26 +97,26 @@ def _read_version(client: SyncPrefectClient) -> str:
     return "Prefect Cloud" if cloud else f"Prefect {client.api_version()}"
 
 
-def _check_deployment(client: SyncPrefectClient, name: str) -> CheckResult:
+def _check_deployment(client: SyncPrefectClient, name: str, deploy: str) -> CheckResult:
     check = "deployment"
     try:
         deployment = client.read_deployment_by_name(name)
     except ObjectNotFound:
-        return CheckResult(
-            check, "warning", f"{name} does not exist: no sync is scheduled.", DEPLOY
-        )
+        seen = f"{name} does not exist: no sync is scheduled."
+        return CheckResult(check, "warning", seen, f"Run: {deploy}")
     if deployment.paused or not any(schedule.active for schedule in deployment.schedules):
         seen = f"{name} is paused or has no active schedule."
         return CheckResult(check, "warning", seen, "Resume it in Prefect's UI, under Deployments.")
     return CheckResult(check, "ok", f"{name} is scheduled.")
 
 
-def _check_worker(client: SyncPrefectClient) -> CheckResult:
+def _check_worker(client: SyncPrefectClient, deploy: str) -> CheckResult:
     check = "worker"
     try:
         pool = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
-        return CheckResult(check, "warning", f"There is no work pool {WORK_POOL}.", DEPLOY)
+        seen = f"There is no work pool {WORK_POOL}."
+        return CheckResult(check, "warning", seen, f"Run: {deploy}")
     if pool.is_paused:
         remedy = f"Run: prefect work-pool resume {WORK_POOL}"
         return CheckResult(check, "warning", f"The work pool {WORK_POOL} is paused.", remedy)
@@ -125,23 +126,23 @@ def _check_worker(client: SyncPrefectClient) -> CheckResult:
         seen = f"No worker of the pool {WORK_POOL} is online: scheduled syncs wait."
         remedy = f"Run: python -m flows.worker --pool {WORK_POOL}"
         return CheckResult(check, "warning", seen, remedy)
-    return CheckResult(check, "ok", f"{', '.join(online)} of the pool {WORK_POOL} is online.")
+    return CheckResult(check, "ok", f"{', '.join(online)} is online in the pool {WORK_POOL}.")
 
 
-def _check_automation(client: SyncPrefectClient, name: str) -> CheckResult:
+def _check_automation(client: SyncPrefectClient, name: str, deploy: str) -> CheckResult:
     automations = client.read_automations_by_name(name)
     if not automations:
-        return CheckResult(name, "warning", "There is no such automation.", DEPLOY)
+        return CheckResult(name, "warning", "The automation does not exist.", f"Run: {deploy}")
     if not any(automation.enabled for automation in automations):
         remedy = f"Run: prefect automation resume '{name}'"
-        return CheckResult(name, "warning", "The automation is switched off.", remedy)
-    return CheckResult(name, "ok", "The automation is switched on.")
+        return CheckResult(name, "warning", "The automation is disabled.", remedy)
+    return CheckResult(name, "ok", "The automation is enabled.")
 
 
-def _check_alerts(client: SyncPrefectClient) -> CheckResult:
+def _check_alerts(client: SyncPrefectClient, deploy: str) -> CheckResult:
     check = "alerts"
     types = [block.block_type.name for block in find_alert_blocks(client) if block.block_type]
     if not types:
-        seen = f"There is no notification block {ALERT_BLOCK}: failures alert nobody."
-        return CheckResult(check, "warning", seen, "Set ACSYNC_ALERT_URL, and run: acsync deploy")
-    return CheckResult(check, "ok", f"They go through {ALERT_BLOCK} ({', '.join(types)}).")
+        seen = f"There is no notification block {ALERT_BLOCK}: nobody is told about failures."
+        return CheckResult(check, "warning", seen, f"Set ACSYNC_ALERT_URL, and run: {deploy}")
+    return CheckResult(check, "ok", f"They are sent through {ALERT_BLOCK} ({', '.join(types)}).")

@@ -1,7 +1,7 @@
-"""Show in Prefect what a sync does: name and tags, progress, report, and a short log.
+"""Show a sync in Prefect: name and tags, progress, report, and a short log.
 
-A Prefect server that is away for a while must not cost a sync whose data is right: what could not
-be shown is a warning.
+An outage of Prefect's server must not fail a sync whose data is right. If something cannot be
+shown, a warning is logged.
 """
 
 import logging
@@ -27,7 +27,7 @@ from acsync.models import Slice, SyncResult
 from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.store.sync_history import read_data_age
-from acsync.sync.copy_slice import Job
+from acsync.sync.job import Job
 from acsync.sync.report import calls_line, report_markdown
 
 STEP_PERCENT = 5.0
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def warn_on_failure(what: str) -> Iterator[None]:
-    """Turn whatever Prefect's client raises into a warning: it lets HTTP and OS errors through."""
+    """Log any error of Prefect's client as a warning; it can raise HTTP and OS errors too."""
     try:
         yield
     except Exception as error:
@@ -47,7 +47,7 @@ def warn_on_failure(what: str) -> Iterator[None]:
 
 
 def prefect_is_away() -> bool:
-    """Return whether Prefect's API gives no sign of life."""
+    """Return whether Prefect's API does not answer."""
     with get_client(sync_client=True) as client:
         return client.api_healthcheck() is not None
 
@@ -55,8 +55,8 @@ def prefect_is_away() -> bool:
 def label_flow_run(settings: Settings, datasets: Sequence[DatasetName]) -> str:
     """Name the flow run for its account and minute, tag it, and return the name.
 
-    The datasets are tags of the run, not of its tasks: each tag of a task asks Prefect's server
-    for a slot, and a server that is away for a while would then fail the task.
+    The datasets are tags of the run, not of its tasks: for each tag of a task, Prefect's server is
+    asked for a slot, and an outage of the server would fail the task.
     """
     name = f"{settings.account_host} {datetime.now(UTC):%Y-%m-%d %H:%M} {flow_run.name}"
     with warn_on_failure("name of the run"), get_client(sync_client=True) as client:
@@ -66,15 +66,15 @@ def label_flow_run(settings: Settings, datasets: Sequence[DatasetName]) -> str:
 
 
 def _count_records(slices: Iterable[Slice]) -> int:
-    return sum(one.records for one in slices)
+    return sum(part.records for part in slices)
 
 
 class Progress:
-    """One progress artifact a dataset, updated in steps so as not to flood the server."""
+    """One progress artifact per dataset, updated in steps to spare the server."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._total = {job.dataset: _count_records(job.plan.slices) for job in jobs}
-        # A resumed job has slices that a crashed sync copied.
+        # An earlier sync may have copied some of the slices.
         self._copied = {
             job.dataset: self._total[job.dataset] - _count_records(job.slices) for job in jobs
         }
@@ -102,7 +102,7 @@ class Progress:
             )  # type: ignore[assignment]  # an awaitable only when called from async code
 
     def _update(self, name: DatasetName, percent: float) -> None:
-        """Show the progress; give it up once that failed, since each try takes a minute."""
+        """Show the progress. Stop after the first failure, since each try takes a minute."""
         if artifact := self._artifacts.pop(name, None):
             with warn_on_failure(f"progress of the {name}"):
                 update_progress_artifact(artifact, percent)
@@ -118,11 +118,11 @@ def save_report(result: SyncResult) -> None:
 
 
 def emit_field_changes(result: SyncResult) -> None:
-    """Emit an event with the custom fields that came, changed or vanished, for automations."""
+    """Emit an event with the new, changed and vanished custom fields, for automations."""
     changes: dict[str, Any] = {
         name: [
-            {"change": one.kind, "column": one.column, **asdict(one.field)}
-            for one in dataset.fields
+            {"change": change.kind, "column": change.column, **asdict(change.field)}
+            for change in dataset.fields
         ]
         for name, dataset in result.datasets.items()
         if dataset.fields
@@ -137,7 +137,7 @@ def emit_field_changes(result: SyncResult) -> None:
 
 
 def describe_data_age(settings: Settings) -> str:
-    """Return a sentence with the age of the published data; nothing if it cannot be read."""
+    """Return a sentence with the age of the published data, or an empty text if unknown."""
     try:
         with closing(open_database(settings.database)) as database:
             ages = read_data_age(database)
@@ -148,12 +148,12 @@ def describe_data_age(settings: Settings) -> str:
 
 
 def hide_routine_log_lines() -> None:
-    """Drop what Prefect logs once for each of some 200 tasks when all is well."""
+    """Drop the lines that Prefect logs for each of some 200 successful tasks."""
     logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    # That a task ended well is seen in the timeline. That a thread cannot be interrupted is always
-    # so: every call inside a slice has timeouts of its own, so the task's is met between two calls.
+    # The timeline shows which tasks completed. Prefect also warns that threads cannot be
+    # interrupted. But each HTTP call has its own timeout, so a task's timeout is never far off.
     ended_well = record.levelno <= logging.INFO and record.msg.startswith("Finished in state")
     return not ended_well and "running in a worker thread" not in record.msg

@@ -1,4 +1,4 @@
-"""Start a sync through its deployment, see how it ends, and find its page in Prefect's UI."""
+"""Start a run of a deployment, read its state, and link to its page in Prefect's UI."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,14 +31,14 @@ from flows.sync_activecampaign import sync_activecampaign
 
 REQUEST_SECONDS = 10.0
 
-# Prefect's server reads and then writes; SQLite refuses that, and the server answers 503, where
-# another wrote in between. Prefect's client tries again after some 2, 4 and 8 s.
+# If two requests write at the same time, SQLite refuses one of them and Prefect's server answers
+# 503. Prefect's client then tries again after about 2, 4 and 8 s.
 BUSY_RETRIES = 3
 
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a flow run: its name and message, and whether it is under way, or over."""
+    """The state of a flow run: its name and message, and whether the run started or ended."""
 
     name: str
     message: str
@@ -47,9 +47,9 @@ class RunState:
 
 
 def find_deployment(account: str | None) -> UUID | None:
-    """Return the deployment of an account; None without an API, or where it is not deployed.
+    """Return the id of an account's deployment, or None if there is no API or no deployment.
 
-    Raises AcsyncError where the API does not answer.
+    Raises AcsyncError if the API does not answer.
     """
     if not PREFECT_API_URL.value():
         return None
@@ -62,8 +62,8 @@ def find_deployment(account: str | None) -> UUID | None:
 
 
 def start_run(deployment_id: UUID) -> UUID:
-    """Ask for a run of a deployment, and return its id. Raises AcsyncError as above."""
-    # The key makes it one run, also where the response to an earlier try was lost.
+    """Create a run of a deployment and return its id. Raises AcsyncError as above."""
+    # With the key, a retry after a lost response does not create a second run.
     key = str(uuid4())
     with _client(BUSY_RETRIES) as client:
         return client.create_flow_run_from_deployment(deployment_id, idempotency_key=key).id
@@ -75,12 +75,12 @@ def read_state(run_id: UUID) -> RunState:
         state = client.read_flow_run(run_id).state
     if state is None:
         return RunState("Pending", "", False, False)
-    waits = state.type in (StateType.SCHEDULED, StateType.PENDING)
-    return RunState(state.name or "", state.message or "", not waits, state.is_final())
+    started = state.type not in (StateType.SCHEDULED, StateType.PENDING)
+    return RunState(state.name or "", state.message or "", started, state.is_final())
 
 
 def read_next_start(account: str | None) -> datetime | None:
-    """Return when the next scheduled run is due; None where none is known."""
+    """Return when the next scheduled run is due, or None if no run is scheduled."""
     deployment_id = find_deployment(account)
     if deployment_id is None:
         return None
@@ -96,20 +96,20 @@ def read_next_start(account: str | None) -> datetime | None:
 
 
 def run_url(run_id: UUID | str) -> str | None:
-    """Return the address of a run in Prefect's UI; None where no UI is known."""
+    """Return the URL of a run in Prefect's UI, or None without a UI."""
     return page_url("flow-run", run_id)
 
 
 @contextmanager
 def _client(retries: int = 0) -> Iterator[SyncPrefectClient]:
-    """Yield a client whose every failure becomes an AcsyncError."""
+    """Yield a client that raises AcsyncError for every failure."""
     updates = {PREFECT_CLIENT_MAX_RETRIES: retries, PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}
     try:
         with temporary_settings(updates), get_client(sync_client=True) as client:
             yield client
     except Exception as error:
-        # Prefect's client lets HTTP and OS errors of several kinds through.
+        # Prefect's client raises HTTP and OS errors of several kinds.
         raise AcsyncError(
             f"Prefect's API at {api_url()} does not answer ({type(error).__name__}).",
-            "Check its server, and PREFECT_API_AUTH_STRING where it asks for a password.",
+            "Check its server, and PREFECT_API_AUTH_STRING if it asks for a password.",
         ) from error

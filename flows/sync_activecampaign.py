@@ -1,16 +1,17 @@
-"""The sync as a Prefect flow, a table of contents: each task calls one function of acsync.sync.
+"""The sync as a Prefect flow. Each task calls one function of acsync.sync.
 
-The way of one record, in eight functions:
+Eight functions take a record from ActiveCampaign to the views:
 
-1. `Client.get_page` (acsync.activecampaign.client) fetches the page it is on, in its turn;
-2. `Walk.read_slice` (acsync.activecampaign.walk) knows which ids that page covers;
-3. `enrich` (acsync.enrich.enricher) joins its fields, pipeline, stage and owner, with pandas;
-4. `encode` (acsync.enrich.encoding) writes it as JSON, with a hash;
-5. `stage_pages` (acsync.sync.copy_slice) compares that with the published record, and stages it;
-6. `verify` (acsync.sync.verify) proves that none is missing beside it;
-7. `publish` (acsync.sync.publish) opens its transaction;
-8. `publish_dataset` (acsync.store.publish) makes it a version, which the view `ac_contacts` or
-   `ac_deals` shows from the commit on.
+1. `Client.get_page` (acsync.activecampaign.client) fetches its page, at the paced rate.
+2. `Walk.read_slice` (acsync.activecampaign.walk) determines which ids the page covers.
+3. `enrich` (acsync.enrich.enricher) joins fields, pipeline, stage and owner with pandas.
+4. `encode` (acsync.enrich.encoding) writes the record as JSON and hashes it.
+5. `stage_pages` (acsync.sync.copy_slice) compares the hash with the published one and stages the
+   record.
+6. `verify` (acsync.sync.verify) proves that no record of its dataset is missing.
+7. `publish` (acsync.sync.publish) opens the transaction.
+8. `publish_dataset` (acsync.store.publish) inserts the record as a version. After the commit, the
+   view `ac_contacts` or `ac_deals` shows it.
 """
 
 import socket
@@ -27,7 +28,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import opaque, quote
 
 from acsync.activecampaign.client import ATTEMPTS, DEFAULT_LIMITS
-from acsync.datasets import DatasetName
+from acsync.datasets import DatasetName, ListingName
 from acsync.errors import (
     AcsyncError,
     AnotherAccount,
@@ -39,14 +40,16 @@ from acsync.errors import (
     SyncFailed,
     sanitize,
 )
-from acsync.models import Slice, SyncResult
+from acsync.models import ListingRows, Slice, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
-from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
-from acsync.sync.plan import interleave, plan, read_metadata, read_newest
+from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.job import Job
+from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
+from acsync.sync.read import Newest, read_metadata, read_newest, read_newest_again
 from acsync.sync.report import report_lines
-from acsync.sync.verify import read_newest_again, verify
+from acsync.sync.verify import verify
 from flows.blocks import read_account_settings
 from flows.notifications import send_recovery
 from flows.reporting import (
@@ -60,15 +63,15 @@ from flows.reporting import (
 
 T = TypeVar("T")
 
-# Slices read at the same time: enough to make ten calls a second where a call takes a second.
+# Slices read at the same time: enough for ten calls per second if each call takes a second.
 WORKERS = 12
 
-# The name of a completed run that found another sync holding the lease.
+# State name of a run that completed without a sync because another sync held the lease.
 TURNED_AWAY = "TurnedAway"
 
 
 def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether time may help."""
+    """Return whether trying again later may help."""
     error = state.result(raise_on_failure=False)
     retryable = isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
     return retryable and not isinstance(error, AnotherAccount | LeaseLost)
@@ -80,23 +83,35 @@ RETRIES: dict[str, Any] = {
     "retry_delay_seconds": [5, 30],
     "retry_jitter_factor": 0.2,
     "retry_condition_fn": is_retryable,
-    # Each attempt of a call may be asked for the longest pause that is obeyed.
+    # ActiveCampaign may ask for the longest accepted pause before each attempt of a call.
     "timeout_seconds": 600 + ATTEMPTS * DEFAULT_LIMITS.max_pause_seconds,
 }
 
 
-# The steps as Prefect tasks: each is one function of acsync.sync, whose docstring Prefect shows.
+# The steps as Prefect tasks. Prefect shows the docstring of each function.
 read_metadata_task = task(task_run_name="read {name}", **RETRIES)(read_metadata)
 read_newest_task = task(task_run_name="read newest {name}", **RETRIES)(read_newest)
-plan_task = task(task_run_name="plan {name}", **RETRIES)(plan)
-copy_slice_task = task(task_run_name="{wanted.title}", **RETRIES)(copy_slice)
+
+
+@task(name="plan", task_run_name="plan {name}", **RETRIES)
+def plan_task(
+    context: SyncContext,
+    name: DatasetName,
+    newest: Newest,
+    listings: Mapping[ListingName, ListingRows],
+) -> Job:
+    """Plan the copy of a dataset, and stage the newest page, which the plan was made from."""
+    return stage_newest(context, plan(context, name, newest, listings), newest.page)
+
+
+copy_slice_task = task(task_run_name="{part.title}", **RETRIES)(copy_slice)
 read_newest_again_task = task(task_run_name="read newest {job.dataset} again", **RETRIES)(
     read_newest_again
 )
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
 publish_task = task(
     task_run_name="publish",
-    # Publishing is one transaction, and Postgres limits its statements.
+    # Publishing is one transaction, and Postgres limits the time of its statements.
     **{**RETRIES, "timeout_seconds": None},
 )(publish)
 
@@ -109,14 +124,14 @@ publish_task = task(
 def sync_activecampaign(
     only: DatasetName | None = None, accept_shrink: bool = False, account: str | None = None
 ) -> State[Any]:
-    """Make one complete copy; fail where a dataset could not be published.
+    """Copy the account once. The run fails if a dataset was not published.
 
-    A foreseeable failure becomes the message of the final state, without a traceback.
+    Expected errors become the message of the final state, without a traceback.
 
     Args:
-        only: Copy this dataset alone.
+        only: Copy only this dataset.
         accept_shrink: Publish even if many records are gone.
-        account: Name of the block with the credentials; without one, the worker's environment.
+        account: Name of the block with the credentials. Default: the worker's environment.
     """
     hide_routine_log_lines()
     try:
@@ -132,6 +147,7 @@ def sync_activecampaign(
             accept_shrink=accept_shrink,
             holder=holder,
             flow_run_id=flow_run.id,
+            account=account,
         ) as context:
             result = copy_account(context)
     except LeaseHeld as held:
@@ -143,18 +159,18 @@ def sync_activecampaign(
 
 
 def copy_account(context: SyncContext) -> SyncResult:
-    """Run the steps; a dataset that fails in one of them leaves the other alone."""
+    """Run the steps. A dataset that fails in one step does not affect the other."""
     sync = as_it_is(context)
-    read: dict[DatasetName, list[PrefectFuture[Any]]] = {}
+    reads: dict[DatasetName, list[PrefectFuture[Any]]] = {}
     jobs: dict[DatasetName, PrefectFuture[Job]] = {}
     for name in context.datasets:
         needs = context.settings.needs(name)
         listings = {need: read_metadata_task.submit(sync, need) for need in needs}
         newest = read_newest_task.submit(sync, name)
-        read[name] = [*listings.values(), newest]
-        explained = {need: result_of(listing) for need, listing in listings.items()}
-        jobs[name] = plan_task.submit(sync, name, result_of(newest), explained)
-    # Imports pandas while the first calls are on their way, before the plans need it.
+        reads[name] = [*listings.values(), newest]
+        metadata = {need: result_of(listing) for need, listing in listings.items()}
+        jobs[name] = plan_task.submit(sync, name, result_of(newest), metadata)
+    # Import pandas, which the plans need, during the first calls.
     import acsync.enrich.enricher  # noqa: F401, PLC0415
 
     slices = start_slices(context, jobs)
@@ -166,14 +182,14 @@ def copy_account(context: SyncContext) -> SyncResult:
         name: verify_task.submit(
             sync,
             result_of(jobs[name]),
-            [result_of(one) for one in copies[name]],
+            [result_of(copy) for copy in copies[name]],
             result_of(newest_again[name]),
         )
         for name in context.datasets
     }
     failures = {}
     for name in context.datasets:
-        steps = [*read[name], jobs[name], *copies[name], newest_again[name], verified[name]]
+        steps = [*reads[name], jobs[name], *copies[name], newest_again[name], verified[name]]
         if reason := first_failure(steps):
             failures[name] = reason
     healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]
@@ -182,16 +198,16 @@ def copy_account(context: SyncContext) -> SyncResult:
 
 def start_slices(
     context: SyncContext, jobs: Mapping[DatasetName, PrefectFuture[Job]]
-) -> dict[PrefectFuture[SliceCounts], Slice]:
-    """Start to copy the slices of each dataset once it is planned; return their futures."""
-    started: dict[PrefectFuture[SliceCounts], Slice] = {}
+) -> dict[PrefectFuture[int], Slice]:
+    """Start copying the slices of each dataset as soon as it is planned; return the futures."""
+    started: dict[PrefectFuture[int], Slice] = {}
 
     def start(slices: Sequence[Slice]) -> None:
-        of_their_jobs = [result_of(jobs[one.dataset]) for one in slices]
-        futures = copy_slice_task.map(unmapped(as_it_is(context)), of_their_jobs, slices)
+        slice_jobs = [result_of(jobs[part.dataset]) for part in slices]
+        futures = copy_slice_task.map(unmapped(as_it_is(context)), slice_jobs, slices)
         started.update(zip(futures, slices, strict=True))
 
-    planned = []
+    planned: list[Job] = []
     for name, future in jobs.items():
         if not is_completed(future):
             continue
@@ -199,22 +215,22 @@ def start_slices(
         title = f"{name}: about {job.plan.total or 0:,} records to copy"
         get_run_logger().info("%s in %d slices", title, len(job.slices))
         planned.append(job)
-        # These take its share of the threads, while the next dataset is planned on the others.
+        # They use this dataset's share of the threads while the next dataset is planned.
         start(job.slices[: WORKERS // len(jobs)])
-    start([one for one in interleave(planned) if one not in started.values()])
+    start([part for part in interleave(planned) if part not in started.values()])
     return started
 
 
 def await_slices(
     jobs: Mapping[DatasetName, PrefectFuture[Job]],
-    started: Mapping[PrefectFuture[SliceCounts], Slice],
-) -> dict[DatasetName, list[PrefectFuture[SliceCounts]]]:
-    """Return the futures of the slices as they completed, and show their progress.
+    started: Mapping[PrefectFuture[int], Slice],
+) -> dict[DatasetName, list[PrefectFuture[int]]]:
+    """Wait for the slices and show their progress; return their futures by dataset.
 
-    Once a slice has failed, those of its dataset that are not yet read are cancelled.
+    If a slice fails, the unread slices of its dataset are cancelled.
     """
     planned = {name: job.result() for name, job in jobs.items() if is_completed(job)}
-    copied: dict[DatasetName, list[PrefectFuture[SliceCounts]]] = {name: [] for name in jobs}
+    copied: dict[DatasetName, list[PrefectFuture[int]]] = {name: [] for name in jobs}
     progress = Progress([*planned.values()])
     for future in as_completed(list(started)):
         name = started[future].dataset
@@ -226,26 +242,26 @@ def await_slices(
 
 
 def as_it_is(value: T) -> T:
-    """Mark an argument of a task that Prefect must not walk through in search of futures."""
+    """Mark a task argument so that Prefect does not search it for futures."""
     return cast(T, quote(value))
 
 
 def result_of(future: PrefectFuture[T]) -> T:
-    """Mark an argument that a future brings, and that Prefect must not walk through either.
+    """Mark a future as a task argument whose result Prefect does not search for futures.
 
-    The task waits for it, and does not run where the other task failed.
+    The task waits for the future, and does not run if the other task failed.
     """
     return cast(T, opaque(future))
 
 
 def is_completed(future: PrefectFuture[Any]) -> bool:
-    """Wait for a task; return whether it did what it should."""
+    """Wait for a task; return whether it completed."""
     future.wait()
     return future.state.is_completed()
 
 
 def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
-    """Return why the first of the tasks that failed did so, None where all completed."""
+    """Return the reason of the first failed task, or None if all completed."""
     for future in futures:
         if not is_completed(future):
             error = future.state.result(raise_on_failure=False)
@@ -254,7 +270,7 @@ def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
 
 
 def report(settings: Settings, result: SyncResult) -> State[Any]:
-    """Report, and fail the flow run where a dataset failed, so that alerts fire."""
+    """Report the sync. If a dataset failed, the run fails so that alerts are sent."""
     save_report(result)
     emit_field_changes(result)
     lines = [line.rstrip(".") for line in report_lines(result)]

@@ -7,20 +7,20 @@ from acsync.errors import AcsyncError
 
 
 def require_api() -> None:
-    """Start it unless an API is set; it ends with this process. Raises AcsyncError.
+    """Start a server unless an API is set; raise AcsyncError if it is too slow.
 
-    Prefect (3.9.1) gives up a server that is slow to start with a traceback. The next client then
-    starts a second one, and the first is never ended.
+    The server ends with this process. If a server starts too slowly, Prefect 3.9.1 prints a
+    traceback, starts a second one for the next client, and never stops the first.
     """
     if PREFECT_API_URL.value():
         return
     server = SubprocessASGIServer()
     try:
         server.start()
-    except Exception as error:  # it lets httpx's errors through
+    except Exception as error:  # also httpx's errors
         server.stop()
         raise AcsyncError(
             f"Prefect's temporary server did not start in time ({type(error).__name__}).",
             "Try again, set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS to more than 120, or "
-            "set PREFECT_API_URL to a server that runs.",
+            "set PREFECT_API_URL to a running server.",
         ) from error

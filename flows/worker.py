@@ -1,9 +1,10 @@
-"""Run a Prefect worker that lets its syncs end before it ends itself: python -m flows.worker.
+"""Run a Prefect worker that stops its syncs before itself: python -m flows.worker.
 
-Told to end, a worker of Prefect 3.9.1 kills its runs at once (PrefectHQ/prefect#22528): the log row
-stays open, the lease is held, and the run stays `Running` until `acsync: run is lost` finds it.
-Here a signal goes to the runs first, which close their row, give the lease back and report to
-Prefect, and then to the worker. Every step has a time limit, after which a kill follows.
+A worker of Prefect 3.9.1 kills its runs as soon as it gets a signal (PrefectHQ/prefect#22528). The
+log row then stays open, the lease stays taken, and the run stays `Running` until the automation
+`acsync: run is lost` marks it. This wrapper passes the signal to the runs first: they close their
+row, release the lease and report to Prefect. Then the worker is stopped. Processes that do not end
+in time are killed.
 """
 
 import os
@@ -25,52 +26,52 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
     SIGNALS.append(signal.SIGHUP)
 
-# A run that is told to end needs about three seconds. A frozen one (SIGSTOP) obeys nothing but a
-# kill, and orchestrators kill everything after 30 s: Kubernetes by default.
+# A run takes about three seconds to end after a signal; a frozen one (SIGSTOP) must be killed.
+# Kubernetes, by default, kills everything after 30 s.
 END_SECONDS = 20.0
 
-# The worker gets this long to report a run that ended before it could report to Prefect itself.
+# Time for the worker to report runs that ended before they could report to Prefect.
 REPORT_SECONDS = 1.0
 WORKER_SECONDS = 5.0
 
 
-class _ToldToEnd(SystemExit):
-    """A signal came; after the worker has ended, it ends this process quietly."""
+class _Stop(SystemExit):
+    """A signal came; this exception ends the process without a traceback."""
 
 
-def run_worker(words: Sequence[str]) -> int:
-    """Run `prefect worker start` with these words until it ends or is ended; return its status."""
-    # A shell that starts us in the background of a script ignores SIGINT, for our children too,
-    # and Prefect's worker (3.9.1) ends on nothing else. What is handled here is not ignored there.
+def run_worker(arguments: Sequence[str]) -> int:
+    """Run `prefect worker start` with these arguments until it ends; return its exit status."""
+    # Prefect's worker (3.9.1) only ends on SIGINT, which is ignored in background jobs of a shell
+    # script and in their children. Children do not inherit signals that have a handler as ignored.
     for number in SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     bypass_for_loopback()
     if read_log_format() == "json":
         os.environ.update(JSON_LOGS)
-    # In a group of its own, so that Ctrl-C in a terminal does not reach it first.
-    command = [sys.executable, "-m", "prefect", "worker", "start", *words]
-    worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # the words of who started us
+    # A separate process group, so that Ctrl-C in a terminal does not reach the worker first.
+    command = [sys.executable, "-m", "prefect", "worker", "start", *arguments]
+    worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # arguments of the caller
     try:
         for number in SIGNALS:
-            signal.signal(number, _tell_to_end)
+            signal.signal(number, _stop)
         status = worker.wait()
-    except _ToldToEnd:
+    except _Stop:
         status = end_worker(worker)
-    # Told to end while it started, a worker of Prefect 3.9.1 has no handler yet, and dies of it.
+    # A worker that is still starting has no signal handler yet, and is terminated by the signal.
     return 0 if status == -signal.SIGTERM else status
 
 
-def _tell_to_end(*_: object) -> NoReturn:
-    """Ask once: later signals change nothing, since every step has a time limit."""
+def _stop(*_: object) -> NoReturn:
+    """Stop once and ignore later signals; every step has a time limit."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    raise _ToldToEnd
+    raise _Stop
 
 
 def end_worker(worker: "subprocess.Popen[bytes]") -> int:
-    """End the runs of a worker, also those that it still starts, then the worker.
+    """Stop the runs of a worker, including those that it still starts, then the worker.
 
-    What does not end in time is killed. The next sync closes the log row of a run that was killed.
+    Processes that do not end in time are killed. The next sync closes the log row of a killed run.
     """
     until = time.monotonic() + END_SECONDS
     while time.monotonic() < until and (runs := _runs_of(worker.pid)):
@@ -87,7 +88,7 @@ def end_worker(worker: "subprocess.Popen[bytes]") -> int:
 
 
 def _runs_of(pid: int) -> list[psutil.Process]:
-    """Return the runs of a worker; a frozen one does not bury those that ended."""
+    """Return the runs of a worker without zombies, which a frozen worker does not reap."""
     with suppress(psutil.NoSuchProcess):
         children = psutil.Process(pid).children()
         return [run for run in children if run.status() != psutil.STATUS_ZOMBIE]
@@ -95,7 +96,7 @@ def _runs_of(pid: int) -> list[psutil.Process]:
 
 
 def _end(runs: Sequence[psutil.Process], seconds: float) -> None:
-    """Ask runs to end; kill those that have not ended in time, with all that they started."""
+    """Terminate runs; kill those that do not end in time, with their children."""
     for run in runs:
         with suppress(psutil.NoSuchProcess):
             run.terminate()

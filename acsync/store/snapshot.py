@@ -18,14 +18,20 @@ def published_ids(database: Database, name: DatasetName) -> list[int]:
         return list(run(connection, sql, name).scalars())
 
 
-def published_hashes(database: Database, name: DatasetName, ids: Sequence[int]) -> dict[int, bytes]:
-    """Return the hashes of the published records among these ids."""
+def published_state(
+    database: Database, name: DatasetName, ids: Sequence[int], masked_ids: Sequence[int]
+) -> tuple[dict[int, bytes], dict[int, Record]]:
+    """Return the hashes of the published records, and the bodies of those in `masked_ids`."""
     sql = """
-        select record_id, hash from {versions}
+        select record_id, hash,
+            case when record_id = any(cast(:masked_ids as bigint[])) then record::text end as body
+        from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:
-        return {row.record_id: bytes(row.hash) for row in run(connection, sql, name, ids=list(ids))}
+        rows = run(connection, sql, name, ids=list(ids), masked_ids=list(masked_ids)).all()
+    hashes = {row.record_id: bytes(row.hash) for row in rows}
+    return hashes, {row.record_id: _parse(row.body) for row in rows if row.body is not None}
 
 
 def published_records(
@@ -37,11 +43,14 @@ def published_records(
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:
-        return {
-            # As decimals, because Python refuses to parse an int of more than 4,300 digits.
-            row.record_id: json.loads(row.body, parse_float=Decimal, parse_int=Decimal)
-            for row in run(connection, sql, name, ids=list(ids))
-        }
+        rows = run(connection, sql, name, ids=list(ids))
+        return {row.record_id: _parse(row.body) for row in rows}
+
+
+def _parse(body: str) -> Record:
+    """Parse a record; all numbers become decimals, since Python limits ints to 4,300 digits."""
+    record: Record = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+    return record
 
 
 def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int, Record]]:

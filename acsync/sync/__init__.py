@@ -1,7 +1,7 @@
 """The product: one sync as plain functions over values, without Prefect.
 
-Each step returns what it found, and the next step takes it:
+Each step returns a value, which the next step takes:
 
-    open_sync -> read_metadata, read_newest -> plan
+    open_sync -> read_metadata, read_newest -> plan -> stage_newest
               -> copy_slice, read_newest_again -> verify -> publish
 """

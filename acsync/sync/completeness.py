@@ -1,4 +1,4 @@
-"""Publish only a walk that is proven complete: the ids are the proof, a total is a witness."""
+"""Decide whether a walk is complete: the ids are the proof, the total is a witness."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from acsync.errors import Incomplete
 from acsync.models import Interval, Plan, Warnings
 from acsync.sync.gap_fill import find_gaps
 
-REMEDY = "The last snapshot stays. If this stays for hours, compare with ActiveCampaign's own page."
+REMEDY = "The last snapshot stays. If this lasts for hours, compare with ActiveCampaign's own page."
 
-# What a count and rows that are two queries, or a count that is cached, may differ by: so many
-# records, or this share of them.
+# A count may differ by this many records or this share of them: it can be cached, and counting and
+# listing are two queries.
 TOLERATED_RECORDS = 10
 TOLERATED_SHARE = 0.001
 
-# A larger difference that stays for so many syncs is the account's way of counting.
+# A larger difference is accepted as the account's way of counting after this many syncs.
 SYNCS_TO_BELIEVE = 3
 
 
@@ -25,12 +25,12 @@ def count_tolerated(total: int) -> int:
 
 @dataclass(frozen=True)
 class Walked:
-    """What a walk came to at its end.
+    """The counts of a walk at its end.
 
-    `newest_id` and `total` come from one response, asked for while the last slices were read, or
-    later. `records` is how many distinct ids were read, `planned_records` how many of them are
-    no newer than the plan, `newer_records` how many are newer than both: that response came before
-    they were added, or after they were deleted.
+    `newest_id` and `total` come from one response, requested while the last slices were read or
+    later. `records` counts the distinct ids that were read. `planned_records` of them are no newer
+    than the plan; `newer_records` are newer than the plan and than that response, because they
+    were added after it or deleted before it.
     """
 
     newest_id: int
@@ -41,7 +41,7 @@ class Walked:
 
     @property
     def counted_records(self) -> int:
-        """Return how many were read of those that the total may count."""
+        """Return how many records were read that the total can include."""
         return self.records - self.newer_records
 
 
@@ -55,8 +55,8 @@ def has_shrunk(plan: Plan, total: int | None) -> bool:
 def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) -> None:
     """Raise Incomplete unless every id up to the newest was covered.
 
-    New records get new, higher ids. So everything that is there when the newest page is read, at
-    the end, must have been read; what is added later is left to the next sync.
+    New records get higher ids. So every record that exists when the newest page is read at the end
+    must have been read. Records added later are left to the next sync.
     """
     name = plan.dataset
     if is_emptied(plan, walked):
@@ -74,15 +74,15 @@ def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) ->
 
 
 def is_emptied(plan: Plan, walked: Walked) -> bool:
-    """Return whether there were records first, and none at the end."""
+    """Return whether there were records at first and none at the end."""
     return not walked.newest_id and bool(plan.newest_id or walked.records)
 
 
 def count_difference(plan: Plan, walked: Walked) -> int:
     """Return how many more records ActiveCampaign counts than were read; negative for fewer.
 
-    A record that was deleted after it was read is among those read. The plan counted it too: so
-    there are too many only as far as there are more than in both counts.
+    A record that was deleted after it was read is among those read, and the plan counted it too. So
+    the surplus is only what exceeds both counts.
     """
     if walked.total is None:
         return 0
@@ -93,9 +93,9 @@ def count_difference(plan: Plan, walked: Walked) -> int:
 
 
 def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
-    """Return warnings about a total that does not match; raise Incomplete if it must.
+    """Return a warning if the total does not match; raise Incomplete if it differs too much.
 
-    `earlier` are the differences of the syncs before, the newest first. A large difference is
+    `earlier` are the differences of the last syncs, the newest first. A large difference is
     refused until it has stayed about the same for three syncs in a row.
     """
     require_not_empty(plan, walked)
@@ -118,10 +118,10 @@ def judge_total(plan: Plan, walked: Walked, earlier: Sequence[int]) -> Warnings:
 
 
 def require_not_empty(plan: Plan, walked: Walked) -> None:
-    """Raise Incomplete if no record came although a total counts some, however often that is.
+    """Raise Incomplete if a total counts records and none came, however often this happens.
 
-    Records that the key's user may not see still come, as stubs: so a healthy account that counts
-    records lists some.
+    A healthy account that counts records also lists some: even those that the key's user cannot
+    see come as stubs.
     """
     counted = max(plan.total or 0, walked.total or 0)
     if counted and not walked.records:

@@ -1,4 +1,4 @@
-"""End a sync that takes too long, so that the next one can try."""
+"""Stop a sync that takes too long, so that the next one can start."""
 
 import threading
 import time
@@ -13,15 +13,14 @@ CALL_SHARE = 3
 
 
 def longest_resumable(max_duration: timedelta | None) -> timedelta:
-    """Return how old a record may be that a sync takes over from one that did not finish."""
+    """Return the maximum age of records that a sync resumes from an unfinished one."""
     return max(INTERVAL, max_duration or timedelta(seconds=LEAST_SECONDS))
 
 
 class Deadline:
-    """The time that a sync may take; once it is over, every call raises SyncFailed.
+    """The time limit of a sync; after it, every call raises SyncFailed.
 
-    `max_duration` is the limit that was set. Without one, it grows with the calls that are
-    expected.
+    Without `max_duration`, the limit grows with the number of expected calls.
     """
 
     def __init__(self, client: Client, max_duration: timedelta | None) -> None:
@@ -38,7 +37,7 @@ class Deadline:
         self._thread.start()
 
     def expect_calls(self, calls: int) -> None:
-        """Allow for more calls at the present rate."""
+        """Extend the limit for more calls at the current rate."""
         with self._lock:
             self._calls += calls
             if not self._is_fixed:
@@ -52,12 +51,12 @@ class Deadline:
 
     def _watch(self) -> None:
         while (left := self._started + self._seconds - time.monotonic()) > 0:
-            # The limit may grow while this waits.
+            # The limit may grow during the wait.
             if self._done.wait(min(left, 60.0)):
                 return
         self.expired = True
         self._client.close(
             f"The sync took longer than {timedelta(seconds=round(self._seconds))} "
-            "(ACSYNC_MAX_DURATION). The next sync resumes what was read less than "
-            f"{self._resumable} before."
+            "(ACSYNC_MAX_DURATION). The next sync resumes records that were read less "
+            f"than {self._resumable} before it."
         )

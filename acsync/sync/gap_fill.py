@@ -1,28 +1,44 @@
-"""Fill what a walk left open: what moved past the reader, and what appeared since the plan."""
+"""Fill the gaps of a walk: records that moved past the reader, and those added since the plan."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage
 from acsync.models import Interval, Plan, Slice
+from acsync.store.staging import read_coverage
+from acsync.sync.context import SyncContext
+from acsync.sync.copy_slice import stage_pages
+from acsync.sync.job import Job
 
 # How often gaps that open again while they are filled are read before giving up.
 MAX_ROUNDS = 5
 
-# Slices that fill gaps are numbered from here, behind all planned ones.
+# Slices that fill gaps get numbers from here, above all planned ones.
 FIRST_GAP_SLICE = 1_000_000
 
-# Return the ids that each staged slice covers, by its number.
+# Returns the ids that each staged slice covers, by its number.
 Covered: TypeAlias = Callable[[], Mapping[int, Interval]]
 
-# Stage neighbouring pages as the slice of a number.
-Stage: TypeAlias = Callable[[int, Iterable[WalkPage]], object]
+# Stages neighbouring pages as the slice with a number; returns the removed characters.
+Stage: TypeAlias = Callable[[int, Iterable[WalkPage]], int]
+
+
+@dataclass(frozen=True)
+class End:
+    """The newest page of a dataset, read and staged at the end of its walk.
+
+    `cleaned` characters were removed from this page and from all that were staged to close gaps.
+    """
+
+    page: WalkPage
+    cleaned: int = 0
 
 
 @dataclass(frozen=True)
 class GapFill:
-    """What closes the walk of a plan: it reads, and has staged what it reads."""
+    """Reads and stages the records that the planned slices have missed."""
 
     walk: Walk
     plan: Plan
@@ -30,45 +46,55 @@ class GapFill:
     stage: Stage
     max_rounds: int = MAX_ROUNDS
 
-    def read_newest(self) -> WalkPage:
-        """Return the newest page, which is staged behind all slices."""
-        newest = self.walk.read_newest(self.plan.page_rows)
-        if newest.ids:
-            self.stage_next([newest])
-        return newest
+    def read_newest(self) -> End:
+        """Read the newest page and stage it after all other slices."""
+        page = self.walk.read_newest(self.plan.page_rows)
+        return End(page, self.stage_next([page]) if page.ids else 0)
 
-    def stage_next(self, pages: Iterable[WalkPage]) -> None:
+    def stage_next(self, pages: Iterable[WalkPage]) -> int:
         """Stage neighbouring pages as a slice after all others."""
-        self.stage(_next_number(self.covered()), pages)
+        return self.stage(_next_number(self.covered()), pages)
 
-    def fill(self, newest: WalkPage) -> WalkPage:
-        """Read the gaps below all that was read; return the newest page as it is then.
+    def fill(self, end: End) -> End:
+        """Read the gaps below all that was read, then the newest page again.
 
-        Where there are none, that is the given one. Gaps that open below the newer page meanwhile
-        are read as well.
+        Gaps that open in the meantime are read too. Without gaps, `end` is returned.
         """
         through_id = self._last_id()
         for _ in range(self.max_rounds):
             gaps = slice_gaps(self.plan, self.covered(), through_id)
             if not gaps:
                 break
-            for gap in gaps:
-                self.stage(gap.number, self.walk.read_slice(gap, self.plan.page_rows))
-            # Only now: a record deleted before its gap was read must not be counted any more.
+            cleaned = end.cleaned + sum(self._copy(gap) for gap in gaps)
+            # Only now, so that the total does not count records deleted before their gap was read.
             newest = self.read_newest()
-            through_id = newest.newest_id
-        return newest
+            end = End(newest.page, cleaned + newest.cleaned)
+            through_id = end.page.newest_id
+        return end
+
+    def _copy(self, gap: Slice) -> int:
+        return self.stage(gap.number, self.walk.read_slice(gap, self.plan.page_rows))
 
     def find_open(self) -> list[Interval]:
         """Return the gaps that are left below all that was read.
 
-        Above the newest page its records were deleted, or a replica lags and does not show them:
-        the plan's newest page saw later ones.
+        Above the newest page, records were deleted or a lagging replica does not show them: the
+        plan's newest page had later ones.
         """
         return find_gaps(self.covered().values(), self._last_id())
 
     def _last_id(self) -> int:
-        return max((one.last for one in self.covered().values()), default=0)
+        return max((interval.last for interval in self.covered().values()), default=0)
+
+
+def make_gap_fill(context: SyncContext, job: Job) -> GapFill:
+    """Return the gap fill of a job, which stages in Postgres."""
+    return GapFill(
+        context.walk(job.dataset, job.plan.relations),
+        job.plan,
+        partial(read_coverage, context.database, context.sync, job.dataset),
+        partial(stage_pages, context, job),
+    )
 
 
 def find_gaps(intervals: Iterable[Interval], through_id: int) -> list[Interval]:
@@ -99,18 +125,18 @@ def slice_gaps(plan: Plan, covered: Mapping[int, Interval], through_id: int) -> 
 
 
 def _next_number(covered: Iterable[int]) -> int:
-    """Return the number of the next slice that fills a gap, behind all there are."""
+    """Return a number for the next slice that fills a gap."""
     return max([FIRST_GAP_SLICE, *covered]) + 1
 
 
 def _offset_before(plan: Plan, covered: Mapping[int, Interval], gap: Interval) -> int:
-    """Guess where a gap begins: before the offset planned for the slice behind it.
+    """Guess the offset of a gap: a page before the next slice that was read.
 
-    Records only move to lower offsets; the reader steps back further where it must.
+    Records only move to lower offsets. The reader steps back further if necessary.
     """
-    behind = [
+    later_offsets = [
         part.offset
         for part in plan.slices
         if part.number in covered and covered[part.number].first > gap.first
     ]
-    return max(min(behind, default=plan.total or 0) - plan.page_rows + 1, 0)
+    return max(min(later_offsets, default=plan.total or 0) - plan.page_rows + 1, 0)

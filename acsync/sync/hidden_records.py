@@ -1,12 +1,13 @@
-"""Ask singly for published records that no page showed, before they are taken for deleted.
+"""Request published records that no page contained, before they are treated as deleted.
 
-A page can leave out records that exist: the total then counts more than was read, or newer records
-had come before. Closing their versions would publish deletions that never happened.
+A page can leave out existing records: the total then counts more records than were read, or newer
+records came before. Closing their versions would publish deletions that never happened.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName, Record, is_masked
 from acsync.enrich.encoding import ENRICHED_KEYS
 from acsync.errors import AccountError, Incomplete
@@ -16,46 +17,50 @@ from acsync.store.snapshot import published_records
 from acsync.store.sync_log import read_differences
 from acsync.sync.completeness import Walked, count_difference, count_tolerated
 from acsync.sync.context import SyncContext
-from acsync.sync.copy_slice import Job
 from acsync.sync.gap_fill import GapFill
+from acsync.sync.job import Job
 
 ALL_IDS = Interval(1, 2**63 - 1)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What became of published records that no page showed.
+    """The outcome for published records that no page contained.
 
-    `alive` are staged now, `not_asked` are more than may be asked for, and `untold` has the error
-    of each record of which nobody knows whether it exists.
+    `alive` exist and are staged, `cleaned` characters were removed from them. `not_asked` counts
+    the records above the limit, and `unknown` holds the error of each call that failed.
     """
 
     alive: Sequence[int] = ()
+    cleaned: int = 0
     not_asked: int = 0
-    untold: Mapping[int, str] | None = None
+    unknown: Mapping[int, str] | None = None
 
 
 def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked) -> Asked:
-    """Ask singly for published records that did not come, and stage those that exist.
+    """Request each published record that no page contained, and stage those that exist.
 
-    Does nothing if the total matches and no gap is left: then they were deleted. At most as many
-    are asked for as the total may differ by. Raises Incomplete if ActiveCampaign does not say
-    whether a record exists, unless the difference is no larger than in the two syncs before, or a
-    person accepts the loss; and if a gap holds more records than may be asked for, some of them
-    alive: that is a replica that lags, and the next sync has no such gap.
+    If the total matches and no gap is left, they were deleted, and nothing is requested. The limit
+    is the tolerated difference of the total. Raises Incomplete
+
+    - if ActiveCampaign does not say whether a record exists, unless the difference is no larger
+      than in the last two syncs or the loss is accepted;
+    - if a gap has more records than the limit and some of them exist: a replica lags, and the next
+      sync will not have this gap.
     """
     suspects = _find_suspects(context, job, gap_fill, walked)
-    alive: list[int] = []
-    untold: dict[int, str] = {}
+    alive: dict[int, int] = {}
+    unknown: dict[int, str] = {}
     for record_id in suspects.newest_ids:
         try:
-            if _stage_if_alive(context, job, gap_fill, record_id):
-                alive.append(record_id)
+            if page := _request(context, job, gap_fill, record_id):
+                alive[record_id] = gap_fill.stage_next([page])
         except AccountError as error:
-            untold[record_id] = error.message
+            unknown[record_id] = error.message
             if not _may_go_on(context, job, walked):
-                raise _incomplete(job.dataset, record_id, error) from None
-    asked = Asked(alive, suspects.records - len(suspects.newest_ids), untold)
+                raise _incomplete(context, job.dataset, record_id, error) from None
+    not_asked = suspects.records - len(suspects.newest_ids)
+    asked = Asked([*alive], sum(alive.values()), not_asked, unknown)
     if alive and asked.not_asked and count_difference(job.plan, walked) <= 0:
         raise _lagging(job.dataset, asked)
     return asked
@@ -69,22 +74,21 @@ def _find_suspects(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
     return read_vanished(database, sync, job.dataset, within, count_tolerated(walked.total or 0))
 
 
-def _stage_if_alive(context: SyncContext, job: Job, gap_fill: GapFill, record_id: int) -> bool:
-    """Ask for one record and stage it as a slice that covers its id; return whether it exists."""
+def _request(context: SyncContext, job: Job, gap_fill: GapFill, record_id: int) -> WalkPage | None:
+    """Request one record; return it as a page that covers its id, or None if it is deleted."""
     page = gap_fill.walk.read_single(record_id)
     if page is None:
-        return False
+        return None
     published = published_records(context.database, job.dataset, [record_id])
     rows = [as_listed(row, published.get(record_id, row)) for row in page.rows]
-    gap_fill.stage_next([replace(page, rows=rows)])
-    return True
+    return replace(page, rows=rows)
 
 
 def as_listed(row: Record, published: Record) -> Record:
-    """Return a row that was asked for singly with the keys that it has on a page.
+    """Return a row that was requested alone with the keys that it has on a page.
 
-    A single contact has `contactAutomations`, `deals` and `geoIps` and lacks `scoreValues`
-    (recorded): published like that, it would look changed now and again at the next sync.
+    A single contact has `contactAutomations`, `deals` and `geoIps`, and lacks `scoreValues`
+    (recorded). If it were published like that, it would look changed now and at the next sync.
     """
     if is_masked(row) or is_masked(published):
         return row
@@ -94,10 +98,10 @@ def as_listed(row: Record, published: Record) -> Record:
 
 
 def _may_go_on(context: SyncContext, job: Job, walked: Walked) -> bool:
-    """Return whether a record of which nothing is known may be taken for deleted.
+    """Return whether a record may be treated as deleted although its call failed.
 
-    If the total contradicted the two syncs before by as much, that is the account's way of
-    counting and no sign of hidden records: an account whose single calls never answer goes on.
+    If the total of the last two syncs differed at least as much, the account counts that way, and
+    the difference is no sign of hidden records.
     """
     if context.accept_shrink:
         return True
@@ -105,25 +109,27 @@ def _may_go_on(context: SyncContext, job: Job, walked: Walked) -> bool:
     return len(earlier) == 2 and 0 < count_difference(job.plan, walked) <= min(earlier)
 
 
-def _incomplete(name: DatasetName, record_id: int, error: AccountError) -> Incomplete:
+def _incomplete(
+    context: SyncContext, name: DatasetName, record_id: int, error: AccountError
+) -> Incomplete:
     return Incomplete(
-        f"No page showed record {record_id} of the {name}, and asking for it alone does not tell "
-        f"whether it exists: {error.message}",
-        "The last snapshot stays. The next sync asks again. To take such records for deleted, run: "
-        f"acsync sync --only {name} --accept-shrink",
+        f"No page contained record {record_id} of the {name}, and the call for it alone does not "
+        f"tell whether it exists: {error.message}",
+        "The last snapshot stays. The next sync asks again. To treat such records as deleted, run: "
+        f"{context.accepting_command(name)}",
     )
 
 
 def _lagging(name: DatasetName, asked: Asked) -> Incomplete:
     return Incomplete(
-        f"{len(asked.alive):,} of the newest {name} came only when asked for singly, and "
+        f"{len(asked.alive):,} of the newest {name} only came when asked for singly, and "
         f"{asked.not_asked:,} more did not come: the pages lag.",
         "The last snapshot stays. The next sync reads the newest records again.",
     )
 
 
 def add_alive(plan: Plan, walked: Walked, asked: Asked) -> Walked:
-    """Return the counts of a walk with the records that were asked for singly."""
+    """Return the counts of a walk with the records that were requested one by one."""
     planned = sum(record_id <= plan.newest_id for record_id in asked.alive)
     return replace(
         walked,
@@ -133,7 +139,7 @@ def add_alive(plan: Plan, walked: Walked, asked: Asked) -> Walked:
 
 
 def warn_of_hidden(name: DatasetName, gaps: Sequence[Interval], asked: Asked) -> Warnings:
-    """Return what became of records that no page showed, a sentence each."""
+    """Return one sentence for each outcome of records that no page contained."""
     warnings = []
     if asked.alive:
         warnings.append(
@@ -150,10 +156,10 @@ def warn_of_hidden(name: DatasetName, gaps: Sequence[Interval], asked: Asked) ->
             f"{asked.not_asked:,} more published {name} did not come and were not asked for: they "
             "are taken for deleted"
         )
-    if asked.untold:
-        reason = next(iter(asked.untold.values()))
+    if asked.unknown:
+        reason = next(iter(asked.unknown.values()))
         warnings.append(
-            f"{len(asked.untold):,} published {name} did not come, and asking for them singly does "
-            f"not tell whether they exist: they are taken for deleted ({reason})"
+            f"{len(asked.unknown):,} published {name} did not come, and asking for them singly "
+            f"does not tell whether they exist: they are taken for deleted ({reason})"
         )
     return tuple(warnings)

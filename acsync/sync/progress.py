@@ -1,4 +1,4 @@
-"""Count how far a sync is, for the people who wait for it."""
+"""The progress of a running sync, for people who wait for it."""
 
 import threading
 import time
@@ -13,12 +13,12 @@ Phase: TypeAlias = Literal["reading metadata", "planning", "copying", "verifying
 
 PHASES = get_args(Phase)
 
-# The calls a second are those of the last so many seconds.
+# Calls per second are averaged over the last seconds.
 WINDOW_SECONDS = 10.0
 
 
 class Progress:
-    """The phase and the counts of one sync; all its threads add to them."""
+    """The phase and the counts of one sync, shared by its threads."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
@@ -31,7 +31,7 @@ class Progress:
         self._lock = threading.Lock()
 
     def enter(self, phase: Phase) -> None:
-        """Begin the next phase, unless another dataset is ahead."""
+        """Start a phase, unless another dataset is already in a later one."""
         with self._lock:
             if PHASES.index(phase) <= PHASES.index(self._phase):
                 return
@@ -39,19 +39,19 @@ class Progress:
             if phase == "copying":
                 self._copying_since = time.monotonic()
 
-    def expect(self, name: DatasetName, records: int, staged: int) -> None:
-        """Note how many records a dataset should have; `staged` of them an earlier sync copied."""
+    def expect(self, name: DatasetName, records: int, resumed: int) -> None:
+        """Set how many records a dataset has; `resumed` of them were copied by an earlier sync."""
         with self._lock:
-            self._expected[name], self._records[name] = records, staged
-            self._resumed += staged
+            self._expected[name], self._records[name] = records, resumed
+            self._resumed += resumed
 
     def advance(self, name: DatasetName, records: int) -> None:
-        """Count records that were staged; those of two slices count twice."""
+        """Add staged records; a record of two slices counts twice."""
         with self._lock:
             self._records[name] = self._records.get(name, 0) + records
 
     def read(self) -> SyncProgress:
-        """Return how far the sync is now."""
+        """Return the current progress."""
         now, counts = time.monotonic(), self._limiter.counts
         with self._lock:
             self._calls.append((now, counts.calls))

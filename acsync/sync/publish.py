@@ -1,4 +1,4 @@
-"""Publish what is verified in one transaction with the log row, each dataset under a savepoint."""
+"""Publish the verified datasets and close the log row, in one transaction."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -28,17 +28,17 @@ logger = logging.getLogger(__name__)
 def publish(
     context: SyncContext, verified: Sequence[Verified], failures: Mapping[DatasetName, str]
 ) -> SyncResult:
-    """Publish the verified datasets; readers see the last snapshot until the moment of commit.
+    """Publish the verified datasets; readers see the previous snapshot until the commit.
 
-    `failures` are the reasons of the datasets that are not published. A dataset that Postgres
-    refuses becomes one of them. Raises LeaseLost if another sync took over, AnotherAccount, and
-    StoreError; nothing is published then, and another try may help.
+    `failures` are the reasons why other datasets are not published. A dataset that Postgres refuses
+    is added to them. Raises LeaseLost if another sync took over, AnotherAccount, or StoreError;
+    nothing is published then, and another try may help.
     """
     context.progress.enter("publishing")
     limiter = context.client.rate_limiter
     with context.database.begin() as connection:
         require_lease(connection, context.sync)
-        # Set if an earlier try was committed and its answer was lost.
+        # Present if an earlier try was committed but its answer was lost.
         results = read_results(connection, context.sync)
         if results is None:
             results = _publish_all(connection, context, verified, failures)
@@ -52,7 +52,7 @@ def publish(
         context.settings.rate_limit,
         limiter.pace.learned_rate,
         limiter.counts,
-        sum(one.cleaned for one in verified),
+        sum(dataset.cleaned for dataset in verified),
         {name: results[name] for name in context.datasets},
     )
 
@@ -63,7 +63,7 @@ def _publish_all(
     verified: Sequence[Verified],
     failures: Mapping[DatasetName, str],
 ) -> dict[DatasetName, DatasetResult]:
-    """Publish the datasets, each under a savepoint, and close the log row."""
+    """Publish each dataset under a savepoint, and close the log row."""
     results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
     for dataset in verified:
         results[dataset.dataset] = _publish_one(connection, context, dataset)
@@ -91,20 +91,20 @@ def _publish_one(
 
 
 def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult]) -> None:
-    """Do what can wait for the next sync: the data is published."""
+    """Free the staging of published datasets; after an error, the next sync does it."""
     published = [name for name, result in results.items() if result.success]
     if published:
         try:
             sweep_staging(context.database, context.sync, published)
         except StoreError as error:
-            logger.warning("staging is swept by the next sync: %s", error)
+            logger.warning("the next sync frees the staging: %s", error)
 
 
 def _require_all(verified: Verified, published: int) -> None:
-    """Raise SyncFailed if staging lost what was verified.
+    """Raise SyncFailed if verified records are no longer staged.
 
-    Staging is unlogged: without this, a crash of Postgres between verifying and publishing would
-    publish an empty account.
+    The staging tables are unlogged. Without this check, a crash of Postgres between verifying and
+    publishing would publish an empty account.
     """
     if published != verified.records:
         raise SyncFailed(

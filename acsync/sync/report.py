@@ -1,4 +1,4 @@
-"""Report what a sync did: in Markdown, and in the lines of a terminal."""
+"""The report of a sync, as Markdown and as lines for a terminal."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,10 @@ from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.models import DatasetResult, FieldChange, SyncResult
 
-# What means something to Markdown, to HTML, or to what makes links of addresses.
+# Characters with a meaning in Markdown or HTML, and those that turn an address into a link.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
 
-
-WORDS = {
+FIELD_CHANGES = {
     "new": "that are new",
     "renamed": "that have another name",
     "retyped": "that have another type, and a column for it",
@@ -43,7 +42,7 @@ def report_markdown(result: SyncResult) -> str:
 
 
 def report_lines(result: SyncResult) -> Iterator[str]:
-    """Yield the same as a line a dataset, a line a warning, and a line of calls."""
+    """Yield one line per dataset and per warning, and a line about the calls."""
     for name, dataset in result.datasets.items():
         changes = dataset.changes
         if changes is None:
@@ -60,12 +59,12 @@ def report_lines(result: SyncResult) -> Iterator[str]:
 
 
 def field_lines(result: SyncResult) -> list[str]:
-    """Return a line a dataset and kind of change of its custom fields."""
+    """Return one line per dataset and kind of change of its custom fields."""
     return [
-        f"{name}: custom fields {WORDS[kind]}: {'; '.join(map(_describe_field, changes))}"
+        f"{name}: custom fields {FIELD_CHANGES[kind]}: {'; '.join(map(_describe_field, changes))}"
         for name, dataset in result.datasets.items()
-        for kind in WORDS
-        if (changes := [one for one in dataset.fields if one.kind == kind])
+        for kind in FIELD_CHANGES
+        if (changes := [change for change in dataset.fields if change.kind == kind])
     ]
 
 
@@ -77,11 +76,12 @@ def _describe_field(change: FieldChange) -> str:
 
 def warnings_of(result: SyncResult) -> list[str]:
     """Return the warnings of all datasets, each once."""
-    return list(dict.fromkeys(text for one in result.datasets.values() for text in one.warnings))
+    datasets = result.datasets.values()
+    return list(dict.fromkeys(text for dataset in datasets for text in dataset.warnings))
 
 
 def calls_line(result: SyncResult) -> str:
-    """Return what the sync cost, and how much of the account's rate limit it used."""
+    """Return the calls and seconds of the sync, and its share of the account's rate limit."""
     seconds = result.duration_ms / 1000
     calls = result.calls
     share = calls.calls / (result.rate_limit * seconds) if seconds else 0.0
@@ -104,5 +104,5 @@ def _markdown_row(name: DatasetName, dataset: DatasetResult) -> str:
 
 
 def _escape(text: str) -> str:
-    """Keep what the API sent from becoming Markdown, HTML, or a link to somewhere."""
-    return SPECIAL.sub(lambda found: f"&#{ord(found[0])};", text)
+    """Escape text from the API, so that it cannot act as Markdown, HTML or a link."""
+    return SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text)

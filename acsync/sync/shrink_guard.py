@@ -1,4 +1,4 @@
-"""Refuse to publish a sync that would lose more than a healthy account loses between two syncs."""
+"""Refuse to publish a sync that would lose more than a healthy account loses."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
@@ -7,9 +7,9 @@ from acsync.datasets import LISTINGS, DatasetName
 from acsync.errors import ShrinkRefused
 from acsync.store.losses import KeyLoss, Kind, Loss, count_losses
 from acsync.sync.context import SyncContext
-from acsync.sync.copy_slice import Job
+from acsync.sync.job import Job
 
-# Everyday work takes fewer fields, tags, memberships or values than this from an account.
+# Everyday work removes fewer fields, tags, memberships or values than this.
 MIN_SUSPICIOUS = 10
 
 ByKey: TypeAlias = Mapping[str, KeyLoss]
@@ -18,7 +18,7 @@ ByKey: TypeAlias = Mapping[str, KeyLoss]
 def require_no_shrink(context: SyncContext, job: Job) -> None:
     """Raise ShrinkRefused if more than ACSYNC_MAX_SHRINK of what is published would be lost.
 
-    Records can vanish, or stay and lose what made them useful.
+    Records can disappear, or lose their custom fields, names, tags or lists.
     """
     if context.accept_shrink:
         return
@@ -26,14 +26,14 @@ def require_no_shrink(context: SyncContext, job: Job) -> None:
     losses = count_losses(context.database, context.sync, name, MIN_SUSPICIOUS)
     least = 1 if _has_empty_listing(job) else MIN_SUSPICIOUS
     suspects = [
-        # Deletions by hand or by an automation take less than a fifth of an account in an interval.
+        # People and automations delete less than a fifth of an account between two syncs.
         (losses.records, 1, f"published {name} are gone from the account"),
-        # A listing that comes empty is a lost permission, however few records it explained.
+        # An empty listing means a lost permission, however few records use it.
         (losses.fields, least, f"published {name} with custom fields have none left"),
         (losses.sight, MIN_SUSPICIOUS, f"published {name} that could be seen are masked now"),
         (losses.names, least, f"published {name} with a pipeline or stage have lost its name"),
         *(
-            (COUNTED[kind](job, by_key), MIN_SUSPICIOUS, f"{WORDS[kind]} of {name} are gone")
+            (COUNTED[kind](job, by_key), MIN_SUSPICIOUS, f"{TITLES[kind]} of {name} are gone")
             for kind, by_key in losses.by_key.items()
         ),
     ]
@@ -53,11 +53,11 @@ def _require_small(context: SyncContext, name: DatasetName, loss: Loss, text: st
     raise ShrinkRefused(
         f"{loss.lost:,} of {loss.had:,} {text}, more than ACSYNC_MAX_SHRINK ({allowed:g}) allows.",
         "Check what the user of AC_API_KEY may see. If the loss is right, run: "
-        f"acsync sync --only {name} --accept-shrink",
+        f"{context.accepting_command(name)}",
     )
 
 
-WORDS: dict[Kind, str] = {
+TITLES: dict[Kind, str] = {
     "values": "custom field values",
     "tags": "tags",
     "lists": "list memberships",
@@ -67,20 +67,19 @@ WORDS: dict[Kind, str] = {
 def count_values(job: Job, by_key: ByKey) -> Loss:
     """Return the loss of values, without those of fields that the account no longer lists.
 
-    A person who deletes a field takes its values along, and its definition too. If more fields
-    vanish than stay, the key lost a right: then all values count. A field that is emptied for
-    everybody while it stays listed counts; beyond a fifth of all values a person must confirm.
+    Deleting a field deletes its values and its definition. If more fields disappear than stay, the
+    key lost a permission, and all values count. Values of a field that is still listed always
+    count.
     """
     listed = {field.field_id for field in job.enricher.fields}
     return _count_unless_explained(by_key, lambda key, _loss: key not in listed)
 
 
 def count_tags(_job: Job, by_key: ByKey) -> Loss:
-    """Return the loss of tags, without those that nobody has any longer.
+    """Return the loss of tags, without tags that no contact has now.
 
-    A person who deletes or renames a tag takes it from everybody, even if most contacts had it.
-    No right is limited to some tags, so if more tags vanish than stay, or the only one does, all
-    count: a person must confirm that.
+    Deleting or renaming a tag removes it from all contacts, even if most had it. If more tags
+    disappear than stay, or the only one does, all count: no permission is limited to some tags.
     """
     return _count_unless_explained(by_key, lambda _key, loss: not loss.kept)
 
@@ -88,9 +87,9 @@ def count_tags(_job: Job, by_key: ByKey) -> Loss:
 def count_lists(job: Job, by_key: ByKey) -> Loss:
     """Return the loss of memberships, without those of lists that the account no longer lists.
 
-    A person who deletes a list takes its memberships along. A user who loses the right to see
-    lists leaves the same picture, so if most memberships vanish, all count and a person must
-    confirm. Unsubscribing, also in bulk, changes the status of a membership and keeps it.
+    Deleting a list deletes its memberships. Losing the permission to see lists looks the same, so
+    if most memberships disappear, all count. Unsubscribing, also in bulk, keeps a membership and
+    changes its status.
     """
     listed = {str(row["id"]) for row in job.metadata.get("lists", ())}
     total = _sum(by_key.values())
@@ -100,7 +99,7 @@ def count_lists(job: Job, by_key: ByKey) -> Loss:
 
 
 def _count_unless_explained(by_key: ByKey, is_explained: Callable[[str, KeyLoss], bool]) -> Loss:
-    """Return the loss without explained keys; of all keys if more of them vanish than stay."""
+    """Return the loss without explained keys; if more keys disappear than stay, of all keys."""
     explained = [key for key, loss in by_key.items() if loss.lost and is_explained(key, loss)]
     staying = [key for key, loss in by_key.items() if loss.kept and not is_explained(key, loss)]
     if len(explained) > len(staying):

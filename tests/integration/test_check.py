@@ -526,7 +526,7 @@ def test_an_open_api_that_holds_secrets_is_warned_of(
         closed = check().rows["Prefect API"]
 
     assert (nothing_to_steal[0], open_to_all[0], closed[0]) == ("ok", "warning", "ok")
-    assert "needs no password, and holds acsync-alerts." in open_to_all[1]
+    assert "needs no password, and stores acsync-alerts." in open_to_all[1]
     assert "PREFECT_SERVER_API_AUTH_STRING" in open_to_all[2]
 
 

@@ -37,11 +37,12 @@ from acsync.store.sync_log import finish_log
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import copy_slice
 from acsync.sync.deadline import Deadline, longest_resumable
-from acsync.sync.plan import plan, read_metadata, read_newest
 from acsync.sync.progress import Progress
 from acsync.sync.publish import publish
-from acsync.sync.verify import Verified, read_newest_again, verify
+from acsync.sync.read import read_newest_again
+from acsync.sync.verify import Verified, verify
 from tests.support.in_memory_walk import client_of
+from tests.support.local_sync import plan_dataset
 from tests.support.store_syncs import EXPIRE, fetch
 from tests.support.sync_results import compare_copy
 
@@ -360,8 +361,7 @@ class Chain:
             raise
 
     def _copy(self, context: SyncContext, name: DatasetName) -> Verified:
-        metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
-        job = plan(context, name, read_newest(context, name), metadata)
+        job = plan_dataset(context, name)
         slices = self.chance.sample(job.slices, len(job.slices))
         copied = [copy_slice(context, job, one) for one in slices]
         return verify(context, job, copied, read_newest_again(context, job))

@@ -12,8 +12,8 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.sync.context import open_sync
 from acsync.sync.copy_slice import copy_slice
-from acsync.sync.plan import plan, read_metadata, read_newest
 from tests.support.fixtures import CopyAccount
+from tests.support.local_sync import plan_dataset
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact
 
@@ -33,8 +33,7 @@ def stop_copying(name: DatasetName, slices: int | None = None) -> None:
     """Make a sync that stops once it has read so many slices, or all; it judges nothing."""
     settings = read_settings()
     with suppress(SyncFailed), open_sync(settings, (name,), holder="a test") as context:
-        metadata = {need: read_metadata(context, need) for need in settings.needs(name)}
-        job = plan(context, name, read_newest(context, name), metadata)
+        job = plan_dataset(context, name)
         for slice_ in job.slices[:slices]:
             copy_slice(context, job, slice_)
         raise SyncFailed("stopped")

@@ -166,7 +166,7 @@ def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
     done = commands.wait(commands.start("sync", "--account", "nobody"))
 
     assert done.returncode == 2
-    assert "The block activecampaign-account/nobody is not saved" in done.stderr
+    assert "The block activecampaign-account/nobody does not exist" in done.stderr
 
 
 @pytest.mark.parametrize(

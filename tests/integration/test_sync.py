@@ -1,5 +1,6 @@
 """A whole sync through its steps, without Prefect: simulator and Postgres are real."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from acsync.store.sync_history import read_status
-from acsync.sync import verify as verifying
 from acsync.sync.context import open_sync
+from acsync.sync.read import read_newest_again
+from acsync.sync.verify import verify
 from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_call, on_path
 from tests.support.fixtures import CopyAccount
@@ -278,30 +280,27 @@ def test_contacts_alone_are_a_whole_sync_where_nothing_else_is_copied(
 def test_a_total_that_tells_of_missing_records_is_not_forgotten_when_it_is_verified_again(
     copy_account: CopyAccount,
     account: Account,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Prefect verifies again with the same newest page, beside which newer records are staged."""
-    monkeypatch.setattr(verifying, "RECOUNT_PAUSES", (0.01, 0.01, 0.01))
     assert copy_account().success
-    with open_sync(read_settings(), ("contacts",), holder="a test") as context:
+    with open_sync(read_settings(), ("contacts",), holder="a test") as opened:
+        context = replace(opened, recount_pauses=(0.01, 0.01, 0.01))
         job, copied = copy_slices(context, "contacts")
         account.faults.add(data_faults.add_to_total(25))
         on_call(account, for_newest_page, lambda: account.add("contacts", 10), times=None)
-        end = verifying.read_newest_again(context, job)
+        end = read_newest_again(context, job)
 
         for _attempt in range(2):
             with pytest.raises(Incomplete, match="ActiveCampaign counts"):
-                verifying.verify(context, job, copied, end)
+                verify(context, job, copied, end)
 
 
 def test_a_copy_whose_newest_records_go_meanwhile_warns_of_what_it_did_not_read(
     copy_account: CopyAccount,
     account: Account,
     database: Database,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who undoes an import looks to the walk like a replica that lags: it is asked again first."""
-    monkeypatch.setattr(verifying, "RECOUNT_PAUSES", (0.01, 0.01, 0.01))
     ids = account.ids("contacts")
     on_call(account, for_newest_page, lambda: account.delete("contacts", ids[-150:]))
 

@@ -16,7 +16,7 @@ from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import RECOUNT_PAUSES
-from acsync.sync.gap_fill import GapFill
+from acsync.sync.gap_fill import End, GapFill
 from acsync.sync.verify import close_walk
 from tests.support.skipping_clock import SkippingClock
 
@@ -86,7 +86,7 @@ class Reading:
         self.page_rows = plan.page_rows
         return plan
 
-    def keep(self, number: int, pages: Iterable[WalkPage]) -> None:
+    def keep(self, number: int, pages: Iterable[WalkPage]) -> int:
         for page in list(pages):
             self.ids |= set(page.ids)
             self.values |= {str(value["id"]) for value in page.values}
@@ -97,6 +97,7 @@ class Reading:
                 first = min(first, self.covered[number].first)
                 last = max(last, self.covered[number].last)
             self.covered[number] = Interval(first, last)
+        return 0
 
     def read(self, wanted: Slice) -> Iterator[WalkPage]:
         return self.walk.read_slice(wanted, self.page_rows)
@@ -104,7 +105,7 @@ class Reading:
     def gap_fill(self, plan: Plan) -> GapFill:
         return GapFill(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
 
-    def close(self, plan: Plan, newest: WalkPage) -> Walked:
+    def close(self, plan: Plan, end: End) -> Walked:
         """Do what `verify` does, without its pauses."""
 
         def count(newest: WalkPage) -> Walked:
@@ -112,7 +113,9 @@ class Reading:
             newer = sum(record > max(newest.newest_id, plan.newest_id) for record in self.ids)
             return Walked(newest.newest_id, newest.total, len(self.ids), planned, newer)
 
-        return close_walk(plan, self.gap_fill(plan), newest, count, [0.0] * len(RECOUNT_PAUSES))
+        pauses = [0.0] * len(RECOUNT_PAUSES)
+        walked, _ = close_walk(plan, self.gap_fill(plan), end, count, pauses)
+        return walked
 
     def run(self) -> set[int]:
         plan = self.plan()
@@ -121,7 +124,7 @@ class Reading:
         self.require_complete(plan, self.gap_fill(plan).read_newest())
         return self.ids
 
-    def require_complete(self, plan: Plan, newest: WalkPage) -> None:
-        walked = self.close(plan, newest)
+    def require_complete(self, plan: Plan, end: End) -> None:
+        walked = self.close(plan, end)
         require_complete(plan, self.covered.values(), walked)
         judge_total(plan, walked, earlier=())

@@ -1,14 +1,16 @@
-"""Run a whole sync through acsync.sync, without Prefect: the same steps, one after the other."""
+"""Run a sync through acsync.sync without Prefect: the same steps, one after the other."""
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import AcsyncError
 from acsync.models import SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
-from acsync.sync.copy_slice import Job, SliceCounts, copy_slice
-from acsync.sync.plan import plan, read_metadata, read_newest
+from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.job import Job
+from acsync.sync.plan import plan
 from acsync.sync.publish import publish
-from acsync.sync.verify import Verified, read_newest_again, verify
+from acsync.sync.read import read_metadata, read_newest, read_newest_again
+from acsync.sync.verify import Verified, verify
 
 
 def run_sync(
@@ -16,7 +18,7 @@ def run_sync(
     datasets: tuple[DatasetName, ...] = tuple(DATASETS),
     accept_shrink: bool = False,
 ) -> SyncResult:
-    """Make one sync; a dataset that fails in one step leaves the other alone."""
+    """Run one sync; a dataset that fails in one step does not affect the other."""
     with open_sync(settings, datasets, accept_shrink=accept_shrink, holder="a test") as context:
         verified: list[Verified] = []
         failures: dict[DatasetName, str] = {}
@@ -29,13 +31,19 @@ def run_sync(
 
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:
-    """Take one dataset from its metadata to its proof."""
+    """Copy one dataset, from reading its metadata to verifying it."""
     job, copied = copy_slices(context, name)
     return verify(context, job, copied, read_newest_again(context, job))
 
 
-def copy_slices(context: SyncContext, name: DatasetName) -> tuple[Job, list[SliceCounts]]:
-    """Plan one dataset, and copy all that was planned."""
+def copy_slices(context: SyncContext, name: DatasetName) -> tuple[Job, list[int]]:
+    """Plan one dataset and copy its slices."""
+    job = plan_dataset(context, name)
+    return job, [copy_slice(context, job, part) for part in job.slices]
+
+
+def plan_dataset(context: SyncContext, name: DatasetName) -> Job:
+    """Read the metadata and the newest page of a dataset, plan it, and stage that page."""
     metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
-    job = plan(context, name, read_newest(context, name), metadata)
-    return job, [copy_slice(context, job, one) for one in job.slices]
+    newest = read_newest(context, name)
+    return stage_newest(context, plan(context, name, newest, metadata), newest.page)

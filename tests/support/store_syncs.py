@@ -13,7 +13,7 @@ from acsync.models import CallCounts, Changes, DatasetResult, EnrichedRecord, In
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset, retire_versions
-from acsync.store.snapshot import published_hashes
+from acsync.store.snapshot import published_state
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.store.sync_log import finish_log
 
@@ -40,7 +40,7 @@ def cut(
         for record in records
     }
     hashes = {key: hashlib.blake2b(body, digest_size=16).digest() for key, body in encoded.items()}
-    published = published_hashes(database, name, list(encoded))
+    published, _ = published_state(database, name, list(encoded), [])
     changed = [
         EnrichedRecord(key, hashes[key], body)
         for key, body in encoded.items()

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import CallFailed, Incomplete
 from acsync.models import Interval, Plan
 from acsync.simulator.account import Account
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import RECOUNT_PAUSES
-from acsync.sync.copy_slice import Job
-from acsync.sync.gap_fill import find_gaps
+from acsync.sync.gap_fill import End, find_gaps
+from acsync.sync.job import Job
 from acsync.sync.plan import interleave
 from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_call, on_numbers
@@ -122,7 +121,7 @@ def read_interleaved(reading: Reading, chance: Random) -> None:
     """
     plan = reading.plan()
     under_way = {part.number: reading.read(part) for part in interleave([Job(plan, {})])}
-    newest: WalkPage | None = None
+    newest: End | None = None
     while under_way:
         if newest is None and len(under_way) < 4 and chance.random() < 0.3:
             newest = reading.gap_fill(plan).read_newest()
@@ -224,7 +223,7 @@ def test_a_replica_that_lags_while_the_walk_ends_hides_nothing(name: DatasetName
         source = lagging if part.offset > 200 else reading
         reading.keep(part.number, source.read(part))
     newest = lagging.gap_fill(plan).read_newest()
-    assert newest.newest_id < plan.newest_id
+    assert newest.page.newest_id < plan.newest_id
 
     reading.require_complete(plan, newest)
 

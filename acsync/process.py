@@ -1,4 +1,4 @@
-"""End child processes with their parent, which only Linux can do by itself."""
+"""End child processes with their parent, by a feature of Linux."""
 
 import ctypes
 import signal
@@ -8,12 +8,12 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def end_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
-    """Ask Linux to end this child with the thread that started it: a `preexec_fn`.
+def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask Linux to signal this child when the thread that started it ends; a `preexec_fn`.
 
-    Where a parent of many threads is killed, the signal comes once for each of them. Elsewhere
-    the child goes on when its parent is killed.
+    If a multi-threaded parent is killed, the signal may arrive once per thread. On other systems
+    the child survives its parent.
     """
-    signal.signal(by, signal.SIG_DFL)  # not ignored, as under nohup
+    signal.signal(number, signal.SIG_DFL)  # nohup ignores it
     if LIBC:
-        LIBC.prctl(PR_SET_PDEATHSIG, by)
+        LIBC.prctl(PR_SET_PDEATHSIG, number)

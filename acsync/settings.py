@@ -1,4 +1,4 @@
-"""Read the environment once, into one frozen object, and report all its problems together."""
+"""Read the environment into one frozen object, and report all problems together."""
 
 import os
 import re
@@ -34,63 +34,65 @@ LONGEST = timedelta(days=36_500)
 
 
 def parse_account_url(text: str) -> str:
-    """Return the base URL `https://HOST/api/3` for any form people paste."""
+    """Return the base URL `https://HOST/api/3`, also for a bare host or another path of the API."""
     if "://" not in text:
         text = f"https://{text}"
     parts = _split(text)
     path = re.sub(r"(/api(/3)?)?/*$", "", parts.path)
     if parts.scheme not in ("http", "https") or not parts.hostname or path:
-        raise ValueError("is not an account's URL: it looks like https://ACCOUNT.api-us1.com.")
+        raise ValueError("is not an account's URL, which looks like https://ACCOUNT.api-us1.com.")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("holds more than scheme and host: remove the rest.")
+        raise ValueError("contains more than scheme and host: remove the rest.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("would send the key unencrypted: use https.")
     return f"{parts.scheme}://{parts.netloc}/api/3"
 
 
 def parse_api_key(text: str) -> str:
-    """Refuse what cannot be an HTTP header, without repeating it."""
+    """Refuse a key that cannot be an HTTP header, without quoting it."""
     if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise ValueError("holds blanks or letters no key has: copy it again.")
+        raise ValueError("contains characters that no key has: copy it again.")
     return text
 
 
 def parse_secret(text: str | SecretStr) -> str | SecretStr:
-    """Refuse a secret that no HTTP client can send, without repeating it."""
+    """Refuse a secret that no HTTP client can send, without quoting it."""
     if isinstance(text, str) and not re.fullmatch(r"[\x20-\x7e]+", text):
-        raise ValueError("holds letters that HTTP headers cannot carry: use ASCII only.")
+        raise ValueError("contains characters that HTTP headers cannot carry: use ASCII only.")
     return text
 
 
 def parse_schema(text: str) -> str:
-    """Accept what Postgres keeps as it is: at most 63 letters, digits and underscores."""
+    """Accept names that need no quotes in SQL: up to 63 small letters, digits and underscores."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", text) or text.startswith("pg_"):
         raise ValueError(
-            "is not a schema name acsync can use: take up to 63 small letters, digits and _."
+            "is not a schema name acsync can use: write up to 63 small letters, digits and _."
         )
     return text
 
 
-def parse_datasets(given: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the datasets of a list such as `contacts,deals`, in the order they are copied."""
-    names = given.split(",") if isinstance(given, str) else given
-    named = {name.strip() for name in names}
-    if not named <= DATASETS.keys():
-        raise ValueError(f"is {given!r}: write contacts,deals, or one of them.")
-    return tuple(name for name in DATASETS if name in named)
+def parse_datasets(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Read a list of datasets such as `contacts,deals`."""
+    names = _split_list(value)
+    if not names <= DATASETS.keys():
+        raise ValueError(f"is {value!r}: write contacts,deals, or one of them.")
+    return tuple(name for name in DATASETS if name in names)
 
 
-def parse_relations(given: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return what comes along with contacts, of a list such as `tags,lists`; empty for nothing."""
-    names = given.split(",") if isinstance(given, str) else given
-    named = {name.strip() for name in names} - {""}
-    if not named <= RELATIONS.keys():
-        raise ValueError(f"is {given!r}: write tags,lists, or one of them, or nothing.")
-    return tuple(name for name in RELATIONS if name in named)
+def parse_relations(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Read a list of relations of contacts such as `tags,lists`; it can be empty."""
+    names = _split_list(value) - {""}
+    if not names <= RELATIONS.keys():
+        raise ValueError(f"is {value!r}: write tags,lists, or one of them, or nothing.")
+    return tuple(name for name in RELATIONS if name in names)
+
+
+def _split_list(value: str | tuple[str, ...]) -> set[str]:
+    return {name.strip() for name in (value.split(",") if isinstance(value, str) else value)}
 
 
 def parse_duration(text: str | timedelta) -> timedelta:
-    """Read `900s`, `30m`, `2h` or `1d`; at most 100 years, since Postgres has no later times."""
+    """Read `900s`, `30m`, `2h` or `1d`, at most 100 years to stay within Postgres's dates."""
     if isinstance(text, timedelta):
         return text
     match = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
@@ -102,11 +104,11 @@ def parse_duration(text: str | timedelta) -> timedelta:
     return duration
 
 
-def parse_kept(given: str | int | timedelta) -> int | timedelta:
-    """Read how many successful syncs are kept, from 1 to 10,000, or for how long: `30d`, `12h`."""
-    text = str(given).strip()
-    if isinstance(given, timedelta):
-        return given
+def parse_kept(value: str | int | timedelta) -> int | timedelta:
+    """Read a number of syncs to keep, from 1 to 10,000, or an age such as `30d` or `12h`."""
+    text = str(value).strip()
+    if isinstance(value, timedelta):
+        return value
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 10_000:
         return int(text)
     try:
@@ -143,25 +145,24 @@ Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
 
 
 class _Environment(PydanticBaseSettingsSource):
-    """The environment; an empty value is unset.
+    """The environment; an empty value counts as unset.
 
-    Unlike pydantic's own source it leaves a name as it is: a problem says DATABASE_URL where that
-    was read.
+    Unlike pydantic's source it keeps the names: if DATABASE_URL was read, the problem says so.
     """
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # nobody asks for one field
+        raise NotImplementedError  # not called
 
     def __call__(self) -> dict[str, Any]:
         return {
             name: text.strip()
             for name, text in os.environ.items()
-            if text.strip() or name == SIDELOADS  # empty, it means none
+            if text.strip() or name == SIDELOADS  # an empty list means none
         }
 
 
 class _Variables(BaseSettings):
-    """Values that are given by name come before those of the environment."""
+    """Values passed by name override those of the environment."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", populate_by_name=True, validate_default=False
@@ -172,7 +173,7 @@ class _Variables(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # replaced by ours
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # _Environment replaces it
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
     ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -180,7 +181,7 @@ class _Variables(BaseSettings):
 
 
 class DatabaseSettings(_Variables):
-    """What is copied and where the copy lives; enough for commands that never call the API.
+    """Datasets and database; enough for commands that never call the API.
 
     `database_url` is None for the embedded Postgres in `data_dir`.
     """
@@ -195,21 +196,21 @@ class DatabaseSettings(_Variables):
 
 
 class AlertSettings(_Variables):
-    """Where failure alerts go; None where nobody gets any."""
+    """The URL for failure alerts, if any."""
 
     alert_url: SecretStr | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
 
 
 class LogSettings(_Variables):
-    """How log lines look."""
+    """The format of log lines."""
 
     log_format: Literal["text", "json"] = Field("text", validation_alias="ACSYNC_LOG_FORMAT")
 
 
 class WebSettings(DatabaseSettings):
-    """What the HTTP service needs: where the copy lives, and who may ask.
+    """Database and secrets of the HTTP service.
 
-    Without `cron_secret` nobody may start a sync; `private` asks for it everywhere.
+    Without `cron_secret` nobody can start a sync. If `private`, every page requires it.
     """
 
     cron_secret: Secret | None = Field(None, validation_alias="CRON_SECRET")
@@ -219,16 +220,16 @@ class WebSettings(DatabaseSettings):
     @classmethod
     def _needs_secret(cls, private: bool, info: ValidationInfo) -> bool:
         if private and info.data.get("cron_secret") is None:
-            raise ValueError("closes the service to everyone without CRON_SECRET: set that too.")
+            raise ValueError("locks everyone out without CRON_SECRET: set that too.")
         return private
 
 
 class Settings(DatabaseSettings, AlertSettings):
     """One account, one database, one schema.
 
-    `rate_limit` is in calls per second for the whole account, `page_size` in records,
-    `keep_syncs` in successful syncs or their age, `max_shrink` a share from 0 to 1. Without
-    `max_duration` a sync has the larger of 30 minutes and three times what its calls take.
+    `rate_limit` is in calls per second for the whole account, `page_size` in records, `keep_syncs`
+    in successful syncs or their age, `max_shrink` a share from 0 to 1. `max_duration` is by
+    default 30 minutes, or three times what the calls take, whichever is longer.
     """
 
     account_url: AccountUrl = Field(validation_alias="AC_API_URL")
@@ -247,9 +248,9 @@ class Settings(DatabaseSettings, AlertSettings):
         """The part that names the database."""
         return self
 
-    def relations(self, name: DatasetName) -> tuple[RelationName, ...]:
-        """Return what should come along with each record of a dataset."""
-        return tuple(one for one in DATASETS[name].relations if one in self.sideloads)
+    def relations(self, dataset: DatasetName) -> tuple[RelationName, ...]:
+        """Return the relations to read with each record of a dataset."""
+        return tuple(name for name in DATASETS[dataset].relations if name in self.sideloads)
 
     def needs(self, name: DatasetName) -> tuple[ListingName, ...]:
         """Return the listings that explain the records of a dataset."""
@@ -258,48 +259,48 @@ class Settings(DatabaseSettings, AlertSettings):
 
     @property
     def account_host(self) -> str:
-        """Host and port of the account, as shown in tags and messages."""
+        """Host and port of the account, for tags and messages."""
         return urlsplit(self.account_url).netloc
 
     @property
     def account_name(self) -> str:
-        """What the account is known by for ever: its host; a simulated one's port changes."""
+        """The account's permanent name: its host. (The port of a simulated account changes.)"""
         host = urlsplit(self.account_url).hostname or ""
         return "a simulated account" if host in LOOPBACK else host
 
 
-def read_settings(**given: Any) -> Settings:
+def read_settings(**values: Any) -> Settings:
     """Read every setting; raises SettingsError naming each variable that is missing or wrong.
 
-    `given` are values by their variables, which come before those of the environment.
+    `values`, by the names of their variables, override the environment.
     """
-    return _read(Settings, given)
+    return _read(Settings, values)
 
 
-def read_database_settings(**given: Any) -> DatabaseSettings:
+def read_database_settings(**values: Any) -> DatabaseSettings:
     """Read only what a connection to Postgres needs; raises SettingsError."""
-    return _read(DatabaseSettings, given)
+    return _read(DatabaseSettings, values)
 
 
-def read_web_settings(**given: Any) -> WebSettings:
+def read_web_settings(**values: Any) -> WebSettings:
     """Read what the HTTP service needs; raises SettingsError."""
-    return _read(WebSettings, given)
+    return _read(WebSettings, values)
 
 
 def read_log_format() -> Literal["text", "json"]:
-    """Read only how log lines look; raises SettingsError."""
+    """Read only the format of log lines; raises SettingsError."""
     return _read(LogSettings, {}).log_format
 
 
 def read_alert_url() -> str | None:
-    """Read only where alerts go; None where nobody gets any."""
+    """Read only the URL for alerts, if any; raises SettingsError."""
     url = _read(AlertSettings, {}).alert_url
     return url.get_secret_value() if url else None
 
 
-def _read(kind: type[S], given: dict[str, Any]) -> S:
+def _read(kind: type[S], values: dict[str, Any]) -> S:
     try:
-        return kind(**given)
+        return kind(**values)
     except ValidationError as error:
         problems = [
             SettingsProblem(str(problem["loc"][0]), _message(problem)) for problem in error.errors()
@@ -312,5 +313,5 @@ def _message(problem: Any) -> str:
         return "is not set: copy it from Settings, Developer in ActiveCampaign."
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    # Only numbers and choices get here, and none of them is a secret.
+    # Only numbers and choices get here, so the value is no secret.
     return f"is {problem['input']!r}: {problem['msg'].replace('Input', 'it')}."

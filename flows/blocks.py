@@ -1,7 +1,7 @@
-"""Let one deployment an account serve several: each account's credentials are a Prefect block.
+"""Read the settings of an account from a Prefect block, so that one worker serves several.
 
-A field that a block leaves empty comes from the environment, as do the settings that all accounts
-share. URL and key come from one place: a key of the environment is never sent to a block's URL.
+An empty field comes from the environment, as do the settings that all accounts share. URL and key
+come from the same place: a key of the environment is never sent to a block's URL.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from flows.temporary_server import require_api
 
 S = TypeVar("S")
 
-# The variables that a block stands for, and its fields.
+# Variables, and the fields of the block that override them.
 FIELDS = {
     "AC_API_URL": "url",
     "AC_API_KEY": "key",
@@ -37,7 +37,7 @@ FIELDS = {
 
 
 class ActiveCampaignAccount(Block):
-    """One account to copy, and where to: its own schema, lease, rate limit, log and views."""
+    """One account to copy, with its own schema, lease, rate limit, log and views."""
 
     _block_type_name: ClassVar[str | None] = "ActiveCampaign account"
     _block_type_slug: ClassVar[str | None] = "activecampaign-account"
@@ -47,15 +47,15 @@ class ActiveCampaignAccount(Block):
 
     url: str = Field(description="https://ACCOUNT.api-us1.com")
     key: SecretStr = Field(description="Its API key, from Settings, Developer.")
-    rate_limit: float = Field(default=10, description="Calls a second for the whole account.")
+    rate_limit: float = Field(default=10, description="Calls per second for the whole account.")
     database_url: SecretStr | None = Field(
-        default=None, description="postgresql://USER:PASSWORD@HOST/DATABASE, else POSTGRES_URL."
+        default=None, description="postgresql://USER:PASSWORD@HOST/DATABASE, or POSTGRES_URL."
     )
     datasets: str | None = Field(
-        default=None, description="contacts,deals, or contacts for a plan without CRM."
+        default=None, description="contacts,deals; only contacts for a plan without CRM."
     )
     database_schema: str | None = Field(
-        default=None, description="The schema of this account alone, else the block's name."
+        default=None, description="A schema only for this account; by default the block's name."
     )
 
 
@@ -71,7 +71,7 @@ def load_account(account: str) -> ActiveCampaignAccount:
                 SettingsProblem(
                     f"The block {slug}",
                     "is not saved on the Prefect API in use. Register its type with prefect block "
-                    "register --module flows.blocks, and make one in the UI under Blocks.",
+                    "register --module flows.blocks, and create it in the UI under Blocks.",
                 )
             ]
         ) from None
@@ -83,12 +83,12 @@ def read_account_settings(account: str | None) -> Settings:
 
 
 def read_account_database(account: str | None) -> DatabaseSettings:
-    """Read only where the copy of an account lives; raises SettingsError as above."""
+    """Read only the database of an account; raises SettingsError as above."""
     return _read(read_database_settings, account)
 
 
 def read_account_web(account: str | None) -> WebSettings:
-    """Read what the HTTP service of an account needs; raises SettingsError as above."""
+    """Read the settings of an account's HTTP service; raises SettingsError as above."""
     return _read(read_web_settings, account)
 
 
@@ -105,15 +105,15 @@ def _read(read: Callable[..., S], account: str | None) -> S:
 
 def _require_url_and_key(block: ActiveCampaignAccount, account: str) -> None:
     """Raise SettingsError if the block has only one of the two."""
-    has = {"url": bool(block.url.strip()), "key": bool(block.key.get_secret_value().strip())}
-    if has["url"] != has["key"]:
-        missing = next(field for field in has if not has[field])
+    is_set = {"url": bool(block.url.strip()), "key": bool(block.key.get_secret_value().strip())}
+    if is_set["url"] != is_set["key"]:
+        missing = next(field for field in is_set if not is_set[field])
         message = "is empty. Set url and key, or leave both empty to use the environment's."
         raise SettingsError([SettingsProblem(f"{missing} of the block {account}", message)])
 
 
 def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
-    """Return the fields of the block that are set, by the variables they replace."""
+    """Return the non-empty fields of the block by the names of their variables."""
     fields = {
         "url": block.url,
         "key": block.key.get_secret_value(),

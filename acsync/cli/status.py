@@ -1,4 +1,4 @@
-"""Show the status to people and programs, and fail if what is published is too old."""
+"""Print the status, for people or as JSON, and fail if the data is too old."""
 
 import json
 import sys
@@ -34,14 +34,14 @@ def run_status(
 
 
 def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit: timedelta) -> None:
-    """Raise AcsyncError if the oldest record of a dataset was read longer ago."""
+    """Raise AcsyncError if the oldest record of a dataset was read before `limit`."""
     if published is None:
         when = "never published"
     elif datetime.now(UTC) - published.read_from > limit:
         when = f"last read on {published.read_from:%Y-%m-%d at %H:%M:%S %Z}"
     else:
         return
-    raise AcsyncError(f"The {name} were {when}.", "See the reasons with: acsync status")
+    raise AcsyncError(f"The {name} were {when}.", "To see why, run: acsync status")
 
 
 def sync_line(sync: LoggedSync) -> str:
@@ -80,6 +80,6 @@ def _print_status(console: Console, status: SyncStatus, datasets: Sequence[Datas
     if status.running:
         console.print(f"running: {status.running.sync_id}, since {status.running.started:%F %T %Z}")
     if status.recent:
-        console.print("The last syncs, the newest first:")
+        console.print("Last syncs, newest first:")
     for sync in status.recent:
         console.print(f"{sync.timestamp:%F %T}  {sync_line(sync)}", soft_wrap=True)

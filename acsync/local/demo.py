@@ -1,4 +1,4 @@
-"""Copy a simulated account, so that a newcomer sees acsync work before any set-up."""
+"""Show acsync at work without any setup: copy a simulated account and query it."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ select * from ac_latest_sync;
 
 
 def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
-    """Simulate, copy, compare, show; raises SyncFailed where the copy is not the account."""
+    """Simulate, copy, compare, show; raises SyncFailed if the copy differs from the account."""
     settings = embedded_in(read_database_settings().data_dir / "demo")
     account = Account(
         AccountOptions(
@@ -52,15 +52,15 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
 
 
 def _sync(url: str, api_key: str, rate: float, settings: DatabaseSettings) -> None:
-    """Run `acsync sync` on this console; where it fails, end with its status."""
+    """Run `acsync sync` on this console, and exit with its status if it fails."""
     environment = simulated_environment(url, api_key, rate, settings.data_dir)
     if not environment.get("PREFECT_API_URL") and not environment.get("PREFECT_HOME"):
-        # Prefect makes no folder above its own, and Postgres may keep its data elsewhere.
+        # Prefect creates its own folder, but no parent folders.
         make_folder(settings.data_dir)
         environment["PREFECT_HOME"] = str(settings.data_dir / "prefect")
-    done = subprocess.run([*ACSYNC, "sync", "--accept-shrink"], env=environment, check=False)  # noqa: S603  # our own command
-    if done.returncode:
-        raise typer.Exit(done.returncode)
+    command = [*ACSYNC, "sync", "--accept-shrink"]
+    if status := subprocess.run(command, env=environment, check=False).returncode:  # noqa: S603
+        raise typer.Exit(status)
 
 
 def _compare(console: Console, database: Database, account: Account) -> None:

@@ -1,4 +1,4 @@
-"""Start everything on this machine, print a line for each sync, and end it all on Ctrl-C."""
+"""Run everything on this machine until Ctrl-C, and print a line for each sync."""
 
 import os
 import time
@@ -23,11 +23,11 @@ LOOK_SECONDS = 1.0
 
 
 def run_up(console: Console, port: int, web_port: int | None, options: AccountOptions) -> None:
-    """Run until a signal; raises SettingsError before anything starts, or what ended it since.
+    """Run until a signal; raises SettingsError before the start, or AcsyncError after it.
 
-    `options` are those of the account to simulate where no credentials are set.
+    `options` describe the account to simulate if no credentials are set.
     """
-    # Logs, and Prefect's database beside the key it is encrypted with, are nobody else's.
+    # Only this user may read the logs, and Prefect's database with its encryption key.
     os.umask(0o077)
     local = choose_local(port, web_port, options)
     had_postgres = _uses_running_postgres(local.database)
@@ -36,7 +36,7 @@ def run_up(console: Console, port: int, web_port: int | None, options: AccountOp
         processes.end_on_signals()
         _run(console, processes, local)
     except KeyboardInterrupt:
-        console.print("Ending, a running sync first …")
+        console.print("Stopping the running sync, then everything else …")
     finally:
         processes.kill_on_signals()
         processes.end()
@@ -45,11 +45,11 @@ def run_up(console: Console, port: int, web_port: int | None, options: AccountOp
 
 
 def _run(console: Console, processes: Processes, local: Local) -> None:
-    """Start what is needed, in turn; then print a line for each sync until something happens."""
+    """Start the programs in turn, then print a line for each sync that ends."""
     console.print(f"Starting, for {local.account} …", soft_wrap=True)
     for program in local.programs:
         processes.start(program)
-    # Prefect takes seconds to import; its server starts meanwhile.
+    # Importing Prefect takes seconds, in which its server starts.
     from acsync.local import prefect_server  # noqa: PLC0415
 
     with (
@@ -66,7 +66,7 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
         for line in prefect_server.where_to_look(deployment_id, local.secret_file):
             console.print(line, soft_wrap=True)
         console.print(f"Query it:   {_how_to_query(local.database)}", soft_wrap=True)
-        console.print("Ctrl-C ends everything. A line for each sync that ends:")
+        console.print("Ctrl-C stops everything. Syncs, as they end:")
         for sync in _follow_syncs(processes, database):
             console.print(sync_line(sync), soft_wrap=True)
 
@@ -83,25 +83,25 @@ def _uses_running_postgres(settings: DatabaseSettings) -> bool:
 
 
 def _follow_syncs(processes: Processes, database: Database) -> Iterator[LoggedSync]:
-    """Yield each sync that ends from now on; raises AcsyncError where a process ends."""
-    seen, away = {sync.sync_id for sync in _ended_syncs(database)}, False
+    """Yield each sync that ends from now on; raises AcsyncError if a process exits."""
+    seen, is_away = {sync.sync_id for sync in _ended_syncs(database)}, False
     while True:
         time.sleep(LOOK_SECONDS)
         processes.require_alive()
         try:
             ended = _ended_syncs(database)
         except StoreError as error:
-            # A Postgres of the user's may restart; the syncs themselves cope with that.
-            if not away:
+            # The user's own Postgres may restart. The syncs survive that, so report it once.
+            if not is_away:
                 logs.report(error)
-            away = True
+            is_away = True
             continue
-        away = False
+        is_away = False
         yield from (sync for sync in ended if sync.sync_id not in seen)
         seen |= {sync.sync_id for sync in ended}
 
 
 def _ended_syncs(database: Database) -> list[LoggedSync]:
-    """Return the last syncs that ended, the oldest first."""
+    """Return the last syncs that ended, oldest first."""
     recent = read_recent_syncs(database)
     return [sync for sync in reversed(recent) if sync.overall_success is not None]

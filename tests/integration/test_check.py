@@ -586,8 +586,8 @@ def test_a_check_that_breaks_is_a_result_too(check: Check) -> None:
 
     assert checked.rows["Prefect"] == (
         "problem",
-        "The check broke off (ValidationError).",
-        "Try again; if it stays, report it as a bug.",
+        "The check failed unexpectedly (ValidationError).",
+        "Try again; if it happens again, report it as a bug.",
     )
     assert checked.not_ok() == {"Prefect": "problem"}
 

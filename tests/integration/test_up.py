@@ -173,8 +173,8 @@ def test_a_child_that_ends_by_itself_ends_everything_and_its_log_is_named(
     log = data_dir / "simulated" / "logs" / "prefect-server.log"
     assert ended.returncode == 1
     assert ended.stderr == (
-        "The Prefect server ended by itself, with status 3, so everything was ended. "
-        f"The reason is at the end of {log}; then run again: acsync up\n"
+        "The Prefect server exited with status 3, so everything was stopped. "
+        f"See the end of {log}, then run again: acsync up\n"
     )
     assert "unable to open database file" in log.read_text()
     assert not is_postgres_up(data_dir)
@@ -196,7 +196,7 @@ def test_what_is_missing_is_said_before_anything_starts(
 
     assert [said.returncode for said in (taken, hijacking, half)] == [2, 2, 2]
     assert taken.stderr == (
-        f"acsync cannot start: Port {port} of 127.0.0.1 for the Prefect server is taken. End "
+        f"acsync cannot start: Port {port} of 127.0.0.1 for the Prefect server is taken. Stop "
         "what listens there, perhaps another acsync up, or use another port: acsync up "
         "--port 4300\n"
     )

@@ -227,7 +227,7 @@ def test_a_secret_that_no_client_can_send_is_refused(
     """Nobody would get in, by Bearer or Basic."""
     monkeypatch.setenv("CRON_SECRET", f"x{secret}x")
 
-    with pytest.raises(SettingsError, match="CRON_SECRET holds letters") as refusal:
+    with pytest.raises(SettingsError, match="CRON_SECRET contains characters") as refusal:
         read_web_settings()
 
     assert secret not in str(refusal.value)

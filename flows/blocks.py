@@ -13,6 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
+from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import (
     DatabaseSettings,
     Settings,
@@ -78,6 +79,11 @@ def load_account(account: str) -> ActiveCampaignAccount:
 
 
 def read_account_settings(account: str | None) -> Settings:
+    """Read the settings of a sync, and start the embedded Postgres if it is used."""
+    return with_database_url(read_block_settings(account))
+
+
+def read_block_settings(account: str | None) -> Settings:
     """Read the settings of an account; raises SettingsError naming the block's fields."""
     return _read(read_settings, account)
 

@@ -19,6 +19,7 @@ from acsync.cli.check import run_check
 from acsync.cli.status import run_status
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
+from acsync.local.embedded_postgres import with_database_url
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import (
     DatabaseSettings,
@@ -117,7 +118,7 @@ def sync(
     """Run one sync now."""
     from acsync.cli.sync import run_sync  # noqa: PLC0415
 
-    run_sync(console, settings_of(account), only, accept_shrink, account)
+    run_sync(console, with_database_url(settings_of(account)), only, accept_shrink, account)
 
 
 @app.command()
@@ -289,25 +290,25 @@ def settings_of(account: str | None) -> Settings:
         return read_settings()
     from flows import blocks  # noqa: PLC0415
 
-    return blocks.read_account_settings(account)
+    return blocks.read_block_settings(account)
 
 
 def database_of(account: str | None) -> DatabaseSettings:
-    """Read only datasets and database; raises SettingsError as above."""
+    """Read only datasets and database, and start the embedded one if it is used."""
     if account is None:
-        return read_database_settings()
+        return with_database_url(read_database_settings())
     from flows import blocks  # noqa: PLC0415
 
-    return blocks.read_account_database(account)
+    return with_database_url(blocks.read_account_database(account))
 
 
 def web_of(account: str | None) -> WebSettings:
-    """Read what the HTTP service needs; raises SettingsError as above."""
+    """Read the settings of the HTTP service, and start the embedded database if it is used."""
     if account is None:
-        return read_web_settings()
+        return with_database_url(read_web_settings())
     from flows import blocks  # noqa: PLC0415
 
-    return blocks.read_account_web(account)
+    return with_database_url(blocks.read_account_web(account))
 
 
 def main() -> None:

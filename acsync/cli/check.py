@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acsync.errors import AcsyncError, sanitize
+from acsync.local.embedded_postgres import with_database_url
 from acsync.preflight import CheckResult, Status, from_error
 from acsync.preflight.account import check_account
 from acsync.preflight.database import check_database, read_rate_in_use
@@ -28,9 +29,12 @@ def run_check(
 ) -> None:
     """Run all checks and print them; raises AcsyncError if a sync would fail.
 
+    A check changes nothing, so the embedded Postgres is not started.
+
     `account` is the block that the settings came from, `samples` a folder to save the answers of
     the account in.
     """
+    settings = with_database_url(settings, start=False)
     writer = SampleWriter(samples) if samples else None
     with console.status("Checking the database, the account and Prefect …"):
         results = list(_check_everything(settings, account, writer))

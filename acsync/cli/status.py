@@ -12,7 +12,8 @@ from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
 from acsync.settings import DatabaseSettings, parse_duration
 from acsync.store.database import open_database, require_current_schema
-from acsync.store.status import LoggedSync, PublishedDataset, SyncStatus, read_status
+from acsync.store.status import PublishedDataset, SyncStatus, read_status
+from acsync.sync.report import sync_line
 
 
 def run_status(
@@ -42,24 +43,6 @@ def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit:
     else:
         return
     raise AcsyncError(f"The {name} were {when}.", "To see why, run: acsync status")
-
-
-def sync_line(sync: LoggedSync) -> str:
-    """Return one line on how a sync went."""
-    if sync.overall_success is None:
-        return f"{sync.sync_id}: running"
-    result = "complete" if sync.overall_success else "not complete"
-    seconds = (sync.total_duration_ms or 0) / 1000
-    datasets = {
-        "contacts": (sync.contacts_success, sync.contacts_count, sync.contacts_error),
-        "deals": (sync.deals_success, sync.deals_count, sync.deals_error),
-    }
-    parts = [
-        f"{count or 0:,} {name}" if success else f"{name}: {error}"
-        for name, (success, count, error) in datasets.items()
-        if success is not None
-    ]
-    return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
 
 
 def _read_duration(text: str) -> timedelta:

@@ -17,14 +17,13 @@ from rich.progress import (
 )
 
 from acsync import logs
-from acsync.cli.status import sync_line
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
 from acsync.models import SyncResult
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.status import LoggedSync, read_recent_syncs, read_running
-from acsync.sync.report import report_lines
+from acsync.sync.report import report_lines, sync_line
 
 PREFECT_MISSED_IT = (
     "The sync ended, but Prefect's API does not answer, so Prefect still shows it as running. "

@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 import migrations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import SyncFailed
-from acsync.local.embedded_postgres import psql_command
+from acsync.local.embedded_postgres import psql_command, with_database_url
 from acsync.local.environment import embedded_in, simulated_environment
 from acsync.local.processes import ACSYNC, make_folder
 from acsync.settings import DatabaseSettings, read_database_settings
@@ -36,7 +36,7 @@ select * from ac_latest_sync;
 
 def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
     """Simulate, copy, compare, show; raises SyncFailed if the copy differs from the account."""
-    settings = embedded_in(read_database_settings().data_dir / "demo")
+    settings = with_database_url(embedded_in(read_database_settings().data_dir / "demo"))
     account = Account(
         AccountOptions(
             contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=LATENCY_SECONDS

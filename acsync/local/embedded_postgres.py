@@ -19,13 +19,17 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import psycopg2
+from pydantic import SecretStr
 from sqlalchemy import URL
 
 from acsync.errors import StoreError
+from acsync.settings import DatabaseSettings
+
+S = TypeVar("S", bound=DatabaseSettings)
 
 DATABASE = "acsync"
 USER = "postgres"
@@ -41,6 +45,32 @@ SOCKET = ".s.PGSQL.5432"
 MAX_SOCKET_PATH = 103  # bytes: macOS; Linux allows four more
 
 
+def with_database_url(settings: S, start: bool = True) -> S:
+    """Return the settings with the URL of the embedded Postgres, if they have no other.
+
+    The server is started if it is not running. If it must not `start`, the URL stays empty.
+    """
+    if settings.database_url is not None:
+        return settings
+    if start:
+        url = start_embedded(settings.data_dir)
+    elif is_running(settings.data_dir):
+        url = _url(settings.data_dir)
+    else:
+        return settings
+    return settings.model_copy(update={"database_url": SecretStr(url)})
+
+
+def is_embedded(settings: DatabaseSettings) -> bool:
+    """Return whether the settings name the running embedded Postgres in their `data_dir`."""
+    url = settings.database_url
+    return (
+        url is not None
+        and is_running(settings.data_dir)
+        and url.get_secret_value() == _url(settings.data_dir)
+    )
+
+
 def start_embedded(data_dir: Path) -> str:
     """Start the server in `data_dir` if it is not running, and return the URL of its database.
 
@@ -50,17 +80,8 @@ def start_embedded(data_dir: Path) -> str:
     with _failures(folder, "start"), _locked(folder):
         if not is_running(data_dir):
             _start(data_dir)
-        socket_dir = _socket_dir(folder)
-        _create_database(socket_dir)
-    url = URL.create(
-        "postgresql+psycopg2", username=USER, database=DATABASE, query={"host": socket_dir}
-    )
-    return url.render_as_string(hide_password=False)
-
-
-def has_embedded(data_dir: Path) -> bool:
-    """Return whether `data_dir` holds the data of a server, running or not."""
-    return (_folder(data_dir) / "PG_VERSION").is_file()
+        _create_database(_socket_dir(folder))
+        return _url(data_dir)
 
 
 def is_running(data_dir: Path) -> bool:
@@ -212,7 +233,7 @@ def _start(data_dir: Path) -> None:
         if _is_ours(folder.parent):
             _give_away(folder.parent)
         _give_away(folder)
-    if not has_embedded(data_dir):
+    if not (folder / "PG_VERSION").is_file():
         options = ("--auth=trust", "--encoding=utf8", f"--username={USER}")
         _run(folder, "initdb", f"--pgdata={folder}", *options)
     # A crash leaves these files. If their process id now belongs to another program, Postgres would
@@ -271,6 +292,13 @@ def _run(folder: Path, program: str, *arguments: str) -> None:
 def _socket_dir(folder: Path) -> str:
     """Return the folder of the running server's socket: the fifth line of its pid file."""
     return (folder / PID_FILE).read_text().split("\n")[4]
+
+
+def _url(data_dir: Path) -> str:
+    """Return the URL of the running server's database."""
+    host = {"host": _socket_dir(_folder(data_dir))}
+    url = URL.create("postgresql+psycopg2", username=USER, database=DATABASE, query=host)
+    return url.render_as_string()
 
 
 def _create_database(socket_dir: str) -> None:

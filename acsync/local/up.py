@@ -9,15 +9,20 @@ from rich.console import Console
 
 import migrations
 from acsync import logs
-from acsync.cli.status import sync_line
 from acsync.errors import StoreError
-from acsync.local.embedded_postgres import is_running, psql_command, stop_embedded
+from acsync.local.embedded_postgres import (
+    is_running,
+    psql_command,
+    stop_embedded,
+    with_database_url,
+)
 from acsync.local.environment import LOOPBACK, Local, choose_local
 from acsync.local.processes import Processes
 from acsync.settings import DatabaseSettings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.status import LoggedSync, read_recent_syncs
+from acsync.sync.report import sync_line
 
 LOOK_SECONDS = 1.0
 
@@ -53,7 +58,7 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
     from acsync.local import prefect_server  # noqa: PLC0415
 
     with (
-        closing(open_database(local.database)) as database,
+        closing(open_database(with_database_url(local.database))) as database,
         prefect_server.use_api(local.environment),
     ):
         migrations.upgrade(database)

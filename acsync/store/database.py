@@ -13,7 +13,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from acsync.datasets import DatasetName
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.local.embedded_postgres import start_embedded
 from acsync.settings import DatabaseSettings
 from acsync.store.refusals import explain, place_of
 
@@ -136,12 +135,13 @@ def _set_limits(connection: Connection) -> None:
 
 
 def open_database(settings: DatabaseSettings) -> Database:
-    """Return the database of the settings; start the embedded one where no URL is set.
-
-    It connects only when first used, except to the embedded one. Raises StoreError.
-    """
-    secret = settings.database_url
-    url = _read_url(secret.get_secret_value() if secret else start_embedded(settings.data_dir))
+    """Return the database of the settings, which connects when first used; raises StoreError."""
+    if settings.database_url is None:
+        raise StoreError(
+            f"POSTGRES_URL is not set, and no embedded Postgres is running in {settings.data_dir}.",
+            "Set POSTGRES_URL, or start the embedded one with: acsync migrate",
+        )
+    url = _read_url(settings.database_url.get_secret_value())
     try:
         engine = create_engine(
             url,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.models import DatasetResult, FieldChange, SyncResult
+from acsync.store.status import LoggedSync
 
 # What means something to Markdown, to HTML, or to what makes links of addresses.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
@@ -92,6 +93,24 @@ def calls_line(result: SyncResult) -> str:
         f"{result.rate_limit:g}/s; {calls.retries:,} retries, {calls.rate_limited:,} refused "
         f"as too many{learned}{cleaned}"
     )
+
+
+def sync_line(sync: LoggedSync) -> str:
+    """Return one line on how a sync went."""
+    if sync.overall_success is None:
+        return f"{sync.sync_id}: running"
+    result = "complete" if sync.overall_success else "not complete"
+    seconds = (sync.total_duration_ms or 0) / 1000
+    datasets = {
+        "contacts": (sync.contacts_success, sync.contacts_count, sync.contacts_error),
+        "deals": (sync.deals_success, sync.deals_count, sync.deals_error),
+    }
+    parts = [
+        f"{count or 0:,} {name}" if success else f"{name}: {error}"
+        for name, (success, count, error) in datasets.items()
+        if success is not None
+    ]
+    return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
 
 
 def _markdown_row(name: DatasetName, dataset: DatasetResult) -> str:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.local.embedded_postgres import psql_command
+from acsync.local.embedded_postgres import is_embedded, psql_command
 from acsync.schedule import INTERVAL
 from acsync.settings import DatabaseSettings
 from acsync.store.database import Database
@@ -208,7 +208,7 @@ def psql_line(settings: DatabaseSettings, database: Database) -> str:
 
     libpq reads secrets from the query of a URL too: `?password=…&sslpassword=…`.
     """
-    if settings.database_url is None:
+    if is_embedded(settings):
         return psql_command(settings.data_dir)
     _, parameters = database.engine.dialect.create_connect_args(database.engine.url)
     shown = [

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from acsync.cli.status import sync_line
 from acsync.cli.sync import PREFECT_MISSED_IT, logged_line
 from acsync.errors import AcsyncError, SyncFailed
 from acsync.store.status import LoggedSync
+from acsync.sync.report import sync_line
 
 COMPLETE = LoggedSync(
     sync_id="sync-1",

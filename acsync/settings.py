@@ -2,31 +2,45 @@
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from platformdirs import user_data_path
 from pydantic import (
     AliasChoices,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from acsync.datasets import DATASETS, RELATIONS, DatasetName, ListingName, RelationName
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.postgres_url import parse_postgres_url
 
-S = TypeVar("S", bound=BaseSettings)
-
 SIDELOADS = "ACSYNC_SIDELOADS"
+
+# Variables that are read together. A command fails only for those that it needs.
+CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
+DATABASE = ("ACSYNC_DATASETS", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATA_DIR")
+SERVICE = ("CRON_SECRET", "ACSYNC_PRIVATE")
+ACCOUNT = (
+    *CREDENTIALS,
+    "AC_RATE_LIMIT",
+    "LIMIT_PER_PAGE",
+    "ACSYNC_KEEP_SYNCS",
+    SIDELOADS,
+    "ACSYNC_MAX_SHRINK",
+    "ACSYNC_MAX_DURATION",
+    "ACSYNC_ALERT_URL",
+)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -144,96 +158,28 @@ Kept = Annotated[int | timedelta, BeforeValidator(parse_kept)]
 Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
 
 
-class _Environment(PydanticBaseSettingsSource):
-    """The environment; an empty value counts as unset.
+class Settings(BaseModel):
+    """One account, one database, one schema, and the service that shows them.
 
-    Unlike pydantic's source it keeps the names: if DATABASE_URL was read, the problem says so.
+    The account's fields are empty for commands that never call it. `database_url` is None for the
+    embedded Postgres in `data_dir`. `rate_limit` is in calls per second for the whole account,
+    `page_size` in records, `keep_syncs` in successful syncs or their age, `max_shrink` a share from
+    0 to 1. `max_duration` is by default 30 minutes, or three times what the calls take, whichever
+    is longer. Without `cron_secret` nobody can start a sync by HTTP; if `private`, every page
+    requires it.
     """
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # not called
-
-    def __call__(self) -> dict[str, Any]:
-        return {
-            name: text.strip()
-            for name, text in os.environ.items()
-            if text.strip() or name == SIDELOADS  # an empty list means none
-        }
-
-
-class _Variables(BaseSettings):
-    """Values passed by name override those of the environment."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", populate_by_name=True, validate_default=False
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # _Environment replaces it
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls)
-
-
-class DatabaseSettings(_Variables):
-    """Datasets and database; enough for commands that never call the API.
-
-    `database_url` is None for the embedded Postgres in `data_dir`.
-    """
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     datasets: Datasets = Field(tuple(DATASETS), validation_alias="ACSYNC_DATASETS")
-
     database_url: DatabaseUrl | None = Field(
         None, validation_alias=AliasChoices("POSTGRES_URL", "DATABASE_URL")
     )
     schema_name: SchemaName = Field("public", validation_alias="ACSYNC_SCHEMA")
     data_dir: Folder = Field(user_data_path("acsync"), validation_alias="ACSYNC_DATA_DIR")
 
-
-class AlertSettings(_Variables):
-    """The URL for failure alerts, if any."""
-
-    alert_url: SecretStr | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
-
-
-class LogSettings(_Variables):
-    """The format of log lines."""
-
-    log_format: Literal["text", "json"] = Field("text", validation_alias="ACSYNC_LOG_FORMAT")
-
-
-class WebSettings(DatabaseSettings):
-    """Database and secrets of the HTTP service.
-
-    Without `cron_secret` nobody can start a sync. If `private`, every page requires it.
-    """
-
-    cron_secret: Secret | None = Field(None, validation_alias="CRON_SECRET")
-    private: bool = Field(False, validation_alias="ACSYNC_PRIVATE")
-
-    @field_validator("private")
-    @classmethod
-    def _needs_secret(cls, private: bool, info: ValidationInfo) -> bool:
-        if private and info.data.get("cron_secret") is None:
-            raise ValueError("locks everyone out without CRON_SECRET: set that too.")
-        return private
-
-
-class Settings(DatabaseSettings, AlertSettings):
-    """One account, one database, one schema.
-
-    `rate_limit` is in calls per second for the whole account, `page_size` in records, `keep_syncs`
-    in successful syncs or their age, `max_shrink` a share from 0 to 1. `max_duration` is by
-    default 30 minutes, or three times what the calls take, whichever is longer.
-    """
-
-    account_url: AccountUrl = Field(validation_alias="AC_API_URL")
-    api_key: ApiKey = Field(validation_alias="AC_API_KEY")
+    account_url: AccountUrl = Field("", validation_alias="AC_API_URL")
+    api_key: ApiKey = Field(SecretStr(""), validation_alias="AC_API_KEY")
     rate_limit: float = Field(10.0, ge=0.1, le=1000, validation_alias="AC_RATE_LIMIT")
     page_size: int = Field(100, ge=2, le=1000, validation_alias="LIMIT_PER_PAGE")
     keep_syncs: Kept = Field(5, validation_alias="ACSYNC_KEEP_SYNCS")
@@ -243,10 +189,17 @@ class Settings(DatabaseSettings, AlertSettings):
         None, gt=timedelta(0), validation_alias="ACSYNC_MAX_DURATION"
     )
 
-    @property
-    def database(self) -> DatabaseSettings:
-        """The part that names the database."""
-        return self
+    cron_secret: Secret | None = Field(None, validation_alias="CRON_SECRET")
+    private: bool = Field(False, validation_alias="ACSYNC_PRIVATE")
+    alert_url: SecretStr | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
+    log_format: Literal["text", "json"] = Field("text", validation_alias="ACSYNC_LOG_FORMAT")
+
+    @field_validator("private")
+    @classmethod
+    def _needs_secret(cls, private: bool, info: ValidationInfo) -> bool:
+        if private and info.data.get("cron_secret") is None:
+            raise ValueError("locks everyone out without CRON_SECRET: set that too.")
+        return private
 
     def relations(self, dataset: DatasetName) -> tuple[RelationName, ...]:
         """Return the relations to read with each record of a dataset."""
@@ -269,38 +222,19 @@ class Settings(DatabaseSettings, AlertSettings):
         return "a simulated account" if host in LOOPBACK else host
 
 
-def read_settings(**values: Any) -> Settings:
-    """Read every setting; raises SettingsError naming each variable that is missing or wrong.
+def read_settings(variables: Iterable[str] = DATABASE + ACCOUNT, **values: Any) -> Settings:
+    """Read these variables; raises SettingsError naming each one that is missing or wrong.
 
-    `values`, by the names of their variables, override the environment.
+    The others keep their defaults. `values`, by the names of their variables, override the
+    environment, in which an empty variable counts as unset.
     """
-    return _read(Settings, values)
-
-
-def read_database_settings(**values: Any) -> DatabaseSettings:
-    """Read only what a connection to Postgres needs; raises SettingsError."""
-    return _read(DatabaseSettings, values)
-
-
-def read_web_settings(**values: Any) -> WebSettings:
-    """Read what the HTTP service needs; raises SettingsError."""
-    return _read(WebSettings, values)
-
-
-def read_log_format() -> Literal["text", "json"]:
-    """Read only the format of log lines; raises SettingsError."""
-    return _read(LogSettings, {}).log_format
-
-
-def read_alert_url() -> str | None:
-    """Read only the URL for alerts, if any; raises SettingsError."""
-    url = _read(AlertSettings, {}).alert_url
-    return url.get_secret_value() if url else None
-
-
-def _read(kind: type[S], values: dict[str, Any]) -> S:
+    texts = {name: os.environ.get(name, "").strip() for name in variables}
+    required = CREDENTIALS if "AC_API_KEY" in texts else ()
+    given = {name: text for name, text in texts.items() if text or name in required}
+    if SIDELOADS in texts and SIDELOADS in os.environ:
+        given[SIDELOADS] = texts[SIDELOADS]  # an empty list means none
     try:
-        return kind(**values)
+        return Settings.model_validate(given | values)
     except ValidationError as error:
         problems = [
             SettingsProblem(str(problem["loc"][0]), _message(problem)) for problem in error.errors()
@@ -308,8 +242,24 @@ def _read(kind: type[S], values: dict[str, Any]) -> S:
         raise SettingsError(problems) from None
 
 
+def read_database_settings(**values: Any) -> Settings:
+    """Read only datasets and database; raises SettingsError."""
+    return read_settings(DATABASE, **values)
+
+
+def read_log_format() -> Literal["text", "json"]:
+    """Read only the format of log lines; raises SettingsError."""
+    return read_settings(["ACSYNC_LOG_FORMAT"]).log_format
+
+
+def read_alert_url() -> str | None:
+    """Read only the URL for alerts, if any; raises SettingsError."""
+    url = read_settings(["ACSYNC_ALERT_URL"]).alert_url
+    return url.get_secret_value() if url else None
+
+
 def _message(problem: Any) -> str:
-    if problem["type"] == "missing":
+    if problem["loc"][0] in CREDENTIALS and not problem["input"]:
         return "is not set: copy it from Settings, Developer in ActiveCampaign."
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])

@@ -4,9 +4,9 @@ An empty field comes from the environment, as do the settings that all accounts 
 come from the same place: a key of the environment is never sent to a block's URL.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 from prefect.blocks.core import Block
 from prefect.exceptions import ObjectNotFound
@@ -14,17 +14,8 @@ from pydantic import Field, SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.embedded_postgres import with_database_url
-from acsync.settings import (
-    DatabaseSettings,
-    Settings,
-    WebSettings,
-    read_database_settings,
-    read_settings,
-    read_web_settings,
-)
+from acsync.settings import ACCOUNT, DATABASE, Settings, read_settings
 from flows.temporary_server import require_api
-
-S = TypeVar("S")
 
 # Variables, and the fields of the block that override them.
 FIELDS = {
@@ -83,28 +74,16 @@ def read_account_settings(account: str | None) -> Settings:
     return with_database_url(read_block_settings(account))
 
 
-def read_block_settings(account: str | None) -> Settings:
-    """Read the settings of an account; raises SettingsError naming the block's fields."""
-    return _read(read_settings, account)
-
-
-def read_account_database(account: str | None) -> DatabaseSettings:
-    """Read only the database of an account; raises SettingsError as above."""
-    return _read(read_database_settings, account)
-
-
-def read_account_web(account: str | None) -> WebSettings:
-    """Read the settings of an account's HTTP service; raises SettingsError as above."""
-    return _read(read_web_settings, account)
-
-
-def _read(read: Callable[..., S], account: str | None) -> S:
+def read_block_settings(
+    account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT
+) -> Settings:
+    """Read these variables for an account; raises SettingsError naming the block's fields."""
     if account is None:
-        return read()
+        return read_settings(variables)
     block = load_account(account)
     _require_url_and_key(block, account)
     try:
-        return read(**_variables(block, account))
+        return read_settings(variables, **_values(block, account, variables))
     except SettingsError as error:
         raise SettingsError([_name_field(problem, account) for problem in error.problems]) from None
 
@@ -118,7 +97,7 @@ def _require_url_and_key(block: ActiveCampaignAccount, account: str) -> None:
         raise SettingsError([SettingsProblem(f"{missing} of the block {account}", message)])
 
 
-def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
+def _values(block: ActiveCampaignAccount, account: str, variables: Sequence[str]) -> dict[str, Any]:
     """Return the non-empty fields of the block by the names of their variables."""
     fields = {
         "url": block.url,
@@ -131,7 +110,7 @@ def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
     return {
         name: fields[field]
         for name, field in FIELDS.items()
-        if fields[field] is not None and str(fields[field]).strip()
+        if name in variables and fields[field] is not None and str(fields[field]).strip()
     }
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,15 +22,7 @@ from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
 from acsync.local.embedded_postgres import with_database_url
 from acsync.proxies import bypass_for_loopback
-from acsync.settings import (
-    DatabaseSettings,
-    Settings,
-    WebSettings,
-    read_alert_url,
-    read_database_settings,
-    read_settings,
-    read_web_settings,
-)
+from acsync.settings import ACCOUNT, DATABASE, SERVICE, Settings, read_alert_url, read_settings
 from acsync.store.database import open_database
 from acsync.store.schema_owner import forget_account
 
@@ -118,7 +111,8 @@ def sync(
     """Run one sync now."""
     from acsync.cli.sync import run_sync  # noqa: PLC0415
 
-    run_sync(console, with_database_url(settings_of(account)), only, accept_shrink, account)
+    settings = database_of(account, DATABASE + ACCOUNT)
+    run_sync(console, settings, only, accept_shrink, account)
 
 
 @app.command()
@@ -201,7 +195,7 @@ def serve(
     account: AccountName = None,
 ) -> None:
     """Serve the dashboard, status API, metrics and trigger until Ctrl-C."""
-    settings = web_of(account)
+    settings = database_of(account, DATABASE + SERVICE)
     from acsync.cli.serve import run_serve  # noqa: PLC0415
 
     run_serve(console, settings, account, host, port)
@@ -284,31 +278,18 @@ def simulate(  # noqa: PLR0913, PLR0917  # one per option
     serve_forever(account, port)
 
 
-def settings_of(account: str | None) -> Settings:
-    """Read all settings; raises SettingsError naming variables, or the fields of the block."""
+def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT) -> Settings:
+    """Read these variables, or the fields of the account's block; raises SettingsError."""
     if account is None:
-        return read_settings()
+        return read_settings(variables)
     from flows import blocks  # noqa: PLC0415
 
-    return blocks.read_block_settings(account)
+    return blocks.read_block_settings(account, variables)
 
 
-def database_of(account: str | None) -> DatabaseSettings:
-    """Read only datasets and database, and start the embedded one if it is used."""
-    if account is None:
-        return with_database_url(read_database_settings())
-    from flows import blocks  # noqa: PLC0415
-
-    return with_database_url(blocks.read_account_database(account))
-
-
-def web_of(account: str | None) -> WebSettings:
-    """Read the settings of the HTTP service, and start the embedded database if it is used."""
-    if account is None:
-        return with_database_url(read_web_settings())
-    from flows import blocks  # noqa: PLC0415
-
-    return with_database_url(blocks.read_account_web(account))
+def database_of(account: str | None, variables: Sequence[str] = DATABASE) -> Settings:
+    """Read the settings likewise, and start the embedded Postgres if they have no URL."""
+    return with_database_url(settings_of(account, variables))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
 from acsync.files import replace_file
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.export import Export, copy_export, open_export
 
@@ -36,7 +36,7 @@ class Request:
     as_of: str | None
 
 
-def run_export(settings: DatabaseSettings, request: Request, output: str) -> None:
+def run_export(settings: Settings, request: Request, output: str) -> None:
     """Export to the file `output`, or `-` for standard output; raises AcsyncError.
 
     An interrupted export keeps the old file: see acsync/files.py.

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from acsync.errors import AcsyncError
 from acsync.logs import set_up_service
-from acsync.settings import WebSettings
+from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.web.app import make_app
 from acsync.web.server import STALL_SECONDS, Server
@@ -14,7 +14,7 @@ from acsync.web.server import STALL_SECONDS, Server
 
 def run_serve(
     console: Console,
-    settings: WebSettings,
+    settings: Settings,
     account: str | None,
     host: str,
     port: int,

@@ -10,15 +10,13 @@ from rich.console import Console
 
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
-from acsync.settings import DatabaseSettings, parse_duration
+from acsync.settings import Settings, parse_duration
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.status import PublishedDataset, SyncStatus, read_status
 from acsync.sync.report import sync_line
 
 
-def run_status(
-    console: Console, settings: DatabaseSettings, as_json: bool, max_age: str | None
-) -> None:
+def run_status(console: Console, settings: Settings, as_json: bool, max_age: str | None) -> None:
     """Print the status; raises AcsyncError if a dataset is older than `max_age`."""
     limit = _read_duration(max_age) if max_age else None
     database = open_database(settings)

@@ -20,7 +20,7 @@ from acsync import logs
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
 from acsync.models import SyncResult
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.status import LoggedSync, read_recent_syncs, read_running
 from acsync.sync.report import report_lines, sync_line
@@ -33,7 +33,7 @@ PREFECT_MISSED_IT = (
 
 def run_sync(
     console: Console,
-    settings: DatabaseSettings,
+    settings: Settings,
     only: DatasetName | None,
     accept_shrink: bool,
     account: str | None,

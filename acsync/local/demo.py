@@ -17,7 +17,7 @@ from acsync.errors import SyncFailed
 from acsync.local.embedded_postgres import psql_command, with_database_url
 from acsync.local.environment import embedded_in, simulated_environment
 from acsync.local.processes import ACSYNC, make_folder
-from acsync.settings import DatabaseSettings, read_database_settings
+from acsync.settings import Settings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
@@ -51,7 +51,7 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
         _show(console, database, settings)
 
 
-def _sync(url: str, api_key: str, rate: float, settings: DatabaseSettings) -> None:
+def _sync(url: str, api_key: str, rate: float, settings: Settings) -> None:
     """Run `acsync sync` on this console, and exit with its status if it fails."""
     environment = simulated_environment(url, api_key, rate, settings.data_dir)
     if not environment.get("PREFECT_API_URL") and not environment.get("PREFECT_HOME"):
@@ -72,7 +72,7 @@ def _compare(console: Console, database: Database, account: Account) -> None:
         )
 
 
-def _show(console: Console, database: Database, settings: DatabaseSettings) -> None:
+def _show(console: Console, database: Database, settings: Settings) -> None:
     for title, record in read_sample(database, SHOWN):
         console.rule(title)
         console.print(Syntax(record, "json", word_wrap=True, background_color="default"))

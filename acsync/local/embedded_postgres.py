@@ -19,7 +19,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import psycopg2
@@ -27,9 +27,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 
 from acsync.errors import StoreError
-from acsync.settings import DatabaseSettings
-
-S = TypeVar("S", bound=DatabaseSettings)
+from acsync.settings import Settings
 
 DATABASE = "acsync"
 USER = "postgres"
@@ -45,7 +43,7 @@ SOCKET = ".s.PGSQL.5432"
 MAX_SOCKET_PATH = 103  # bytes: macOS; Linux allows four more
 
 
-def with_database_url(settings: S, start: bool = True) -> S:
+def with_database_url(settings: Settings, start: bool = True) -> Settings:
     """Return the settings with the URL of the embedded Postgres, if they have no other.
 
     The server is started if it is not running. If it must not `start`, the URL stays empty.
@@ -61,7 +59,7 @@ def with_database_url(settings: S, start: bool = True) -> S:
     return settings.model_copy(update={"database_url": SecretStr(url)})
 
 
-def is_embedded(settings: DatabaseSettings) -> bool:
+def is_embedded(settings: Settings) -> bool:
     """Return whether the settings name the running embedded Postgres in their `data_dir`."""
     url = settings.database_url
     return (

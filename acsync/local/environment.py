@@ -10,16 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from acsync.datasets import DATASETS
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.processes import ACSYNC, Program, make_folder
-from acsync.settings import DatabaseSettings, read_database_settings, read_settings
+from acsync.settings import CREDENTIALS, Settings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
 
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 8000
 MAX_RATE = 1000.0  # calls per second: the highest AC_RATE_LIMIT, for an account without a limit
-CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 
 # Variables of a real account that a simulated one must not use.
 OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATASETS", "LIMIT_PER_PAGE")
@@ -50,7 +48,7 @@ class Local:
 
     account: str
     simulated: bool
-    database: DatabaseSettings
+    database: Settings
     environment: Mapping[str, str]
     programs: tuple[Program, ...]
     web_port: int
@@ -92,16 +90,14 @@ def simulated_environment(
     }
 
 
-def embedded_in(data_dir: Path) -> DatabaseSettings:
+def embedded_in(data_dir: Path) -> Settings:
     """Return settings for the embedded Postgres in `data_dir`, ignoring the environment."""
-    return DatabaseSettings(
-        datasets=tuple(DATASETS), database_url=None, schema_name="public", data_dir=data_dir
-    )
+    return Settings.model_validate({"ACSYNC_DATA_DIR": data_dir})
 
 
 def _use_account() -> Local:
     settings = read_settings()
-    return Local(settings.account_host, False, settings.database, dict(os.environ), (), WEB_PORT)
+    return Local(settings.account_host, False, settings, dict(os.environ), (), WEB_PORT)
 
 
 def _simulate(options: AccountOptions) -> Local:

@@ -18,7 +18,7 @@ from acsync.local.embedded_postgres import (
 )
 from acsync.local.environment import LOOPBACK, Local, choose_local
 from acsync.local.processes import Processes
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.status import LoggedSync, read_recent_syncs
@@ -76,13 +76,13 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
             console.print(sync_line(sync), soft_wrap=True)
 
 
-def _how_to_query(settings: DatabaseSettings) -> str:
+def _how_to_query(settings: Settings) -> str:
     if settings.database_url:
         return f"the views ac_contacts, ac_deals and others in the schema {settings.schema_name}"
     return psql_command(settings.data_dir)
 
 
-def _uses_running_postgres(settings: DatabaseSettings) -> bool:
+def _uses_running_postgres(settings: Settings) -> bool:
     """Return whether the embedded Postgres is used and runs: one that ran before us stays."""
     return settings.database_url is None and is_running(settings.data_dir)
 

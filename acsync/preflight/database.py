@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.preflight import CheckResult, Status, from_error
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (
     FUNCTION,
@@ -23,7 +23,7 @@ from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
 from acsync.store.status import RunningSync, read_pace, read_running
 
 
-def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
+def check_database(settings: Settings) -> Iterator[CheckResult]:
     """Check the server, the schema and the rights; raises StoreError if no server answers."""
     with open_read_only(settings) as database:
         server = read_server(database)
@@ -34,7 +34,7 @@ def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
         yield from _check_schema(database)
 
 
-def read_rate_in_use(settings: DatabaseSettings) -> tuple[float | None, RunningSync | None]:
+def read_rate_in_use(settings: Settings) -> tuple[float | None, RunningSync | None]:
     """Return the rate that the last sync learned, and the sync that is running now.
 
     Both are None where the database cannot be read; `check_database` says why.

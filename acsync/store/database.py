@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from acsync.datasets import DatasetName
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.refusals import explain, place_of
 
 # The revision of the tables that this code reads and writes. A test compares it and the revisions
@@ -134,7 +134,7 @@ def _set_limits(connection: Connection) -> None:
     connection.exec_driver_sql(LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else ""))
 
 
-def open_database(settings: DatabaseSettings) -> Database:
+def open_database(settings: Settings) -> Database:
     """Return the database of the settings, which connects when first used; raises StoreError."""
     if settings.database_url is None:
         raise StoreError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.settings import LOOPBACK, DatabaseSettings
+from acsync.settings import LOOPBACK, Settings
 from acsync.store.database import REVISION_TABLE, Database, open_database, run
 from acsync.store.refusals import place_of
 
@@ -59,7 +59,7 @@ class SchemaAccess:
 
 
 @contextmanager
-def open_read_only(settings: DatabaseSettings) -> Iterator[Database]:
+def open_read_only(settings: Settings) -> Iterator[Database]:
     """Open the database so that Postgres itself refuses to write; raises StoreError."""
     with closing(open_database(settings)) as database:
         engine = database.engine.execution_options(postgresql_readonly=True)

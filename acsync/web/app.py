@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from swagger_ui_bundle import swagger_ui_path
 
 from acsync.errors import AcsyncError
-from acsync.settings import WebSettings
+from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.web.auth import RequireSecret
 from acsync.web.service import Service
@@ -42,7 +42,7 @@ class Problem(BaseModel):
     error: str
 
 
-def make_app(settings: WebSettings, database: Database, account: str | None) -> FastAPI:
+def make_app(settings: Settings, database: Database, account: str | None) -> FastAPI:
     """Return the service of one account; it closes the database when it ends."""
     service = Service(settings, database, account)
 
@@ -73,7 +73,7 @@ def make_app(settings: WebSettings, database: Database, account: str | None) -> 
     return app
 
 
-def _add_pages(app: FastAPI, service: Service, settings: WebSettings) -> None:
+def _add_pages(app: FastAPI, service: Service, settings: Settings) -> None:
     """Add what answers GET and HEAD; all but the health is closed where the service is private."""
     closed = [Depends(only())]
     if settings.private:
@@ -96,7 +96,7 @@ def _add_pages(app: FastAPI, service: Service, settings: WebSettings) -> None:
         route.add(app, ["GET", "HEAD"], described=["GET"] if summary else [], summary=summary)
 
 
-def _add_trigger(app: FastAPI, service: Service, settings: WebSettings) -> None:
+def _add_trigger(app: FastAPI, service: Service, settings: Settings) -> None:
     needed = [
         Depends(HTTPBearer(auto_error=False)),
         Depends(RequireSecret(settings.cron_secret)),

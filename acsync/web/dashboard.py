@@ -10,7 +10,7 @@ from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.local.embedded_postgres import is_embedded, psql_command
 from acsync.schedule import INTERVAL
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.history import (
     STRIP_SYNCS,
@@ -203,7 +203,7 @@ def time_left(running: RunningSync) -> str | None:
     return None if seconds is None else describe(timedelta(seconds=seconds))
 
 
-def psql_line(settings: DatabaseSettings, database: Database) -> str:
+def psql_line(settings: Settings, database: Database) -> str:
     """Return a shell line that opens psql: host, port, user and database of the URL, no more.
 
     libpq reads secrets from the query of a URL too: `?password=…&sslpassword=…`.

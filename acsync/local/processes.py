@@ -1,10 +1,9 @@
 """Run child processes that Ctrl-C does not reach, so that they can be stopped in turn."""
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,48 +76,39 @@ class Processes:
         """Stop the programs in reverse order; kill those that do not stop in time."""
         patience = FIRST_SECONDS
         for process in reversed(self._running.values()):
-            family = _family_of([process])
+            family = _family_of(process)
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
             psutil.wait_procs([process], timeout=patience)
             _kill(family)
             patience = NEXT_SECONDS
 
-    def end_on_signals(self) -> None:
-        """Let the first signal raise KeyboardInterrupt, and the next one kill everything."""
-
-        def interrupt(*_: object) -> NoReturn:
-            self.kill_on_signals()
-            raise KeyboardInterrupt
-
-        _handle_signals(interrupt)
-
-    def kill_on_signals(self) -> None:
-        """Let a signal kill everything at once, and this process with it."""
-
-        def kill_all(*_: object) -> NoReturn:
-            _kill(_family_of(self._running.values()))
-            os._exit(1)
-
-        _handle_signals(kill_all)
-
     def _log(self, title: str) -> Path:
         return self._log_dir / f"{title.lower().replace(' ', '-')}.log"
 
 
-def _handle_signals(handler: Callable[..., NoReturn]) -> None:
+def interrupt_on_signals() -> None:
+    """Raise KeyboardInterrupt on the first signal, and ignore those that follow."""
+
+    def interrupt(*_: object) -> NoReturn:
+        ignore_signals()
+        raise KeyboardInterrupt
+
     for number in SIGNALS:
-        signal.signal(number, handler)
+        signal.signal(number, interrupt)
 
 
-def _family_of(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Return the processes and all their descendants."""
-    family = []
-    for process in processes:
-        family.append(process)
-        with suppress(psutil.NoSuchProcess):
-            family += process.children(recursive=True)
-    return family
+def ignore_signals() -> None:
+    """Let nothing interrupt the end of the programs, which takes seconds at most."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _family_of(process: psutil.Process) -> list[psutil.Process]:
+    """Return the process and all its descendants."""
+    with suppress(psutil.NoSuchProcess):
+        return [process, *process.children(recursive=True)]
+    return [process]
 
 
 def _kill(processes: Sequence[psutil.Process]) -> None:

@@ -1,4 +1,4 @@
-# A worker that runs the syncs, or any other command: docker run -p 8000:8000 IMAGE acsync serve --host 0.0.0.0
+# By default a worker that runs the syncs. Other commands: docker run -p 8000:8000 IMAGE acsync serve --host 0.0.0.0
 #
 # Build: docker build -t acsync:0.1.0 .    A digest pins the base: --build-arg BASE=python@sha256:...
 ARG BASE=python:3.12.12-slim-trixie
@@ -6,14 +6,14 @@ ARG BASE=python:3.12.12-slim-trixie
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-# hadolint ignore=DL3008  # an init of two files, which Debian changes for security alone
+# hadolint ignore=DL3008  # an init of two files, which Debian changes only for security fixes
 RUN apt-get update && apt-get install --yes --no-install-recommends tini
 
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/acsync \
  && python -m pip --python /opt/acsync/bin/python install --no-deps --require-hashes -r requirements.lock
 
-# What builds the wheel is locked as well, and stays behind in this stage.
+# The tools that build the wheel are locked too, and are not copied to the final stage.
 COPY requirements-dev.lock ./
 RUN python -m venv tools \
  && tools/bin/python -m pip install --no-deps --require-hashes -r requirements-dev.lock
@@ -38,17 +38,17 @@ ENV PATH=/opt/acsync/bin:$PATH \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     PREFECT_SERVER_UI_STATIC_DIRECTORY=/var/lib/acsync/prefect/ui \
     PREFECT_WORKER_WEBSERVER_PORT=8080
-# Docker and Kubernetes work pools run `prefect flow-run execute` in a container for each run. Without
-# this, Prefect 3.9.1 leaves the sync behind when that is stopped; with it, the run is scheduled anew.
+# Docker and Kubernetes work pools run `prefect flow-run execute` in one container per run. If that is
+# stopped, Prefect 3.9.1 by default leaves the run unfinished; with this setting it reschedules the run.
 ENV PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR=reschedule
 
-# By number, so that Kubernetes can see that it is not root.
+# A number lets Kubernetes verify that the user is not root.
 USER 10001:10001
 WORKDIR /var/lib/acsync
 VOLUME /var/lib/acsync
 
-# Of the two commands that keep running: the worker's own answer (503 once it has not asked for runs
-# for minutes), or any answer of `acsync serve`. How old the data is, /healthz tells a monitor.
+# Asks the worker (503 if it has not polled for runs in minutes), or else `acsync serve`, where any
+# answer counts. Monitors ask /healthz for the age of the data.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["sh", "-c", "for at in $PREFECT_WORKER_WEBSERVER_PORT/health 8000/static/icon.svg; do python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=4)' http://127.0.0.1:$at 2>/dev/null && exit; done; exit 1"]
 EXPOSE 8000

@@ -1,7 +1,7 @@
-# Every target sets up what it needs: a virtual environment from the lock files, nothing else.
+# Every target first makes a virtual environment from the lock files.
 PYTHON ?= python3
 BIN := .venv/bin
-# What a sync needs, which is what the image has; and what a developer needs beside it.
+# For syncs (and the image), and for development.
 LOCKS := requirements.lock requirements-dev.lock
 
 .PHONY: setup demo up lint unit integration test drills bench compare growth load soak lock
@@ -23,16 +23,16 @@ up: setup
 
 test: lint unit integration
 
-# No server. Four at a time: most of it waits for seconds of the rate limit.
+# No servers. Four processes, because many tests wait for the rate limit.
 unit: setup
 	$(BIN)/python -m pytest tests/unit --numprocesses=4
 
-# Two at a time: half of it is waiting. Each has a Prefect server and a Postgres of its own.
+# Two processes, each with its own Prefect server and Postgres, because half the time is waiting.
 integration: setup
 	$(BIN)/python -m pytest tests/integration --numprocesses=2 --dist=worksteal
 
-# What needs root or a Debian package: all of it as root on Debian, in a container with the
-# capabilities SYS_ADMIN and NET_ADMIN. It ends with what could not run here, and why.
+# Tests that need root or Debian packages. To run all of them, be root on Debian, in a container
+# with the capabilities SYS_ADMIN and NET_ADMIN. The summary says what was skipped, and why.
 drills: setup
 	$(BIN)/python -m pytest tests/drills -rs --no-fold-skipped
 
@@ -44,7 +44,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks.full_sync $(if $(SMALL),--contacts 5000 --deals 4000 --windows sliding fixed) $(ARGUMENTS)
 
-# Beside other tools, each from the registry into an environment of its own.
+# Compare with other tools, each installed into its own environment.
 compare: setup
 	$(BIN)/python -m tests.benchmarks.compare $(ARGUMENTS)
 
@@ -57,7 +57,7 @@ load: setup
 soak: setup
 	$(BIN)/python -m tests.benchmarks.soak $(ARGUMENTS)
 
-# Resolve anew; uv comes from the registry only for this.
+# Update the lock files. uv is installed only for this.
 COMPILE := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-header --quiet
 lock:
 	$(PYTHON) -m venv .venv-lock

@@ -1,4 +1,4 @@
-"""Set up the log lines of the commands and the service: text for people, JSON for collectors."""
+"""Set up logging of commands and service: text for people, JSON for log collectors."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ logger = logging.getLogger("acsync")
 
 
 def set_up_command() -> None:
-    """Write log lines as JSON where ACSYNC_LOG_FORMAT asks for it, in child processes too.
+    """Log as JSON if ACSYNC_LOG_FORMAT is json, in child processes too.
 
     Raises SettingsError.
     """
@@ -35,7 +35,7 @@ def set_up_command() -> None:
 
 
 def set_up_service() -> None:
-    """Log what the service does; call it after Prefect was imported, which configures uvicorn."""
+    """Log what the service does; call it after importing Prefect, which configures uvicorn."""
     if read_log_format() == "text":
         logging.getLogger().addHandler(_handler(logging.Formatter(TEXT)))
     for name in ("acsync", "uvicorn"):
@@ -45,7 +45,7 @@ def set_up_service() -> None:
 
 
 def report(error: Exception | str) -> None:
-    """Write an error to standard error: a paragraph, or a log line where these are JSON."""
+    """Write an error to standard error: a paragraph, or a log line if logs are JSON."""
     if _is_json():
         logger.error("%s", error)
     else:

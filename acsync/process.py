@@ -20,15 +20,15 @@ ALLOCATOR_LIMITS = {-1: 128 * 1024, -3: 64 * 1024, -8: 2}
 GARBAGE_OBJECTS = 100_000
 
 
-def end_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
-    """Ask Linux to end this child with the thread that started it: a `preexec_fn`.
+def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask Linux to signal this child when the thread that started it ends; a `preexec_fn`.
 
-    If the parent is killed, the child gets one signal per thread of the parent. Other systems
-    cannot do this: the child then outlives its parent.
+    If a multi-threaded parent is killed, the signal may arrive once per thread. On other systems
+    the child survives its parent.
     """
-    signal.signal(by, signal.SIG_DFL)  # not ignored, as under nohup
+    signal.signal(number, signal.SIG_DFL)  # nohup ignores it
     if LIBC:
-        LIBC.prctl(PR_SET_PDEATHSIG, by)
+        LIBC.prctl(PR_SET_PDEATHSIG, number)
 
 
 def spare_memory() -> None:

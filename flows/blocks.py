@@ -4,28 +4,20 @@ Empty fields are read from the environment, like the settings that all accounts 
 the key always come from the same source: the environment's key is never sent to a block's URL.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 from prefect.blocks.core import Block
 from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.settings import (
-    DatabaseSettings,
-    Settings,
-    WebSettings,
-    read_database_settings,
-    read_settings,
-    read_web_settings,
-)
+from acsync.local.embedded_postgres import with_database_url
+from acsync.settings import ACCOUNT, DATABASE, Settings, read_settings
 from flows.temporary_server import require_api
 
-S = TypeVar("S")
-
-# The fields of a block, by the environment variables that they replace.
+# The environment variables, and the fields of a block that replace them.
 FIELDS = {
     "AC_API_URL": "url",
     "AC_API_KEY": "key",
@@ -78,42 +70,35 @@ def load_account(account: str) -> ActiveCampaignAccount:
 
 
 def read_account_settings(account: str | None) -> Settings:
-    """Read the settings of an account; raises SettingsError naming the block's fields."""
-    return _read(read_settings, account)
+    """Read the settings of a sync, and start the embedded Postgres if it is used."""
+    return with_database_url(read_block_settings(account))
 
 
-def read_account_database(account: str | None) -> DatabaseSettings:
-    """Read only the database settings of an account; raises SettingsError as above."""
-    return _read(read_database_settings, account)
-
-
-def read_account_web(account: str | None) -> WebSettings:
-    """Read the settings of an account's HTTP service; raises SettingsError as above."""
-    return _read(read_web_settings, account)
-
-
-def _read(read: Callable[..., S], account: str | None) -> S:
+def read_block_settings(
+    account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT
+) -> Settings:
+    """Read these variables for an account; raises SettingsError naming the block's fields."""
     if account is None:
-        return read()
+        return read_settings(variables)
     block = load_account(account)
     _require_url_and_key(block, account)
     try:
-        return read(**_variables(block, account))
+        return read_settings(variables, **_values(block, account, variables))
     except SettingsError as error:
         raise SettingsError([_name_field(problem, account) for problem in error.problems]) from None
 
 
 def _require_url_and_key(block: ActiveCampaignAccount, account: str) -> None:
     """Raise SettingsError if the block has only one of the two."""
-    has = {"url": bool(block.url.strip()), "key": bool(block.key.get_secret_value().strip())}
-    if has["url"] != has["key"]:
-        missing = next(field for field in has if not has[field])
+    is_set = {"url": bool(block.url.strip()), "key": bool(block.key.get_secret_value().strip())}
+    if is_set["url"] != is_set["key"]:
+        missing = next(field for field in is_set if not is_set[field])
         message = "is empty. Set url and key, or leave both empty to use the environment's."
         raise SettingsError([SettingsProblem(f"{missing} of the block {account}", message)])
 
 
-def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
-    """Return the fields of the block that are set, by the variables they replace."""
+def _values(block: ActiveCampaignAccount, account: str, variables: Sequence[str]) -> dict[str, Any]:
+    """Return the non-empty fields of the block by the names of their variables."""
     fields = {
         "url": block.url,
         "key": block.key.get_secret_value(),
@@ -125,7 +110,7 @@ def _variables(block: ActiveCampaignAccount, account: str) -> dict[str, Any]:
     return {
         name: fields[field]
         for name, field in FIELDS.items()
-        if fields[field] is not None and str(fields[field]).strip()
+        if name in variables and fields[field] is not None and str(fields[field]).strip()
     }
 
 

@@ -139,7 +139,7 @@ def emit_field_changes(result: SyncResult) -> None:
 def describe_data_age(settings: Settings) -> str:
     """Return a sentence with the age of the published data, or an empty text if unknown."""
     try:
-        with closing(open_database(settings.database)) as database:
+        with closing(open_database(settings)) as database:
             ages = read_data_age(database)
     except AcsyncError:
         return ""

@@ -1,4 +1,4 @@
-"""The `acsync` command: wires things together, and turns errors into one paragraph each."""
+"""The `acsync` command line."""
 
 from acsync.cli.app import main
 

@@ -1,12 +1,13 @@
 """The commands, their options, and their exit status.
 
-What only one command needs is imported in its function: Prefect alone takes seconds.
+A command imports what only it needs in its own function: Prefect alone takes seconds.
 """
 
 import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,31 +20,24 @@ from acsync.cli.check import run_check
 from acsync.cli.status import run_status
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
+from acsync.local.embedded_postgres import with_database_url
 from acsync.proxies import bypass_for_loopback
-from acsync.settings import (
-    DatabaseSettings,
-    Settings,
-    WebSettings,
-    read_alert_url,
-    read_database_settings,
-    read_settings,
-    read_web_settings,
-)
+from acsync.settings import ACCOUNT, DATABASE, SERVICE, Settings, read_alert_url, read_settings
 from acsync.store.database import open_database
 from acsync.store.schema_owner import forget_account
 
 FAILED = 1
 EXIT_STATUS: dict[type[AcsyncError], int] = {SettingsError: 2, LeaseHeld: 3}
 
-# Keeps Prefect's own lines out of what commands print, unless the user has set these. They are
-# read when Prefect is first imported: no module of a command imports it at its top.
+# Keeps Prefect's own lines out of the output, unless the user has set these variables. Prefect
+# reads them when it is imported, so no module of a command imports it at the top.
 QUIET_PREFECT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
-# Seconds; Prefect's default of 20 is too short for a busy machine.
+# Prefect's default of 20 seconds is too short for a busy machine.
 PATIENT_PREFECT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
 
 app = typer.Typer(
@@ -59,14 +53,14 @@ AccountName = Annotated[
 ]
 Contacts = Annotated[int, typer.Option(min=0, help="Contacts in the simulated account.")]
 Deals = Annotated[int, typer.Option(min=0, help="Deals in the simulated account.")]
-Rate = Annotated[float, typer.Option(min=0.1, help="Calls a second that it allows.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Calls per second that it allows.")]
 
-# Results go here, errors to standard error. What others wrote is never read as markup.
+# Results go to standard output, errors to standard error. Text of others is never markup.
 console = Console(markup=False, emoji=False, highlight=False)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
         console.print(f"acsync {version('acsync')}")
         raise typer.Exit
 
@@ -82,13 +76,13 @@ def every_command(
     for name, value in (QUIET_PREFECT | PATIENT_PREFECT).items():
         os.environ.setdefault(name, value)
     logs.set_up_command()
-    # Where its server is away, Prefect writes each failure to log past its loggers.
+    # If its server is down, Prefect prints each log line that it could not send.
     logging.raiseExceptions = False
 
 
 @app.command()
 def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) -> None:
-    """Copy a simulated account into an embedded Postgres, and show how to query it."""
+    """Copy a simulated account into an embedded Postgres and show how to query it."""
     from acsync.local.demo import run_demo  # noqa: PLC0415
 
     run_demo(console, contacts, deals, rate)
@@ -99,16 +93,16 @@ def check(
     account: AccountName = None,
     save_samples: Annotated[
         Path | None,
-        typer.Option(help="Keep what the account answers here, every value replaced by another."),
+        typer.Option(help="Save the account's answers in this folder, with every value replaced."),
     ] = None,
 ) -> None:
-    """Try everything a sync needs, and say what to do about each problem; change nothing."""
+    """Check everything that a sync needs, without changing anything."""
     run_check(console, settings_of(account), account, save_samples)
 
 
 @app.command()
 def sync(
-    only: Annotated[DatasetName | None, typer.Option(help="Copy one dataset alone.")] = None,
+    only: Annotated[DatasetName | None, typer.Option(help="Copy only this dataset.")] = None,
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Publish even if many records are gone.")
     ] = False,
@@ -117,7 +111,8 @@ def sync(
     """Run one sync now."""
     from acsync.cli.sync import run_sync  # noqa: PLC0415
 
-    run_sync(console, settings_of(account), only, accept_shrink, account)
+    settings = database_of(account, DATABASE + ACCOUNT)
+    run_sync(console, settings, only, accept_shrink, account)
 
 
 @app.command()
@@ -126,7 +121,7 @@ def migrate(
         bool, typer.Option("--sql", help="Print the SQL instead of running it.")
     ] = False,
     adopt_account: Annotated[
-        bool, typer.Option(help="Let the schema take another account, after a rename.")
+        bool, typer.Option(help="Let the schema take another account, for example after a rename.")
     ] = False,
     account: AccountName = None,
 ) -> None:
@@ -139,13 +134,13 @@ def migrate(
         return
     database = open_database(settings)
     before, after = migrations.upgrade(database)
-    noted = forget_account(database) if adopt_account else None
+    forgotten = forget_account(database) if adopt_account else None
     database.close()
-    done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
-    console.print(f"Schema {settings.schema_name} {done} revision {after}.")
+    change = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
+    console.print(f"Schema {settings.schema_name} {change} revision {after}.")
     if adopt_account:
-        held = f"It held the records of {noted}." if noted else "It held no account's records."
-        console.print(f"{held} The next sync notes its own account.", soft_wrap=True)
+        owner = f"It belonged to {forgotten}." if forgotten else "It belonged to no account."
+        console.print(f"{owner} The next sync claims it for its account.", soft_wrap=True)
 
 
 @app.command()
@@ -154,7 +149,7 @@ def status(
         bool, typer.Option("--json", help="Print what the status endpoint answers.")
     ] = False,
     max_age: Annotated[
-        str | None, typer.Option(help="Fail when the last success is older: 30m, 2h, 900s.")
+        str | None, typer.Option(help="Fail if the data is older than this: 30m, 2h, 900s.")
     ] = None,
     account: AccountName = None,
 ) -> None:
@@ -163,7 +158,7 @@ def status(
 
 
 @app.command()
-def export(  # noqa: PLR0913, PLR0917  # an option each
+def export(  # noqa: PLR0913, PLR0917  # one per option
     name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
     form: Annotated[
         Literal["csv", "jsonl", "parquet"] | None,
@@ -180,7 +175,7 @@ def export(  # noqa: PLR0913, PLR0917  # an option each
     ] = None,
     account: AccountName = None,
 ) -> None:
-    """Write what is published to CSV, JSON Lines or Parquet."""
+    """Export the published records to CSV, JSON Lines or Parquet."""
     from acsync.cli.export import Request, run_export  # noqa: PLC0415
 
     by_name: dict[str, Literal["csv", "jsonl", "parquet"]] = {
@@ -195,7 +190,7 @@ def export(  # noqa: PLR0913, PLR0917  # an option each
             "--as-of writes JSON Lines only. Remove --wide, and use --format jsonl."
         )
     if excel and chosen != "csv":
-        raise typer.BadParameter(f"--excel is for CSV, not for {chosen}.")
+        raise typer.BadParameter(f"--excel only works with CSV, not {chosen}.")
     run_export(database_of(account), Request(name, chosen, wide, excel, as_of), output)
 
 
@@ -205,8 +200,8 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8000,
     account: AccountName = None,
 ) -> None:
-    """Serve the status API, the trigger, the metrics and the dashboard, until Ctrl-C."""
-    settings = web_of(account)
+    """Serve the dashboard, status API, metrics and trigger until Ctrl-C."""
+    settings = database_of(account, DATABASE + SERVICE)
     from acsync.cli.serve import run_serve  # noqa: PLC0415
 
     run_serve(console, settings, account, host, port)
@@ -214,13 +209,13 @@ def serve(
 
 @app.command()
 def deploy(account: AccountName = None) -> None:
-    """Set up work pool, deployment, alerts and automations on the Prefect API in use."""
+    """Create work pool, deployment, alerts and automations on the Prefect API in use."""
     alert_url = read_alert_url()
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
     from flows import deployment  # noqa: PLC0415
 
-    # A server that Prefect starts inside this process would end with it.
+    # Without it Prefect would start a temporary server, which ends with this process.
     if not PREFECT_API_URL.value():
         message = (
             "is not set: start a server with `prefect server start` and set it to "
@@ -238,13 +233,13 @@ def up(
     ] = 4200,
     web_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65_535, help="Port of the dashboard; 8000, or another if taken."),
+        typer.Option(min=1, max=65_535, help="Port of the dashboard: 8000, or a free one."),
     ] = None,
     contacts: Contacts = 2_500,
     deals: Deals = 1_200,
     rate: Rate = 10.0,
 ) -> None:
-    """Run everything on this machine until Ctrl-C; without credentials, on a simulated account."""
+    """Run everything on this machine until Ctrl-C; no credentials: a simulated account."""
     from acsync.local.up import run_up  # noqa: PLC0415
     from acsync.simulator.account import AccountOptions  # noqa: PLC0415
 
@@ -252,22 +247,22 @@ def up(
 
 
 @app.command()
-def simulate(  # noqa: PLR0913, PLR0917  # an option each
+def simulate(  # noqa: PLR0913, PLR0917  # one per option
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
     contacts: Contacts = 2_500,
     deals: Deals = 1_200,
     rate: Rate = 10.0,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds a call takes.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Another seed, another account.")] = 1,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds per call.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Each seed makes another account.")] = 1,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             help="Break it on purpose: bad-network, shared-budget, key-revoked, page-always-fails, "
-            "orders-ignored. May be given several times."
+            "orders-ignored. Can be repeated."
         ),
     ] = None,
 ) -> None:
-    """Serve only the simulated account, until Ctrl-C."""
+    """Serve only the simulated account until Ctrl-C."""
     from acsync.simulator.account import Account, AccountOptions  # noqa: PLC0415
     from acsync.simulator.fault_injection import FAULTS  # noqa: PLC0415
     from acsync.simulator.server import serve_forever  # noqa: PLC0415
@@ -279,46 +274,33 @@ def simulate(  # noqa: PLR0913, PLR0917  # an option each
     )
     for name in fault or []:
         if name not in FAULTS:
-            raise typer.BadParameter(f"no fault is called {name!r}; there are: {', '.join(FAULTS)}")
+            raise typer.BadParameter(f"{name!r} is unknown; the faults are: {', '.join(FAULTS)}")
         account.faults.add(*FAULTS[name])
     console.print(
         f"A simulated account at http://127.0.0.1:{port}, key {account.options.api_key}. "
-        "Ctrl-C ends it.",
+        "Ctrl-C stops it.",
         soft_wrap=True,
     )
     serve_forever(account, port)
 
 
-def settings_of(account: str | None) -> Settings:
-    """Read all settings; raises SettingsError naming variables, or the fields of the block."""
+def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT) -> Settings:
+    """Read these variables, or the fields of the account's block; raises SettingsError."""
     if account is None:
-        return read_settings()
+        return read_settings(variables)
     from flows import blocks  # noqa: PLC0415
 
-    return blocks.read_account_settings(account)
+    return blocks.read_block_settings(account, variables)
 
 
-def database_of(account: str | None) -> DatabaseSettings:
-    """Read only where the copy lives; raises SettingsError as above."""
-    if account is None:
-        return read_database_settings()
-    from flows import blocks  # noqa: PLC0415
-
-    return blocks.read_account_database(account)
-
-
-def web_of(account: str | None) -> WebSettings:
-    """Read what the HTTP service needs; raises SettingsError as above."""
-    if account is None:
-        return read_web_settings()
-    from flows import blocks  # noqa: PLC0415
-
-    return blocks.read_account_web(account)
+def database_of(account: str | None, variables: Sequence[str] = DATABASE) -> Settings:
+    """Read the settings likewise, and start the embedded Postgres if they have no URL."""
+    return with_database_url(settings_of(account, variables))
 
 
 def main() -> None:
-    """Run a command; every foreseeable problem is one paragraph on standard error."""
-    # As Ctrl-C does: Prefect ends the server that it started for a sync only where Python exits.
+    """Run a command; an expected error is one paragraph on standard error."""
+    # Exit as Ctrl-C does: Prefect stops its temporary server only if Python exits normally.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app(prog_name="acsync")

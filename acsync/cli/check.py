@@ -1,4 +1,4 @@
-"""Run all checks, and show what to do about each problem; nothing is changed."""
+"""Run all checks and print them as a table, with a remedy for each problem."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acsync.errors import AcsyncError, sanitize
+from acsync.local.embedded_postgres import with_database_url
 from acsync.preflight.account_checks import check_account
 from acsync.preflight.check_result import CheckResult, Status, from_error
 from acsync.preflight.database_checks import check_database, read_rate_in_use
@@ -16,7 +17,7 @@ from acsync.preflight.samples import SampleWriter
 from acsync.settings import Settings
 
 STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
-# Columns from which on a remedy has a column of its own.
+# Terminals of at least this width get a separate column for remedies.
 WIDE = 140
 
 
@@ -26,11 +27,14 @@ def run_check(
     account: str | None = None,
     samples: Path | None = None,
 ) -> None:
-    """Run all checks, print them, and raise AcsyncError where a sync would fail.
+    """Run all checks and print them; raises AcsyncError if a sync would fail.
 
-    `account` is the block that the settings were read from, `samples` a folder for what the account
-    answered.
+    A check changes nothing, so the embedded Postgres is not started.
+
+    `account` is the block that the settings came from, `samples` a folder to save the answers of
+    the account in.
     """
+    settings = with_database_url(settings, start=False)
     writer = SampleWriter(samples) if samples else None
     with console.status("Checking the database, the account and Prefect …"):
         results = list(_check_everything(settings, account, writer))
@@ -42,18 +46,18 @@ def run_check(
         soft_wrap=True,
     )
     if writer:
-        console.print(f"{len(writer.written)} samples, without your data, are in {samples}.")
+        console.print(f"Saved {len(writer.written)} samples, without your data, in {samples}.")
     if problems := [result.check for result in results if result.status == "problem"]:
         raise AcsyncError(
             f"{len(problems)} of {len(results)} checks found a problem: {', '.join(problems)}.",
-            "Do what the table says beside each, then run: acsync check",
+            "Follow the remedies in the table, then run again: acsync check",
         )
 
 
 def _check_everything(
     settings: Settings, account: str | None, writer: SampleWriter | None
 ) -> Iterator[CheckResult]:
-    """Check the database first: it knows whether a sync is running."""
+    """Check the database first, because it knows whether a sync is running."""
     from flows.preflight import check_prefect  # noqa: PLC0415  # Prefect takes seconds to import
 
     yield from _guard("Postgres", lambda: check_database(settings))
@@ -63,18 +67,19 @@ def _check_everything(
 
 
 def _guard(check: str, run: Callable[[], Iterable[CheckResult]]) -> Iterator[CheckResult]:
-    """Let no check that breaks hide the others, nor show what its error may quote."""
+    """Keep going if a check fails unexpectedly; its error may quote secrets, so name its type."""
     try:
         yield from run()
     except AcsyncError as error:
         yield from_error(check, error)
-    except Exception as error:  # noqa: BLE001  # as the docstring says; Prefect's are httpx's
-        seen = f"The check broke off ({type(error).__name__})."
-        yield CheckResult(check, "problem", seen, "Try again; if it stays, report it as a bug.")
+    except Exception as error:  # noqa: BLE001  # see above
+        seen = f"The check failed unexpectedly ({type(error).__name__})."
+        remedy = "Try again; if it happens again, report it as a bug."
+        yield CheckResult(check, "problem", seen, remedy)
 
 
 def _table(results: Sequence[CheckResult], width: int) -> Table:
-    """Put each remedy in a column of its own, or where that is too narrow, under what was seen."""
+    """Show remedies in a third column, or below the findings on a narrow terminal."""
     wide = width >= WIDE
     table = Table("check", "result")
     for header in ["what was seen", "what to do"] if wide else ["what was seen"]:

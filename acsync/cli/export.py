@@ -1,4 +1,4 @@
-"""Write what is published to a file or a pipe: CSV, JSON Lines, or Parquet."""
+"""Export the published records to a file or a pipe."""
 
 import os
 import sys
@@ -14,20 +14,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
 from acsync.files import replace_file
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.export import Export, copy_export, open_export
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 BOM = b"\xef\xbb\xbf"
 
-# Counts rows as they are written.
+# Adds to the number of rows written.
 Advance: TypeAlias = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be exported, and how; without `as_of`, what is published now."""
+    """A request for an export; without `as_of`, of the records published now."""
 
     name: DatasetName
     form: Format
@@ -36,10 +36,10 @@ class Request:
     as_of: str | None
 
 
-def run_export(settings: DatabaseSettings, request: Request, output: str) -> None:
-    """Export to `output`, `-` for standard output; raises AcsyncError.
+def run_export(settings: Settings, request: Request, output: str) -> None:
+    """Export to the file `output`, or `-` for standard output; raises AcsyncError.
 
-    A stopped export leaves the old file as it was: see acsync/files.py.
+    An interrupted export keeps the old file: see acsync/files.py.
     """
     with closing(open_database(settings)) as database:
         require_current_schema(database)
@@ -52,18 +52,18 @@ def run_export(settings: DatabaseSettings, request: Request, output: str) -> Non
 
 def _write_to_pipe(database: Database, request: Request) -> None:
     if request.form == "parquet" and sys.stdout.isatty():
-        raise AcsyncError("Parquet is not for a terminal.", "Name a file: --output FILE")
+        raise AcsyncError("A terminal cannot show Parquet.", "Name a file: --output FILE")
     try:
         _write(database, request, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who read it has had enough; Python would write again, and complain, when it ends.
+        # The reader closed the pipe (`| head`). Python would raise again while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that replaces `path` at the end; raises AcsyncError."""
+    """Yield a file that replaces `path` when the block ends; raises AcsyncError."""
     try:
         with replace_file(path) as file:
             yield file
@@ -94,7 +94,7 @@ def _write_lines(export: Export, request: Request, file: IO[bytes], advance: Adv
 
 
 def _write_parquet(export: Export, _request: Request, file: IO[bytes], advance: Advance) -> None:
-    from acsync.store.parquet import write_parquet  # noqa: PLC0415  # an extra, and slow to import
+    from acsync.store.parquet import write_parquet  # noqa: PLC0415  # optional, and slow to import
 
     write_parquet(export, file, advance)
 
@@ -108,7 +108,7 @@ _WRITERS: dict[Format, Callable[[Export, Request, IO[bytes], Advance], None]] = 
 
 @contextmanager
 def _progress(name: DatasetName, rows: int) -> Iterator[Advance]:
-    """Show a bar on a terminal, which is never where the data goes."""
+    """Show a progress bar on standard error if that is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -116,7 +116,7 @@ def _progress(name: DatasetName, rows: int) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    is_shown = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bars:
+    is_hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=is_hidden) as bars:
         task = bars.add_task(name, total=rows)
         yield lambda count: bars.advance(task, count)

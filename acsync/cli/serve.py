@@ -1,4 +1,4 @@
-"""Serve the status, the trigger, the metrics and the dashboard of one account."""
+"""Start the HTTP service of one account."""
 
 import socket
 
@@ -6,29 +6,29 @@ from rich.console import Console
 
 from acsync.errors import AcsyncError
 from acsync.logs import set_up_service
-from acsync.settings import WebSettings
+from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.web.app import make_app
 from acsync.web.server import STALL_SECONDS, Server
 
 
-def run_serve(  # the options of the command
+def run_serve(
     console: Console,
-    settings: WebSettings,
+    settings: Settings,
     account: str | None,
     host: str,
     port: int,
     stall_seconds: int = STALL_SECONDS,
 ) -> None:
-    """Serve until a signal; raises AcsyncError if the address is not free.
+    """Serve until a signal; raises AcsyncError if the address is taken.
 
-    A connection is closed if it stalls for `stall_seconds`: see web/server.py.
+    A connection that stalls for `stall_seconds` is closed: see web/server.py.
     """
     listener = _listen(host, port)
     set_up_service()
     app = make_app(settings, open_database(settings), account)
-    shown = f"[{host}]" if ":" in host else host
-    console.print(f"acsync at http://{shown}:{listener.getsockname()[1]}. Ctrl-C ends it.")
+    url_host = f"[{host}]" if ":" in host else host
+    console.print(f"acsync at http://{url_host}:{listener.getsockname()[1]}. Ctrl-C stops it.")
     Server(app, stall_seconds).run(sockets=[listener])
 
 
@@ -40,10 +40,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen()  # what connects before the service is ready waits
+        listener.listen()  # connections made before the service is ready wait
     except OSError as error:
         raise AcsyncError(
             f"The service cannot listen on {host}, port {port}: {error.strerror}.",
-            "End what listens there, or use another port: acsync serve --port 8001",
+            "Stop what listens there, or use another port: acsync serve --port 8001",
         ) from None
     return listener

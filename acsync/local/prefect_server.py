@@ -1,4 +1,4 @@
-"""Set up the Prefect API that `acsync up` uses: the deployment, and a first run if one is due."""
+"""Set up the Prefect API of `acsync up`: deploy, and start the first run."""
 
 import shlex
 import sys
@@ -31,8 +31,7 @@ from flows.links import api_url, page_url, ui_url
 START_SECONDS = 120
 LOOK_SECONDS = 0.3
 
-# Always of the same name, so that the UI lists it once. What the syncs log is in Prefect; a file
-# would only grow.
+# With a fixed name the UI lists one worker. Syncs log to Prefect, so only warnings go to the file.
 WORKER = Program(
     "worker",
     (
@@ -49,7 +48,7 @@ WORKER = Program(
 
 @contextmanager
 def use_api(environment: Mapping[str, str]) -> Iterator[None]:
-    """Let this process use the API that its children use."""
+    """Make this process use the same API as its children."""
     settings: dict[Any, Any] = {PREFECT_API_URL: environment["PREFECT_API_URL"]}
     if password := environment.get("PREFECT_API_AUTH_STRING"):
         settings[PREFECT_API_AUTH_STRING] = password
@@ -60,7 +59,7 @@ def use_api(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def wait_for_api(processes: Processes) -> None:
-    """Wait until the API answers; raises AcsyncError where it never does, or a process ends."""
+    """Wait until the API answers; raises AcsyncError if it does not, or if a process exits."""
     until = time.monotonic() + START_SECONDS
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
@@ -70,8 +69,8 @@ def wait_for_api(processes: Processes) -> None:
             processes.require_alive()
             if time.monotonic() > until:
                 raise AcsyncError(
-                    f"No Prefect API answers at {api_url()} after {START_SECONDS} s.",
-                    "Check PREFECT_API_URL, or unset it to have a server started.",
+                    f"No Prefect API answered at {api_url()} within {START_SECONDS} s.",
+                    "Check PREFECT_API_URL, or unset it and acsync up starts a server.",
                 )
             time.sleep(LOOK_SECONDS)
 
@@ -84,9 +83,9 @@ def deploy_here() -> UUID:
 
 
 def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> None:
-    """Ask for a run where the last success is older than the interval.
+    """Start a run if the last success is older than the interval.
 
-    A simulated account always gets one: it may have another size than the last time.
+    A simulated account always gets one, because its size may have changed.
     """
     last = read_status(database).last_success
     if not simulated and last is not None and datetime.now(UTC) - last < INTERVAL:
@@ -98,9 +97,9 @@ def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> N
 
 
 def where_to_look(deployment_id: UUID, secret_file: Path | None) -> Iterator[str]:
-    """Return lines on where the UI is, and how to start a sync by hand.
+    """Yield lines about the UI and how to start a sync by hand.
 
-    `secret_file` holds the password that was made for the server.
+    `secret_file` holds the generated password of the server.
     """
     variables = f"PREFECT_API_URL={PREFECT_API_URL.value()}"
     if secret_file:

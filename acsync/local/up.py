@@ -1,4 +1,4 @@
-"""Start everything on this machine, print a line for each sync, and end it all on Ctrl-C."""
+"""Run everything on this machine until Ctrl-C, and print a line for each sync."""
 
 import os
 import time
@@ -9,51 +9,56 @@ from rich.console import Console
 
 import migrations
 from acsync import logs
-from acsync.cli.status import sync_line
 from acsync.errors import StoreError
-from acsync.local.embedded_postgres import is_running, psql_command, stop_embedded
+from acsync.local.embedded_postgres import (
+    is_running,
+    psql_command,
+    stop_embedded,
+    with_database_url,
+)
 from acsync.local.environment import LOOPBACK, Local, choose_local
-from acsync.local.processes import Processes
-from acsync.settings import DatabaseSettings
+from acsync.local.processes import Processes, ignore_signals, interrupt_on_signals
+from acsync.settings import Settings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.sync_history import SyncRecord, read_recent_syncs
+from acsync.sync.report import sync_line
 
 LOOK_SECONDS = 1.0
 
 
 def run_up(console: Console, port: int, web_port: int | None, options: AccountOptions) -> None:
-    """Run until a signal; raises SettingsError before anything starts, or what ended it since.
+    """Run until a signal; raises SettingsError before the start, or AcsyncError after it.
 
-    `options` are those of the account to simulate where no credentials are set.
+    `options` describe the account to simulate if no credentials are set.
     """
-    # Logs, and Prefect's database beside the key it is encrypted with, are nobody else's.
+    # Only this user may read the logs, and Prefect's database with its encryption key.
     os.umask(0o077)
     local = choose_local(port, web_port, options)
     had_postgres = _uses_running_postgres(local.database)
     processes = Processes(local.database.data_dir / "logs", local.environment)
     try:
-        processes.end_on_signals()
+        interrupt_on_signals()
         _run(console, processes, local)
     except KeyboardInterrupt:
-        console.print("Ending, a running sync first …")
+        console.print("Stopping the running sync, then everything else …")
     finally:
-        processes.kill_on_signals()
+        ignore_signals()
         processes.end()
         if not had_postgres and _uses_running_postgres(local.database):
             stop_embedded(local.database.data_dir)
 
 
 def _run(console: Console, processes: Processes, local: Local) -> None:
-    """Start what is needed, in turn; then print a line for each sync until something happens."""
+    """Start the programs in turn, then print a line for each sync that ends."""
     console.print(f"Starting, for {local.account} …", soft_wrap=True)
     for program in local.programs:
         processes.start(program)
-    # Prefect takes seconds to import; its server starts meanwhile.
+    # Importing Prefect takes seconds, in which its server starts.
     from acsync.local import prefect_server  # noqa: PLC0415
 
     with (
-        closing(open_database(local.database)) as database,
+        closing(open_database(with_database_url(local.database))) as database,
         prefect_server.use_api(local.environment),
     ):
         migrations.upgrade(database)
@@ -66,42 +71,42 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
         for line in prefect_server.where_to_look(deployment_id, local.secret_file):
             console.print(line, soft_wrap=True)
         console.print(f"Query it:   {_how_to_query(local.database)}", soft_wrap=True)
-        console.print("Ctrl-C ends everything. A line for each sync that ends:")
+        console.print("Ctrl-C stops everything. Syncs, as they end:")
         for sync in _follow_syncs(processes, database):
             console.print(sync_line(sync), soft_wrap=True)
 
 
-def _how_to_query(settings: DatabaseSettings) -> str:
+def _how_to_query(settings: Settings) -> str:
     if settings.database_url:
         return f"the views ac_contacts, ac_deals and others in the schema {settings.schema_name}"
     return psql_command(settings.data_dir)
 
 
-def _uses_running_postgres(settings: DatabaseSettings) -> bool:
+def _uses_running_postgres(settings: Settings) -> bool:
     """Return whether the embedded Postgres is used and runs: one that ran before us stays."""
     return settings.database_url is None and is_running(settings.data_dir)
 
 
 def _follow_syncs(processes: Processes, database: Database) -> Iterator[SyncRecord]:
-    """Yield each sync that ends from now on; raises AcsyncError where a process ends."""
-    seen, away = {sync.sync_id for sync in _ended_syncs(database)}, False
+    """Yield each sync that ends from now on; raises AcsyncError if a process exits."""
+    seen, is_away = {sync.sync_id for sync in _ended_syncs(database)}, False
     while True:
         time.sleep(LOOK_SECONDS)
         processes.require_alive()
         try:
             ended = _ended_syncs(database)
         except StoreError as error:
-            # A Postgres of the user's may restart; the syncs themselves cope with that.
-            if not away:
+            # The user's own Postgres may restart. The syncs survive that, so report it once.
+            if not is_away:
                 logs.report(error)
-            away = True
+            is_away = True
             continue
-        away = False
+        is_away = False
         yield from (sync for sync in ended if sync.sync_id not in seen)
         seen |= {sync.sync_id for sync in ended}
 
 
 def _ended_syncs(database: Database) -> list[SyncRecord]:
-    """Return the last syncs that ended, the oldest first."""
+    """Return the last syncs that ended, oldest first."""
     recent = read_recent_syncs(database)
     return [sync for sync in reversed(recent) if sync.success is not None]

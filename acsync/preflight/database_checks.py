@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.preflight.check_result import CheckResult, Status, from_error
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (
     FUNCTION,
@@ -25,7 +25,7 @@ from acsync.store.sync_history import RunningSync, read_running
 from acsync.store.sync_log import read_pace
 
 
-def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
+def check_database(settings: Settings) -> Iterator[CheckResult]:
     """Check the server, the schema and the rights; raises StoreError if no server answers."""
     with open_read_only(settings) as database:
         server = read_server(database)
@@ -36,7 +36,7 @@ def check_database(settings: DatabaseSettings) -> Iterator[CheckResult]:
         yield from _check_schema(database)
 
 
-def read_rate_in_use(settings: DatabaseSettings) -> tuple[float | None, RunningSync | None]:
+def read_rate_in_use(settings: Settings) -> tuple[float | None, RunningSync | None]:
     """Return the rate that the last sync learned, and the sync that is running now.
 
     Both are None if the database cannot be read; `check_database` reports the reason.

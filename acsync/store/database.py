@@ -13,8 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from acsync.datasets import DatasetName
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
-from acsync.local.embedded_postgres import start_embedded
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.postgres_errors import explain, place_of
 
 # The revision of the tables that this code uses, and those before it. A test compares them with
@@ -148,13 +147,14 @@ def _set_limits(connection: Connection) -> None:
     connection.exec_driver_sql(LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else ""))
 
 
-def open_database(settings: DatabaseSettings) -> Database:
-    """Return the database of the settings; start the embedded one if no URL is set.
-
-    Connections are opened when first used. Raises StoreError.
-    """
-    secret = settings.database_url
-    url = _read_url(secret.get_secret_value() if secret else start_embedded(settings.data_dir))
+def open_database(settings: Settings) -> Database:
+    """Return the database of the settings, which connects when first used; raises StoreError."""
+    if settings.database_url is None:
+        raise StoreError(
+            f"POSTGRES_URL is not set, and no embedded Postgres is running in {settings.data_dir}.",
+            "Set POSTGRES_URL, or start the embedded one with: acsync migrate",
+        )
+    url = _read_url(settings.database_url.get_secret_value())
     try:
         engine = create_engine(
             url,

@@ -7,9 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.errors import StoreError
-from acsync.local.embedded_postgres import has_embedded
-from acsync.settings import LOOPBACK, DatabaseSettings
+from acsync.settings import LOOPBACK, Settings
 from acsync.store.database import REVISION_TABLE, Database, open_database, run
 from acsync.store.postgres_errors import place_of
 
@@ -62,14 +60,8 @@ class SchemaAccess:
 
 
 @contextmanager
-def open_read_only(settings: DatabaseSettings) -> Iterator[Database]:
-    """Open the database read-only, enforced by Postgres; create no embedded one."""
-    if settings.database_url is None and not has_embedded(settings.data_dir):
-        raise StoreError(
-            "POSTGRES_URL is not set, and there is no embedded Postgres in "
-            f"{settings.data_dir} yet.",
-            "Run: acsync migrate",
-        )
+def open_read_only(settings: Settings) -> Iterator[Database]:
+    """Open the database read-only, enforced by Postgres; raises StoreError."""
     with closing(open_database(settings)) as database:
         engine = database.engine.execution_options(postgresql_readonly=True)
         yield replace(database, engine=engine)

@@ -90,7 +90,7 @@ def open_sync(
     """
     spare_memory()
     with ExitStack() as stack:
-        database = stack.enter_context(closing(open_database(settings.database)))
+        database = stack.enter_context(closing(open_database(settings)))
         require_current_schema(database)
         require_account(database, settings.account_name)
         limiter = RateLimiter(settings.rate_limit, read_pace(database))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.models import DatasetResult, FieldChange, SyncResult
+from acsync.store.sync_history import SyncRecord
 
 # Characters with a meaning in Markdown or HTML, and those that turn an address into a link.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
@@ -92,6 +93,19 @@ def calls_line(result: SyncResult) -> str:
         f"{result.rate_limit:g}/s; {calls.retries:,} retries, {calls.rate_limited:,} refused "
         f"as too many{learned}{cleaned}"
     )
+
+
+def sync_line(sync: SyncRecord) -> str:
+    """Return one line on how a sync went."""
+    if sync.success is None:
+        return f"{sync.sync_id}: running"
+    result = "complete" if sync.success else "not complete"
+    seconds = (sync.duration_ms or 0) / 1000
+    parts = [
+        f"{dataset.count or 0:,} {name}" if dataset.success else f"{name}: {dataset.error}"
+        for name, dataset in sync.datasets.items()
+    ]
+    return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
 
 
 def _markdown_row(name: DatasetName, dataset: DatasetResult) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from acsync.errors import AcsyncError
-from acsync.settings import WebSettings
+from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.web.auth import RequireBearer, RequireBearerOrBasic
 from acsync.web.service import Service
@@ -57,7 +57,7 @@ ANSWERS: dict[int, dict[str, Any]] = {
 }
 
 
-def make_app(settings: WebSettings, database: Database, account: str | None) -> FastAPI:
+def make_app(settings: Settings, database: Database, account: str | None) -> FastAPI:
     """Return the service of one account; it closes the database when it ends."""
     service = Service(settings, database, account)
 
@@ -102,7 +102,7 @@ def make_health(service: Service) -> APIRouter:
     return router
 
 
-def make_pages(service: Service, settings: WebSettings) -> APIRouter:
+def make_pages(service: Service, settings: Settings) -> APIRouter:
     """Return what can be read; a private service asks for its secret."""
     dependencies, statuses = [Depends(only())], [422, 503]
     if settings.private:
@@ -123,7 +123,7 @@ def make_pages(service: Service, settings: WebSettings) -> APIRouter:
     return router
 
 
-def make_trigger(service: Service, settings: WebSettings) -> APIRouter:
+def make_trigger(service: Service, settings: Settings) -> APIRouter:
     """Return the address that starts a sync."""
     router = APIRouter(
         dependencies=[

@@ -8,9 +8,9 @@ from itertools import chain
 
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.local.embedded_postgres import psql_command
+from acsync.local.embedded_postgres import is_embedded, psql_command
 from acsync.schedule import INTERVAL
-from acsync.settings import DatabaseSettings
+from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.sync_history import (
     RunningSync,
@@ -200,12 +200,12 @@ def time_left(running: RunningSync) -> str | None:
     return None if seconds is None else describe(timedelta(seconds=seconds))
 
 
-def psql_line(settings: DatabaseSettings, database: Database) -> str:
+def psql_line(settings: Settings, database: Database) -> str:
     """Return a shell line that opens psql, with host, port, user and database of the URL only.
 
     libpq reads secrets from the query of a URL too: `?password=…&sslpassword=…`.
     """
-    if settings.database_url is None:
+    if is_embedded(settings):
         return psql_command(settings.data_dir)
     _, parameters = database.engine.dialect.create_connect_args(database.engine.url)
     shown = [

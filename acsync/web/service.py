@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from prometheus_client.exposition import choose_encoder
 
 from acsync.errors import AcsyncError
-from acsync.settings import WebSettings
+from acsync.settings import Settings
 from acsync.store.database import Database, require_current_schema
 from acsync.store.schema_owner import read_account
 from acsync.store.sync_history import SyncStatus, read_status
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 class Service:
     """One account's endpoints; they raise AcsyncError if Postgres or Prefect does not answer."""
 
-    def __init__(self, settings: WebSettings, database: Database, account: str | None) -> None:
+    def __init__(self, settings: Settings, database: Database, account: str | None) -> None:
         self._settings, self._database, self._account = settings, database, account
         self._trigger = Trigger(database, account)
         # Kept as JSON, so that many requests per second share it.

@@ -14,6 +14,7 @@ from math import ceil
 
 import migrations
 from acsync.datasets import LISTINGS
+from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database
@@ -112,7 +113,7 @@ def served(options: AccountOptions, rate: float) -> Iterator[tuple[AccountServer
         own_environment(server.url, options.api_key, rate) as home,
         prefect_server(home) as os.environ["PREFECT_API_URL"],
     ):
-        database = open_database(read_database_settings())
+        database = open_database(with_database_url(read_database_settings()))
         migrations.upgrade(database)
         yield server, database
         database.close()

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import migrations
+from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import read_database_settings
 from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
@@ -77,7 +78,7 @@ def main() -> None:
         own_environment(server.url, options.api_key, options.rate_limit or 10.0) as home,
         prefect_server(home) as os.environ["PREFECT_API_URL"],
     ):
-        database = open_database(read_database_settings())
+        database = open_database(with_database_url(read_database_settings()))
         migrations.upgrade(database)
         with served() as (client, _):
             sync(database)  # the first one adds everything

@@ -20,6 +20,7 @@ from pathlib import Path
 import migrations
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import StoreError
+from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
@@ -179,7 +180,7 @@ def started(rounds: int, without: Sequence[str]) -> Iterator[Soak]:
     ):
         prefect = RestartablePrefect(home)
         stack.callback(prefect.stop)
-        settings = read_database_settings()
+        settings = with_database_url(read_database_settings())
         database = open_database(settings)
         stack.callback(database.close)
         disturbances = list_disturbances(account, database, settings.data_dir, prefect)

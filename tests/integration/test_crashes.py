@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 import migrations
-from acsync.cli.sync import NOT_TOLD
+from acsync.cli.sync import PREFECT_MISSED_IT
 from acsync.datasets import DATASETS
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
@@ -277,7 +277,7 @@ def test_a_prefect_server_that_is_gone_at_the_end_costs_no_data_and_no_traceback
 
     done = commands.wait(process)
 
-    assert (done.returncode, done.stderr) == (0, NOT_TOLD)
+    assert (done.returncode, done.stderr) == (0, PREFECT_MISSED_IT)
     complete = r"^sync-\d+: complete after [\d.]+ s; 700 contacts; 600 deals$"
     assert re.search(complete, done.stdout, re.MULTILINE)
     assert_exact(database, account)

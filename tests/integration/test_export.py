@@ -210,7 +210,7 @@ def test_excel_runs_no_formula(
     assert content.startswith(b"\xef\xbb\xbfcontact_id,")
     assert list(first[["first_name", "last_name", "phone"]]) == ["'=HYPERLINK(1)", "'@x", "'+49 1"]
     refused = acsync("export", "contacts", "--excel", "--format", "jsonl")
-    assert (refused.returncode, "--excel is for CSV" in refused.stderr) == (2, True)
+    assert (refused.returncode, "--excel only works with CSV" in refused.stderr) == (2, True)
 
 
 def test_a_stopped_export_leaves_the_old_file(

@@ -13,8 +13,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 import migrations
-from acsync.errors import AcsyncError, SchemaOutdated, SchemaTooNew
-from acsync.local.embedded_postgres import psql_command, start_embedded, stop_embedded
+from acsync.errors import AcsyncError, SchemaOutdated, SchemaTooNew, StoreError
+from acsync.local.embedded_postgres import (
+    is_embedded,
+    psql_command,
+    start_embedded,
+    stop_embedded,
+    with_database_url,
+)
 from acsync.settings import read_database_settings
 from acsync.store.database import (
     REVISIONS,
@@ -23,6 +29,7 @@ from acsync.store.database import (
     open_database,
     require_current_schema,
 )
+from acsync.web.dashboard import psql_line
 from tests.support.postgres import Postgres
 from tests.support.store_syncs import fetch
 
@@ -251,6 +258,26 @@ def test_two_starts_of_the_embedded_postgres_find_one_server(tmp_path: Path) -> 
 
     assert urls == [urls[0]] * 3
     assert command.endswith("-U postgres acsync")
+
+
+def test_a_server_is_started_only_for_those_who_ask(tmp_path: Path) -> None:
+    """A check looks for a running server; the dashboard shows the psql of the embedded one."""
+    settings = read_database_settings(POSTGRES_URL=None, ACSYNC_DATA_DIR=tmp_path)
+
+    unstarted = with_database_url(settings, start=False)
+    try:
+        started = with_database_url(settings)
+        looked_up = with_database_url(settings, start=False)
+        with closing(open_database(started)) as database:
+            line, command = psql_line(started, database), psql_command(tmp_path)
+    finally:
+        stop_embedded(tmp_path)
+
+    assert (unstarted, looked_up) == (settings, started)
+    assert line == command
+    assert not is_embedded(started), "it is stopped"
+    with pytest.raises(StoreError, match="start the embedded one with: acsync migrate"):
+        open_database(unstarted)
 
 
 def test_an_embedded_postgres_starts_where_a_crash_left_the_number_of_another_program(

@@ -152,7 +152,7 @@ def test_what_is_wrong_in_a_block_is_named_by_its_field() -> None:
 
     assert done.returncode == 2
     assert "url of the block broken is not an account's URL" in done.stderr
-    assert "key of the block broken holds blanks" in done.stderr
+    assert "key of the block broken contains characters" in done.stderr
     assert "two words" not in done.stderr
     assert [other.returncode for other in others] == [2, 2]
     for other in others:

@@ -303,7 +303,7 @@ def test_private_without_a_secret_is_a_setting_that_cannot_be() -> None:
     done = acsync("serve", ACSYNC_PRIVATE="true", CRON_SECRET="")
 
     assert done.returncode == 2
-    assert "ACSYNC_PRIVATE closes the service to everyone without CRON_SECRET" in done.stderr
+    assert "ACSYNC_PRIVATE locks everyone out without CRON_SECRET" in done.stderr
 
 
 def test_no_secret_is_in_the_log(

@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 
 from acsync.cli.app import QUIET_PREFECT
-from acsync.settings import read_web_settings
+from acsync.settings import DATABASE, SERVICE, read_settings
 
 DESCRIPTORS = 128
 
@@ -16,4 +16,4 @@ if __name__ == "__main__":
     from acsync.cli.serve import run_serve
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-    run_serve(Console(), read_web_settings(), None, "127.0.0.1", 0, int(sys.argv[1]))
+    run_serve(Console(), read_settings(DATABASE + SERVICE), None, "127.0.0.1", 0, int(sys.argv[1]))

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from acsync.cli.status import sync_line
-from acsync.cli.sync import NOT_TOLD, logged_line
+from acsync.cli.sync import PREFECT_MISSED_IT, logged_line
 from acsync.errors import AcsyncError, SyncFailed
 from acsync.store.sync_history import DatasetRecord, SyncRecord
+from acsync.sync.report import sync_line
 
 COMPLETE = SyncRecord(
     sync_id="sync-1",
@@ -42,7 +42,7 @@ def test_a_sync_that_prefect_lost_is_judged_by_its_log_row(
     """A complete one is a success, and standard error says that Prefect knows nothing of it."""
     line = logged_line(COMPLETE)
 
-    assert (line, capsys.readouterr().err) == (sync_line(COMPLETE), NOT_TOLD)
+    assert (line, capsys.readouterr().err) == (sync_line(COMPLETE), PREFECT_MISSED_IT)
     with pytest.raises(SyncFailed, match="deals: status 403"):
         logged_line(FAILED)
     with pytest.raises(AcsyncError, match="Prefect's API does not answer"):

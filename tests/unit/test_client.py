@@ -359,7 +359,7 @@ def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
     """A definition that is missing would rename a column in everybody's queries."""
     account.faults.add(data_faults.add_to_total(3).only(on_path("users")))
 
-    with pytest.raises(PaginationError, match=r"/users has .* rows, but gave"):
+    with pytest.raises(PaginationError, match=r"/users counts .* rows, but 3 readings"):
         read_listing(client, LISTINGS["users"])
 
 

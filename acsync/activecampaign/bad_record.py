@@ -77,7 +77,7 @@ def _describe(part: Part, next_ids: tuple[int, ...] | None) -> tuple[str, str]:
     where = f"{'between' if len(neighbours) > 1 else 'next to'} {' and '.join(neighbours)}"
     offset = f", at offset {part.position['offset']}" if "offset" in part.position else ""
     return (
-        f"{record} breaks the page: it is {where}{offset}. Without it the dataset is incomplete and "
-        "is not published.",
+        f"{record} breaks the page: it is {where}{offset}. Without it the dataset is incomplete "
+        "and is not published.",
         "Open that record in ActiveCampaign, or report it to their support.",
     )

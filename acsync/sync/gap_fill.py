@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage
+from acsync.activecampaign.slices import NO_LIMIT
+from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.models import Interval, Plan, Slice
 
 # How often gaps that open again while they are filled are read before giving up.

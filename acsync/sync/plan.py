@@ -11,7 +11,8 @@ from importlib.metadata import version
 
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.page import record_id
-from acsync.activecampaign.walk import NEWEST_SLICE, WalkPage, plan_slices
+from acsync.activecampaign.slices import NEWEST_SLICE, plan_slices
+from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import (
     DATASETS,
     LISTINGS,

@@ -17,8 +17,8 @@ from acsync.datasets import Dataset, Record, RelationName
 from acsync.errors import CallFailed, PaginationError
 from acsync.models import Interval, Slice
 
-# How many pages in a row may end at an earlier id than the page before them. If there are more,
-# the server repeats itself.
+# How many pages in a row may bring no later id than the page before. After that, the server is
+# taken to repeat itself.
 MAX_REPEATS = 2
 
 
@@ -189,10 +189,8 @@ class Walk:
             page = replace(page, rows=page.rows[::-1])
         ids, after_id = page.ids, position.get("id_greater", 0)
         require_order(self.dataset, ids, after_id)
-        is_from_start = position == {"offset": 0} and order == "ASC"
-        first = (
-            ids[0] if ids and not is_from_start and "id_greater" not in position else after_id + 1
-        )
+        covers_start = "id_greater" in position or (position == {"offset": 0} and order == "ASC")
+        first = ids[0] if ids and not covers_start else after_id + 1
         return self._make_page(page, Interval(first, ids[-1] if ids else first - 1))
 
     def _make_page(self, page: Page, covered: Interval) -> WalkPage:

@@ -1,4 +1,4 @@
-"""Describe what ActiveCampaign offers: datasets, listings and relations."""
+"""The datasets, listings and relations of ActiveCampaign, and how their rows are written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ Metadata: TypeAlias = Mapping[ListingName, Sequence[Record]]
 
 @dataclass(frozen=True)
 class Listing:
-    """A small collection, read whole at each sync; `path` is also the key of its rows.
+    """A small collection, read whole in every sync; `path` is also the key of its rows.
 
-    Of a row, `keys` are what explains records; a count beside them changes with every new record.
-    Where it is `optional` and cannot be read, what is published keeps its rows; so also where it
-    is empty, unless it `may_be_empty`.
+    Only `keys` are kept; other columns, such as counters, change with every record. If an
+    `optional` listing cannot be read, or is empty and not `may_be_empty`, its last published rows
+    are used.
     """
 
     name: ListingName
@@ -36,21 +36,21 @@ class Listing:
 
 @dataclass(frozen=True)
 class Relation:
-    """What may come along with each contact: `include` asks for it, `key` is that of its rows.
+    """Rows that can be sideloaded with each contact: `include` requests the array `key`.
 
-    The rows of `beside` explain those rows, and come along too.
+    The array `explained_by` has rows that explain them, and comes with them.
     """
 
     name: RelationName
     include: str
     key: str
-    beside: str | None = None
+    explained_by: str | None = None
 
 
 RELATIONS: dict[RelationName, Relation] = {
     relation.name: relation
     for relation in (
-        Relation("tags", "contactTags.tag", "contactTags", beside="tags"),
+        Relation("tags", "contactTags.tag", "contactTags", explained_by="tags"),
         Relation("lists", "contactLists", "contactLists"),
     )
 }
@@ -61,9 +61,9 @@ class Dataset:
     """A large collection, copied in slices; `path` is also the key of its rows.
 
     `sideload` is both the `include` parameter and the key of the custom field values.
-    `keyset` tells whether `id_greater` works: it is documented for contacts only.
-    `needs` names the listings that explain its records, `relations` what else may come along.
-    A custom field value has its record's id under the first of `owner_keys` that is not null.
+    `keyset` is true if `id_greater` works: it is documented for contacts only.
+    `needs` are the listings that explain its records, `relations` the rows that can be sideloaded.
+    A custom field value has the id of its record in the first of `owner_keys` that is not null.
     """
 
     name: DatasetName
@@ -115,7 +115,17 @@ DATASETS: dict[DatasetName, Dataset] = {
 }
 
 
+def as_list(value: object) -> list[Any] | None:
+    """Return a list as the API sends it, or None if the value is no list.
+
+    PHP writes an array with gaps in its keys as an object: `{"0": …, "2": …}`.
+    """
+    if isinstance(value, dict) and all(str(key).isdigit() for key in value):
+        return list(value.values())
+    return value if isinstance(value, list) else None
+
+
 def is_masked(record: Record) -> bool:
-    """Return whether a deal is a stub that the key's user may not see."""
-    # A boolean in recordings, a 1 in the documentation, and "0" means no.
+    """Return whether a deal is a stub because the key's user has no access to it."""
+    # Recordings have a boolean, the documentation has a 1, and "0" means no.
     return str(record.get("isDisabled")).lower() in ("true", "1")

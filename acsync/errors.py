@@ -1,14 +1,14 @@
 """Every foreseeable failure: what happened, where, and what to do about it.
 
 AcsyncError                 everything foreseeable
-├── SettingsError           the environment or a block cannot be used as it is
-├── AccountError            ActiveCampaign did not give what was asked
-│   ├── CallFailed          no usable answer after every retry; another try may work
+├── SettingsError           the environment or a block has values that cannot be used
+├── AccountError            ActiveCampaign did not answer as expected
+│   ├── CallFailed          no usable answer after all retries; another try may work
 │   ├── CallRefused         a lasting refusal: the address, the plan, an unknown path
 │   │   ├── AccessDenied    status 403: the key, or what its user may see
 │   │   ├── NotFound        the account has no such record or path
 │   │   └── NoCrm           the plan of the account has no deals
-│   └── PaginationError     answers that contradict the walk: nothing read this way can be trusted
+│   └── PaginationError     answers that contradict each other, so no page can be trusted
 ├── StoreError              Postgres did not do what was asked
 │   ├── SchemaOutdated      the tables are missing, or older than this acsync
 │   ├── SchemaTooNew        the tables are newer than this acsync
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 
 def sanitize(text: str) -> str:
-    """Return one line of foreign text without anything a terminal or Postgres would obey.
+    """Return foreign text as one line that is safe for terminals and Postgres.
 
     Control characters (escape sequences, NUL), invisible characters that change the direction
     of text, and lone surrogates become U+FFFD.
@@ -39,7 +39,7 @@ def sanitize(text: str) -> str:
 class AcsyncError(Exception):
     """The root. `message` says what happened and where, `remedy` what to do; `str()` is both.
 
-    Both may quote what an API sent, and end up in terminals, logs and tables: they are sanitized.
+    Both are sanitized: they may quote an API, and are shown in terminals, logs and tables.
     """
 
     def __init__(self, message: str = "", remedy: str = "") -> None:
@@ -49,7 +49,7 @@ class AcsyncError(Exception):
 
 @dataclass(frozen=True)
 class SettingsProblem:
-    """One setting that cannot be used; `name` is its variable, or the field of a block."""
+    """A setting that cannot be used; `name` is its variable, or the field of a block."""
 
     name: str
     message: str
@@ -59,7 +59,7 @@ class SettingsProblem:
 
 
 class SettingsError(AcsyncError):
-    """All problems of the settings at once; one is a sentence, several are a line each."""
+    """All problems of the settings: one is a sentence, several are one line each."""
 
     def __init__(self, problems: Sequence[SettingsProblem]) -> None:
         self.problems = tuple(problems)
@@ -76,15 +76,15 @@ class SettingsError(AcsyncError):
 
 
 class AccountError(AcsyncError):
-    """ActiveCampaign did not give what was asked."""
+    """ActiveCampaign did not answer as expected."""
 
 
 class CallFailed(AccountError):
-    """No usable answer after every retry; another try may work."""
+    """No usable answer after all retries; another try may work."""
 
 
 class ResponseTooLarge(CallFailed):
-    """A response of more bytes than are read; fewer rows may fit."""
+    """A response that is too large to read; fewer rows may fit."""
 
 
 class CallRefused(AccountError):
@@ -104,7 +104,7 @@ class NoCrm(CallRefused):
 
 
 class PaginationError(AccountError):
-    """Answers that contradict the walk, so that nothing read this way can be trusted."""
+    """Answers that contradict each other, so no page can be trusted."""
 
 
 class StoreError(AcsyncError):
@@ -112,7 +112,7 @@ class StoreError(AcsyncError):
 
 
 class LockHeld(StoreError):
-    """Another transaction holds a lock that is not waited for any longer."""
+    """Another transaction held a lock for too long."""
 
 
 class SchemaOutdated(StoreError):

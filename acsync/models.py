@@ -1,32 +1,22 @@
-"""The values that cross rooms: datasets, records, plans, and what became of a sync."""
+"""The values that cross rooms: how a dataset is read, how a sync runs, and how it ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from acsync.datasets import DatasetName, Record, RelationName
 
-# What a person should know although the data was published, a sentence each.
+# Sentences for a person about data that was published anyway.
 Warnings: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ListingRows:
-    """The rows of a listing, and what is odd about them."""
+    """The rows of a listing, with warnings if some may be missing."""
 
     rows: list[Record]
     warnings: Warnings = ()
-
-
-def as_list(value: object) -> list[Any] | None:
-    """Return a list as the API sends it, or None if the value is no list.
-
-    PHP writes an array with gaps in its keys as an object: `{"0": …, "2": …}`.
-    """
-    if isinstance(value, dict) and all(str(key).isdigit() for key in value):
-        return list(value.values())
-    return value if isinstance(value, list) else None
 
 
 @dataclass(frozen=True)
@@ -47,8 +37,8 @@ class Interval:
 class Slice:
     """Up to a thousand neighbouring records, read by one task.
 
-    It starts at `offset` in id order, or behind the id `after_id`, for which the offset is then
-    only a hint. It ends once `records` were read or `through_id` is covered.
+    It starts at `offset` in id order. If `after_id` is known, it starts after that id, and the
+    offset is only a hint. It ends once `records` were read or `through_id` is covered.
     """
 
     dataset: DatasetName
@@ -63,15 +53,15 @@ class Slice:
         """Return a name for people: `contacts 12,001 to 13,000`."""
         # No dash between the numbers: the font of Prefect's timeline has none.
         if self.after_id is not None:
-            return f"{self.dataset} behind id {self.after_id}"
+            return f"{self.dataset} after id {self.after_id}"
         return f"{self.dataset} {self.offset + 1:,} to {self.offset + self.records:,}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one dataset is walked: its total and newest id when planned, and its slices.
+    """How to walk one dataset: its slices, and its total and newest id at planning time.
 
-    `relations` are those that the account lets come along.
+    `relations` are the relations that the account sends along.
     """
 
     dataset: DatasetName
@@ -84,8 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class EnrichedRecord:
-    """A record ready to store: `body` is UTF-8 JSON without NUL; `cleaned` counts removed
-    characters."""
+    """A record ready to store: `body` is UTF-8 JSON, `cleaned` counts removed characters."""
 
     record_id: int
     hash: bytes
@@ -102,7 +91,7 @@ class Sync:
     started_at: datetime
 
 
-# Of an account whose jitter is not known yet.
+# The margin for an account whose jitter is not known yet.
 START_MARGIN_SECONDS = 0.01
 
 
@@ -116,7 +105,7 @@ class RefusedRate:
 
 @dataclass(frozen=True)
 class Pace:
-    """The calls per second at the end of a sync, and what was added to each second for jitter.
+    """The calls per second at the end of a sync, and the margin added to each second for jitter.
 
     `refused` are the rates that the account does not allow, as far as is known.
     """
@@ -127,13 +116,13 @@ class Pace:
 
     @property
     def learned_rate(self) -> float | None:
-        """Return what the account was found to allow, or None if it refused no rate."""
+        """Return the rate that the account allows, or None if it has refused none."""
         return self.rate if self.refused else None
 
 
 @dataclass(frozen=True)
 class CallCounts:
-    """The calls of one sync; every attempt is a call, so `calls` includes the other two."""
+    """The calls of one sync. Every attempt is a call, so `calls` includes the other two."""
 
     calls: int = 0
     retries: int = 0
@@ -144,8 +133,8 @@ class CallCounts:
 class SyncProgress:
     """How far a running sync is: records staged by dataset, and calls so far.
 
-    `calls_per_second` are those of the last seconds; `seconds_left` of copying, None in the other
-    phases.
+    `calls_per_second` is the rate of the last few seconds. `seconds_left` is known only while
+    records are copied.
     """
 
     phase: str
@@ -158,7 +147,7 @@ class SyncProgress:
 
 @dataclass(frozen=True)
 class CustomField:
-    """One custom field as the account defines it; `key` is that of its values in a record."""
+    """One custom field as the account defines it; `key` is the key of its values in a record."""
 
     field_id: str
     key: str
@@ -169,9 +158,10 @@ class CustomField:
 
 @dataclass(frozen=True)
 class FieldChange:
-    """What became of a custom field since the last sync; `column` is None where there are too many.
+    """A change of a custom field since the last sync.
 
-    A field that is `retyped` has got a column of its new type beside the old one.
+    A `retyped` field has a new column for its new type, and keeps the old one. `column` is None if
+    the view has no room for another column.
     """
 
     kind: Literal["new", "renamed", "retyped", "back", "vanished"]
@@ -181,7 +171,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class Changes:
-    """What publishing changed, in records; `masked` of `records` are stubs."""
+    """The numbers of records that publishing changed; `masked` of the `records` are stubs."""
 
     records: int
     added: int
@@ -192,9 +182,9 @@ class Changes:
 
 @dataclass(frozen=True)
 class DatasetResult:
-    """One dataset of one sync: either its `changes`, or the `error` that kept it unpublished.
+    """One dataset of one sync: its `changes`, or the `error` if it was not published.
 
-    `duration_ms` runs from its plan to its proof that nothing is missing.
+    `duration_ms` is the time from the plan to the proof that no record is missing.
     """
 
     duration_ms: int | None = None
@@ -213,7 +203,7 @@ class DatasetResult:
 class SyncResult:
     """One finished sync; rates in calls per second, `cleaned` in characters.
 
-    `learned_rate` is what the account was found to allow; None where that is `rate_limit`.
+    `learned_rate` is the rate that the account allows, or None if it allows `rate_limit`.
     """
 
     sync_id: str
@@ -228,5 +218,5 @@ class SyncResult:
 
     @property
     def success(self) -> bool:
-        """Return whether every dataset that was asked for was published."""
+        """Return whether every requested dataset was published."""
         return all(dataset.success for dataset in self.datasets.values())

@@ -1,4 +1,4 @@
-"""Find the record that keeps a page from coming, so that a person can look at it."""
+"""Find the record that makes a page fail, so that a person can look at it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from acsync.errors import CallFailed
 
-# Where a page begins: at `offset`, or behind the id `id_greater`.
+# The start of a page: at `offset`, or after the id `id_greater`.
 Position: TypeAlias = Mapping[str, int]
 
-# Ask once for so many rows at a position and return their ids; raises CallFailed.
+# Requests a number of rows at a position once and returns their ids; raises CallFailed.
 ReadIds: TypeAlias = Callable[[Position, int], tuple[int, ...]]
 
 MAX_SECONDS = 120.0
@@ -18,7 +18,7 @@ MAX_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of a page among which one does not come; `before_id` stands before them."""
+    """Rows of a page, one of which makes it fail; `before_id` is the id of the row before them."""
 
     position: Position
     rows: int
@@ -33,25 +33,25 @@ def advance(position: Position, ids: Sequence[int]) -> Position:
 
 
 def describe_bad_record(read: ReadIds, position: Position, rows: int) -> tuple[str, str]:
-    """Return which record of a page does not come, and what to do; nothing where none comes.
+    """Return which record of a page makes it fail, and the remedy; empty if every record fails.
 
-    The page is read in halves, each asked for once: some ten calls for a page of 100. It begins
-    with one record, so that an account that is down costs two calls.
+    The page is read in halves, each requested once: about ten calls for a page of 100. The search
+    starts with one record, so an account that is down costs two calls.
     """
-    part, size, found = Part(position, rows, position.get("id_greater")), 1, False
+    part, size, is_found = Part(position, rows, position.get("id_greater")), 1, False
     deadline = time.monotonic() + MAX_SECONDS
-    while not found and time.monotonic() < deadline:
+    while not is_found and time.monotonic() < deadline:
         smaller = _narrow(read, part, size)
         if smaller is None:
-            return "Read in smaller parts, all of it came.", "Lower LIMIT_PER_PAGE if that stays."
-        found = size == 1 and smaller.position == part.position
+            return "Read in smaller parts, all of it came.", "Lower LIMIT_PER_PAGE if this lasts."
+        is_found = size == 1 and smaller.position == part.position
         part, size = smaller, max(smaller.rows // 2, 1)
-    behind = {**part.position, "offset": part.position.get("offset", 0) + part.rows}
-    return _describe(part, _try(read, behind, 1))
+    next_position = {**part.position, "offset": part.position.get("offset", 0) + part.rows}
+    return _describe(part, _try(read, next_position, 1))
 
 
 def _narrow(read: ReadIds, part: Part, size: int) -> Part | None:
-    """Read the first rows of a part: the bad record is among them, or among the others."""
+    """Read the first rows of a part; return the smaller part that has the bad record."""
     ids = _try(read, part.position, size)
     if ids is None:
         return replace(part, rows=size)
@@ -67,15 +67,17 @@ def _try(read: ReadIds, position: Position, rows: int) -> tuple[int, ...] | None
         return None
 
 
-def _describe(part: Part, behind: tuple[int, ...] | None) -> tuple[str, str]:
-    if behind is None and part.rows == 1 and part.before_id == part.position.get("id_greater"):
+def _describe(part: Part, next_ids: tuple[int, ...] | None) -> tuple[str, str]:
+    if next_ids is None and part.rows == 1 and part.before_id == part.position.get("id_greater"):
         return "", ""  # neither the first record nor the second came
-    what = "One record keeps" if part.rows == 1 else f"One of {part.rows} records keeps"
-    neighbours = [f"id {one}" for one in (part.before_id, *(behind or ())) if one]
+    record = "One record" if part.rows == 1 else f"One of {part.rows} records"
+    neighbours = [
+        f"id {record_id}" for record_id in (part.before_id, *(next_ids or ())) if record_id
+    ]
     where = f"{'between' if len(neighbours) > 1 else 'next to'} {' and '.join(neighbours)}"
     offset = f", at offset {part.position['offset']}" if "offset" in part.position else ""
     return (
-        f"{what} the page from coming: it is {where}{offset}. Without it the dataset is "
-        "incomplete and is not published.",
+        f"{record} breaks the page: it is {where}{offset}. Without it the dataset is incomplete "
+        "and is not published.",
         "Open that record in ActiveCampaign, or report it to their support.",
     )

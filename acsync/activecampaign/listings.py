@@ -1,74 +1,84 @@
 """Read the small collections that explain records: fields, pipelines, stages and users."""
 
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.page import Page, record_id
+from acsync.activecampaign.page import Page
 from acsync.datasets import Listing, Record
 from acsync.errors import PaginationError
 from acsync.models import ListingRows
 
-# Always the most that the API gives: LIMIT_PER_PAGE is for records.
+# The API's largest page. LIMIT_PER_PAGE is for records only.
 PAGE_ROWS = 100
 
-# The API's page size without a limit: no smaller one is known. A page with fewer rows is whole
-# where its total agrees; where there is no total, it must have fewer than half of that.
+# The API's smallest known page size, which it uses if a request has no limit. A first page with
+# fewer rows is complete if its total agrees, or if it has fewer than half of them and no total.
 DEFAULT_ROWS, SURELY_ALL = 20, 10
 
-# No order is documented for a listing, so its pages can repeat a row and skip another: it is read
-# again, and the readings are joined.
+# The order of a listing is not documented, so its pages may repeat one row and skip another. In
+# that case it is read again and the readings are merged.
 MAX_READINGS = 3
 
 
 def read_listing(client: Client, listing: Listing) -> ListingRows:
-    """Return all rows of a small collection, in the order they came.
+    """Return all rows of a small collection, in the order they arrived.
 
-    Raises PaginationError where it has fewer rows than its total, however often it is read.
+    Raises PaginationError if every reading has fewer rows than the total.
     """
     rows: dict[int, Record] = {}
     for reading in range(1, MAX_READINGS + 1):
-        total, is_repeated, is_connected = _read_once(client, listing, rows)
-        if len(rows) >= (total or 0) and (is_connected or reading == MAX_READINGS):
-            return ListingRows(list(rows.values()), _warn(listing, rows, total, is_repeated))
+        pages = _read_pages(client, listing)
+        for page in pages:
+            rows |= zip(page.ids, _with_options(page), strict=True)
+        is_last = reading == MAX_READINGS
+        if len(rows) >= (pages[-1].total or 0) and (is_last or _is_connected(pages)):
+            return ListingRows(list(rows.values()), _warn(listing, len(rows), pages))
     raise PaginationError(
-        f"/{listing.path} has {total} rows, but gave {len(rows)} in {MAX_READINGS} readings.",
-        "Sync again; if it stays, tell ActiveCampaign's support.",
+        f"/{listing.path} counts {pages[-1].total} rows, but {MAX_READINGS} readings returned "
+        f"{len(rows)}.",
+        "Sync again. If it happens again, tell ActiveCampaign's support.",
     )
 
 
-def _read_once(
-    client: Client, listing: Listing, rows: dict[int, Record]
-) -> tuple[int | None, bool, bool]:
-    """Add what is not in `rows` yet; return the total, whether a page came twice, and whether each
-    page shared a row with those before it.
+def _read_pages(client: Client, listing: Listing) -> list[Page]:
+    """Read pages until one has no new row, or until the first is surely complete.
 
-    It is read until a page has no new row, but for a first page that is surely all. Where a row is
-    deleted between two pages, the second begins behind a row that was never read. Some listings may
-    ignore `offset` (unknown for /dealCustomFieldMeta): their first page comes again.
+    Each page starts at the last row of the page before it.
     """
+    pages: list[Page] = []
     seen: set[int] = set()
-    offset, is_connected = 0, True
+    offset = 0
     while True:
         page = client.get_page(listing.path, {"limit": PAGE_ROWS, "offset": offset})
-        fresh = {record_id(row): row for row in _with_options(page)}
-        is_connected &= not seen or not seen.isdisjoint(fresh)
-        if fresh.keys() <= seen:
-            return page.total, len(page.rows) > 1, is_connected
-        rows.update(fresh)
-        if not offset and _is_whole(len(fresh), page.total):
-            return page.total, False, True
-        seen |= fresh.keys()
+        pages.append(page)
+        if seen.issuperset(page.ids) or (not offset and _is_complete(page)):
+            return pages
+        seen.update(page.ids)
         offset += len(page.rows) - 1
 
 
-def _is_whole(rows: int, total: int | None) -> bool:
-    """Return whether a first page is surely all there is.
+def _is_complete(page: Page) -> bool:
+    """Return whether a first page surely has all rows.
 
-    A total that agrees is no proof by itself: it may count only the page that was cut off.
+    A total that agrees is not enough: it may count only the rows of a page that was cut off.
     """
-    return rows < SURELY_ALL if total is None else rows == total and rows < DEFAULT_ROWS
+    rows = len(set(page.ids))
+    return rows < SURELY_ALL if page.total is None else rows == page.total and rows < DEFAULT_ROWS
+
+
+def _is_connected(pages: list[Page]) -> bool:
+    """Return whether each page shares a row with the pages before it.
+
+    If a row is deleted between two pages, the second may start after a row that was never read.
+    """
+    seen = set(pages[0].ids)
+    for page in pages[1:]:
+        if seen.isdisjoint(page.ids):
+            return False
+        seen.update(page.ids)
+    return True
 
 
 def _with_options(page: Page) -> list[Record]:
-    """Return the rows with the choices sideloaded for contact fields; deal fields hold theirs."""
+    """Return the rows, each contact field with its sideloaded choices; deal fields have theirs."""
     options = page.sideloads.get("fieldOptions")
     if options is None:
         return page.rows
@@ -78,16 +88,17 @@ def _with_options(page: Page) -> list[Record]:
     return [{**row, "fieldOptions": choices.get(str(row.get("id")), [])} for row in page.rows]
 
 
-def _warn(
-    listing: Listing, rows: dict[int, Record], total: int | None, is_repeated: bool
-) -> tuple[str, ...]:
-    """Warn where rows may be missing: a full page that repeats, and no total to compare with.
+def _warn(listing: Listing, rows: int, pages: list[Page]) -> tuple[str, ...]:
+    """Warn if rows may be missing: a full page came twice, and there is no total to compare.
 
-    A page of more rows than asked for is everything at once, and a shorter one the end.
+    This is a listing that ignores `offset`, as /dealCustomFieldMeta may do. If it has more or fewer
+    rows than a full page, they are all there is.
     """
-    if not is_repeated or total is not None or len(rows) != PAGE_ROWS:
+    last = pages[-1]
+    is_repeated = len(pages) > 1 and len(last.rows) > 1
+    if not is_repeated or last.total is not None or rows != PAGE_ROWS:
         return ()
     return (
-        f"/{listing.path} gives {PAGE_ROWS} rows and no others, so there may be more; fields "
+        f"/{listing.path} returned the same {PAGE_ROWS} rows twice, so there may be more. Fields "
         "without a definition are named by their id",
     )

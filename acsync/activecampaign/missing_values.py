@@ -1,8 +1,8 @@
-"""Find the values that a page names but did not bring, and why: cut off, or deleted.
+"""Find the values that a page names but does not contain, and decide why.
 
 A record names its custom field values, tags and lists by id; their objects come in arrays of the
-same response. A server that limits these arrays cuts them off: a smaller page brings the rest.
-Values of a deleted field are still named and never come: they are orphans.
+same response. A server that limits these arrays cuts them off: a smaller page has the rest.
+Values of a deleted field are still named but never sent: they are orphans.
 """
 
 import math
@@ -13,10 +13,9 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from acsync.activecampaign.bad_record import Position, advance
-from acsync.activecampaign.page import Page, record_id
+from acsync.activecampaign.page import Page
 from acsync.activecampaign.sideloads import array_keys, visible_rows
-from acsync.datasets import RELATIONS, Dataset, Relation
-from acsync.models import as_list
+from acsync.datasets import RELATIONS, Dataset, Relation, as_list
 
 # The key of an array, and the id of an object in it.
 ValueName: TypeAlias = tuple[str, str]
@@ -24,14 +23,14 @@ ValueName: TypeAlias = tuple[str, str]
 # The names that did not come, by the id of the record that names them.
 Missing: TypeAlias = dict[int, set[ValueName]]
 
-# Ask for a number of rows at a position.
+# Requests a number of rows at a position.
 ReadPart: TypeAlias = Callable[[Position, int], Page]
 
-# Pages with orphans that are read again in halves before any page is trusted without it.
+# How many pages with orphans to read again in halves before trusting similar pages at sight.
 MIN_JUDGED = 3
 
-# After this number of judged pages, fewer rows are asked for: then few pages reach the number of
-# objects of the largest one. Eleven such pages hold the rows of ten: a slice costs one more call.
+# After this number of judged pages, request fewer rows: then few pages reach the number of objects
+# on the largest page. Eleven such pages hold the rows of ten, so a slice costs one more call.
 JUDGED_AT_FULL_SIZE = 10
 CALM_SHARE = 10 / 11
 
@@ -46,7 +45,7 @@ class Verdict(Enum):
     """All came, except orphans."""
 
     CUT = auto()
-    """The server has more of them than it sent; a smaller page may bring all."""
+    """The server has more values than it sent; a smaller page may have all of them."""
 
     UNCLEAR = auto()
     """Two answers contradict each other; the page has to be read again."""
@@ -55,8 +54,8 @@ class Verdict(Enum):
 class MissingValues:
     """The missing values of one dataset in one sync; safe to share between threads.
 
-    A server that limits its arrays sends the same number of objects on each page that it cuts. So
-    a page with fewer objects than the largest one was not cut.
+    A server that limits its arrays sends the same number of objects on every page that it cuts.
+    So a page with fewer objects than the largest page was not cut.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -70,7 +69,7 @@ class MissingValues:
         self._most_missing = self._most_missing_of_record = 0
 
     def calm_rows(self, rows: int, smallest: int) -> int:
-        """Return how many rows to ask for, so that a page can be trusted; at most `rows`."""
+        """Return how many rows to request so that a page can be trusted, at most `rows`."""
         if self._judged < JUDGED_AT_FULL_SIZE:
             return rows
         return max(math.ceil(rows * CALM_SHARE), smallest)
@@ -82,9 +81,9 @@ class MissingValues:
         return {record: names for record, names in unknown.items() if names}
 
     def judge_at_sight(self, page: Page, *, may_trust: bool, may_shrink: bool) -> Verdict | None:
-        """Return a verdict that needs no call, else None.
+        """Return a verdict if one is possible without another call.
 
-        `may_trust` is false for pages that a lagging replica may show without their last values.
+        `may_trust` is false if a lagging replica could lack the last values of the page.
         """
         missing = self.find(page)
         self._note_sent(page)
@@ -142,9 +141,9 @@ class MissingValues:
         return Verdict.WHOLE
 
     def _confirms(self, page: Page, others: Sequence[Page], all_of: Iterable[int] = ()) -> bool:
-        """Return whether other pages bring what came for the records that they share with a page.
+        """Return whether other pages have all the values that `page` has for the same records.
 
-        They must hold the records of `all_of`.
+        They must contain all records of `all_of`.
         """
         before = came_with(self._dataset, page)
         after: dict[int, set[ValueName]] = {}
@@ -171,7 +170,7 @@ class MissingValues:
         self._most_missing_of_record = max(self._most_missing_of_record, *counts)
 
     def _is_like_judged(self, missing: Missing) -> bool:
-        """Return whether pages with known orphans missed at least this number of values."""
+        """Return whether pages with known orphans missed at least this many values."""
         counts = [len(names) for names in missing.values()]
         return (
             self._judged >= MIN_JUDGED
@@ -182,15 +181,15 @@ class MissingValues:
     def _is_below_limit(self, page: Page, missing: Missing) -> bool:
         """Return whether a page has too few objects to have been cut off.
 
-        A limit may be that of each array or of all together. No limit is below one object.
+        A limit may apply to each array or to all of them together. It is at least one object.
         """
         sent = count_objects(self._dataset, page)
         return all(sent[key] < max(self._most_sent[key], 1) for key in _keys_of(missing))
 
     def _is_at_limit(self, page: Page, missing: Missing) -> bool:
-        """Return whether a page has the number of objects of a page that was cut, the most of all.
+        """Return whether a page has as many objects as the pages that were cut.
 
-        If another page has more, that page was not cut by a limit: the server lagged.
+        If another page has even more, those pages were not cut by a limit: the server lagged.
         """
         sent = count_objects(self._dataset, page)
         limits = {key: self._sent_when_cut[key] for key in _keys_of(missing)}
@@ -207,13 +206,13 @@ def _only(names: set[ValueName], missing: Missing) -> Missing:
 
 
 def _read_halves(page: Page, position: Position, read: ReadPart) -> list[tuple[Position, Page]]:
-    """Read the rows of a page in two calls; return nothing if the first brings all of them."""
+    """Read the rows of a page in two calls; return nothing if the first call has all of them."""
     rows = len(page.rows)
     first = read(position, rows // 2)
     left = rows - len(first.rows)
     if not first.rows or left < 1:
         return []
-    middle = advance(position, [record_id(row) for row in first.rows])
+    middle = advance(position, first.ids)
     return [(position, first), (middle, read(middle, left))]
 
 
@@ -251,22 +250,22 @@ def count_objects(dataset: Dataset, page: Page) -> Counter[str]:
 
 
 def _names(dataset: Dataset, page: Page) -> dict[int, set[ValueName]]:
-    """Return, by record id, what each record names; a masked deal names what its key cannot see."""
+    """Return, by record id, the values that each record names, except masked deals."""
     keys = [dataset.sideload, *(RELATIONS[name].key for name in page.relations)]
     names = {
-        record_id(row): {(key, name) for key in keys for name in _ids(row.get(key))}
-        for row in visible_rows(page)
+        record: {(key, name) for key in keys for name in _ids(row.get(key))}
+        for record, row in visible_rows(page).items()
     }
     for relation in (RELATIONS[name] for name in page.relations):
-        if relation.beside:
-            _add_explanations(page, relation, relation.beside, names)
+        if relation.explained_by:
+            _add_explanations(page, relation, relation.explained_by, names)
     return names
 
 
 def _add_explanations(
     page: Page, relation: Relation, key: str, names: dict[int, set[ValueName]]
 ) -> None:
-    """Add what the rows of a relation point to, such as the tag of a contact's tag."""
+    """Add the rows that a relation points to, such as the tag of a `contactTags` row."""
     column = key.removesuffix("s")
     for row in page.sideloads.get(relation.key, []):
         record = str(row.get("contact"))
@@ -274,5 +273,5 @@ def _add_explanations(
             names[int(record)].add((key, str(row.get(column))))
 
 
-def _ids(named: object) -> set[str]:
-    return {str(name) for name in as_list(named) or () if isinstance(name, str | int)}
+def _ids(value: object) -> set[str]:
+    return {str(name) for name in as_list(value) or () if isinstance(name, str | int)}

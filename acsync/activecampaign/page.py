@@ -1,28 +1,28 @@
-"""Read one response: a whole page with every digit, that answers what was asked, or an error.
+"""Parse one response into a page, with every digit of its numbers, or raise an error.
 
-A server that ignores a parameter looks healthy, so the order and the sideloads are checked.
+A server that ignores a parameter looks healthy, so the order of the ids is checked too.
 """
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from acsync.datasets import Dataset, Record, RelationName
+from acsync.datasets import Dataset, Record, RelationName, as_list
 from acsync.errors import CallRefused, PaginationError
-from acsync.models import as_list
 
 
 @dataclass(frozen=True)
 class Page:
     """One response: its rows, the sideloaded arrays by key, and `meta.total`.
 
-    `limit` and `relations` are the rows and relations that were asked for, `asked_at` is when, in
-    monotonic seconds.
+    `limit` and `relations` are the number of rows and the relations that were requested.
+    `asked_at` is the time of the request, in monotonic seconds.
     """
 
     rows: list[Record]
@@ -32,11 +32,16 @@ class Page:
     relations: tuple[RelationName, ...] = ()
     asked_at: float = 0.0
 
+    @cached_property
+    def ids(self) -> tuple[int, ...]:
+        """Return the ids of the rows; raise PaginationError if a row has none."""
+        return tuple(map(record_id, self.rows))
+
 
 class TransientError(Exception):
     """A response that another attempt may improve.
 
-    `lasting` is the error to raise where no attempt does.
+    `lasting` is the error to raise if no attempt does.
     """
 
     def __init__(self, reason: str, *, lasting: CallRefused | None = None) -> None:
@@ -44,12 +49,12 @@ class TransientError(Exception):
         self.lasting = lasting
 
 
-# The key of one object, asked for as `contacts/7` or `users/me`: it is read as a page of one row.
+# The key of a single object, such as the answer to `contacts/7`. It is read as a page of one row.
 SINGULAR = {"contacts": "contact", "deals": "deal", "users": "user"}
 
 
 def read_page(content: bytes, path: str) -> Page:
-    """Parse one response; anything but a whole page raises TransientError."""
+    """Parse one response; raise TransientError if it is not a whole page."""
     collection, is_single, _ = path.partition("/")
     key = SINGULAR[collection] if is_single else path
     if not content.strip():
@@ -60,22 +65,22 @@ def read_page(content: bytes, path: str) -> Page:
         raise TransientError("a response that is not whole JSON, with status 200") from None
     except RecursionError:
         raise PaginationError(
-            f"ActiveCampaign's response to /{key} nests JSON deeper than can be read. Nothing is "
+            f"ActiveCampaign's response to /{key} is nested too deeply to be read. Nothing is "
             "published without it.",
             "Look at the newest custom fields in ActiveCampaign.",
         ) from None
-    found = body.get(key) if isinstance(body, dict) else None
-    rows = [found] if is_single and isinstance(found, dict) else as_objects(found)
+    value = body.get(key) if isinstance(body, dict) else None
+    rows = [value] if is_single and isinstance(value, dict) else as_objects(value)
     if rows is None:
         raise TransientError(f"a response without {key}, with status 200")
-    sideloads = {name: as_objects(value) for name, value in body.items() if name != key}
-    found_sideloads = {name: objects for name, objects in sideloads.items() if objects is not None}
-    return Page(rows, found_sideloads, read_total(body.get("meta")))
+    arrays = {name: as_objects(value) for name, value in body.items() if name != key}
+    sideloads = {name: objects for name, objects in arrays.items() if objects is not None}
+    return Page(rows, sideloads, read_total(body.get("meta")))
 
 
-def as_objects(found: object) -> list[Record] | None:
-    """Return a list of objects, or None if it is anything else."""
-    objects = as_list(found)
+def as_objects(value: object) -> list[Record] | None:
+    """Return a value as a list of objects, or None if it is not one."""
+    objects = as_list(value)
     if objects is None or not all(isinstance(item, dict) for item in objects):
         return None
     return objects
@@ -86,14 +91,14 @@ def parse_json(content: bytes) -> Any:
     try:
         return DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # PHP's may have half a surrogate pair or a byte order mark, which strict JSON has not.
+        # PHP can send half a surrogate pair or a byte order mark, which strict JSON forbids.
         return json.loads(
             content, parse_float=_parse_float, parse_int=_parse_int, parse_constant=str
         )
 
 
 def _parse_float(text: str) -> Decimal | str:
-    """Keep an exponent of more than 18 digits, which no decimal can hold, as its text."""
+    """Return a decimal, or the text if its exponent is too long for one (over 18 digits)."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -101,11 +106,11 @@ def _parse_float(text: str) -> Decimal | str:
 
 
 def _parse_int(text: str) -> int | Decimal:
-    """Keep a long integer as a decimal: Python refuses to read more than 4,300 digits."""
+    """Return a long integer as a decimal: Python parses at most 4,300 digits as an int."""
     return int(text) if len(text) <= 19 else Decimal(text)
 
 
-# In half the time of json.
+# Twice as fast as the json module.
 DECODER = msgspec.json.Decoder(float_hook=_parse_float)
 
 
@@ -123,11 +128,11 @@ def read_total(meta: object) -> int | None:
 # Postgres' largest bigint.
 LARGEST_ID = 2**63 - 1
 
-NOT_PUBLISHED = "Nothing can be published from such answers; tell ActiveCampaign's support."
+NOT_PUBLISHED = "Nothing can be published from such answers. Tell ActiveCampaign's support."
 
 
 def record_id(row: Record) -> int:
-    """Return a row's id, which is a string in most answers and a number in some."""
+    """Return the id of a row, which most answers send as a string and some as a number."""
     try:
         number = int(str(row.get("id")))
     except ValueError:
@@ -140,12 +145,12 @@ def record_id(row: Record) -> int:
     return number
 
 
-def require_order(dataset: Dataset, ids: Iterable[int], behind: int) -> None:
-    """Raise PaginationError unless the ids ascend from behind the id that was reached."""
-    for before, after in pairwise((behind, *ids)):
+def require_order(dataset: Dataset, ids: Iterable[int], after_id: int) -> None:
+    """Raise PaginationError unless the ids ascend and all are greater than `after_id`."""
+    for before, after in pairwise((after_id, *ids)):
         if after <= before:
-            what = "id_greater" if behind and before == behind else "orders[id]"
+            parameter = "id_greater" if after_id and before == after_id else "orders[id]"
             raise PaginationError(
-                f"/{dataset.path} gave id {after} behind id {before}: it ignores {what}.",
+                f"/{dataset.path} sent id {after} after id {before}: it ignores {parameter}.",
                 NOT_PUBLISHED,
             )

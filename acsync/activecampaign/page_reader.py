@@ -1,4 +1,4 @@
-"""Read one page with every value that its records name, in smaller pages if it must be."""
+"""Read one page with every value that its records name, in smaller pages if necessary."""
 
 from dataclasses import replace
 from typing import Literal, TypeAlias
@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from acsync.activecampaign.bad_record import Position, describe_bad_record
 from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.missing_values import MissingValues, Verdict
-from acsync.activecampaign.page import NOT_PUBLISHED, Page, record_id
+from acsync.activecampaign.page import NOT_PUBLISHED, Page
 from acsync.activecampaign.sideloads import (
     OptionalRelations,
     find_stray,
@@ -25,12 +25,12 @@ from acsync.errors import (
 
 Order: TypeAlias = Literal["ASC", "DESC"]
 
-# How often an answer that may be wrong is asked for.
+# How many times to request an answer that may be wrong.
 MAX_ANSWERS = 4
 
 
 class PageReader:
-    """Reads pages of one dataset; `page_size` records each, fewer once pages were too large."""
+    """Reads pages of `page_size` records, smaller ones after a page was too large."""
 
     def __init__(
         self,
@@ -47,16 +47,15 @@ class PageReader:
         self._relations = relations
         self._missing = missing or MissingValues(dataset)
         self._optional = optional or OptionalRelations()
-        # A page of a walk by offset must show a record more than the one that was read before.
+        # A page of a walk by offset needs a new record besides the one that was read before.
         self._smallest = 1 if dataset.keyset else 2
 
     def read(self, position: Position, order: Order) -> Page:
         """Return a page with every value that its records name, except orphans.
 
         If values were cut off, this page and all later ones are read with half the rows. Raises
-        CallFailed if even the smallest page is cut off, or answers contradict each other.
+        CallFailed if even the smallest page is cut off, or if answers contradict each other.
         """
-
         unclear = 0
         while True:
             may_shrink = self.page_size > self._smallest
@@ -103,13 +102,13 @@ class PageReader:
         return CallFailed(
             f"/{self._dataset.path} sent record {record} without {len(names)} of its {keys}, "
             f"{how}.",
-            "Sync again; if it stays, tell ActiveCampaign's support.",
+            "Sync again. If it happens again, tell ActiveCampaign's support.",
         )
 
     def _get(self, position: Position, order: Order, rows: int) -> Page:
-        """Read a page, without relations if they keep it from coming.
+        """Read a page, without relations if it fails with them.
 
-        If it does not come at all, find the record that breaks it.
+        If it keeps failing, find the record that breaks it.
         """
         relations = self._optional.usable(self._relations)
         try:
@@ -134,10 +133,10 @@ class PageReader:
         relations: tuple[RelationName, ...],
         failed: AccountError,
     ) -> Page | None:
-        """Return the page with the relations that come, or None if it fails without them too.
+        """Return the page with the relations that work, or None if it fails without them too.
 
-        The rest of the sync goes on without the others. All of them are tried once more: the
-        account may be in order again.
+        All relations together are tried once more, since the account may have recovered. The rest
+        of the sync leaves out those that fail.
         """
 
         def try_with(names: tuple[RelationName, ...], attempts: int = 1) -> Page | None:
@@ -148,13 +147,13 @@ class PageReader:
 
         if not relations:
             return None
-        # A refusal was not tried again: another failure must not hide what it is about.
+        # A refusal was not retried, so a passing failure here must not hide its reason.
         page = try_with((), 1 if isinstance(failed, CallFailed) else ATTEMPTS)
         if page is None:
             return None
         for names in dict.fromkeys([relations, *((name,) for name in relations)]):
-            if more := try_with(names):
-                page = more
+            if page_with_relations := try_with(names):
+                page = page_with_relations
                 break
         left_out = [name for name in relations if name not in page.relations]
         self._optional.leave_out(left_out, failed.message)
@@ -168,9 +167,9 @@ class PageReader:
         relations: tuple[RelationName, ...],
         attempts: int = ATTEMPTS,
     ) -> Page:
-        """Ask for a page, once more if a sideloaded row does not land on a record of it.
+        """Request a page with all arrays that it includes.
 
-        All arrays that were included must come.
+        It is requested again if a sideloaded row does not belong to the record that names it.
         """
         includes = join_includes(self._dataset, relations)
         params = {"limit": rows, "orders[id]": order, "include": includes, **position}
@@ -187,21 +186,20 @@ class PageReader:
             require_landed(self._dataset, page)
         return page
 
-    def read_single(self, wanted_id: int) -> Page | None:
+    def read_single(self, single_id: int) -> Page | None:
         """Return one record as a page, or None if the account has no such record.
 
-        Named values that do not come are values of deleted fields: one record is never cut off.
+        The values of one record are never cut off, so missing ones belong to deleted fields.
         Raises AccountError if ActiveCampaign does not say whether the record exists.
         """
-        path = f"{self._dataset.path}/{wanted_id}"
+        path = f"{self._dataset.path}/{single_id}"
         relations = self._optional.usable(self._relations)
         try:
             page = self.client.get_page(path, {"include": join_includes(self._dataset, relations)})
         except NotFound:
             return None
-        ids = [record_id(row) for row in page.rows]
-        if ids != [wanted_id]:
-            raise PaginationError(f"/{path} sent the ids {ids[:3]}.", NOT_PUBLISHED)
+        if page.ids != (single_id,):
+            raise PaginationError(f"/{path} sent the ids {[*page.ids[:3]]}.", NOT_PUBLISHED)
         page = replace(page, relations=relations)
         require_arrays(self._dataset, page)
         require_landed(self._dataset, page)
@@ -211,8 +209,7 @@ class PageReader:
         self, failed: CallFailed, position: Position, order: Order, rows: int
     ) -> CallFailed:
         def read_ids(part: Position, part_rows: int) -> tuple[int, ...]:
-            page = self._ask(part, order, part_rows, (), attempts=1)
-            return tuple(map(record_id, page.rows))
+            return self._ask(part, order, part_rows, (), attempts=1).ids
 
         where, remedy = describe_bad_record(read_ids, position, rows)
         return CallFailed(f"{failed.message} {where}".rstrip(), remedy or failed.remedy)

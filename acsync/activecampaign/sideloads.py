@@ -1,14 +1,13 @@
-"""The arrays that come with a page: custom field values, and relations as long as they come."""
+"""The arrays that come with a page: custom field values, and relations if the account has them."""
 
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from acsync.activecampaign.page import NOT_PUBLISHED, Page, record_id
-from acsync.datasets import RELATIONS, Dataset, Record, RelationName, is_masked
+from acsync.activecampaign.page import NOT_PUBLISHED, Page
+from acsync.datasets import RELATIONS, Dataset, Record, RelationName, as_list, is_masked
 from acsync.errors import PaginationError
-from acsync.models import as_list
 
 logger = logging.getLogger(__name__)
 
@@ -21,21 +20,23 @@ def join_includes(dataset: Dataset, relations: Iterable[RelationName]) -> str:
 def array_keys(dataset: Dataset, relations: Iterable[RelationName]) -> list[str]:
     """Return the keys of the arrays that come with a page, custom field values first."""
     related = [RELATIONS[name] for name in relations]
-    keys = [key for relation in related for key in (relation.key, relation.beside) if key]
+    keys = [key for relation in related for key in (relation.key, relation.explained_by) if key]
     return [dataset.sideload, *keys]
 
 
-def visible_rows(page: Page) -> list[Record]:
-    """Return the rows of a page without masked deals, which name values that the key cannot see."""
-    return [row for row in page.rows if not is_masked(row)]
+def visible_rows(page: Page) -> dict[int, Record]:
+    """Return rows by id, without masked deals: they name values that the key cannot see."""
+    return {
+        row_id: row for row_id, row in zip(page.ids, page.rows, strict=True) if not is_masked(row)
+    }
 
 
 def require_arrays(dataset: Dataset, page: Page) -> None:
     """Raise PaginationError if an array is missing from a page whose records may name values.
 
-    A record without the key of an array may have values in it.
+    A record without the key of an array may still have values in it.
     """
-    rows = visible_rows(page)
+    rows = visible_rows(page).values()
     related = [RELATIONS[name] for name in page.relations]
     needed = [
         key
@@ -43,9 +44,9 @@ def require_arrays(dataset: Dataset, page: Page) -> None:
         if any(row.get(key) not in ([], {}) for row in rows)
     ]
     needed += [
-        relation.beside
+        relation.explained_by
         for relation in related
-        if relation.beside and page.sideloads.get(relation.key)
+        if relation.explained_by and page.sideloads.get(relation.key)
     ]
     for key in needed:
         if key not in page.sideloads:
@@ -58,29 +59,28 @@ def require_arrays(dataset: Dataset, page: Page) -> None:
 
 @dataclass(frozen=True)
 class Stray:
-    """A sideloaded row that `record` names and that does not name `record` in return."""
+    """A sideloaded row that a record names, but that does not name this record in return."""
 
     key: str
     row_id: str
-    record: str
+    record_id: str
     owner_keys: Sequence[str]
 
 
 def find_stray(dataset: Dataset, page: Page) -> Stray | None:
-    """Return the first sideloaded row that would not land on the record that names it.
+    """Return the first sideloaded row that does not name the record that names it.
 
-    Rows that no record of the page names are ignored: some answers carry rows of other records,
-    and a row that was added between the two queries of a page comes again with the next sync.
+    Rows that no record of the page names are ignored. Some answers contain rows of other records,
+    and a row that was added between the two queries of a page arrives with the next sync.
     """
     owner_keys: dict[str, Sequence[str]] = {dataset.sideload: dataset.owner_keys}
     owner_keys |= {RELATIONS[name].key: ("contact",) for name in page.relations}
     for key, keys in owner_keys.items():
         owners = {str(row.get("id")): _owner(row, keys) for row in page.sideloads.get(key, [])}
-        for row in page.rows:
-            record = str(record_id(row))
+        for record_id, row in zip(map(str, page.ids), page.rows, strict=True):
             for row_id in as_list(row.get(key)) or ():
-                if owners.get(str(row_id), record) != record:
-                    return Stray(key, str(row_id), record, keys)
+                if owners.get(str(row_id), record_id) != record_id:
+                    return Stray(key, str(row_id), record_id, keys)
     return None
 
 
@@ -89,17 +89,18 @@ def _owner(row: Record, keys: Sequence[str]) -> str:
 
 
 def require_landed(dataset: Dataset, page: Page) -> None:
-    """Raise PaginationError if a sideloaded row would not land on the record that names it."""
+    """Raise PaginationError if a sideloaded row does not name the record that names it."""
     if stray := find_stray(dataset, page):
         raise PaginationError(
-            f"/{dataset.path} sent {stray.key} {stray.row_id}, which record {stray.record} names, "
-            f"without that record's id in {' or '.join(stray.owner_keys)}: it would be lost.",
+            f"/{dataset.path} sent {stray.key} {stray.row_id}, which record {stray.record_id} "
+            f"names, without that record's id in {' or '.join(stray.owner_keys)}: it would be "
+            "lost.",
             NOT_PUBLISHED,
         )
 
 
 class OptionalRelations:
-    """The relations that one dataset is read without, for the rest of one sync, and why."""
+    """The relations that a sync leaves out of one dataset, and why; shared between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -112,7 +113,7 @@ class OptionalRelations:
             return dict(self._reasons)
 
     def usable(self, names: Iterable[RelationName]) -> tuple[RelationName, ...]:
-        """Return those of the relations that are still asked for."""
+        """Return the relations that were not left out."""
         left_out = self.reasons
         return tuple(name for name in names if name not in left_out)
 

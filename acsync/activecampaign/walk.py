@@ -1,32 +1,33 @@
-"""Walk a collection so that no record is lost, whatever changes under the reader.
+"""Walk a collection without losing a record, even if records change during the walk.
 
-A page in id order covers the ids from where it was asked to begin to its last row, and nothing
-behind it: that no row came is never taken for "there is none".
+A page in id order proves which ids exist between its start and its last row. It proves nothing
+about later ids: more records may follow an empty page.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from acsync.activecampaign.bad_record import Position
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
-from acsync.activecampaign.page import Page, record_id, require_order
+from acsync.activecampaign.page import NOT_PUBLISHED, Page, require_order
 from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader
 from acsync.activecampaign.sideloads import OptionalRelations, array_keys
 from acsync.datasets import Dataset, Record, RelationName
 from acsync.errors import CallFailed, PaginationError
-from acsync.models import Interval, Plan, Slice
+from acsync.models import Interval, Slice
 
-# Pages in a row that may end no later than the one before; more means a server that repeats.
+# How many pages in a row may bring no later id than the page before. After that, the server is
+# taken to repeat itself.
 MAX_REPEATS = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class WalkPage:
     """One page of a walk: its rows in id order, their custom field values, the ids it covers.
 
-    `related` are the rows of `relations`, those that the page was read with, by their key.
-    `asked_at` is when the page was requested, in monotonic seconds.
+    `related` holds the rows of the page's `relations`, by the key of their array.
+    `asked_at` is the time of the request, in monotonic seconds.
     """
 
     rows: list[Record]
@@ -40,20 +41,20 @@ class WalkPage:
 
     @property
     def newest_id(self) -> int:
-        """Return the last id; 0 where there is no record."""
+        """Return the last id, or 0 if the page is empty."""
         return self.ids[-1] if self.ids else 0
 
     def release(self) -> None:
-        """Let go of all but the ids: the walk holds its page until the next one has come."""
+        """Free the memory of the rows. The walk keeps a page until the next one has arrived."""
         for rows in (self.rows, self.values, *self.related.values()):
             rows.clear()
 
 
 class Walk:
-    """The reading of one dataset through one client, `page_size` records asked for a page.
+    """Reads one dataset in id order, `page_size` records per page.
 
-    `relations` come with each record, as long as the account sends them; `missing` and `optional`
-    are what all walks of a sync through this dataset learn.
+    `relations` are read with each record, for as long as the account sends them. All walks of a
+    sync through the same dataset share `missing` and `optional`.
     """
 
     def __init__(
@@ -70,62 +71,62 @@ class Walk:
         self._largest = 0
 
     def read_newest(self, page_rows: int | None = None) -> WalkPage:
-        """Return the newest page; it has no ids where the account is empty.
+        """Return the newest page. It has no ids if the account is empty.
 
-        `page_rows` is how many rows the API gives, where that is known. Raises CallFailed where
-        the page stays thin and is another each time.
+        `page_rows` is the API's real page size, if it is known. Raises CallFailed if the page
+        stays short and its rows differ on every attempt.
         """
         if newest := self._read({"offset": 0}, page_rows or self.pages.page_size, "DESC"):
             return newest
         raise CallFailed(
-            f"/{self.dataset.path} gave fewer of its newest records than it has, and others in "
-            f"each of {MAX_ANSWERS} answers.",
-            "Sync again; if it stays, tell ActiveCampaign's support.",
+            f"/{self.dataset.path} returned a short page of its newest records {MAX_ANSWERS} "
+            "times, each time with other records.",
+            "Sync again. If it happens again, tell ActiveCampaign's support.",
         )
 
-    def read_single(self, wanted_id: int) -> WalkPage | None:
+    def read_single(self, record_id: int) -> WalkPage | None:
         """Return one record as a page that covers its id, or None if it does not exist."""
-        if page := self.pages.read_single(wanted_id):
-            return self.make_page(page, (wanted_id,), Interval(wanted_id, wanted_id))
+        if page := self.pages.read_single(record_id):
+            return self._make_page(page, Interval(record_id, record_id))
         return None
 
-    def read_slice(self, wanted: Slice, page_rows: int) -> Iterator[WalkPage]:
-        """Read one slice page by page; the intervals of its pages leave no gap.
+    def read_slice(self, slice_: Slice, page_rows: int) -> Iterator[WalkPage]:
+        """Read one slice page by page, without a gap between the intervals of the pages.
 
-        It ends early where no row comes, or where answers do not agree: what it did not reach is
-        then a gap.
+        The slice ends early if no rows arrive or if the answers disagree. The ids that were not
+        reached are then a gap.
         """
         records = 0
         walk = self._by_id if self.dataset.keyset else self._by_offset
-        for page in walk(wanted, page_rows):
+        for page in walk(slice_, page_rows):
             yield page
             records += len(page.ids)
-            if records >= wanted.records or page.covered.last >= wanted.through_id:
+            if records >= slice_.records or page.covered.last >= slice_.through_id:
                 break
 
-    def _by_id(self, wanted: Slice, page_rows: int) -> Iterator[WalkPage]:
-        """Read on behind the last id, where nothing can move under the reader.
+    def _by_id(self, slice_: Slice, page_rows: int) -> Iterator[WalkPage]:
+        """Read the records after the last id, which no added or deleted record can shift.
 
-        Only the first page of a slice is found by its offset, which spreads the slices evenly
-        however unevenly ids are spread.
+        Only the first page of a slice is found by its offset: it makes slices of equal size, even
+        if the ids have large gaps.
         """
-        position = {"offset": wanted.offset}
-        if wanted.after_id is not None:
-            position = {"id_greater": wanted.after_id}
+        position = {"offset": slice_.offset}
+        if slice_.after_id is not None:
+            position = {"id_greater": slice_.after_id}
         while (page := self._read(position, page_rows)) and page.ids:
             yield page
             position = {"id_greater": page.newest_id}
 
-    def _by_offset(self, wanted: Slice, page_rows: int) -> Iterator[WalkPage]:
-        """Read on by offset, each page sharing a record with what was read before it.
+    def _by_offset(self, slice_: Slice, page_rows: int) -> Iterator[WalkPage]:
+        """Read by offset, so that each page shares a record with the pages before it.
 
-        The offset moves by the rows received. A higher offset gives later records, also after
-        a step back; where it does not, the server repeats itself.
+        The offset moves by the number of rows received. A higher offset must bring later records,
+        even after a step back. If it does not, the server repeats itself.
         """
-        reach, offset, repeats = wanted.after_id, wanted.offset, 0
-        before = (-1, 0)
+        reach, offset, repeats = slice_.after_id, slice_.offset, 0
+        previous_offset, previous_end = -1, 0
         while True:
-            page, found_at = self._read_connected(reach, offset, page_rows)
+            page, page_offset = self._read_connected(reach, offset, page_rows)
             if page is None or not page.ids:
                 return
             if reach is None or page.newest_id > reach:
@@ -133,23 +134,23 @@ class Walk:
                 reach, repeats = page.newest_id, 0
             elif len(page.ids) == 1:
                 return
-            elif found_at > before[0] and page.newest_id <= before[1]:
+            elif page_offset > previous_offset and page.newest_id <= previous_end:
                 repeats += 1
             if repeats > MAX_REPEATS:
                 raise PaginationError(
-                    f"/{self.dataset.path} repeats itself: offset {found_at} ends at id "
+                    f"/{self.dataset.path} repeats itself: offset {page_offset} ends at id "
                     f"{page.newest_id}, which was read before.",
-                    "Nothing can be published from such answers; tell ActiveCampaign's support.",
+                    NOT_PUBLISHED,
                 )
-            before = (found_at, page.newest_id)
-            offset = found_at + len(page.ids) - 1
+            previous_offset, previous_end = page_offset, page.newest_id
+            offset = page_offset + len(page.ids) - 1
 
     def _read_connected(
         self, reach: int | None, offset: int, page_rows: int
     ) -> tuple[WalkPage | None, int]:
-        """Read at `offset`, or as far before it as it takes to share a record with `reach`.
+        """Read a page at `offset`, or further back if it does not connect to the id `reach`.
 
-        A deletion moves later records up, so that a page can begin behind the next unread one.
+        A deletion moves later records up, so a page can begin after the next unread record.
         """
         step = self.pages.page_size - 1
         while True:
@@ -160,12 +161,12 @@ class Walk:
             offset, step = max(offset - step, 0), step * 2
 
     def _read(self, position: Position, page_rows: int, order: Order = "ASC") -> WalkPage | None:
-        """Return a page that is full, or the same twice in a row; None where none is.
+        """Return the first page that is full or that two requests in a row agree on, else None.
 
-        A page that is empty, or smaller than the largest one, is asked for again, unless its total
-        says that no more rows follow. Where the API clamps the page size, all pages have that size.
+        A page with fewer rows than the largest one is requested again, unless the total says that
+        no rows follow. If the API limits the page size, all pages have that size.
         """
-        before: WalkPage | None = None
+        previous: WalkPage | None = None
         for _ in range(MAX_ANSWERS):
             answer = self.pages.read(position, order)
             page = self._validate(answer, position, order)
@@ -174,74 +175,28 @@ class Walk:
             if page.total is not None and "offset" in position:
                 full = min(full, page.total - position["offset"])
             is_full = page.ids and len(page.ids) >= full
-            if is_full or (before and page.ids == before.ids):
+            if is_full or (previous and page.ids == previous.ids):
                 return page
-            before = page
+            previous = page
         return None
 
     def _validate(self, page: Page, position: Position, order: Order) -> WalkPage:
-        """Check a page, turn it into ascending order, and tell which ids it covers.
+        """Check the order of a page, make it ascending, and find which ids it covers.
 
-        Behind an id, and at the first offset, it covers also the ids before its first row.
+        A page after an id, or at offset 0, also covers the ids before its first row.
         """
         if order == "DESC":
-            page.rows.reverse()
-        ids = tuple(record_id(row) for row in page.rows)
-        behind = position.get("id_greater", 0)
-        require_order(self.dataset, ids, behind)
-        is_from_start = position == {"offset": 0} and order == "ASC"
-        first = behind + 1 if is_from_start or "id_greater" in position or not ids else ids[0]
-        covered = Interval(first, ids[-1] if ids else first - 1)
-        return self.make_page(page, ids, covered)
+            page = replace(page, rows=page.rows[::-1])
+        ids, after_id = page.ids, position.get("id_greater", 0)
+        require_order(self.dataset, ids, after_id)
+        covers_start = "id_greater" in position or (position == {"offset": 0} and order == "ASC")
+        first = ids[0] if ids and not covers_start else after_id + 1
+        return self._make_page(page, Interval(first, ids[-1] if ids else first - 1))
 
-    def make_page(self, page: Page, ids: tuple[int, ...], covered: Interval) -> WalkPage:
-        """Return a response as a page of this walk."""
+    def _make_page(self, page: Page, covered: Interval) -> WalkPage:
         values_key, *related_keys = array_keys(self.dataset, page.relations)
         values = page.sideloads.get(values_key, [])
         related = {key: page.sideloads.get(key, []) for key in related_keys}
         return WalkPage(
-            page.rows, values, related, ids, covered, page.total, page.asked_at, page.relations
+            page.rows, values, related, page.ids, covered, page.total, page.asked_at, page.relations
         )
-
-
-MAX_PAGES_PER_SLICE = 10
-
-# A slice has so much of the pages that are left, and a page at least. Six threads read each of two
-# datasets, and with this share all of them read until the end, however long a call takes.
-SLICE_SHARE = 1 / 6
-
-# The newest page is read to make the plan, and is data: it is staged as a slice of this number.
-NEWEST_SLICE = 0
-
-NO_LIMIT = 2**62
-
-
-def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
-    """Cut everything below the newest page into slices, the last ones shorter.
-
-    Neighbouring slices share one record, and so do neighbouring pages of a walk by offset.
-    The rows of the newest page show how many rows the API really gives. There are no more records
-    than ids, whatever the total says.
-    """
-    rows, total = len(newest.ids), newest.total
-    page_rows = rows if rows > 1 and (total is None or total > rows) else page_size
-    below = max(min(total, newest.newest_id) - rows, 0) if total is not None else None
-    end = below or 0
-    through_id = newest.ids[0] if newest.ids else 0
-    slices: list[Slice] = []
-    offset = 0
-    while not slices or offset < end:
-        share = int((end - offset) / page_rows * SLICE_SHARE)
-        pages = max(1, min(MAX_PAGES_PER_SLICE, share))
-        step = pages * page_rows - 1 if dataset.keyset else pages * (page_rows - 1)
-        number, records = NEWEST_SLICE + 1 + len(slices), _count_records(step, below, offset)
-        slices.append(Slice(dataset.name, number, offset, records, through_id))
-        offset += step
-    return Plan(dataset.name, total, newest.newest_id, page_rows, tuple(slices))
-
-
-def _count_records(step: int, below: int | None, offset: int) -> int:
-    """Return the records of a slice, with the one it shares with the next slice."""
-    if below is None:
-        return NO_LIMIT
-    return max(min(step, below - offset), 0) + 1

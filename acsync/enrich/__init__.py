@@ -1,1 +1,1 @@
-"""Join records to what explains them, and write them as they are stored."""
+"""Join records to their explanations and encode them for storage; all use of pandas."""

@@ -1,13 +1,12 @@
-"""Name custom field values: a value knows only the id of its field."""
+"""Name custom field values, which have only the id of their field."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from acsync.datasets import DATASETS, Record
+from acsync.datasets import DATASETS, Record, as_list
 from acsync.enrich.encoding import Cleaner
-from acsync.models import as_list
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
 
@@ -28,8 +27,8 @@ DEAL_FIELD_ID = (
     "dealCustomFieldMetumId",
 )
 
-# Where `include=dealCustomFieldData` puts a value, as seven code bases read it; other types are
-# text. What is not where its type says stands in the first filled column.
+# The column of `include=dealCustomFieldData` for each type, as seven code bases read it. Other
+# types are text. If the column of its type is empty, a value is in the first filled column.
 COLUMN_OF_TYPE = {
     "date": "custom_field_date_value",
     "datetime": "custom_field_datetime_value",
@@ -40,7 +39,7 @@ COLUMN_OF_TYPE = {
 
 
 def pick(row: Record, *names: str) -> Any:
-    """Return the first of the keys that is there and not null; both spellings are in use."""
+    """Return the value of the first key that is not null; the API uses several spellings."""
     for name in names:
         if (value := row.get(name)) is not None:
             return value
@@ -48,7 +47,7 @@ def pick(row: Record, *names: str) -> Any:
 
 
 def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:
-    """Return `key`, with the field's id behind it as often as it takes to be free."""
+    """Return `key`, followed by the field's id as often as needed to make it unique."""
     while taken(key):
         key = f"{key}_{field_id}"
     return key
@@ -57,10 +56,10 @@ def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:
 def catalogue_fields(
     definitions: Sequence[Record], key: str, label: str, kind: str
 ) -> pd.DataFrame:
-    """Return a frame of `field_id, key, label, kind`, keys unique, in the order of the ids.
+    """Return a frame of `field_id, key, label, kind` with unique keys, in the order of the ids.
 
-    With that order a key is the same at every sync, in whatever order the API lists fields. Keys
-    are cleaned before they are compared: two that differ only by a NUL would become one.
+    This order makes keys stable, even if the API lists fields in another order. Keys are cleaned
+    before they are compared: two that differ only by a NUL would become one.
     """
     rows: list[tuple[str, str, object, object]] = []
     taken: set[str] = set()
@@ -74,7 +73,7 @@ def catalogue_fields(
 
 
 class FieldValue(NamedTuple):
-    """One value of a custom field, whose record and field are known by their ids."""
+    """One value of a custom field, with the ids of its record and its field."""
 
     value_id: str
     record_id: str
@@ -84,7 +83,7 @@ class FieldValue(NamedTuple):
 
 
 def contact_values(rows: Iterable[Record]) -> list[FieldValue]:
-    """Return the values of `fieldValues`, sorted."""
+    """Return the values of `fieldValues`, in the order of their ids."""
     return _sort(
         (row.get("id"), pick(row, *CONTACT_ID), pick(row, "field"), row.get("value"))
         for row in rows
@@ -92,9 +91,9 @@ def contact_values(rows: Iterable[Record]) -> list[FieldValue]:
 
 
 def deal_values(rows: Iterable[Record], kinds: Mapping[str, str]) -> list[FieldValue]:
-    """Return those of `dealCustomFieldData`, with the currency of each; `kinds` are by field id.
+    """Return the values of `dealCustomFieldData`; `kinds` are the types by field id.
 
-    Its rows come with typed columns in snake_case, or with one `fieldValue` in camelCase.
+    Its rows have typed columns in snake_case, or one `fieldValue` in camelCase.
     """
 
     def cells(row: Record) -> tuple[Any, ...]:
@@ -107,15 +106,15 @@ def deal_values(rows: Iterable[Record], kinds: Mapping[str, str]) -> list[FieldV
 
 
 def _typed_value(row: Record, column: str | None) -> Any:
-    """Return what is in the type's column, else the first value that is not empty.
+    """Return the value of the type's column, or the first value that is not empty.
 
-    An empty text may stand beside the filled column of a date or a number (five clients skip it).
+    A date or a number can come with an empty text in the text column (five clients skip it).
     """
     empty = None
     for name in (column, *DEAL_VALUE_COLUMNS) if column else DEAL_VALUE_COLUMNS:
         if (cell := row.get(name)) is None:
             continue
-        # A text that is only NUL is stored as an empty one.
+        # A text of NULs only is stored as an empty text.
         if not isinstance(cell, str) or cell.strip("\x00"):
             return cell
         empty = cell if empty is None else empty
@@ -123,21 +122,21 @@ def _typed_value(row: Record, column: str | None) -> Any:
 
 
 def _sort(rows: Iterable[tuple[Any, ...]]) -> list[FieldValue]:
-    """Sort by the values' own ids: the API's order may change, and keys must not."""
+    """Sort values by their ids: the API's order may change, but keys must not."""
     values = [
         FieldValue(
             str(value_id), str(record_id), None if field_id is None else str(field_id), *rest
         )
         for value_id, record_id, field_id, *rest in rows
     ]
-    values.sort(key=lambda one: (len(one.value_id), one.value_id))
+    values.sort(key=lambda value: (len(value.value_id), value.value_id))
     return values
 
 
 class Catalogue:
     """The custom fields of a dataset, in a frame of `field_id, key, label, kind`.
 
-    `label_name` is the key under which each value carries its field's label.
+    `label_name` is the key of the field's label in each stored value.
     """
 
     def __init__(self, frame: pd.DataFrame, label_name: str) -> None:
@@ -152,41 +151,45 @@ class Catalogue:
         self._label_name = label_name
 
     def join(self, values: Sequence[FieldValue]) -> dict[str, dict[str, Record]]:
-        """Return the `customFields` of each record id; an undefined field is kept by its id.
+        """Return the `customFields` of each record, by record id.
 
-        A value that names no field is kept by its own id.
+        A value of an undefined field is named by the id of its field, or by its own id if it has
+        no field.
         """
-        # A merge of two frames takes ten times as long for a page.
-        places = self._ids.get_indexer(pd.Index([one.field_id for one in values], dtype=object))
+        # A merge of two frames takes ten times as long for one page.
+        field_ids = pd.Index([value.field_id for value in values], dtype=object)
+        places = self._ids.get_indexer(field_ids).tolist()
         fields: dict[str, dict[str, Record]] = {}
-        for one, place in zip(values, places.tolist(), strict=True):
-            own = fields.setdefault(one.record_id, {})
-            known_by = one.field_id or one.value_id
-            key, field = self._fields[place] if place >= 0 else self._undefined(one, known_by)
-            taken = own.keys() if place >= 0 else own.keys() | self._reserved
-            key = free_key(key, known_by, taken.__contains__)
-            own[key] = {"value": one.value, **field, **_extras(field["fieldType"], one)}
+        for value, place in zip(values, places, strict=True):
+            record_fields = fields.setdefault(value.record_id, {})
+            known_by = value.field_id or value.value_id
+            is_defined = place >= 0
+            key, field = self._fields[place] if is_defined else self._undefined(value, known_by)
+            reserved = set() if is_defined else self._reserved
+            key = free_key(key, known_by, (record_fields.keys() | reserved).__contains__)
+            entry = {"value": value.value, **field, **_extras(field["fieldType"], value)}
+            record_fields[key] = entry
         return fields
 
     def _undefined(self, value: FieldValue, known_by: str) -> tuple[str, Record]:
-        named = {"fieldId": value.field_id, self._label_name: None, "fieldType": None}
-        return f"field_{known_by}", named
+        field = {"fieldId": value.field_id, self._label_name: None, "fieldType": None}
+        return f"field_{known_by}", field
 
 
 def _extras(kind: object, value: FieldValue) -> Record:
-    """Return what only some types carry: choices one by one, and a currency."""
+    """Return the keys that only some types have: a currency, or the list of choices."""
     if kind == "currency":
         return {"currency": None if value.currency is None else str(value.currency).lower()}
     return {"values": split_choices(value.value)} if str(kind) in MULTIPLE_CHOICE else {}
 
 
 def split_choices(value: Any) -> list[Any]:
-    """Split `||one||two||`; some fields come as a list, some as a plain string."""
+    """Return the choices of `||one||two||`, of a list, or of a plain string."""
     if (choices := as_list(value)) is not None:
         return choices
     if value is None or value == "":
         return []
     if isinstance(value, dict):
         return [value]
-    # A choice that is only NUL would be stored as nothing.
+    # A choice of NULs only would be stored as an empty text.
     return [choice for choice in str(value).split("||") if choice.strip("\x00")]

@@ -1,4 +1,4 @@
-"""Write a record as JSON that Postgres can hold, with a hash that tells two records apart."""
+"""Encode a record as JSON that Postgres can store, with a hash to compare records."""
 
 import hashlib
 from decimal import Decimal
@@ -13,31 +13,31 @@ from acsync.models import EnrichedRecord
 HASH_BYTES = 16
 REPLACEMENT = "\ufffd"
 
-# What Postgres' numeric, and so jsonb, holds before and behind the decimal point.
+# The most digits that jsonb can store before and after the decimal point.
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 
-# What enriching adds to a deal, as in RELATIONS of enricher.py, which would import pandas here.
+# The keys that Enricher adds to a deal. Importing them from there would import pandas.
 ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData")
 
-# How deep orjson writes nested JSON.
+# The deepest nesting that orjson can write.
 MAX_LEVELS = 254
 
 
 def encode(record: Record) -> EnrichedRecord:
-    """Return a record's JSON with sorted keys, since the API's key order is not fixed.
+    """Return a record as JSON with sorted keys, since the API's key order is not fixed.
 
-    What jsonb cannot hold (NUL, half a surrogate pair) is removed and counted. Raises
-    PaginationError for a record that cannot be written at all.
+    Characters that jsonb cannot store (NUL, half a surrogate pair) are removed and counted. Raises
+    PaginationError for a record that cannot be encoded at all.
     """
     try:
         body, cleaned = _dump(record), 0
     except orjson.JSONEncodeError:
-        body, cleaned = None, 0
-    if body is None or b"\\u0000" in body:
+        body, cleaned = b"", 0
+    if not body or b"\\u0000" in body:
         body, cleaned = _dump_clean(record)
     digest = hashlib.blake2b(body, digest_size=HASH_BYTES).digest()
-    # A copy, since orjson leaves its buffer of eight times the size around what it wrote.
+    # A copy: the result of orjson keeps a buffer of eight times its size alive.
     return EnrichedRecord(int(str(record["id"])), digest, bytes(memoryview(body)), cleaned)
 
 
@@ -58,9 +58,9 @@ def _dump_clean(record: Record) -> tuple[bytes, int]:
 
 
 def _write_decimal(value: Any) -> Any:
-    """Write a number with its digits, as jsonb does; a number too large for jsonb as its text.
+    """Write a number with all its digits, as jsonb does, or as text if jsonb cannot store it.
 
-    A float would lose digits, and an exponent would make the same number look changed.
+    A float would lose digits, and an exponent would make an equal number look changed.
     """
     if not isinstance(value, Decimal):
         raise TypeError(f"{type(value).__name__} is not JSON")
@@ -71,31 +71,31 @@ def _write_decimal(value: Any) -> Any:
 
 
 class Cleaner:
-    """Copies values without the characters that Postgres cannot hold; `removed` counts them."""
+    """Copies values without the characters that Postgres cannot store; `removed` counts them."""
 
     def __init__(self) -> None:
         self.removed = 0
 
     def clean(self, value: Any) -> Any:
-        """Return a clean copy, however deep; raise RecursionError where that is too deep."""
+        """Return a clean copy, nested values too; raise RecursionError if they are too deep."""
         if isinstance(value, str):
             return self.clean_text(value)
         if isinstance(value, list):
             return [self.clean(item) for item in value]
         if isinstance(value, dict):
             return self._clean_keys(value)
-        # orjson writes no integer of more than 64 bits.
+        # orjson cannot write integers of more than 64 bits.
         is_long = isinstance(value, int) and value.bit_length() > 63
         return Decimal(value) if is_long else value
 
     def _clean_keys(self, value: Record) -> Record:
-        """Keep both values where two keys become one: the dirty one gets `_` behind it."""
+        """Keep both values if two keys become equal: the unclean key gets a trailing `_`."""
         cleaned: Record = {}
         for key in sorted(value, key=self._is_dirty):
-            free = self.clean_text(key)
-            while free in cleaned:
-                free += "_"
-            cleaned[free] = self.clean(value[key])
+            clean_key = self.clean_text(key)
+            while clean_key in cleaned:
+                clean_key += "_"
+            cleaned[clean_key] = self.clean(value[key])
         return cleaned
 
     @staticmethod
@@ -103,7 +103,7 @@ class Cleaner:
         return Cleaner().clean_text(key) != key
 
     def clean_text(self, text: str) -> str:
-        """Return the text without NUL, half surrogate pairs replaced."""
+        """Return the text without NULs, and with half surrogate pairs replaced."""
         halves = sum("\ud800" <= letter <= "\udfff" for letter in text)
         if halves:
             text = "".join(
@@ -114,10 +114,9 @@ class Cleaner:
 
 
 def keep_last_body(stub: Record, last: Record | None) -> Record:
-    """Lay a masked deal over its last known body, so that nulls do not destroy a good row."""
+    """Merge a masked deal into its last known body, so that nulls do not overwrite known values."""
     if last is None:
         return stub
-    # The last body was cleaned when it was stored: an unclean key would stand beside its own.
+    # The stored body has clean keys: an unclean key of the stub would not replace its clean twin.
     cleaned = {Cleaner().clean_text(key): value for key, value in stub.items()}
-    own = {key: value for key, value in cleaned.items() if key not in ENRICHED_KEYS}
-    return {**last, **own}
+    return last | {key: value for key, value in cleaned.items() if key not in ENRICHED_KEYS}

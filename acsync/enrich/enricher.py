@@ -1,14 +1,14 @@
-"""With pandas, join records to what explains them, and leave every received value as it was.
+"""Join records to their field definitions, pipelines, stages and owners, with pandas.
 
-Only definitions become a frame, and only ids an index, of `object` columns. Records and values pass
-by untouched: a frame would turn null into NaN and whole numbers into floats.
+Only definitions become a frame, and only ids become an index, both with `object` columns. Records
+and values stay outside: a frame would turn null into NaN and whole numbers into floats.
 """
 
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from acsync.datasets import DatasetName, ListingName, Metadata, Record
+from acsync.datasets import DatasetName, ListingName, Metadata, Record, as_list
 from acsync.enrich.custom_fields import (
     Catalogue,
     catalogue_fields,
@@ -17,15 +17,15 @@ from acsync.enrich.custom_fields import (
 )
 from acsync.enrich.encoding import Cleaner
 from acsync.enrich.relations import join_relations
-from acsync.models import CustomField, as_list
+from acsync.models import CustomField
 
-# The listing that defines a dataset's custom fields, and its columns of key, title and type.
+# The listing that defines a dataset's custom fields, and its columns for key, title and type.
 DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
     "contacts": ("contact_fields", "perstag", "title", "type"),
     "deals": ("deal_fields", "fieldLabel", "fieldLabel", "fieldType"),
 }
 
-# The key of a deal that is added, the listing it comes from, and the deal's key with its id.
+# The key to add to a deal, the listing with its rows, and the key of the deal with the row's id.
 RELATIONS: tuple[tuple[str, ListingName, str], ...] = (
     ("pipelineData", "pipelines", "group"),
     ("stageData", "stages", "stage"),
@@ -34,9 +34,9 @@ RELATIONS: tuple[tuple[str, ListingName, str], ...] = (
 
 
 class Enricher:
-    """Joins the records of one dataset to what explains them: `metadata`, the listings it needs.
+    """Joins the records of one dataset to its `metadata`, the listings that explain them.
 
-    One serves all pages of a sync, and all threads: its frames are made once.
+    It makes its frames once, for all pages and threads of a sync.
     """
 
     def __init__(self, name: DatasetName, metadata: Metadata) -> None:
@@ -72,15 +72,15 @@ class Enricher:
         values: Sequence[Record],
         related: Mapping[str, Sequence[Record]] | None = None,
     ) -> list[Record]:
-        """Return each row with every key as received, and the contract's keys added to it.
+        """Return each row with every key as received, plus the keys of the contract.
 
-        `values` are the sideloaded custom field values, `related` the rows of other sideloads by
-        their key.
+        `values` are the sideloaded custom field values. `related` are the rows of other sideloads,
+        by the key of their array.
         """
-        found = (
+        field_values = (
             deal_values(values, self._catalogue.kinds) if self._related else contact_values(values)
         )
-        fields = self._catalogue.join(found)
+        fields = self._catalogue.join(field_values)
         added = {
             key: listing.find([row.get(column) for row in rows])
             for key, (column, listing) in self._related.items()
@@ -105,6 +105,6 @@ class Related:
         self._rows = list(rows.values())
 
     def find(self, ids: Sequence[object]) -> list[Record | None]:
-        """Return what each id stands for; None where the API no longer lists it."""
-        places = self._ids.get_indexer(pd.Index([str(one) for one in ids], dtype=object))
+        """Return the row of each id, or None if the listing no longer has it."""
+        places = self._ids.get_indexer(pd.Index(list(map(str, ids)), dtype=object))
         return [self._rows[place] if place >= 0 else None for place in places.tolist()]

@@ -9,7 +9,8 @@ from acsync.activecampaign.client import Client, Exchange
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.page import record_id
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage, plan_slices
+from acsync.activecampaign.slices import NO_LIMIT, plan_slices
+from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, LISTINGS, Dataset, Listing, is_masked
 from acsync.errors import AccessDenied, AccountError
 from acsync.models import Plan

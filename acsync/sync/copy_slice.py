@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from acsync.activecampaign.walk import NEWEST_SLICE, WalkPage
+from acsync.activecampaign.slices import NEWEST_SLICE
+from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import Record, RelationName, is_masked
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.errors import SyncFailed

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from acsync.activecampaign.walk import NO_LIMIT, Walk, WalkPage
+from acsync.activecampaign.slices import NO_LIMIT
+from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.models import Interval, Plan, Slice
 from acsync.store.staging import read_coverage
 from acsync.sync.context import SyncContext

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 
-from acsync.activecampaign.walk import WalkPage, plan_slices
+from acsync.activecampaign.slices import plan_slices
+from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName, ListingName, Metadata, RelationName
 from acsync.models import ListingRows, Plan, Slice, Warnings
 from acsync.store.staging import (

@@ -162,8 +162,8 @@ def test_a_hostile_error_message_reaches_terminal_and_log_as_plain_text(
     ("path", "levels", "said"),
     [
         ("deals", 300, "254 levels are possible"),
-        ("deals", 100_000, "deeper than can be read"),
-        ("dealStages", 100_000, "deeper than can be read"),
+        ("deals", 100_000, "nested too deeply to be read"),
+        ("dealStages", 100_000, "nested too deeply to be read"),
     ],
 )
 def test_json_nested_too_deep_fails_its_dataset_with_the_reason(

@@ -8,7 +8,8 @@ import httpx
 from acsync.activecampaign.client import Client, RequestLimits
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
-from acsync.activecampaign.walk import NEWEST_SLICE, Walk, WalkPage, plan_slices
+from acsync.activecampaign.slices import NEWEST_SLICE, plan_slices
+from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.models import Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions

@@ -1,4 +1,4 @@
-"""A walk through bad answers gives the whole or an error: thousands of calls, without a server."""
+"""A walk through bad answers returns every record or fails. No server is needed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +19,8 @@ BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
 @BOTH
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.5])
-def test_a_bad_network_gives_the_whole_or_an_error(name: DatasetName, share: float) -> None:
-    """Three retries mend one answer in ten; half of all is too much, and then it is said."""
+def test_a_bad_network_costs_no_record_without_an_error(name: DatasetName, share: float) -> None:
+    """Three retries are enough if one answer in ten is bad, but not if half of them are."""
     outcomes = [walk_through(name, share, seed) for seed in range(40)]
 
     exact = outcomes.count("exact")
@@ -29,7 +29,7 @@ def test_a_bad_network_gives_the_whole_or_an_error(name: DatasetName, share: flo
 
 
 def walk_through(name: DatasetName, share: float, seed: int) -> str:
-    """Read an account through a bad network; gives the error's name, or whether all was read."""
+    """Read an account through a bad network; return the error's name, or whether all was read."""
     account = account_of(300)
     stall = transport_faults.stall(TIRELESS.read_timeout_seconds + 1)
     refusals = transport_faults.too_many(0), transport_faults.too_many_until(-5)
@@ -43,8 +43,8 @@ def walk_through(name: DatasetName, share: float, seed: int) -> str:
 
 
 @BOTH
-def test_null_stands_for_no_values(name: DatasetName) -> None:
-    """As well as a key that is not there, and an empty array."""
+def test_null_means_no_values(name: DatasetName) -> None:
+    """So do a missing key and an empty array."""
     account = account_of(300)
     account.faults.add(data_faults.null_instead_of_no_values())
 
@@ -56,7 +56,7 @@ def test_null_stands_for_no_values(name: DatasetName) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("fault", "error", "words"),
+    ("fault", "error", "message"),
     [
         (data_faults.add_to_total(70), Incomplete, "counts 370 .*, but 300 were read"),
         (data_faults.add_to_total(-70), Incomplete, "counts 230 .*, but 300 were read"),
@@ -73,20 +73,20 @@ def test_null_stands_for_no_values(name: DatasetName) -> None:
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
 def test_a_lie_is_recognised_and_named(
-    name: DatasetName, fault: Fault, error: type[Exception], words: str
+    name: DatasetName, fault: Fault, error: type[Exception], message: str
 ) -> None:
-    """Each looks like a good answer, with status 200."""
+    """Each lie looks like a good answer with status 200."""
     account = account_of(300)
     account.faults.add(fault)
 
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         Reading(account, name, 20).run()
 
     assert account.statistics.calls < 60
 
 
 def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
-    """The walk would read the first page for ever."""
+    """The walk would read the first page again and again."""
     account = account_of(300)
     account.faults.add(data_faults.ignore_parameter("id_greater"))
 
@@ -95,7 +95,7 @@ def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
 
 
 def test_a_server_that_ignores_the_offset_is_recognised() -> None:
-    """Deals are walked by offset, each page sharing a record with the one before."""
+    """Deals are read by offset, and each page shares a record with the page before it."""
     account = account_of(300)
     account.faults.add(data_faults.ignore_parameter("offset"))
 
@@ -118,7 +118,7 @@ def test_a_server_that_ignores_the_offset_is_recognised() -> None:
 def test_pages_that_are_only_smaller_or_uncounted_are_read_exactly(
     name: DatasetName, fault: Fault
 ) -> None:
-    """Only received rows move the reader, and only ids prove that all were read."""
+    """A walk advances by the rows received, and only ids prove that all were read."""
     account = account_of(300)
     account.faults.add(fault)
 
@@ -157,10 +157,10 @@ LIES: list[Callable[[], Fault]] = [
 
 @BOTH
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie().name)
-def test_a_server_that_lies_now_and_then_is_never_believed(
+def test_a_server_that_lies_sometimes_is_never_believed(
     name: DatasetName, lie: Callable[[], Fault]
 ) -> None:
-    """Harder to see than one that always lies; that nothing is left at all, the shrink sees."""
+    """It is harder to detect than one that always lies. An empty account trips the shrink guard."""
     for seed in range(12):
         account = account_of(150)
         account.faults = type(account.faults)(seed)

@@ -1,4 +1,4 @@
-"""Records are joined to what explains them, and every received value stays as it was."""
+"""Records are joined to their explanations, and every received value stays as it was."""
 
 from decimal import Decimal
 from typing import Any
@@ -47,7 +47,7 @@ def enrich_deal(row: Record, *values: Record, **listings: list[Record]) -> Recor
 
 
 def test_a_contact_gets_its_values_under_the_tag_of_their_field() -> None:
-    """The first field in id order keeps a tag that two share; the other gets its id behind it."""
+    """If two fields share a tag, the first keeps it and the other adds its id."""
     fields = enrich_contact(
         {"id": "90", "contact": "7", "field": "1", "value": "007"},
         {"id": "91", "contact": "7", "field": "2", "value": "||red||blue||"},
@@ -78,7 +78,7 @@ def test_a_contact_gets_its_values_under_the_tag_of_their_field() -> None:
 
 
 def test_a_second_value_of_the_same_field_is_kept_too() -> None:
-    """Seen nowhere, but a value must never be lost to another."""
+    """No account is known to send this, but one value must never replace another."""
     fields = enrich_contact(
         {"id": "90", "contact": "7", "field": "1", "value": "a"},
         {"id": "91", "contact": "7", "field": "1", "value": "b"},
@@ -90,8 +90,8 @@ def test_a_second_value_of_the_same_field_is_kept_too() -> None:
     }
 
 
-def test_keys_follow_the_ids_of_the_values_and_not_the_order_they_come_in() -> None:
-    """Another order of the same values must not look like a change; 9 stands before 10."""
+def test_keys_follow_the_ids_of_values_and_not_their_order() -> None:
+    """Another order of the same values must not look like a change; 9 sorts before 10."""
     values = [
         {"id": "10", "contact": "7", "field": "1", "value": "b"},
         {"id": "9", "contact": "7", "field": "1", "value": "a"},
@@ -102,7 +102,7 @@ def test_keys_follow_the_ids_of_the_values_and_not_the_order_they_come_in() -> N
 
 
 def test_a_value_that_names_no_field_is_kept_by_its_own_id() -> None:
-    """Two of them would else hide each other under `field_None`."""
+    """Otherwise two of them would share the key `field_None`."""
     fields = enrich_contact(
         {"id": "90", "contact": "7", "field": None, "value": "a"},
         {"id": "91", "contact": "7", "value": "b"},
@@ -134,7 +134,7 @@ def test_multiple_choices_are_split_whatever_form_they_come_in(
     assert fields["COLOUR_2"]["value"] == value
 
 
-def test_no_definitions_and_no_values_are_no_trouble() -> None:
+def test_an_account_without_definitions_and_values_works() -> None:
     """A new account has neither."""
     assert enrich_contact(fields=[]) == {}
     assert Enricher("contacts", {"contact_fields": []}).enrich([], []) == []
@@ -151,7 +151,7 @@ SNAKE: Record = {
 
 
 def test_a_deal_value_is_read_from_the_column_of_its_type() -> None:
-    """Reading only the text column loses money and dates; a wrong column is better than none."""
+    """The text column alone has no money and no dates. A wrong column is better than none."""
     record = enrich_deal(
         {"id": "7", "group": None},
         {**SNAKE, "deal_id": "7", "custom_field_id": "1", "custom_field_currency_value": "9900"},
@@ -191,7 +191,7 @@ def test_a_deal_value_is_read_from_the_column_of_its_type() -> None:
 def test_an_empty_text_hides_no_value_in_another_column(
     field_id: str, cells: Record, value: object
 ) -> None:
-    """The column of the type first, then the first filled one; five clients skip empty texts."""
+    """The column of the type comes first, then the first filled column."""
     record = enrich_deal(
         {"id": "7"}, {**SNAKE, "id": "1", "deal_id": "7", "custom_field_id": field_id, **cells}
     )
@@ -216,7 +216,7 @@ def test_a_currency_field_carries_its_currency(cells: Record, currency: str | No
 
 
 def test_the_camel_case_form_of_deal_values_is_accepted() -> None:
-    """Two clients read it from the same include."""
+    """Two clients read this form from the same include."""
     record = enrich_deal(
         {"id": "7"}, {"id": "5", "dealId": 7, "customFieldId": 3, "fieldValue": ["a", "b"]}
     )
@@ -254,7 +254,7 @@ def test_a_deal_carries_its_pipeline_stage_and_owner_or_null() -> None:
 
 
 def test_every_value_survives_to_the_last_digit() -> None:
-    """pandas would make NaN of null, floats of ints, and orjson alone would round decimals."""
+    """pandas would turn null into NaN and ints into floats; orjson alone would round decimals."""
     text = (
         '{"id":"7","none":null,"zeros":"007","whole":9007199254740993,"exact":1.10,'
         '"huge":1e400,"long":123456789012345678901234567890,"deep":[[{"a":[null,false]}]]}'
@@ -271,8 +271,8 @@ def test_every_value_survives_to_the_last_digit() -> None:
     )
 
 
-def test_what_postgres_cannot_hold_is_removed_and_counted() -> None:
-    """jsonb refuses NUL and half a surrogate pair; one such name must not stop a sync."""
+def test_characters_that_postgres_cannot_store_are_removed_and_counted() -> None:
+    """jsonb refuses NUL and half a surrogate pair. One such name must not stop a sync."""
     encoded = encode({"id": "7", "a\x00": ["x\x00\x00y", "\ud83d"], "text": "\\u0000", "ok": "😀"})
 
     assert orjson.loads(encoded.body) == {
@@ -285,7 +285,7 @@ def test_what_postgres_cannot_hold_is_removed_and_counted() -> None:
 
 
 def test_a_hash_tells_content_apart_and_not_the_order_of_keys() -> None:
-    """The API's key order is not fixed; null, "" and "0" are different content."""
+    """The API's key order is not fixed, but null and "" are different content."""
     first = encode({"id": "7", "a": None, "b": Decimal("1.0")})
     same = encode({"b": Decimal("1.0"), "a": None, "id": "7"})
     others = [encode({"id": "7", "a": a, "b": b}) for a, b in [("", Decimal("1.0")), (None, 1)]]
@@ -295,7 +295,7 @@ def test_a_hash_tells_content_apart_and_not_the_order_of_keys() -> None:
 
 
 def test_a_masked_deal_keeps_its_last_known_body_and_stays_marked() -> None:
-    """Writing the stub's missing keys as null would destroy a good row."""
+    """Writing the stub's missing keys as null would overwrite known values."""
     stub = enrich_deal({"id": "7", "title": "New title", "status": "1", "isDisabled": True})
     last = {
         "id": "7",
@@ -317,8 +317,8 @@ def test_a_masked_deal_keeps_its_last_known_body_and_stays_marked() -> None:
     assert keep_last_body(stub, None) == stub
 
 
-def test_keys_that_become_one_cost_no_value() -> None:
-    """Two keys that differ by a NUL alone are the same to Postgres, which keeps the last."""
+def test_keys_that_become_equal_lose_no_value() -> None:
+    """Two keys that differ only by a NUL are equal for Postgres, which keeps the last value."""
     encoded = encode({"id": "7", "a\x00": 1, "a": 2, "a_": 3, "\x00a": 4})
     fields = enrich_contact(
         {"id": "90", "contact": "7", "field": "1", "value": "a"},
@@ -352,15 +352,15 @@ def test_keys_that_become_one_cost_no_value() -> None:
         ("-9223372036854775809", "-9223372036854775809"),
     ],
 )
-def test_a_number_that_postgres_cannot_hold_is_kept_as_its_text(sent: str, stored: str) -> None:
-    """jsonb's numbers have 131,072 digits before and 16,383 behind the point."""
+def test_a_number_that_postgres_cannot_store_is_kept_as_text(sent: str, stored: str) -> None:
+    """Numbers in jsonb have up to 131,072 digits before the point and 16,383 after it."""
     record = parse_json(b'{"id":"7","n":%s}' % sent.encode())
 
     assert encode(record).body.decode() == f'{{"id":"7","n":{stored}}}'
 
 
-def test_a_record_nested_too_deep_is_named() -> None:
-    """A record left out without a word would make the copy a lie."""
+def test_a_record_that_is_nested_too_deeply_is_named() -> None:
+    """Leaving out the record silently would make the copy wrong."""
     deep = parse_json(b"[" * 300 + b"]" * 300)
 
     with pytest.raises(PaginationError, match="record with id 7 "):
@@ -380,7 +380,7 @@ def test_a_record_nested_too_deep_is_named() -> None:
     ],
 )
 def test_only_a_list_has_choices(options: object, expected: tuple[str, ...]) -> None:
-    """PHP writes a list with gaps as an object; its keys are no choices."""
+    """PHP writes a list with gaps as an object; its keys are not choices."""
     field = {"id": "1", "fieldLabel": "Size", "fieldType": "dropdown", "fieldOptions": options}
     listings = {"deal_fields": [field], "pipelines": [], "stages": [], "users": []}
 
@@ -399,8 +399,8 @@ def test_choices_that_php_sends_as_an_object_are_its_values(
     assert split_choices(value) == expected
 
 
-def test_a_tag_without_a_name_is_none() -> None:
-    """It became a tag that is called None."""
+def test_a_tag_without_a_name_is_left_out() -> None:
+    """It used to become a tag called None."""
     related: dict[str, list[Record]] = {
         "contactTags": [{"contact": "7", "tag": tag} for tag in ("1", "2")],
         "tags": [{"id": "1", "tag": None}, {"id": "2", "tag": "VIP"}],

@@ -1,4 +1,4 @@
-"""Values that exist are never lost, and values of a deleted field cost few calls."""
+"""Existing values are never lost, and values of a deleted field cost few calls."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def values_of(account: Account, name: DatasetName) -> set[str]:
 
 
 def singles_of(account: Account) -> list[str]:
-    """Return the records that were asked for alone."""
+    """Return the paths of records that were requested singly."""
     return [path for path in account.statistics.by_path if "/" in path]
 
 
@@ -38,7 +38,7 @@ def singles_of(account: Account) -> list[str]:
 def test_a_limit_of_sideloaded_objects_loses_no_value(
     name: DatasetName, orphan_share: float, across_records: bool, most: int
 ) -> None:
-    """Pages of 100 records have some 750 values here; single records cannot be asked for."""
+    """Pages of 100 records have about 750 values; single records cannot be requested."""
     account = account_of(600, values_per_record=8, orphan_share=orphan_share)
     account.faults.add(data_faults.cut_sideload(most, across_records=across_records))
     account.faults.add(data_faults.no_singles())
@@ -67,19 +67,19 @@ def test_pages_cut_in_the_middle_of_an_account_lose_no_value(name: DatasetName) 
 
 
 def on_records(fault: Fault, name: DatasetName, first: int, last: int) -> Fault:
-    """Strike the pages that hold a record with an id from the first to the last."""
+    """Limit a fault to pages with a record from the first id to the last."""
     change = fault.reply
     assert change
 
     def reply(call, answer):  # type: ignore[no-untyped-def]
         ids = [int(row["id"]) for row in (answer.data or {}).get(name, [])]
-        return change(call, answer) if any(first <= one <= last for one in ids) else answer
+        return change(call, answer) if any(first <= record <= last for record in ids) else answer
 
     return Fault(fault.name, reply=reply)
 
 
 def rising(account: Account, name: DatasetName) -> Callable[[int], int]:
-    """Return how many values each record has if newer ones have more, from 1 to 8."""
+    """Return a function for the number of values: from 1 to 8, more for newer records."""
     places = {record: place for place, record in enumerate(account.ids(name))}
     return lambda record: 1 + places[record] * 8 // len(places)
 

@@ -1,4 +1,4 @@
-"""Tags and lists never keep contacts from coming."""
+"""Contacts are read even if their tags and lists fail."""
 
 import pytest
 
@@ -15,7 +15,7 @@ STATUSES = pytest.mark.parametrize("status", [500, 504, 404, 422, 400, 403])
 
 
 def read_through(fault: Fault) -> tuple[Account, Reading]:
-    """Read 300 contacts with tags and lists, all of which must come."""
+    """Read 300 contacts with tags and lists; no contact may be missing."""
     account = account_of(300)
     account.faults.add(fault)
     reading = Reading(account, "contacts", 20, BOTH_RELATIONS)
@@ -26,7 +26,7 @@ def read_through(fault: Fault) -> tuple[Account, Reading]:
 @STATUSES
 @pytest.mark.parametrize("call_number", [1, 2, 9])
 def test_relations_that_fail_at_any_page_are_left_out(status: int, call_number: int) -> None:
-    """The contacts come without them, and the reason names the call and its status."""
+    """The contacts arrive without them, and the reason names the call and its status."""
     refused = refuse_include(status, "contactTags", "contactLists")
     late = refused.only(lambda call: refused.when(call) and call.number >= call_number)
 
@@ -41,16 +41,16 @@ def test_relations_that_fail_at_any_page_are_left_out(status: int, call_number: 
 
 
 @STATUSES
-def test_a_relation_that_comes_is_kept(status: int) -> None:
-    """The lists still come if only tags are refused."""
+def test_a_relation_that_works_is_kept(status: int) -> None:
+    """The lists still arrive if only tags are refused."""
     _, reading = read_through(refuse_include(status, "contactTags"))
 
     assert set(reading.optional.reasons) == {"tags"}
     assert set(reading.related) == {"contactLists"}
 
 
-def test_an_array_that_stops_coming_is_left_out() -> None:
-    """The status is 200, but what the account sends no longer has tags."""
+def test_an_array_that_disappears_is_left_out() -> None:
+    """The status is 200, but the answers no longer have tags."""
 
     def reply(call, answer):  # type: ignore[no-untyped-def]
         if answer.data and call.number > 5:
@@ -78,7 +78,7 @@ def test_a_failure_that_passes_changes_nothing(times: int) -> None:
 
 
 def test_all_readers_of_a_sync_learn_it_at_once() -> None:
-    """Each slice has its own reader, and a page takes four calls to fail."""
+    """Each slice has its own reader, and each failing page costs four calls."""
     account, reading = read_through(refuse_include(500, "contactTags", "contactLists"))
     hits = account.faults.hits["refuses-include-500"]
 

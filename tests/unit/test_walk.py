@@ -1,4 +1,4 @@
-"""Walks lose nothing: whatever is added, changed or deleted under the reader, and whenever."""
+"""Walks lose no record, whatever is added, changed or deleted during the walk."""
 
 from functools import partial
 from random import Random
@@ -21,7 +21,7 @@ from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_call, on_numbers
 from tests.support.in_memory_walk import Reading, account_of, client_of
 
-CALLS_A_CLUMP = 6
+CALLS_PER_CLUMP = 6
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
@@ -32,7 +32,7 @@ BOTH = pytest.mark.parametrize("name", list(DATASETS))
 def test_every_size_at_every_page_border_is_read_whole(
     name: DatasetName, records: int, page_size: int
 ) -> None:
-    """The system this replaces lost its last page and doubled its first."""
+    """The system that acsync replaces lost its last page and read its first page twice."""
     account = account_of(records)
 
     assert Reading(account, name, page_size).run() == set(account.ids(name))
@@ -43,7 +43,7 @@ def test_every_size_at_every_page_border_is_read_whole(
 def test_planning_seams_and_ends_cost_at_most_three_percent(
     name: DatasetName, records: int
 ) -> None:
-    """Calls are the account's scarce good: 10,000 records need 100 of them."""
+    """Calls are what takes time: 10,000 records need 100 of them."""
     account = account_of(records)
 
     assert len(Reading(account, name, 100).run()) == records
@@ -52,7 +52,7 @@ def test_planning_seams_and_ends_cost_at_most_three_percent(
 
 @BOTH
 def test_a_smaller_page_than_asked_for_is_followed_by_the_rows_received(name: DatasetName) -> None:
-    """Asking for 500 gives 100, and an advance by 500 would skip 400 records a page."""
+    """A limit of 500 returns 100 rows, and steps of 500 would skip 400 records per page."""
     account = account_of(730, page_cap=50)
 
     assert Reading(account, name, 500).run() == set(account.ids(name))
@@ -60,8 +60,8 @@ def test_a_smaller_page_than_asked_for_is_followed_by_the_rows_received(name: Da
 
 
 @BOTH
-def test_slices_hold_as_many_however_unevenly_ids_are_spread(name: DatasetName) -> None:
-    """Slices of equal id ranges would be empty here and crowded there. The last are a page each."""
+def test_slices_have_equal_sizes_even_if_ids_have_gaps(name: DatasetName) -> None:
+    """Slices of equal id ranges would differ in size. The last slices are one page each."""
     reading = Reading(account_of(5_000), name, 20)
     plan = reading.plan()
 
@@ -81,7 +81,7 @@ def test_slices_hold_as_many_however_unevenly_ids_are_spread(name: DatasetName) 
     changes=st.tuples(st.sampled_from([0.1, 0.5, 1.0]), st.sampled_from([1, 5, 40])),
     thin=st.sampled_from([0.0, 0.05, 0.3]),
 )
-def test_whatever_changes_while_reading_what_stayed_is_read(
+def test_records_that_stayed_are_read_whatever_changes(
     name: DatasetName,
     records: int,
     page_size: int,
@@ -89,9 +89,9 @@ def test_whatever_changes_while_reading_what_stayed_is_read(
     changes: tuple[float, int],
     thin: float,
 ) -> None:
-    """Changes come between any two calls, one by one or in clumps, while slices interleave.
+    """Changes happen between any two calls, singly or in clumps, while slices interleave.
 
-    Meanwhile pages come without rows that are there.
+    Some pages also lack rows that exist.
     """
     account, chance = account_of(records), Random(seed)
     rate, clump = changes
@@ -109,15 +109,15 @@ def test_whatever_changes_while_reading_what_stayed_is_read(
     try:
         read_interleaved(reading, chance)
     except (CallFailed, Incomplete):
-        assert thin  # A refusal is no loss.
+        assert thin  # A refusal loses no record.
     else:
         assert account.untouched_since(name, mark) <= reading.ids <= account.ever(name)
 
 
 def read_interleaved(reading: Reading, chance: Random) -> None:
-    """Read some slices at a time, a page of one after a page of another.
+    """Read up to four slices at a time, in turns of one page.
 
-    The newest page is read again while the last slices are.
+    The newest page is read again while the last slices are read.
     """
     plan = reading.plan()
     under_way = {part.number: reading.read(part) for part in interleave([Job(plan, {})])}
@@ -150,13 +150,13 @@ def read_interleaved(reading: Reading, chance: Random) -> None:
 @example(150, 5, [(1, "delete", 0, 100, "after")])
 @example(150, 5, [(2, "delete", 0, 50, "before"), (2, "delete", 50, 50, "after")])
 @example(150, 5, [(33, "delete", 0, 149, "before"), (33, "add", 0, 100, "after")])
-def test_neighbours_that_go_at_once_take_nobody_with_them(
+def test_neighbours_deleted_at_once_hide_no_other_record(
     name: DatasetName,
     records: int,
     page_size: int,
     clumps: list[tuple[int, str, int, int, Any]],
 ) -> None:
-    """Whole pages go, at the borders of pages and slices, and what closes the gap is bounded."""
+    """Whole pages are deleted at the borders of slices, and few calls close the gaps."""
     account = account_of(records)
     for number, action, place, size, moment in clumps:
         on_call(
@@ -174,7 +174,7 @@ def test_neighbours_that_go_at_once_take_nobody_with_them(
 
 
 def clump(account: Account, name: DatasetName, action: str, place: int, size: int) -> None:
-    """Add, or delete neighbours from a place on, but never all there are."""
+    """Add records, or delete neighbours from a place on, but never all records."""
     if action == "add":
         account.add(name, size)
     else:
@@ -183,21 +183,22 @@ def clump(account: Account, name: DatasetName, action: str, place: int, size: in
 
 
 def leave_one(account: Account, name: DatasetName) -> None:
-    """An account that is suddenly empty is not believed."""
+    """A sync refuses an account that is suddenly empty."""
     if not account.ids(name):
         account.add(name)
 
 
 def most_calls(account: Account, name: DatasetName, page_size: int, clumps: int) -> int:
-    """Allow a page its call, a slice its seam, a clump some calls for its gaps; all that for each
-    count, since gaps that stay open are read again."""
+    """Allow calls for pages, the seams of slices and the gaps of clumps, for each recount.
+
+    Gaps that stay open are read again in each recount."""
     pages = len(account.ever(name)) / (page_size - 1) + 1
-    return int(pages * 3 + 12 + clumps * CALLS_A_CLUMP) * (1 + len(RECOUNT_PAUSES))
+    return int(pages * 3 + 12 + clumps * CALLS_PER_CLUMP) * (1 + len(RECOUNT_PAUSES))
 
 
 @BOTH
-def test_the_first_record_may_come_behind_the_newest_page(name: DatasetName) -> None:
-    """An account that was empty until then was not emptied."""
+def test_the_first_record_may_be_added_after_the_newest_page(name: DatasetName) -> None:
+    """An account that was empty at the start was not emptied."""
     account = account_of(0)
     reading = Reading(account, name, page_size=5)
     plan = reading.plan()
@@ -212,8 +213,8 @@ def test_the_first_record_may_come_behind_the_newest_page(name: DatasetName) -> 
 
 
 @BOTH
-def test_a_replica_that_lags_while_the_walk_ends_hides_nothing(name: DatasetName) -> None:
-    """The last slices end early then, and so does the newest page that is read beside them."""
+def test_a_replica_that_lags_at_the_end_of_the_walk_hides_nothing(name: DatasetName) -> None:
+    """The last slices and the newest page then end early."""
     account, replica = account_of(300), account_of(300)
     reading, lagging = Reading(account, name, page_size=10), Reading(replica, name, page_size=10)
     plan = reading.plan()
@@ -234,7 +235,7 @@ def test_a_replica_that_lags_while_the_walk_ends_hides_nothing(name: DatasetName
 def test_a_replica_that_lags_until_the_newest_page_is_read_again_hides_nothing(
     name: DatasetName,
 ) -> None:
-    """Then the gaps come empty as well, and the total agrees with what was read."""
+    """Then the gaps are empty too, and the total agrees with the records that were read."""
     account, replica = account_of(300), account_of(300)
     reading = Reading(account, name, page_size=10)
     plan = reading.plan()
@@ -272,17 +273,17 @@ PLAN = Plan("deals", total=100, newest_id=500, page_rows=20, slices=())
         ([Interval(1, 300), Interval(301, 500)], Walked(500, None, 90, 90)),
         ([Interval(1, 300), Interval(401, 500)], Walked(300, 60, 80, 80)),
     ],
-    ids=["nothing changed", "added and deleted meanwhile", "no total", "the end was deleted"],
+    ids=["nothing changed", "added and deleted during the walk", "no total", "the end was deleted"],
 )
 def test_the_gate_passes_what_is_complete(covered: list[Interval], walked: Walked) -> None:
-    """What was read before it was deleted may be more than is there at the end."""
+    """More records may have been read than exist at the end, if some were deleted."""
     require_complete(PLAN, covered, walked)
 
     assert judge_total(PLAN, walked, earlier=()) == ()
 
 
 @pytest.mark.parametrize(
-    ("covered", "walked", "words"),
+    ("covered", "walked", "message"),
     [
         ([Interval(1, 300), Interval(302, 500)], Walked(500, 100, 100, 100), "id 301 and 301"),
         ([Interval(1, 400)], Walked(500, 100, 100, 100), "id 401 and 500"),
@@ -292,10 +293,10 @@ def test_the_gate_passes_what_is_complete(covered: list[Interval], walked: Walke
     ids=["a gap", "the end is missing", "rows are gone, the count stays", "suddenly empty"],
 )
 def test_the_gate_names_what_is_not_complete(
-    covered: list[Interval], walked: Walked, words: str
+    covered: list[Interval], walked: Walked, message: str
 ) -> None:
-    """A silently missing record is the worst bug there is."""
-    with pytest.raises(Incomplete, match=words):
+    """A record that is silently missing is the worst bug of all."""
+    with pytest.raises(Incomplete, match=message):
         require_complete(PLAN, covered, walked)
 
 
@@ -318,14 +319,14 @@ LARGE = Plan("deals", total=75_000, newest_id=90_000, page_rows=100, slices=())
         "one more",
         "ten fewer",
         "a thousandth",
-        "as many for three syncs",
+        "the same for three syncs",
         "always fewer",
     ],
 )
-def test_a_total_that_differs_by_little_or_always_alike_is_warned_of(
+def test_a_total_with_a_small_or_constant_difference_is_a_warning(
     plan: Plan, walked: Walked, earlier: list[int]
 ) -> None:
-    """Nobody knows what it counts on every account, so it must not block one for ever."""
+    """It is not known what every account counts, so a total must not block one permanently."""
     (warning,) = judge_total(plan, walked, earlier)
 
     assert f"counts {walked.total:,} deals, but {walked.records:,} were read" in warning
@@ -354,10 +355,10 @@ def test_a_total_that_differs_by_little_or_always_alike_is_warned_of(
         "counted at first",
     ],
 )
-def test_a_total_that_differs_by_much_is_refused(
+def test_a_total_with_a_large_difference_is_refused(
     plan: Plan, walked: Walked, earlier: list[int]
 ) -> None:
-    """A page that never came may be behind it."""
+    """The reason may be a page that was never read."""
     with pytest.raises(Incomplete, match="were read"):
         judge_total(plan, walked, earlier)
 
@@ -367,22 +368,22 @@ def test_a_total_that_differs_by_much_is_refused(
 def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
     name: DatasetName, place: int
 ) -> None:
-    """A person can open the records beside it; nobody can open 'some page'."""
+    """A person can open the records next to it, but not 'some page'."""
     account = account_of(400)
     ids = account.ids(name)
     account.faults.add(transport_faults.breaks_on(name, ids[place]))
 
-    with pytest.raises(CallFailed, match="One record keeps the page from coming") as caught:
+    with pytest.raises(CallFailed, match="One record breaks the page") as caught:
         Reading(account, name, 100).run()
 
-    beside = [f"id {one}" for one in (*ids[max(place - 1, 0) : place], *ids[place + 1 :][:1])]
-    assert any(neighbour in str(caught.value) for neighbour in beside)
+    neighbours = (*ids[max(place - 1, 0) : place], *ids[place + 1 :][:1])
+    assert any(f"id {record_id}" in str(caught.value) for record_id in neighbours)
     assert account.statistics.calls < 30
 
 
 @BOTH
-def test_an_account_out_of_order_is_not_searched_for_a_record(name: DatasetName) -> None:
-    """Twice ten calls a page would be the last thing that a server in trouble needs."""
+def test_no_record_is_searched_for_in_an_account_that_is_down(name: DatasetName) -> None:
+    """A server in trouble does not need twenty more calls per page."""
     account = account_of(400)
     account.faults.add(transport_faults.status(503))
 
@@ -392,8 +393,8 @@ def test_an_account_out_of_order_is_not_searched_for_a_record(name: DatasetName)
     assert account.statistics.calls == 6
 
 
-def test_a_page_that_comes_only_in_parts_is_told_apart() -> None:
-    """A page can be too much for the server, and then no record is to blame."""
+def test_a_page_that_only_works_in_parts_blames_no_record() -> None:
+    """A page can be too large for the server without a bad record in it."""
     account = account_of(400)
     account.faults.add(transport_faults.status(504).only(lambda call: call.limit(20) > 50))
 

@@ -1,4 +1,4 @@
-"""Hosted Postgres is reached through a pooler, over TLS: nothing may lean on the session."""
+"""Everything works through a pooler and over TLS, so nothing depends on the session."""
 
 import shutil
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ CHECKS_OF_POSTGRES = ("Postgres", "schema", "rights")
 
 @pytest.fixture
 def pooled_url(postgres: Postgres) -> Iterator[str]:
-    """Put PgBouncer in front of an empty database; its folder is open to its user."""
+    """Start PgBouncer in front of an empty database, in a folder that its user can read."""
     url = make_url(postgres.create("template1"))
     folder = Path(mkdtemp(prefix="acsync-pooler-"))
     folder.chmod(0o755)
@@ -49,7 +49,7 @@ def tls_url() -> Iterator[str]:
 def require_everything_works(
     url: str, sync: Sync, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, list[str]]:
-    """Migrate, sync, change, sync again, ask and check, all of it through this URL."""
+    """Migrate, sync, change, sync again, query and check through this URL."""
     monkeypatch.setenv("POSTGRES_URL", url)
     migrated = acsync("migrate")
     assert migrated.returncode == 0, migrated.stderr
@@ -67,7 +67,7 @@ def require_everything_works(
 
 
 def rows_of(table: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each check of the table by its name: its result, what was seen, what to do."""
+    """Yield each check of the table by name, with its result, finding and remedy."""
     for line in table.splitlines():
         if line.startswith("│"):
             name, *row = (cell.strip() for cell in line.strip("│").split("│"))
@@ -81,7 +81,7 @@ def test_everything_works_through_a_pooler_in_transaction_mode(
     postgres: Postgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each transaction may run on another connection of PgBouncer, Neon or Supabase."""
+    """With PgBouncer, Neon or Supabase, each transaction can run on another connection."""
     checked = require_everything_works(pooled_url, sync, account, monkeypatch)
 
     assert {name: row[0] for name, row in checked.items()} == dict.fromkeys(

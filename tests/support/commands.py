@@ -1,4 +1,4 @@
-"""Run `acsync` in processes of its own, to be waited for, signalled or raced."""
+"""Run `acsync` commands as processes."""
 
 import os
 import subprocess
@@ -9,12 +9,12 @@ TIMEOUT_SECONDS = 120
 
 
 def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end, with this process's environment and what is named here."""
+    """Run a command to its end, with this process's environment and these changes."""
     return wait(start(*words, **environment))
 
 
 def start(*words: str, **environment: str) -> "subprocess.Popen[str]":
-    """Start a command, with this process's environment and what is named here."""
+    """Start a command, with this process's environment and these changes."""
     return subprocess.Popen(
         [*ACSYNC, *words],
         env={**os.environ, "COLUMNS": "200", **environment},
@@ -25,7 +25,7 @@ def start(*words: str, **environment: str) -> "subprocess.Popen[str]":
 
 
 def wait(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
-    """Wait for a command and return its status and output; one that hangs is killed."""
+    """Wait for a command and return its status and output; kill it if it hangs."""
     try:
         said = process.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Find a server program of Debian for a drill, and install its package where that is possible."""
+"""Find a server program of Debian for a drill, or install its package."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ POSTGRES_FOLDERS = Path("/usr/lib/postgresql")
 
 
 def require_program(name: str, package: str) -> Path:
-    """Return the path of a program; the drill is skipped where it cannot be had."""
+    """Return the path of a program; skip the drill if it cannot be installed."""
     found = _find(name)
     apt = shutil.which("apt-get")
     if found is None and apt and os.geteuid() == 0:
@@ -25,7 +25,7 @@ def require_program(name: str, package: str) -> Path:
 
 
 def _find(name: str) -> Path | None:
-    """Look on the path, and where Debian keeps the programs of each PostgreSQL version."""
+    """Look on the path, and in Debian's folder for each PostgreSQL version."""
     if on_path := shutil.which(name):
         return Path(on_path)
     return max(POSTGRES_FOLDERS.glob(f"*/bin/{name}"), default=None)

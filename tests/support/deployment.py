@@ -1,4 +1,4 @@
-"""Deploy as an operator does, and take away from a shared Prefect server what was deployed."""
+"""Deploy as an operator does, and clean a shared Prefect server afterwards."""
 
 from prefect.client.orchestration import get_client
 
@@ -7,14 +7,14 @@ from tests.support.prefect_server import PatientTransport
 
 
 def deploy(*words: str) -> str:
-    """Run `acsync deploy`, which must succeed, and give what it said."""
+    """Run `acsync deploy`, which must succeed, and return its output."""
     done = commands.wait(commands.start("deploy", *words))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def forget() -> None:
-    """Delete deployments, work pools, automations and blocks, whoever made them."""
+    """Delete all deployments, work pools, automations and blocks."""
     patient = {"transport": PatientTransport()}
     with get_client(sync_client=True, httpx_settings=patient) as client:
         for deployment in client.read_deployments():

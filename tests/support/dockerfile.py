@@ -1,4 +1,4 @@
-"""Read the Dockerfile, so that what is tested is what is built and started."""
+"""Read the Dockerfile, so that the tests build and start what users build and start."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = "/opt/acsync"
-"""Where the image has its virtual environment."""
+"""The virtual environment of the image."""
 
 
 def read_instructions() -> list[tuple[str, str]]:
-    """Return each instruction and its words, without comments and broken lines."""
+    """Return each instruction and its arguments, without comments and with joined lines."""
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     whole = text.replace("\\\n", " ").splitlines()
@@ -24,21 +24,21 @@ def read_instructions() -> list[tuple[str, str]]:
 
 
 def command_of(name: str) -> list[str]:
-    """Return the words of the last ENTRYPOINT, CMD, or HEALTHCHECK."""
+    """Return the command of the last ENTRYPOINT, CMD, or HEALTHCHECK."""
     words = [words for found, words in read_instructions() if found == name][-1]
     command: list[str] = json.loads(words[words.index("[") :])
     return command
 
 
 def environment_of() -> dict[str, str]:
-    """Return what ENV sets for every process of the image, but for its PATH."""
+    """Return the variables of ENV except PATH."""
     sets = [words for name, words in _stage(2) if name == "ENV"]
     pairs = (pair.partition("=") for words in sets for pair in shlex.split(words))
     return {name: value for name, _, value in pairs if name != "PATH"}
 
 
 def build(folder: Path) -> Path:
-    """Do the steps of the build stage in a folder, but for Debian's packages; gives INSTALLED."""
+    """Run the steps of the build stage in a folder, without apt-get; return INSTALLED."""
     installed = folder / "installed"
     (folder / "build").mkdir(parents=True)
     for name, words in _stage(1):
@@ -58,7 +58,7 @@ def _stage(number: int) -> Iterator[tuple[str, str]]:
 
 
 def _copy(words: list[str], folder: Path) -> None:
-    """Copy what .dockerignore lets through: our own lists it name by name."""
+    """Copy files that .dockerignore allows by name."""
     sent = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     *sources, target = words
     for source in sources:
@@ -72,7 +72,7 @@ def _copy(words: list[str], folder: Path) -> None:
 
 
 def _run(command: str, folder: Path) -> None:
-    """Run a step; `python` is the one that runs the tests, and pip's cache is this machine's."""
+    """Run a step with the Python of the tests and the pip cache of this machine."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["/bin/sh", "-c", command],

@@ -1,4 +1,4 @@
-"""Run the commands of the image as an engine does, and stop them as an engine does."""
+"""Run and stop the commands of the image as an engine does."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ import psutil
 from tests.support.dockerfile import command_of
 
 STOP_SECONDS = 10
-"""What `docker stop` waits before it kills."""
+"""How long `docker stop` waits before it kills."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """What stands in for the image: its programs, its environment, a folder for its data."""
+    """The programs of the image, with its environment and a folder for its data."""
 
     environment: dict[str, str]
     home: Path
@@ -34,7 +34,7 @@ class Image:
 
     @contextmanager
     def start(self, *words: str, **environment: str) -> Iterator[psutil.Popen]:
-        """Start a command, and kill what is left of it at the end."""
+        """Start a command, and kill all that is left of it at the end."""
         with (self.home / "container.log").open("wb") as log:
             container = psutil.Popen(
                 [*command_of("ENTRYPOINT"), *words],
@@ -53,7 +53,7 @@ class Image:
 
 
 def stop(container: psutil.Popen) -> list[list[str]]:
-    """Ask the first process alone to end, as `docker stop` does; return whom it had to kill."""
+    """Send SIGTERM to the first process, as `docker stop` does; return the killed commands."""
     everyone = [container, *container.children(recursive=True)]
     container.terminate()
     _, alive = psutil.wait_procs(everyone, timeout=STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Walk an account in memory, without sockets, waits or Postgres, so that thousands are seconds."""
+"""Walk an account in memory, without sockets, waits or Postgres: thousands in seconds."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,10 +20,10 @@ from acsync.sync.gap_fill import GapFill
 from acsync.sync.verify import close_walk
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
-"""Waits are for the clock: here trouble follows trouble at once."""
+"""Retries follow at once, without waiting for the clock."""
 
 MAX_ROUNDS = 300
-"""The copy gives up far sooner and comes again later; here there is no later."""
+"""Far more than in a sync, which can leave the rest to the next one."""
 
 
 def account_of(records: int, page_cap: int = 100, **options: Any) -> Account:
@@ -102,7 +102,7 @@ class Reading:
         return GapFill(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)
 
     def close(self, plan: Plan, newest: WalkPage) -> Walked:
-        """Do what `verify` does, without its pauses."""
+        """Run the last steps of `verify` without its pauses."""
 
         def count(newest: WalkPage) -> Walked:
             planned = sum(record <= plan.newest_id for record in self.ids)

@@ -16,7 +16,7 @@ def run_sync(
     datasets: tuple[DatasetName, ...] = tuple(DATASETS),
     accept_shrink: bool = False,
 ) -> SyncResult:
-    """Make one sync; a dataset that fails in one step leaves the other alone."""
+    """Run one sync; a dataset that fails leaves the other alone."""
     with open_sync(settings, datasets, accept_shrink=accept_shrink, holder="a test") as context:
         verified: list[Verified] = []
         failures: dict[DatasetName, str] = {}
@@ -29,13 +29,13 @@ def run_sync(
 
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:
-    """Take one dataset from its metadata to its proof."""
+    """Copy one dataset, from its metadata to the proof that it is complete."""
     job, copied = copy_slices(context, name)
     return verify(context, job, copied, read_newest_again(context, job))
 
 
 def copy_slices(context: SyncContext, name: DatasetName) -> tuple[Job, list[SliceCounts]]:
-    """Plan one dataset, and copy all that was planned."""
+    """Plan one dataset, and copy all planned slices."""
     metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
     job = plan(context, name, read_newest(context, name), metadata)
     return job, [copy_slice(context, job, one) for one in job.slices]

@@ -25,7 +25,7 @@ def upgrade():
 
 
 def upgrade_other_program(folder: Path, database: Database, revision: str) -> None:
-    """Bring the other program to its only revision, as its own `alembic upgrade head` does."""
+    """Upgrade the other program to its only revision, as its own Alembic does."""
     (folder / "versions").mkdir(parents=True, exist_ok=True)
     (folder / "env.py").write_text(ENV)
     script = REVISION.format(revision=revision, schema=database.schema)

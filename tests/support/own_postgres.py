@@ -1,4 +1,4 @@
-"""Run a Postgres for one test alone, which may be crashed and restarted at any moment."""
+"""Run a Postgres for one test, which can crash and restart it at any moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

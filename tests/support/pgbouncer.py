@@ -25,12 +25,12 @@ default_pool_size = 4
 unix_socket_dir =
 """
 SOCKETS_OWNER = "embedded_postgres"
-"""The only user, where tests run as root, that may open the embedded server's socket."""
+"""If tests run as root, only this user can open the embedded server's socket."""
 
 
 @contextmanager
 def pgbouncer(folder: Path, socket_dir: str) -> Iterator[str]:
-    """Start it with files in `folder`, and give its `HOST:PORT` until the block ends."""
+    """Start it with files in `folder`, and yield its `HOST:PORT`."""
     program = require_program("pgbouncer", "pgbouncer")
     port = free_port()
     (folder / "users.txt").write_text('"postgres" ""\n')

@@ -1,4 +1,4 @@
-"""Run one real Postgres for a test run, and make databases in it in a tenth of a second each."""
+"""Run one real Postgres per test run, which makes a database in a tenth of a second."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,11 +15,11 @@ from acsync.store.database import Database, open_database, quote
 
 
 class UserDatabase(Database):
-    """A database whose transactions find names without the schema, as those of users do."""
+    """A database whose transactions find names without the schema, as users do."""
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Open a transaction of acsync's and set its search path to the schema."""
+        """Open a transaction, and set its search path to the schema."""
         with super().begin() as connection:
             connection.exec_driver_sql(f"set local search_path = {quote(self.schema)}")
             yield connection
@@ -48,7 +48,7 @@ class Postgres:
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
     def open(self, url: str, schema: str = "public") -> Database:
-        """Open a database as acsync does; names of the schema are found unqualified too."""
+        """Open a database as acsync does, and find names without the schema too."""
         settings = read_database_settings(
             POSTGRES_URL=url, ACSYNC_SCHEMA=schema, ACSYNC_DATA_DIR=self.data_dir
         )
@@ -58,7 +58,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(data_dir: Path) -> Iterator[Postgres]:
-    """Start the server of the wheel, with one migrated template, and stop it at the end."""
+    """Start the embedded server with one migrated template, and stop it at the end."""
     server = Postgres(start_embedded(data_dir), data_dir)
     server.execute("create database template_migrated")
     template = make_url(server.url).set(database="template_migrated")

@@ -1,4 +1,4 @@
-"""Run a real Prefect server of one's own, for a test run or a benchmark."""
+"""Run a real Prefect server for a test run or a benchmark."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ QUIET = {
 
 
 def free_port() -> int:
-    """Return a port nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -30,16 +30,16 @@ def free_port() -> int:
 
 
 class PatientTransport(httpx.HTTPTransport):
-    """Ask Prefect's server again as long as it answers 503.
+    """Ask Prefect's server again while it answers 503.
 
     For some writes the server (3.9.1) reads first and then writes in one transaction. SQLite
-    refuses the write at once where another transaction was committed in between, as with every
-    event of a run that just ended; the server answers 503. Prefect's client waits 2, 4, 8, 16 and
-    32 s and gives up; many tries in a row meet a gap.
+    refuses the write if another transaction was committed in between, for example with the events
+    of a run that just ended, and the server answers 503. Prefect's client stops after waits of
+    2, 4, 8, 16 and 32 s. Many quick retries find a gap.
     """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the first other answer."""
+        """Return the first answer that is not a 503."""
         send = super().handle_request
 
         def answer() -> httpx.Response | None:
@@ -49,15 +49,17 @@ class PatientTransport(httpx.HTTPTransport):
             response.close()
             return None
 
-        answered: httpx.Response = wait_for("an answer of Prefect's server but 503", answer)
+        answered: httpx.Response = wait_for(
+            "an answer of Prefect's server that is not a 503", answer
+        )
         return answered
 
 
 @contextmanager
 def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
-    """Start a server whose state lives in `home`, and give the URL of its API.
+    """Start a server whose state is in `home`, and yield the URL of its API.
 
-    Raises TimeoutError where it does not come up; its log is `home/server.log`.
+    Raises TimeoutError if it does not start; its log is `home/server.log`.
     """
     home.mkdir(parents=True, exist_ok=True)
     port = port or free_port()

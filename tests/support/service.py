@@ -1,4 +1,4 @@
-"""Run `acsync serve` as a process, and ask it over HTTP."""
+"""Run `acsync serve` as a process, and call it over HTTP."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ BEARER = {"authorization": f"Bearer {SECRET}"}
 def served(
     *words: str, **environment: str
 ) -> Iterator[tuple[httpx.Client, "subprocess.Popen[str]"]]:
-    """Start the service on a free port; give a client and the process, which is ended politely."""
+    """Start the service on a free port, yield a client and the process, and stop it politely."""
     process = commands.start("serve", "--port=0", *words, **{"CRON_SECRET": SECRET, **environment})
     try:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Look at what a sync left in Postgres."""
+"""Look at the results of a sync in Postgres."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ LEFT_OVERS = """
 
 
 def assert_exact(database: Database, account: Account) -> None:
-    """Compare every record with the simulator's own truth."""
+    """Compare every record with the simulated account."""
     comparisons = compare(database, account)
 
     assert {name: one.exact for name, one in comparisons.items()} == {
@@ -40,7 +40,7 @@ def last_log(database: Database) -> dict[str, Any]:
 
 
 def changes_of(database: Database) -> dict[str, tuple[int, int, int]]:
-    """Return what the last sync added, updated and deleted, as its log row says."""
+    """Return what the last sync added, updated and deleted, from its log row."""
     row = last_log(database)
     return {
         name: tuple(row[f"{name}_{change}"] for change in ("added", "updated", "deleted"))

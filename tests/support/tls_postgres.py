@@ -1,4 +1,4 @@
-"""Run Debian's PostgreSQL with TLS: the one in the wheel is built without."""
+"""Run Debian's PostgreSQL with TLS, which the embedded one is built without."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ CERTIFICATE = [
     *("-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.crt"),
 ]
 USER = "postgres"
-"""Debian's user of the server, which does not run as root."""
+"""Debian's user for the server, which refuses to run as root."""
 
 
 @contextmanager
 def tls_postgres() -> Iterator[str]:
-    """Start a server that takes nothing but TLS, and give the URL of its empty database."""
+    """Start a server that accepts only TLS, and yield the URL of its empty database."""
     programs = require_program("initdb", "postgresql").parent
     folder, port = Path(mkdtemp(prefix="acsync-tls-")), free_port()
     user = USER if os.geteuid() == 0 else None

@@ -1,4 +1,4 @@
-"""Run a real worker of one's own, as an operator starts it."""
+"""Run a real worker, as an operator starts it."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.support.processes import ended
 
 @contextmanager
 def prefect_worker(home: Path, api: str, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start a worker of the pool `acsync`; its log is `home/worker.log`. Ends it politely."""
+    """Run a worker of the pool `acsync`, with its log in `home/worker.log`."""
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "flows.worker", "--pool", "acsync", *words]
     own = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}

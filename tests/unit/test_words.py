@@ -66,7 +66,7 @@ where it is
 def test_prose_is_found_in_each_kind_of_file(
     tmp_path: Path, name: str, text: str, lines: list[int]
 ) -> None:
-    """A sentence that is not seen is not counted."""
+    """Sentences that are not found are not counted."""
     (tmp_path / name).write_text(text)
 
     hits = measure([tmp_path]).hits

@@ -1,4 +1,4 @@
-"""`acsync deploy` and `prefect deploy` set up the same, can be repeated, and keep what is there."""
+"""`acsync deploy` and `prefect deploy` set up the same, can be repeated, and keep what exists."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ URL = "https://hooks.example/services/very-secret"
 
 
 def prefect(*words: str) -> str:
-    """Run Prefect's own command, which must succeed, in a checkout of the repository."""
+    """Run Prefect's own command in a checkout of the repository; it must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", *words],
         cwd=ROOT,
@@ -51,12 +51,12 @@ def prefect(*words: str) -> str:
 
 
 def deployed(api: httpx.Client, name: str = "every-15-minutes") -> dict[str, Any]:
-    """Return a deployment without what the server adds to it."""
+    """Return a deployment without the fields that the server adds."""
     found = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
     for part in (found, found["global_concurrency_limit"], *found["schedules"]):
         for key in (*OF_THE_SERVER, "deployment_id", "name"):
             part.pop(key, None)
-    # No steps and none given are the same to Prefect's runner.
+    # Prefect's runner treats None as an empty list.
     return found | {"pull_steps": found["pull_steps"] or None}  # type: ignore[no-any-return]
 
 
@@ -66,7 +66,7 @@ def automations(api: httpx.Client) -> list[dict[str, Any]]:
 
 
 def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
-    """An interval of 900 s from a fixed anchor, and a limit that queues nothing."""
+    """The interval is 900 s from a fixed anchor, and the limit queues no run."""
     deploy()
     by_acsync = deployed(api)
     forget()
@@ -84,7 +84,7 @@ def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
     assert by_acsync["work_pool_name"] == "acsync"
 
 
-def test_deploying_again_changes_nothing_and_brings_back_what_was_deleted(
+def test_deploying_again_only_restores_what_was_deleted(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An update of an automation would restart the clock of staleness."""
@@ -108,10 +108,10 @@ def test_deploying_again_changes_nothing_and_brings_back_what_was_deleted(
     ]
 
 
-def test_a_block_made_by_hand_is_used_and_stays_as_it_is(
+def test_a_block_made_by_hand_is_used_unchanged(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever its type: the operator knows where alerts should go."""
+    """The operator chose where alerts go, so any type of block is accepted."""
     SlackWebhook(url=SecretStr("https://hooks.slack.com/services/A/B/C")).save(ALERT_BLOCK)
     monkeypatch.setenv("ACSYNC_ALERT_URL", URL)
 
@@ -125,7 +125,7 @@ def test_a_block_made_by_hand_is_used_and_stays_as_it_is(
     assert "Block acsync-alerts exists (Slack Webhook) and is used. To use ACSYNC_ALERT_URL" in said
 
 
-def test_without_a_place_for_alerts_the_automations_stand_ready(api: httpx.Client) -> None:
+def test_without_an_alert_url_the_automations_are_prepared(api: httpx.Client) -> None:
     """They show in the UI, and the command says what is missing."""
     said = deploy()
 
@@ -147,7 +147,7 @@ def test_without_a_place_for_alerts_the_automations_stand_ready(api: httpx.Clien
 def test_every_kind_of_alert_url_has_its_block(
     url: str, block_type: str, secret: str, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prefect makes the block anew from what it stores, where only who may sees the URL."""
+    """Prefect rebuilds the block from its store, where only people with the right see the URL."""
     monkeypatch.setenv("ACSYNC_ALERT_URL", url)
 
     said = deploy()
@@ -159,10 +159,10 @@ def test_every_kind_of_alert_url_has_its_block(
     assert secret not in said + shown
 
 
-def test_a_webhook_that_answers_with_an_error_is_not_written_to_the_servers_log(
+def test_the_url_of_a_failing_webhook_is_not_logged(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its URL is a secret, and logs are read, kept and sent by more people than those who may."""
+    """The URL is a secret, and many people can read, keep and forward logs."""
     with webhook(status=404) as alerts:
         monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
         deploy()
@@ -177,10 +177,10 @@ def test_a_webhook_that_answers_with_an_error_is_not_written_to_the_servers_log(
     assert "secret-token" not in log.read_text()
 
 
-def test_what_is_no_alert_url_is_refused_with_the_remedy(
+def test_a_wrong_alert_url_is_refused_with_the_remedy(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not found out at the first failure, when nobody is told; and it may hold a password."""
+    """Otherwise the first failure would alert nobody. The URL may hold a password."""
     monkeypatch.setenv("ACSYNC_ALERT_URL", "nonsense-with-a-passw0rd")
 
     done = commands.wait(commands.start("deploy"))
@@ -192,7 +192,7 @@ def test_what_is_no_alert_url_is_refused_with_the_remedy(
 
 
 def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefect would start one inside the command, and all would be gone with it."""
+    """Prefect would start a server inside the command, and the deployment would vanish with it."""
     monkeypatch.setenv("PREFECT_API_URL", "")
 
     done = commands.wait(commands.start("deploy"))
@@ -202,7 +202,10 @@ def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.Monk
 
 
 def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path: Path) -> None:
-    """They stand in comments; the pools' own templates must know every variable they set."""
+    """They are commented out in the file.
+
+    The pools' own templates must know all their variables.
+    """
     text = (ROOT / "prefect.yaml").read_text()
     uncommented = text.replace("\n  # - <<:", "\n  - <<:").replace("\n  #   ", "\n    ")
     (tmp_path / "prefect.yaml").write_text(uncommented)
@@ -221,8 +224,8 @@ def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path:
         assert deployed(api, one["name"])["parameters"] == one["parameters"]
 
 
-def test_the_runs_copy_what_is_chosen_where_it_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker started by another person, or in a container, must not ask for deals again."""
+def test_runs_copy_the_datasets_chosen_at_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of another person, or in a container, must not read deals again."""
     monkeypatch.setenv("ACSYNC_DATASETS", "contacts")
 
     environment = make_deployment(None).job_variables["env"]

@@ -1,4 +1,4 @@
-"""A schema under another name, as after a restore or a rename, keeps working for its account."""
+"""After a restore or a rename, a schema keeps working for its account."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -21,7 +21,7 @@ Copy = Callable[[str, Account, Database], SyncResult]
 
 @pytest.fixture
 def copy() -> Iterator[Copy]:
-    """Return a sync of an account into a schema; an account is always served at one address."""
+    """Return a sync of an account into a schema; each account keeps its address."""
     with ExitStack() as stack:
         urls: dict[Account, str] = {}
 

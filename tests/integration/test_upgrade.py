@@ -1,4 +1,4 @@
-"""An account that is copied already comes through a migration whole."""
+"""A migration keeps the whole copy of an account."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +15,7 @@ from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute
 from tests.support.store_syncs import fetch
 
-# What is copied of a newer schema into an older one, and in which order.
+# The tables that are copied from a newer schema into an older one, in this order.
 COPIED = (
     "ac_account", "ac_sync_logs", "ac_published", "ac_contact_versions", "ac_deal_versions",
     "ac_deal_stages", "ac_field_columns",
@@ -32,7 +32,7 @@ COMMON = """
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take an account with a field of each type."""
+    """Use an account with a field of each type."""
     return AccountOptions(
         contacts=120, deals=90, rate_limit=None, contact_fields=14, deal_fields=14
     )
@@ -75,7 +75,7 @@ def rows_of(database: Database, view: str) -> list[tuple[Any, ...]]:
     return fetch(database, f"select * from {view} order by 1")
 
 
-def test_wide_views_survive_the_migration_and_the_next_sync_changes_nothing(
+def test_wide_views_survive_the_migration(
     account: Account,
     copy_account: CopyAccount,
     older: Database,

@@ -12,16 +12,11 @@ import pytest
 from acsync.datasets import DatasetName
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
 from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync, SyncProgress
-from acsync.store.database import Database, run
+from acsync.store.database import Database, copy_rows, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.snapshot import published_ids
-from acsync.store.staging import (
-    _copy_records,
-    read_coverage,
-    stage_slice,
-    sweep_staging,
-)
+from acsync.store.staging import read_coverage, stage_slice, sweep_staging
 from acsync.store.status import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
 from tests.support.postgres import Postgres
@@ -36,6 +31,7 @@ LOG = """
 CRASHED = "The sync crashed: it did not close its log row, and its lease expired."
 
 
+STAGED_CONTACTS = "ac_staged_contacts (sync_no, slice_no, record_id, hash, record)"
 STAGING_TABLES = ("ac_staged_contacts", "ac_staged_slices", "ac_staged_plans")
 
 
@@ -122,7 +118,8 @@ def test_a_worker_frozen_in_a_copy_holds_up_nobody(
     """No timeout of Postgres ends an open COPY."""
     frozen = start_sync(database, "a test", None)
     with database.begin() as connection:
-        _copy_records(connection, frozen, "contacts", cut(database, "contacts", people(1, 2)))
+        row = (b"%d" % frozen.number, b"0", b"1", b"\\x00", b"{}")
+        copy_rows(connection, STAGED_CONTACTS, [row])
         fetch(database, EXPIRE)
         _, changes = sync_all(database, {"contacts": people(1, 2, 3)})
         with pytest.raises(LeaseLost):

@@ -1,9 +1,7 @@
 """A sync has a time limit, a schema has one account, and migrations wait for a running sync."""
 
 import pytest
-from alembic import command
 
-import migrations
 from acsync.errors import AnotherAccount
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
@@ -11,6 +9,7 @@ from acsync.store.schema_owner import forget_account
 from acsync.store.snapshot import published_ids
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
+from tests.support.postgres import upgrade_to
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact, last_log
 
@@ -60,14 +59,6 @@ def test_another_account_is_refused_until_it_is_adopted(
     assert copy_account("contacts").success
     assert fetch(database, NOTED) == [("a simulated account",)]
     assert forget_account(database) == "a simulated account"
-
-
-def upgrade_to(database: Database, revision: str) -> None:
-    """Create the tables of an earlier acsync."""
-    config = migrations._config(database.schema)
-    with database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
 
 
 # As an acsync of that revision does; today's code knows only today's tables.

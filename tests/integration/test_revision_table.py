@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from alembic import command
 from sqlalchemy import make_url
 
 import migrations
@@ -15,7 +14,7 @@ from acsync.store.database import Database, open_database, require_current_schem
 from acsync.store.lease import keep_lease, start_sync
 from tests.support.commands import acsync
 from tests.support.other_alembic import upgrade_other_program
-from tests.support.postgres import Postgres, execute, url_of
+from tests.support.postgres import Postgres, execute, upgrade_to, url_of
 from tests.support.prefect_server import prefect_server
 from tests.support.store_syncs import fetch
 
@@ -25,10 +24,7 @@ REVISIONS_OF_OTHERS = ("ae1027a6acf5", "0005", "0009", "00a1b2c3d4e5")
 @pytest.fixture
 def old_database(empty_database: Database) -> Database:
     """Create revision 0009 as the last release did, in Alembic's usual table."""
-    config = migrations._config(empty_database.schema)
-    with empty_database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0009")
+    upgrade_to(empty_database, "0009")
     execute(
         empty_database,
         "alter table ac_schema_revision rename to alembic_version;"

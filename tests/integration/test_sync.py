@@ -1,5 +1,6 @@
 """A whole sync step by step, without Prefect, on a real Postgres and a simulated account."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,14 +14,16 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from acsync.store.status import read_status
-from acsync.sync import verify as verifying
 from acsync.sync.context import open_sync
+from acsync.sync.verify import read_newest_again, verify
 from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_call, on_path
 from tests.support.fixtures import CopyAccount
 from tests.support.local_sync import copy_slices
 from tests.support.postgres import Postgres
 from tests.support.sync_results import assert_exact, changes_of, last_log
+
+SHORT_PAUSES = (0.01, 0.01, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -278,34 +281,31 @@ def test_contacts_alone_are_a_whole_sync_if_configured(
 def test_a_second_verification_keeps_the_doubts_of_the_first(
     copy_account: CopyAccount,
     account: Account,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Prefect retries with the same newest page, but newer records are staged by now."""
-    monkeypatch.setattr(verifying, "RECOUNT_PAUSES", (0.01, 0.01, 0.01))
     assert copy_account().success
-    with open_sync(read_settings(), ("contacts",), holder="a test") as context:
+    with open_sync(read_settings(), ("contacts",), holder="a test") as opened:
+        context = replace(opened, recount_pauses=SHORT_PAUSES)
         job, copied = copy_slices(context, "contacts")
         account.faults.add(data_faults.add_to_total(25))
         on_call(account, for_newest_page, lambda: account.add("contacts", 10), times=None)
-        end = verifying.read_newest_again(context, job)
+        end = read_newest_again(context, job)
 
         for _attempt in range(2):
             with pytest.raises(Incomplete, match="ActiveCampaign counts"):
-                verifying.verify(context, job, copied, end)
+                verify(context, job, copied, end)
 
 
 def test_an_undone_import_ends_with_a_warning(
     copy_account: CopyAccount,
     account: Account,
     database: Database,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Undoing an import looks like a lagging replica, so the walk asks again first."""
-    monkeypatch.setattr(verifying, "RECOUNT_PAUSES", (0.01, 0.01, 0.01))
     ids = account.ids("contacts")
     on_call(account, for_newest_page, lambda: account.delete("contacts", ids[-150:]))
 
-    (warning,) = copy_account().datasets["contacts"].warnings
+    (warning,) = copy_account(recount_pauses=SHORT_PAUSES).datasets["contacts"].warnings
 
     assert warning.startswith(f"no contacts came from id {ids[-151] + 1} to {ids[-20] - 1}, ")
     assert copy_account().success

@@ -16,8 +16,9 @@ from prefect.settings import get_current_settings
 from rich.console import Console
 
 import flows.sync_activecampaign
-from acsync.cli.sync import _run_flow
+from acsync.cli.sync import run_sync
 from acsync.datasets import DATASETS
+from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
@@ -235,7 +236,7 @@ def test_a_new_field_is_an_event_and_a_report_line(
 
 @pytest.mark.usefixtures("prefect_api")
 def test_a_run_by_hand_sends_heartbeats_in_time(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The automation waits for as long as Prefect's default interval between two."""
     seen = []
@@ -245,7 +246,8 @@ def test_a_run_by_hand_sends_heartbeats_in_time(
         raise SystemExit
 
     monkeypatch.setattr(flows.sync_activecampaign, "sync_activecampaign", flow)
+    settings = read_database_settings(POSTGRES_URL=database_url)
     with pytest.raises(SystemExit):
-        list(_run_flow(Console(), database, ()))
+        run_sync(Console(), settings, None, accept_shrink=False, account=None)
 
     assert seen == [HEARTBEAT_SECONDS]

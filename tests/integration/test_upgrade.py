@@ -5,14 +5,12 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 
 import migrations
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support.fixtures import CopyAccount
-from tests.support.postgres import Postgres, execute
+from tests.support.postgres import Postgres, execute, upgrade_to
 from tests.support.store_syncs import fetch
 
 # The tables that are copied from a newer schema into an older one, in this order.
@@ -42,13 +40,7 @@ def options() -> AccountOptions:
 def older(postgres: Postgres, database_url: str) -> Iterator[Database]:
     """Open the schema `older` at revision 0009, the last one before these."""
     with closing(postgres.open(database_url, "older")) as database:
-        config = Config()
-        config.set_main_option("script_location", str(migrations.__path__[0]))
-        config.set_main_option("path_separator", "os")
-        config.attributes["schema"] = "older"
-        with database.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0009")
+        upgrade_to(database, "0009")
         yield database
 
 

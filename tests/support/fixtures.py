@@ -136,9 +136,9 @@ def copy_account(
 ) -> CopyAccount:
     """Return a function that runs the steps of a sync without Prefect."""
 
-    def copy(only: DatasetName | None = None, accept_shrink: bool = False) -> SyncResult:
+    def copy(only: DatasetName | None = None, **options: Any) -> SyncResult:
         settings = read_settings()
-        return run_sync(settings, (only,) if only else settings.datasets, accept_shrink)
+        return run_sync(settings, (only,) if only else settings.datasets, **options)
 
     return copy
 

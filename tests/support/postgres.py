@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg2
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, make_url
 
 import migrations
@@ -66,6 +68,17 @@ def running_postgres(data_dir: Path) -> Iterator[Postgres]:
         migrations.upgrade(database)
     yield server
     stop_embedded(data_dir)
+
+
+def upgrade_to(database: Database, revision: str) -> None:
+    """Create the tables of an earlier revision, as an earlier acsync did."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations.__path__[0]))
+    config.set_main_option("path_separator", "os")
+    config.attributes["schema"] = database.schema
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def execute(database: Database, sql: str) -> int:

@@ -18,8 +18,7 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.calls import in_copying, on_call
 from tests.support.debian import require_program
-from tests.support.dockerfile import ROOT, build, command_of, environment_of
-from tests.support.image import Image, stop
+from tests.support.image import ROOT, Image, build, command_of, environment_of, stop
 from tests.support.prefect_server import PatientTransport, free_port, prefect_server
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch

@@ -12,12 +12,11 @@ from sqlalchemy import make_url
 from acsync.local.embedded_postgres import USER
 from acsync.simulator.account import Account
 from tests.support.commands import acsync
+from tests.support.debian import pgbouncer, tls_postgres
 from tests.support.fixtures import Sync
-from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import Postgres
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact
-from tests.support.tls_postgres import tls_postgres
 
 ENCRYPTED = """
     select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid)

@@ -17,8 +17,7 @@ from acsync.store.database import Database
 from tests.support import commands
 from tests.support.calls import in_copying, on_call
 from tests.support.hosts import HUB_ADDRESS, Host, made_hosts
-from tests.support.own_postgres import own_postgres
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.processes import wait_for
 from tests.support.store_syncs import EXPIRE, fetch

@@ -29,8 +29,7 @@ from acsync.sync.verify import Verified
 from tests.support import commands
 from tests.support.calls import in_copying, in_metadata, on_call
 from tests.support.fixtures import Sync
-from tests.support.own_postgres import Mode, OwnPostgres, own_postgres
-from tests.support.postgres import Postgres
+from tests.support.postgres import Mode, OwnPostgres, Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.store_syncs import EXPIRE, fetch
 from tests.support.sync_results import LEFT_OVERS, SNAPSHOT, assert_exact

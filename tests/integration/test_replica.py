@@ -18,7 +18,7 @@ from acsync.store.database import open_database
 from acsync.sync.context import open_sync
 from tests.support.commands import acsync
 from tests.support.local_sync import copy_dataset, run_sync
-from tests.support.own_postgres import own_postgres
+from tests.support.postgres import own_postgres
 from tests.support.processes import wait_for
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import make_url
 
 import migrations
@@ -13,12 +15,41 @@ from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.lease import keep_lease, start_sync
 from tests.support.commands import acsync
-from tests.support.other_alembic import upgrade_other_program
 from tests.support.postgres import Postgres, execute, upgrade_to, url_of
 from tests.support.prefect_server import prefect_server
 from tests.support.store_syncs import fetch
 
 REVISIONS_OF_OTHERS = ("ae1027a6acf5", "0005", "0009", "00a1b2c3d4e5")
+OTHER_ENV = """
+from alembic import context
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table_schema=context.config.attributes["schema"],
+)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+OTHER_REVISION = """
+from alembic import op
+revision, down_revision = "{revision}", None
+def upgrade():
+    op.execute("create table {schema}.other_program (id integer)")
+"""
+
+
+def upgrade_other_program(folder: Path, database: Database, revision: str) -> None:
+    """Upgrade the other program to its only revision, as its own Alembic does."""
+    (folder / "versions").mkdir(parents=True, exist_ok=True)
+    (folder / "env.py").write_text(OTHER_ENV)
+    script = OTHER_REVISION.format(revision=revision, schema=database.schema)
+    (folder / "versions" / "only.py").write_text(script)
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    config.attributes["schema"] = database.schema
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 @pytest.fixture

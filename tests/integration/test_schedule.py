@@ -21,12 +21,12 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support import commands, transport_faults
 from tests.support.calls import on_call
-from tests.support.deployment import deploy
+from tests.support.commands import deploy
 from tests.support.fixtures import Sync
+from tests.support.prefect_server import prefect_worker
 from tests.support.processes import PATIENCE_SECONDS, wait_for
 from tests.support.sync_results import assert_exact
 from tests.support.webhook import Webhook, webhook
-from tests.support.worker import prefect_worker
 
 INTERVAL_SECONDS = 12
 STALE_SECONDS = 25

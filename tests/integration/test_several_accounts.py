@@ -18,14 +18,14 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
-from tests.support import commands, service
+from tests.support import commands
 from tests.support.calls import on_call
-from tests.support.deployment import deploy
+from tests.support.commands import deploy
 from tests.support.postgres import Postgres
+from tests.support.prefect_server import prefect_worker
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact
-from tests.support.worker import prefect_worker
 
 NAMES = ("acme", "north-wind", "third")
 FROM_THE_ENVIRONMENT = ("AC_API_URL", "AC_API_KEY", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA")
@@ -116,10 +116,10 @@ def test_two_workers_sync_three_accounts_at_once(
         api.post("/flow_runs/filter", json={}).text + api.post("/deployments/filter", json={}).text
     )
     assert [name for name in NAMES if f"key-{name}" in shown] == []
-    with service.served("--account", "third") as (client, _):
+    with commands.served("--account", "third") as (client, _):
         latest = client.get("/api/sync-status").json()["latestData"]
         accepted = client.post(
-            "/api/sync-activecampaign", params={"wait": "false"}, headers=service.BEARER
+            "/api/sync-activecampaign", params={"wait": "false"}, headers=commands.BEARER
         )
     run = api.get(f"/flow_runs/{accepted.json()['flowRunId']}").json()
     assert latest["contacts"]["recordCount"] == 62

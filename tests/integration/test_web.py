@@ -23,14 +23,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from tests.support import transport_faults
-from tests.support.commands import acsync
-from tests.support.deployment import deploy
+from tests.support.commands import BEARER, SECRET, acsync, deploy, served
 from tests.support.fixtures import CopyAccount
-from tests.support.own_postgres import own_postgres
+from tests.support.postgres import own_postgres
+from tests.support.prefect_server import prefect_worker
 from tests.support.processes import wait_for
-from tests.support.service import BEARER, SECRET, served
 from tests.support.store_syncs import EXPIRE, fetch
-from tests.support.worker import prefect_worker
 
 TRIGGER = "/api/sync-activecampaign"
 DEPLOYED = "/deployments/name/sync-activecampaign/every-15-minutes"

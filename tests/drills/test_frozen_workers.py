@@ -52,7 +52,7 @@ def test_another_worker_takes_over_within_two_minutes(postgres: Postgres) -> Non
     """All moments run at the same time, each with its account and database."""
     with ThreadPoolExecutor(len(MOMENTS)) as threads:
         seconds = dict(
-            zip(MOMENTS, threads.map(lambda one: drill(postgres, one), MOMENTS), strict=True)
+            zip(MOMENTS, threads.map(lambda moment: drill(postgres, moment), MOMENTS), strict=True)
         )
 
     sys.stdout.write("".join(f"{moment}: {took:.0f} s\n" for moment, took in seconds.items()))

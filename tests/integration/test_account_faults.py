@@ -75,7 +75,7 @@ def test_a_sync_through_a_bad_network_is_exact(
     assert sync().is_completed()
 
     assert account.faults.hits["bad-network"] >= 2
-    assert all(one.exact for one in compare(database, account).values())
+    assert all(comparison.exact for comparison in compare(database, account).values())
 
 
 # A key that lost a permission

@@ -40,7 +40,7 @@ def test_values_in_every_form_of_php_are_copied(
     result = copy_account()
 
     assert result.success
-    assert all(one.warnings == () for one in result.datasets.values())
+    assert all(dataset.warnings == () for dataset in result.datasets.values())
     assert_exact(database, account)
 
 
@@ -60,7 +60,11 @@ def test_values_of_a_deleted_field_are_counted_and_warned_of(
     assert not [path for path in account.statistics.by_path if "/" in path]
     for name, dataset in result.datasets.items():
         masked = account.masked_ids() if name == "deals" else []
-        named = [account.record(name, one)[0] for one in account.ids(name) if one not in masked]
+        named = [
+            account.record(name, record_id)[0]
+            for record_id in account.ids(name)
+            if record_id not in masked
+        ]
         orphans = sum("9000" in str(row[DATASETS[name].sideload]) for row in named)
         assert (
             f"{orphans} custom field values of {name} were not returned by ActiveCampaign"
@@ -134,7 +138,7 @@ def test_a_slightly_wrong_total_is_published_with_both_numbers(
         assert (log[f"{name}_count"], log[f"{name}_expected"]) == (count, count + number)
         assert f"counts {count + number:,} {name}, but {count:,} were read" in dataset.warnings[0]
     assert set(read_status(database).warnings) == {
-        text for one in result.datasets.values() for text in one.warnings
+        text for dataset in result.datasets.values() for text in dataset.warnings
     }
 
 
@@ -150,7 +154,7 @@ def test_a_total_that_is_stale_for_seconds_costs_nothing(
     result = copy_account()
 
     assert result.success
-    assert all(one.warnings == () for one in result.datasets.values())
+    assert all(dataset.warnings == () for dataset in result.datasets.values())
     assert account.faults.hits["total-+300"] == 4
 
 

@@ -55,7 +55,7 @@ def test_stays_end_when_a_deal_moves(
     entered = fetch(
         database, "select deal_id from ac_deal_stages where entered_at = :second", second=second
     )
-    assert {one for (one,) in entered} == {row[0] for row in moved} | {*new}
+    assert {record_id for (record_id,) in entered} == {row[0] for row in moved} | {*new}
 
     copy_account()
     assert fetch(database, "select count(*) from ac_deal_stages") == [

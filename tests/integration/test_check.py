@@ -101,15 +101,15 @@ def check(
         def run(width: int = 600, **changes: str) -> Checked:
             for name, value in {**environment, **changes}.items():
                 monkeypatch.setenv(name, value)
-            said = StringIO()
-            console = Console(file=said, width=width, markup=False, emoji=False, highlight=False)
+            output = StringIO()
+            console = Console(file=output, width=width, markup=False, emoji=False, highlight=False)
             try:
                 run_check(console, read_settings())
             except SettingsError:
                 raise
             except AcsyncError as error:
-                return Checked(said.getvalue(), error)
-            return Checked(said.getvalue(), None)
+                return Checked(output.getvalue(), error)
+            return Checked(output.getvalue(), None)
 
         yield run
 
@@ -181,9 +181,9 @@ def test_the_tables_that_are_checked_are_all_there_are(database: Database) -> No
     """A table added later must be checked as well."""
     sql = "select tablename from pg_tables where schemaname = 'public'"
     with database.begin() as connection:
-        found = connection.exec_driver_sql(sql).scalars().all()
+        tables = connection.exec_driver_sql(sql).scalars().all()
 
-    assert sorted(found) == sorted([*TABLES, REVISION_TABLE])
+    assert sorted(tables) == sorted([*TABLES, REVISION_TABLE])
 
 
 def test_missing_settings_are_exit_status_two() -> None:

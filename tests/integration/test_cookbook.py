@@ -28,9 +28,9 @@ def test_every_question_is_answered(
     assert copy_account().success
     questions = read_cookbook()
 
-    answers = {one.name: len(fetch(database, one.sql)) for one in questions}
+    answers = {question.name: len(fetch(database, question.sql)) for question in questions}
 
     assert len(questions) >= 30
     assert {*FIRST} <= {*answers}
     assert {name for name, rows in answers.items() if not rows} <= MAY_BE_EMPTY
-    assert all(one.title.endswith("?") for one in questions)
+    assert all(question.title.endswith("?") for question in questions)

@@ -81,9 +81,11 @@ def publishing_held(database: Database) -> Iterator[Callable[[], None]]:
 def kill_listener(port: int) -> None:
     """Kill the process that listens on a port."""
     (listener,) = {
-        one.pid
-        for one in psutil.net_connections("tcp")
-        if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr
+        and connection.laddr.port == port
+        and connection.status == psutil.CONN_LISTEN
     }
     psutil.Process(listener).kill()
 

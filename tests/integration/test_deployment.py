@@ -95,14 +95,14 @@ def test_deploying_again_only_restores_what_was_deleted(
     api.patch(f"/automations/{first[1]['id']}", json={"enabled": False}).raise_for_status()
     paused = automations(api)
 
-    said = deploy()
+    output = deploy()
     assert automations(api) == paused
-    assert said.count("is up to date") == 3
-    assert URL not in said
+    assert output.count("is up to date") == 3
+    assert URL not in output
 
     api.delete(f"/automations/{first[0]['id']}").raise_for_status()
     deploy()
-    assert [one["name"] for one in automations(api)] == [
+    assert [automation["name"] for automation in automations(api)] == [
         "acsync: data is stale",
         "acsync: run is lost",
         "acsync: sync failed",
@@ -116,21 +116,23 @@ def test_a_block_made_by_hand_is_used_unchanged(
     SlackWebhook(url=SecretStr("https://hooks.slack.com/services/A/B/C")).save(ALERT_BLOCK)
     monkeypatch.setenv("ACSYNC_ALERT_URL", URL)
 
-    said = deploy()
+    output = deploy()
 
     (block,) = api.post("/block_documents/filter", json={"include_secrets": True}).json()
     assert block["data"]["url"] == "https://hooks.slack.com/services/A/B/C"
     stale, _, failed = automations(api)
     assert stale["actions"][0]["block_document_id"] == block["id"]
     assert failed["actions"][0]["block_document_id"] == block["id"]
-    assert "Block acsync-alerts exists (Slack Webhook) and is used. To use ACSYNC_ALERT_URL" in said
+    assert (
+        "Block acsync-alerts exists (Slack Webhook) and is used. To use ACSYNC_ALERT_URL" in output
+    )
 
 
 def test_without_an_alert_url_the_automations_are_prepared(api: httpx.Client) -> None:
     """They show in the UI, and the command says what is missing."""
-    said = deploy()
+    output = deploy()
 
-    assert "No alerts can be sent. Set ACSYNC_ALERT_URL" in said
+    assert "No alerts can be sent. Set ACSYNC_ALERT_URL" in output
     stale, _, failed = automations(api)
     assert stale["actions"] == failed["actions"] == [{"type": "do-nothing"}]
 
@@ -151,13 +153,13 @@ def test_every_kind_of_alert_url_has_its_block(
     """Prefect rebuilds the block from its store, where only people with the right see the URL."""
     monkeypatch.setenv("ACSYNC_ALERT_URL", url)
 
-    said = deploy()
+    output = deploy()
 
     made: Any = Block.load(f"{SLUGS[block_type]}/{ALERT_BLOCK}")
     shown = api.post("/block_documents/filter", json={}).text
-    assert f"({block_type} Webhook)" in said
+    assert f"({block_type} Webhook)" in output
     assert secret in made.model_dump_json(context={"include_secrets": True})
-    assert secret not in said + shown
+    assert secret not in output + shown
 
 
 def test_the_url_of_a_failing_webhook_is_not_logged(
@@ -211,18 +213,18 @@ def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path:
     uncommented = text.replace("\n  # - <<:", "\n  - <<:").replace("\n  #   ", "\n    ")
     (tmp_path / "prefect.yaml").write_text(uncommented)
     deployments = yaml.safe_load(uncommented)["deployments"]
-    pools = {one["work_pool"]["name"] for one in deployments}
+    pools = {deployment["work_pool"]["name"] for deployment in deployments}
     assert pools == {"acsync", "acsync-docker", "acsync-kubernetes"}
 
     for pool in pools:
         prefect("work-pool", "create", pool, "--type", pool.partition("-")[2] or "process")
     prefect("deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
 
-    for one in deployments:
-        pool = api.get(f"/work_pools/{one['work_pool']['name']}").json()
+    for deployment in deployments:
+        pool = api.get(f"/work_pools/{deployment['work_pool']['name']}").json()
         known = pool["base_job_template"]["variables"]["properties"]
-        assert set(one["work_pool"]["job_variables"]) <= set(known)
-        assert deployed(api, one["name"])["parameters"] == one["parameters"]
+        assert set(deployment["work_pool"]["job_variables"]) <= set(known)
+        assert deployed(api, deployment["name"])["parameters"] == deployment["parameters"]
 
 
 def test_runs_copy_the_datasets_chosen_at_deployment(monkeypatch: pytest.MonkeyPatch) -> None:

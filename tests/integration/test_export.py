@@ -41,7 +41,7 @@ def rows_of(database: Database, view: str) -> list[dict[str, Any]]:
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(one.name for one in folder.iterdir())
+    return sorted(file.name for file in folder.iterdir())
 
 
 def plain(value: Any) -> Any:
@@ -71,9 +71,9 @@ def test_parquet_and_csv_read_back_equal_the_view(
 
     typed = pd.read_parquet(parquet)
     assert list(typed.columns) == list(expected[0])
-    for row, found in zip(expected, typed.to_dict("records"), strict=True):
+    for row, exported in zip(expected, typed.to_dict("records"), strict=True):
         for column, value in row.items():
-            shown = plain(found[str(column)])
+            shown = plain(exported[str(column)])
             if isinstance(value, dict | list) and isinstance(shown, str):
                 shown = json.loads(shown, parse_float=Decimal)
             if isinstance(value, Decimal) and isinstance(shown, str):

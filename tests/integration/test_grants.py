@@ -95,6 +95,6 @@ def test_the_grants_name_every_view_there_is(database: Database) -> None:
     """A view added later must get its grant."""
     sql = "select table_name from information_schema.views where table_schema = 'public'"
     with database.begin() as connection:
-        found = connection.exec_driver_sql(sql).scalars().all()
+        views = connection.exec_driver_sql(sql).scalars().all()
 
-    assert sorted(found) == sorted(VIEWS)
+    assert sorted(views) == sorted(VIEWS)

@@ -93,7 +93,10 @@ def test_a_client_that_reads_nothing_is_cut_off(limited: Limited) -> None:
 
 
 def connections_of(process: psutil.Process) -> int:
-    return sum(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections("tcp4"))
+    return sum(
+        connection.status == psutil.CONN_ESTABLISHED
+        for connection in process.net_connections("tcp4")
+    )
 
 
 def test_slow_but_honest_clients_are_served(limited: Limited) -> None:

@@ -106,9 +106,12 @@ def test_the_views_show_null_for_dates_that_are_none(
     """Old accounts have zero dates and nonsense. Offsets of half an hour exist too."""
     assert copy_account().success
 
-    wanted = {sent: when and datetime.fromisoformat(when) for sent, when in DATES.items()}
+    expected_dates = {sent: when and datetime.fromisoformat(when) for sent, when in DATES.items()}
     for view in ("ac_contacts", "ac_deals"):
-        assert dict(read(database, f"select record->>'cdate', created_at from {view}")) == wanted
+        assert (
+            dict(read(database, f"select record->>'cdate', created_at from {view}"))
+            == expected_dates
+        )
     views = ("ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics")
     assert all(read(database, f"select {view}::text from {view}") for view in views)
 
@@ -148,18 +151,22 @@ def test_a_hostile_error_message_is_shown_as_plain_text(
     shown = acsync("sync", PREFECT_API_URL=prefect_api)
     status = acsync("status")
 
-    said = "[2J\ufffd]0;owned\ufffd[/red] %s {{7*7}} \ufffd \ufffd <script>alert(1)</script> ERROR"
-    assert said in last_log(database)["contacts_error"]
-    assert said in (state.message or "")
-    assert said in shown.stderr
+    message = (
+        "[2J\ufffd]0;owned\ufffd[/red] %s {{7*7}} \ufffd \ufffd <script>alert(1)</script> ERROR"
+    )
+    assert message in last_log(database)["contacts_error"]
+    assert message in (state.message or "")
+    assert message in shown.stderr
     assert (status.returncode, "[/red] %s" in status.stdout) == (0, True)
     everything = shown.stdout + shown.stderr + status.stdout + status.stderr
     assert "Traceback" not in everything
-    assert not {one for one in everything if not one.isprintable() and one != "\n"}
+    assert not {
+        character for character in everything if not character.isprintable() and character != "\n"
+    }
 
 
 @pytest.mark.parametrize(
-    ("path", "levels", "said"),
+    ("path", "levels", "message"),
     [
         ("deals", 300, "254 levels are possible"),
         ("deals", 100_000, "deeper than can be read"),
@@ -169,7 +176,7 @@ def test_a_hostile_error_message_is_shown_as_plain_text(
 def test_json_nested_too_deep_fails_its_dataset_with_the_reason(
     path: str,
     levels: int,
-    said: str,
+    message: str,
     copy_account: CopyAccount,
     account: Account,
     database: Database,
@@ -187,4 +194,4 @@ def test_json_nested_too_deep_fails_its_dataset_with_the_reason(
 
     log = last_log(database)
     assert (log["contacts_success"], log["deals_success"]) == (True, False)
-    assert said in log["deals_error"]
+    assert message in log["deals_error"]

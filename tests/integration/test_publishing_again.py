@@ -28,10 +28,10 @@ WAITING = """
 def wait_for_publishing(database: Database) -> int:
     """Return the process of the publishing transaction once it waits."""
     until = time.monotonic() + 120
-    while not (found := fetch(database, WAITING)):
+    while not (waiting := fetch(database, WAITING)):
         assert time.monotonic() < until, "the sync never came to publish"
         time.sleep(0.05)
-    process: int = found[0][0]
+    process: int = waiting[0][0]
     return process
 
 

@@ -90,7 +90,9 @@ class History:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._states: dict[DatasetName, dict[int, list[State]]] = {
-            name: {one: [self._state(name, one, 0.0)] for one in account.ids(name)}
+            name: {
+                record_id: [self._state(name, record_id, 0.0)] for record_id in account.ids(name)
+            }
             for name in DATASETS
         }
 
@@ -105,12 +107,12 @@ class History:
         kind = chance.choice([*acts])
         ids = acts[kind](name, chance.randint(1, 3))
         ended = time.time()
-        for one in ids:
-            states = self._states[name].setdefault(one, [])
+        for record_id in ids:
+            states = self._states[name].setdefault(record_id, [])
             if states:
                 states[-1].ended = ended
             if kind != "delete":
-                states.append(self._state(name, one, began))
+                states.append(self._state(name, record_id, began))
 
     def shift(self, seconds: float) -> None:
         """Let time pass."""
@@ -121,9 +123,9 @@ class History:
     def check(self, name: DatasetName, records: dict[int, Record], read_from: float) -> None:
         """Check each record against its states since then, and that no lasting one is missing."""
         for number, record in records.items():
-            states = [one for one in self._states[name][number] if one.ended >= read_from]
+            states = [state for state in self._states[name][number] if state.ended >= read_from]
             assert states, f"{name} {number} was deleted before the oldest read"
-            assert any(one.content == record for one in states), f"{name} {number} is older"
+            assert any(state.content == record for state in states), f"{name} {number} is older"
         lasting = {
             number
             for number, states in self._states[name].items()
@@ -226,7 +228,7 @@ class Chain:
         self.oldest_seconds = 0.0
 
     def _settings(self) -> Settings:
-        given = {
+        variables = {
             "AC_API_URL": "http://localhost:1",
             "AC_API_KEY": "key",
             "POSTGRES_URL": self.database.engine.url.render_as_string(hide_password=False),
@@ -234,7 +236,7 @@ class Chain:
             "AC_RATE_LIMIT": "1000",
         }
         limit = self.chance.choice([None, "20m", "40m"])
-        return read_settings(**given, **({"ACSYNC_MAX_DURATION": limit} if limit else {}))
+        return read_settings(**variables, **({"ACSYNC_MAX_DURATION": limit} if limit else {}))
 
     def run(self) -> None:
         """Run bad syncs, then good ones, to show that nothing is stuck."""
@@ -260,7 +262,7 @@ class Chain:
             published_ids(self.database, name) == self.account.ids(name) for name in DATASETS
         )
         compared = compare(self.database, self.account).values() if have_same_ids else ()
-        return have_same_ids and all(one.exact for one in compared)
+        return have_same_ids and all(comparison.exact for comparison in compared)
 
     def pass_time(self) -> None:
         """Let minutes pass while the account changes."""
@@ -362,7 +364,7 @@ class Chain:
         metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
         job = plan(context, name, read_newest(context, name), metadata)
         slices = self.chance.sample(job.slices, len(job.slices))
-        copied = [copy_slice(context, job, one) for one in slices]
+        copied = [copy_slice(context, job, part) for part in slices]
         return verify(context, job, copied, read_newest_again(context, job))
 
     def _publish(
@@ -387,7 +389,7 @@ class Chain:
             kind = "refused" if is_refused else "not published" if error else "published"
             self.counts[kind] += 1
             self.counts["published, resumed"] += any(
-                "taken over" in one for one in dataset.warnings
+                "taken over" in warning for warning in dataset.warnings
             )
 
     def check(self) -> None:

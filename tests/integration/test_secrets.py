@@ -84,7 +84,8 @@ def watched_processes() -> Iterator[set[str]]:
     def watch() -> None:
         while not done.wait(0.05):
             seen.update(
-                " ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])
+                " ".join(process.info["cmdline"] or ())
+                for process in psutil.process_iter(["cmdline"])
             )
 
     watcher = threading.Thread(target=watch)
@@ -94,7 +95,7 @@ def watched_processes() -> Iterator[set[str]]:
     watcher.join()
 
 
-def said(done: "subprocess.CompletedProcess[str]") -> str:
+def output_of(done: "subprocess.CompletedProcess[str]") -> str:
     return done.stdout + done.stderr
 
 
@@ -112,14 +113,14 @@ def test_no_command_shows_a_secret_at_any_log_level(
         others = [acsync(*words, **loud) for words in (["status", "--json"], ["migrate"])]
 
     runs = [good, refused, redirected, *others]
-    assert [one.returncode for one in runs] == [0, 1, 1, 0, 0], said(good)
-    assert "httpcore" in said(good)
-    assert "sqlalchemy.engine" in said(good)
-    assert [found_in(said(one)) for one in runs] == [[]] * len(runs)
+    assert [run.returncode for run in runs] == [0, 1, 1, 0, 0], output_of(good)
+    assert "httpcore" in output_of(good)
+    assert "sqlalchemy.engine" in output_of(good)
+    assert [found_in(output_of(run)) for run in runs] == [[]] * len(runs)
     assert any("cli import main" in line for line in command_lines)
     assert found_in("\n".join(command_lines)) == []
     assert found_in(everything_in(database)) == []
-    assert {file.name: found for file in files_of_prefect() if (found := left_in(file))} == {}
+    assert {file.name: secrets for file in files_of_prefect() if (secrets := left_in(file))} == {}
 
 
 def everything_in(database: Database) -> str:

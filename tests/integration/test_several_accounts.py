@@ -107,7 +107,7 @@ def test_two_workers_sync_three_accounts_at_once(
         prefect_worker(tmp_path / "two", prefect, "--limit", "2"),
     ):
         ids = [start_run(deployment) for deployment in deployments]
-        wait_for("three runs", lambda: {state_of(api, one) for one in ids} == {"Completed"})
+        wait_for("three runs", lambda: {state_of(api, run) for run in ids} == {"Completed"})
 
     for served in accounts.values():
         assert_exact(served.database, served.account)

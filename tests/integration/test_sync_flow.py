@@ -212,7 +212,9 @@ async def read_run(flow_run_id: Any) -> tuple[set[str], dict[str, Any]]:
         artifacts = await client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
         )
-    return {task.name for task in tasks}, {str(one.key): one.data for one in artifacts}
+    return {task.name for task in tasks}, {
+        str(artifact.key): artifact.data for artifact in artifacts
+    }
 
 
 def test_a_new_field_is_an_event_and_a_report_line(
@@ -226,9 +228,9 @@ def test_a_new_field_is_an_event_and_a_report_line(
     state = sync()
 
     assert "contacts: custom fields that are new: Brand new" in (state.message or "")
-    wanted = {"filter": {"event": {"name": ["acsync.schema.changed"]}}}
+    query = {"filter": {"event": {"name": ["acsync.schema.changed"]}}}
     (event,) = wait_for(
-        "the event", lambda: api.post("/events/filter", json=wanted).json()["events"]
+        "the event", lambda: api.post("/events/filter", json=query).json()["events"]
     )
     (change,) = event["payload"]["contacts"]
     assert (change["change"], change["column"], change["field_id"]) == ("new", "brand_new", "900")

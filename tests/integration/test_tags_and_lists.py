@@ -31,7 +31,7 @@ def test_they_are_columns_and_come_with_the_same_calls(
 
     assert_exact(database, account)
     shown = fetch(database, SHOWN)
-    assert {status for *_, lists in shown for status in [one["status"] for one in lists]} == {
+    assert {status for *_, lists in shown for status in [row["status"] for row in lists]} == {
         "unconfirmed", "active", "unsubscribed", "bounced"
     }  # fmt: skip
     assert len({tag for _, tags, _ in shown for tag in tags}) == 12

@@ -74,10 +74,10 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
     port = free_port()
     process = up(f"--port={port}")
     assert process.stdout is not None
-    said = iter(process.stdout.readline, "")
+    lines = iter(process.stdout.readline, "")
     # The first address in the output.
-    dashboard = next(found[0] for line in said if (found := re.search(r"http://\S+", line)))
-    complete = next(line for line in said if line.startswith("sync-"))
+    dashboard = next(match[0] for line in lines if (match := re.search(r"http://\S+", line)))
+    complete = next(line for line in lines if line.startswith("sync-"))
     shown = httpx.get(dashboard).text
     assert "60 records" in shown
     assert "The next scheduled sync is due at" in shown
@@ -136,9 +136,9 @@ def assert_locked(url: str, data_dir: Path) -> None:
     for folder in (data_dir, data_dir / "logs", data_dir / "prefect", data_dir / "postgres"):
         assert folder.stat().st_mode & 0o777 == 0o700, folder
     files = [data_dir / "prefect.password", *(data_dir / "logs").iterdir()]
-    files += [one for one in (data_dir / "prefect").iterdir() if one.is_file()]
-    assert "prefect.db" in [one.name for one in files]
-    assert {one.stat().st_mode & 0o077 for one in files} == {0}
+    files += [file for file in (data_dir / "prefect").iterdir() if file.is_file()]
+    assert "prefect.db" in [file.name for file in files]
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
 
 
 @pytest.mark.usefixtures("data_dir")
@@ -194,7 +194,7 @@ def test_problems_are_reported_before_anything_starts(
     monkeypatch.setenv("AC_API_KEY", "key")
     half = commands.wait(up())
 
-    assert [said.returncode for said in (taken, hijacking, half)] == [2, 2, 2]
+    assert [done.returncode for done in (taken, hijacking, half)] == [2, 2, 2]
     assert taken.stderr == (
         f"acsync cannot start: Port {port} of 127.0.0.1 for the Prefect server is taken. End "
         "what listens there, perhaps another acsync up, or use another port: acsync up "

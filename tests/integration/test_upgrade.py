@@ -100,6 +100,13 @@ def test_wide_views_survive_the_migration(
     monkeypatch.setenv("ACSYNC_SCHEMA", "older")
     result = copy_account()
     assert result.success
-    assert [(one.warnings, one.fields) for one in result.datasets.values()] == [((), ())] * 2
-    assert [one.changes and one.changes.updated for one in result.datasets.values()] == [0, 0]
-    assert [one.changes and one.changes.added for one in result.datasets.values()] == [0, 0]
+    assert [(dataset.warnings, dataset.fields) for dataset in result.datasets.values()] == [
+        ((), ())
+    ] * 2
+    assert [
+        dataset.changes and dataset.changes.updated for dataset in result.datasets.values()
+    ] == [0, 0]
+    assert [dataset.changes and dataset.changes.added for dataset in result.datasets.values()] == [
+        0,
+        0,
+    ]

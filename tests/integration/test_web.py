@@ -316,13 +316,13 @@ def test_no_secret_is_in_the_log(
         service.get("/", params={"secret": SECRET})
         service.post(TRIGGER, params={"token": SECRET})
         process.terminate()
-        _, said = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=30)
 
-    lines = [json.loads(line) for line in said.splitlines()]
+    lines = [json.loads(line) for line in log.splitlines()]
     assert {"timestamp", "level", "logger", "message"} <= set(lines[0])
     assert any("started over HTTP" in line["message"] for line in lines)
-    assert SECRET not in said
-    assert served_account.options.api_key not in said
+    assert SECRET not in log
+    assert served_account.options.api_key not in log
 
 
 # Errors
@@ -370,8 +370,8 @@ def test_a_sync_that_was_killed_does_not_look_alive(
         # Kill also the server that Prefect started for it.
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
-        for one in family:
-            one.kill()
+        for member in family:
+            member.kill()
         process.wait()
         fetch(database, EXPIRE)
         wait_for("no sync", lambda: service.get("/api/sync-status").json()["running"] is None)
@@ -453,8 +453,8 @@ def test_a_dataset_that_is_copied_no_more_has_no_metrics(copy_account: CopyAccou
     with served(ACSYNC_DATASETS="contacts") as (service, _):
         metrics = service.get("/metrics").text
 
-    success = [one for one in metrics.splitlines() if one.startswith("acsync_last_success_")]
-    assert ["contacts" in one for one in success] == [True]
+    success = [line for line in metrics.splitlines() if line.startswith("acsync_last_success_")]
+    assert ["contacts" in line for line in success] == [True]
 
 
 def test_prometheus_reads_the_metrics_and_counters_are_sums(
@@ -469,9 +469,9 @@ def test_prometheus_reads_the_metrics_and_counters_are_sums(
     copy_account()
 
     families = list(text_string_to_metric_families(service.get("/metrics").text))
-    found = [sample for family in families for sample in family.samples]
+    listed = [sample for family in families for sample in family.samples]
     samples = {}
-    for sample in found:
+    for sample in listed:
         labels = sorted(item for item in sample.labels.items() if item[0] != "account")
         samples[sample.name, *(value for _, value in labels)] = sample.value
 
@@ -496,7 +496,7 @@ def test_prometheus_reads_the_metrics_and_counters_are_sums(
         ("acsync_running",): 0,
         ("acsync_build_info", "0.1.0"): 1,
     }
-    assert {name for sample in found for name in sample.labels} == {
+    assert {name for sample in listed for name in sample.labels} == {
         "account",
         "dataset",
         "change",

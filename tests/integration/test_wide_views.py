@@ -52,8 +52,8 @@ def expected_value(entry: Record | None, kind: str) -> Any:
     if value is None:
         return None
     if kind == "date":
-        found = re.match(r"\d{4}-\d\d-\d\d", value)
-        return date.fromisoformat(found[0]) if found and found[0] > "0001" else None
+        match = re.match(r"\d{4}-\d\d-\d\d", value)
+        return date.fromisoformat(match[0]) if match and match[0] > "0001" else None
     if kind == "datetime":
         return datetime.fromisoformat(value) if re.search(r"[+-]\d\d:\d\d$", value) else None
     if kind in ("number", "currency"):
@@ -111,7 +111,7 @@ def test_fields_come_change_and_go_while_readers_read(
     before = wide(database, "ac_contacts_wide")
     execute(database, "create view of_a_user as select * from ac_contacts_wide")
     fields = account.metadata.listings["contact_fields"]
-    renamed, retyped, vanished = (next(one for one in fields if one["type"] == kind)
+    renamed, retyped, vanished = (next(field for field in fields if field["type"] == kind)
                                   for kind in ("text", "date", "dropdown"))  # fmt: skip
     columns = {row[0]: row[4] for row in fields_of(database, "contacts")}
     renamed["perstag"], renamed["title"] = "ANOTHER_NAME", "Another name"
@@ -129,7 +129,7 @@ def test_fields_come_change_and_go_while_readers_read(
         blocked = wide(database, "ac_contacts_wide")
     assert list(blocked[0]) == list(before[0])
     assert time.monotonic() - started < 60
-    changes = {(one.kind, one.column) for one in result.datasets["contacts"].fields}
+    changes = {(change.kind, change.column) for change in result.datasets["contacts"].fields}
     assert changes == {
         ("renamed", columns[renamed["id"]]),
         ("retyped", f"{columns[retyped['id']]}_{retyped['id']}_text"),
@@ -296,7 +296,8 @@ def test_1600_fields_with_hostile_names_lose_no_value(
     fields = account.metadata.listings["contact_fields"]
     template = fields[0]
     renamed, retyped, vanished = (
-        next(one for one in fields if one["type"] == kind) for kind in ("text", "date", "dropdown")
+        next(field for field in fields if field["type"] == kind)
+        for kind in ("text", "date", "dropdown")
     )
     was = {field_id: column for field_id, _, _, _, column in fields_of(database, "contacts")}
     renamed["title"], retyped["type"] = HOSTILE[0], "text"

@@ -42,4 +42,4 @@ def copy_slices(context: SyncContext, name: DatasetName) -> tuple[Job, list[Slic
     """Plan one dataset, and copy all planned slices."""
     metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
     job = plan(context, name, read_newest(context, name), metadata)
-    return job, [copy_slice(context, job, one) for one in job.slices]
+    return job, [copy_slice(context, job, part) for part in job.slices]

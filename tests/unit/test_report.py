@@ -25,26 +25,26 @@ def outcome(**datasets: DatasetResult) -> SyncResult:
 
 def test_a_report_shows_what_was_published_or_why_not() -> None:
     """Operators look for the figures and the reason first."""
-    told = outcome(
+    result = outcome(
         contacts=DatasetResult(90_000, Changes(1_200, 3, 2, 1, 0)),
         deals=DatasetResult(4_000, error="The page did not come."),
     )
 
-    assert list(report_lines(told)) == [
+    assert list(report_lines(result)) == [
         "contacts: 1,200 records; 3 added, 2 updated, 1 deleted",
         "deals: not published. The page did not come.",
         "600 calls in 120.0 s, 50% of the rate limit of 10/s; 2 retries, 1 refused as too many; "
         "3 characters removed",
     ]
-    assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(told)
-    assert "**deals not published.** The page did not come." in report_markdown(told)
+    assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(result)
+    assert "**deals not published.** The page did not come." in report_markdown(result)
 
 
 def test_a_hostile_reason_is_shown_as_text_and_nothing_else() -> None:
     """An error can quote any answer, and Prefect's UI renders Markdown with HTML."""
-    told = outcome(contacts=DatasetResult(1, error=NASTY), deals=DatasetResult(1, error=NASTY))
+    result = outcome(contacts=DatasetResult(1, error=NASTY), deals=DatasetResult(1, error=NASTY))
 
-    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(report_markdown(told))
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(report_markdown(result))
 
     reason = next(token for token in tokens if token.content.startswith("**contacts"))
     kinds = {child.type for child in reason.children or ()}

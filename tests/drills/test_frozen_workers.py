@@ -1,4 +1,4 @@
-"""A worker that is frozen, at whatever moment, holds up its account for less than two minutes."""
+"""A worker that freezes at any moment blocks its account for less than two minutes."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ MOST_SECONDS = 120
 
 @contextmanager
 def frozen_worker(settings: Settings, moment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start a sync, and wait until it is frozen; it is killed in the end."""
+    """Start a sync, wait until it freezes, and kill it at the end."""
     given = {
         "AC_API_URL": settings.account_url,
         "AC_API_KEY": settings.api_key.get_secret_value(),
@@ -48,11 +48,11 @@ def frozen_worker(settings: Settings, moment: str) -> Iterator["subprocess.Popen
         process.wait()
 
 
-def test_another_takes_over_within_two_minutes_at_whatever_moment(postgres: Postgres) -> None:
-    """All at the same time, each with an account and a database of its own."""
+def test_another_worker_takes_over_within_two_minutes(postgres: Postgres) -> None:
+    """All moments run at the same time, each with its account and database."""
     with ThreadPoolExecutor(len(MOMENTS)) as threads:
         seconds = dict(
-            zip(MOMENTS, threads.map(lambda one: drill(postgres, one), MOMENTS), strict=True)
+            zip(MOMENTS, threads.map(lambda moment: drill(postgres, moment), MOMENTS), strict=True)
         )
 
     sys.stdout.write("".join(f"{moment}: {took:.0f} s\n" for moment, took in seconds.items()))
@@ -60,7 +60,7 @@ def test_another_takes_over_within_two_minutes_at_whatever_moment(postgres: Post
 
 
 def drill(postgres: Postgres, moment: str) -> float:
-    """Freeze a worker, take over, thaw it; return the seconds until the other had published."""
+    """Freeze a worker, take over, thaw it; return how long the takeover took in seconds."""
     account = Account(AccountOptions(contacts=300, deals=100, rate_limit=None))
     url = postgres.create("template_migrated")
     with ExitStack() as stack:
@@ -88,7 +88,7 @@ def drill(postgres: Postgres, moment: str) -> float:
 
 
 def takes_over(settings: Settings) -> bool:
-    """Try one sync."""
+    """Try to run one sync."""
     try:
         return run_sync(settings).success
     except AcsyncError:

@@ -1,4 +1,4 @@
-"""Hosted Postgres is reached through a pooler, over TLS: nothing may lean on the session."""
+"""Everything works through a pooler and over TLS, so nothing depends on the session."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,12 +12,11 @@ from sqlalchemy import make_url
 from acsync.local.embedded_postgres import USER
 from acsync.simulator.account import Account
 from tests.support.commands import acsync
+from tests.support.debian import pgbouncer, tls_postgres
 from tests.support.fixtures import Sync
-from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import Postgres
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact
-from tests.support.tls_postgres import tls_postgres
 
 ENCRYPTED = """
     select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid)
@@ -30,7 +29,7 @@ CHECKS_OF_POSTGRES = ("Postgres", "schema", "rights")
 
 @pytest.fixture
 def pooled_url(postgres: Postgres) -> Iterator[str]:
-    """Put PgBouncer in front of an empty database; its folder is open to its user."""
+    """Start PgBouncer in front of an empty database, in a folder that its user can read."""
     url = make_url(postgres.create("template1"))
     folder = Path(mkdtemp(prefix="acsync-pooler-"))
     folder.chmod(0o755)
@@ -49,7 +48,7 @@ def tls_url() -> Iterator[str]:
 def require_everything_works(
     url: str, sync: Sync, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, list[str]]:
-    """Migrate, sync, change, sync again, ask and check, all of it through this URL."""
+    """Migrate, sync, change, sync again, query and check through this URL."""
     monkeypatch.setenv("POSTGRES_URL", url)
     migrated = acsync("migrate")
     assert migrated.returncode == 0, migrated.stderr
@@ -67,7 +66,7 @@ def require_everything_works(
 
 
 def rows_of(table: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each check of the table by its name: its result, what was seen, what to do."""
+    """Yield each check of the table by name, with its result, finding and remedy."""
     for line in table.splitlines():
         if line.startswith("│"):
             name, *row = (cell.strip() for cell in line.strip("│").split("│"))
@@ -81,7 +80,7 @@ def test_everything_works_through_a_pooler_in_transaction_mode(
     postgres: Postgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each transaction may run on another connection of PgBouncer, Neon or Supabase."""
+    """With PgBouncer, Neon or Supabase, each transaction can run on another connection."""
     checked = require_everything_works(pooled_url, sync, account, monkeypatch)
 
     assert {name: row[0] for name, row in checked.items()} == dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Two hosts share nothing but Postgres: what one holds when it dies or is cut off goes on."""
+"""Two hosts share only Postgres; if one dies or is cut off, the other one takes over."""
 
 import re
 import subprocess
@@ -17,8 +17,7 @@ from acsync.store.database import Database
 from tests.support import commands
 from tests.support.calls import in_copying, on_call
 from tests.support.hosts import HUB_ADDRESS, Host, made_hosts
-from tests.support.own_postgres import own_postgres
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.processes import wait_for
 from tests.support.store_syncs import EXPIRE, fetch
@@ -41,7 +40,7 @@ def listen(data_dir: Path) -> None:
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, ...]]:
-    """Make a hub and two hosts, and stay in the hub."""
+    """Create a hub and two hosts, and enter the hub."""
     with made_hosts("host-a", "host-b") as (hub, *hosts), hub.entered():
         yield hub, *hosts
 
@@ -54,7 +53,7 @@ def database(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
-    """Serve Postgres and Prefect in the hub, and the account on each host's own loopback."""
+    """Serve Postgres and Prefect in the hub, and the account on the loopback of each host."""
     with ExitStack() as stack:
         server = stack.enter_context(own_postgres(tmp_path))
         listen(tmp_path)
@@ -76,7 +75,7 @@ def database(
 
 
 def start_held(host: Host, account: Account) -> "tuple[subprocess.Popen[str], Callable[[], None]]":
-    """Start a sync that stops in the middle of copying until it is released."""
+    """Start a sync that pauses in the middle of copying until it is released."""
     copying, released = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -90,7 +89,7 @@ def start_held(host: Host, account: Account) -> "tuple[subprocess.Popen[str], Ca
 
 
 def sync_unless_held(host: Host) -> "subprocess.CompletedProcess[str] | None":
-    """Run a sync; return None where it was turned away.
+    """Run a sync; return None if another sync holds the lease.
 
     A host that is cut off in the middle of staging has the lease's row locked, until Postgres ends
     its transaction after a minute.
@@ -99,10 +98,10 @@ def sync_unless_held(host: Host) -> "subprocess.CompletedProcess[str] | None":
     return None if done.returncode == 3 else done
 
 
-def test_a_host_is_turned_away_by_the_other_and_takes_over_when_that_dies(
+def test_a_host_takes_over_when_the_other_dies(
     hosts: tuple[Host, ...], account: Account, database: Database
 ) -> None:
-    """The message names the host to look at; nothing but the lease tells that it is dead."""
+    """Until then it is refused, with the name of the other host. Only the lease shows the death."""
     _, host_a, host_b = hosts
     held, release = start_held(host_a, account)
 
@@ -124,10 +123,10 @@ def test_a_host_is_turned_away_by_the_other_and_takes_over_when_that_dies(
     assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
 
 
-def test_a_host_that_was_cut_off_and_comes_back_publishes_nothing(
+def test_a_host_that_was_cut_off_publishes_nothing(
     hosts: tuple[Host, ...], account: Account, database: Database
 ) -> None:
-    """It cannot know that it was taken for dead; the lease in Postgres does."""
+    """It cannot know that another host took over, but the lease in Postgres shows it."""
     hub, host_a, host_b = hosts
     cut_off, release = start_held(host_a, account)
 

@@ -1,4 +1,4 @@
-"""What an account can do to a sync in a year: each is survived, or recognised and named."""
+"""A sync survives the faults that an account shows in a year, or names them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
 
 def error_of(database: Database, name: DatasetName) -> str:
-    """Return what the log says about a dataset of the last sync."""
+    """Return the logged error of a dataset in the last sync."""
     sql = f"select {name}_error from ac_sync_logs order by id desc limit 1"
     with database.begin() as connection:
         return str(connection.execute(text(sql)).scalar_one())
@@ -38,7 +38,7 @@ def test_people_at_work_and_clumps_of_hundreds_lose_nobody(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Three imports and deletions of hundreds meet the walk at its start, middle and end."""
+    """Hundreds are imported or deleted at the start, in the middle and at the end of the walk."""
     monkeypatch.setenv("LIMIT_PER_PAGE", "100")
     walk = on_path(name)
     places = iter([slice(0, 300), slice(900, 1200), slice(-300, -1)])
@@ -66,7 +66,7 @@ def test_people_at_work_and_clumps_of_hundreds_lose_nobody(
 def test_a_sync_through_a_bad_network_is_exact(
     share: float, sync: Sync, account: Account, database: Database
 ) -> None:
-    """The whole way: waits and pauses are real here, and shared by all threads."""
+    """A whole sync with real waits and pauses, shared by all threads."""
     refusals = transport_faults.too_many(None), transport_faults.too_many_until(1)
     account.faults.add(
         transport_faults.bad_network(7, transport_faults.stall(1), *refusals).only(share=share)
@@ -82,7 +82,7 @@ def test_a_sync_through_a_bad_network_is_exact(
 
 
 def forget_definitions(account: Account) -> None:
-    """Let the key see no field any more, while records still have values of them."""
+    """Hide all field definitions, though records still have values of these fields."""
     account.metadata.listings["contact_fields"].clear()
     account.metadata.listings["deal_fields"].clear()
 
@@ -102,14 +102,14 @@ def forget_definitions(account: Account) -> None:
     ],
     ids=["suddenly empty", "values vanished", "definitions vanished"],
 )
-def test_what_the_key_cannot_see_any_more_is_published_only_when_accepted(
+def test_a_lost_permission_is_published_only_when_accepted(
     lose: Callable[[Account], object],
     words: str,
     copy_account: CopyAccount,
     account: Account,
     database: Database,
 ) -> None:
-    """All of these answers are well formed, and would empty everybody's columns."""
+    """These answers are well formed, and would empty columns for everybody."""
     assert copy_account().success
     before = {name: contents_of(database, name) for name in DATASETS}
     lose(account)
@@ -128,10 +128,10 @@ def test_what_the_key_cannot_see_any_more_is_published_only_when_accepted(
     "options", [AccountOptions(contacts=0, deals=5, rate_limit=None, masked_share=0)]
 )
 @pytest.mark.parametrize("listing", ["pipelines", "stages"])
-def test_a_listing_that_comes_empty_is_no_fact_however_few_deals_there_are(
+def test_an_empty_listing_is_not_believed(
     listing: ListingName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """It would null the name in every deal, and the sync would be a success."""
+    """It would set the name in every deal to null, and the sync would succeed."""
     assert copy_account("deals").success
     before = contents_of(database, "deals")
     account.metadata.listings[listing].clear()
@@ -144,10 +144,10 @@ def test_a_listing_that_comes_empty_is_no_fact_however_few_deals_there_are(
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=0, deals=120, rate_limit=None)])
-def test_deals_that_are_all_masked_are_named_and_keep_their_bodies_when_accepted(
+def test_deals_that_are_all_masked_keep_their_bodies_when_accepted(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Nothing would be lost, but nothing would be true any more either."""
+    """No row would be lost, but no body could be trusted."""
     assert copy_account("deals").success
     account.mask(account.ids("deals"))
 

@@ -1,4 +1,4 @@
-"""What a healthy account may answer: each is published, exactly, and warned of where it must."""
+"""Oddities of a healthy account are published exactly, with a warning if people should know."""
 
 import pytest
 
@@ -33,14 +33,14 @@ DATA = on_path(*DATASETS)
 def test_values_in_every_form_of_php_are_copied(
     fault: Fault | None, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """An array with gaps in its keys is an object, and an empty one may be either."""
+    """PHP sends an array with gaps in its keys as an object, and an empty one as either."""
     if fault:
         account.faults.add(fault)
 
     result = copy_account()
 
     assert result.success
-    assert all(one.warnings == () for one in result.datasets.values())
+    assert all(dataset.warnings == () for dataset in result.datasets.values())
     assert_exact(database, account)
 
 
@@ -50,14 +50,21 @@ def test_values_in_every_form_of_php_are_copied(
 def test_values_of_a_deleted_field_are_counted_and_warned_of(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """One deleted field can leave thousands, and nothing brings them; stubs are not counted."""
+    """One deleted field can leave thousands of values that no call returns.
+
+    Stubs are not counted.
+    """
     result = copy_account()
 
     assert_exact(database, account)
     assert not [path for path in account.statistics.by_path if "/" in path]
     for name, dataset in result.datasets.items():
         masked = account.masked_ids() if name == "deals" else []
-        named = [account.record(name, one)[0] for one in account.ids(name) if one not in masked]
+        named = [
+            account.record(name, record_id)[0]
+            for record_id in account.ids(name)
+            if record_id not in masked
+        ]
         orphans = sum("9000" in str(row[DATASETS[name].sideload]) for row in named)
         assert (
             f"{orphans} custom field values of {name} were not returned by ActiveCampaign"
@@ -78,10 +85,10 @@ def test_values_of_a_deleted_field_are_counted_and_warned_of(
     ],
     ids=["in pages that are too full", "if a page lags once", "across records"],
 )
-def test_values_of_a_deleted_field_are_told_from_values_that_exist(
+def test_values_of_a_deleted_field_differ_from_cut_values(
     fault: Fault, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """One record that shows a cut page says nothing of the others."""
+    """One record on a cut page proves nothing about the others."""
     account.faults.add(fault)
 
     assert copy_account().success
@@ -91,10 +98,10 @@ def test_values_of_a_deleted_field_are_told_from_values_that_exist(
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=240, deals=240, rate_limit=None)])
-def test_a_page_that_is_too_full_for_its_values_is_read_in_smaller_ones(
+def test_a_page_with_too_many_values_is_read_in_parts(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A record asked for alone shows that its values exist."""
+    """A request for one record shows that its values exist."""
     account.faults.add(data_faults.cut_sideload(40))
 
     assert copy_account().success
@@ -106,7 +113,7 @@ def test_a_page_that_is_too_full_for_its_values_is_read_in_smaller_ones(
 def test_pages_that_come_thin_now_and_then_lose_nobody(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A page with no row in the middle is not the end."""
+    """A page without rows in the middle is not the end."""
     account.faults.add(data_faults.thin_pages(seed=3, share=0.1).only(DATA))
 
     assert copy_account().success
@@ -116,10 +123,10 @@ def test_pages_that_come_thin_now_and_then_lose_nobody(
 
 
 @pytest.mark.parametrize("number", [7, -7])
-def test_a_total_that_differs_by_little_is_published_with_both_numbers(
+def test_a_slightly_wrong_total_is_published_with_both_numbers(
     number: int, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A count and its rows are two queries, and a count can be cached."""
+    """The count and the rows come from two queries, and the count can be cached."""
     account.faults.add(data_faults.add_to_total(number).only(DATA))
 
     result = copy_account()
@@ -131,14 +138,14 @@ def test_a_total_that_differs_by_little_is_published_with_both_numbers(
         assert (log[f"{name}_count"], log[f"{name}_expected"]) == (count, count + number)
         assert f"counts {count + number:,} {name}, but {count:,} were read" in dataset.warnings[0]
     assert set(read_status(database).warnings) == {
-        text for one in result.datasets.values() for text in one.warnings
+        text for dataset in result.datasets.values() for text in dataset.warnings
     }
 
 
 def test_a_total_that_is_stale_for_seconds_costs_nothing(
     copy_account: CopyAccount, account: Account
 ) -> None:
-    """It is read again before anything is said about it."""
+    """The total is read again before anybody is warned."""
     newest = data_faults.add_to_total(300).only(
         lambda call: DATA(call) and call.params.get("orders[id]") == "DESC", times=4
     )
@@ -147,14 +154,14 @@ def test_a_total_that_is_stale_for_seconds_costs_nothing(
     result = copy_account()
 
     assert result.success
-    assert all(one.warnings == () for one in result.datasets.values())
+    assert all(dataset.warnings == () for dataset in result.datasets.values())
     assert account.faults.hits["total-+300"] == 4
 
 
-def test_a_total_that_is_always_wrong_by_hundreds_blocks_two_syncs(
+def test_a_total_that_stays_wrong_blocks_two_syncs(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """It may be a page that never came; after three syncs it is how this account counts."""
+    """A page may be missing. After three syncs we take it as the way this account counts."""
     assert copy_account().success
     account.faults.add(data_faults.add_to_total(300).only(on_path("contacts")))
 

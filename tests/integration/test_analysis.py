@@ -1,4 +1,4 @@
-"""What analysts build on: stages over time, the age of the data, a notice of each sync, history."""
+"""Analysts can query stage history, the age of the data, notices of syncs, and old syncs."""
 
 import json
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ NOW = f"{STAY} ac_deal_stages where left_at is null order by 1"
 DEALS = f"{STAY} ac_deals order by 1"
 
 
-def test_stays_begin_with_the_first_sync_and_end_when_a_deal_moves(
+def test_stays_end_when_a_deal_moves(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """A move, a deletion, a new deal, and a change that is no move."""
+    """A move, a deletion, a new deal, and a change that moves nothing."""
     copy_account()
     ((first,),) = fetch(database, "select max(synced_at) from ac_published")
     before = fetch(database, DEALS)
@@ -55,7 +55,7 @@ def test_stays_begin_with_the_first_sync_and_end_when_a_deal_moves(
     entered = fetch(
         database, "select deal_id from ac_deal_stages where entered_at = :second", second=second
     )
-    assert {one for (one,) in entered} == {row[0] for row in moved} | {*new}
+    assert {record_id for (record_id,) in entered} == {row[0] for row in moved} | {*new}
 
     copy_account()
     assert fetch(database, "select count(*) from ac_deal_stages") == [
@@ -66,7 +66,10 @@ def test_stays_begin_with_the_first_sync_and_end_when_a_deal_moves(
 def test_a_publication_for_all_tables_refuses_no_sync(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """Debezium, Sequin and PeerDB make one; a table without a key then takes no updates."""
+    """Debezium, Sequin and PeerDB create one.
+
+    Postgres then refuses updates of a table without a key.
+    """
     copy_account()
     execute(database, "create publication everything for all tables")
     account.change("deals", 40)
@@ -79,7 +82,7 @@ def test_a_publication_for_all_tables_refuses_no_sync(
 
 
 def test_every_table_that_is_logged_has_a_primary_key(database: Database) -> None:
-    """It is the replica identity; unlogged tables are never published."""
+    """The key is the replica identity. Unlogged tables are never replicated."""
     without = fetch(
         database,
         "select relname from pg_class where relnamespace = 'public'::regnamespace "
@@ -92,7 +95,7 @@ def test_every_table_that_is_logged_has_a_primary_key(database: Database) -> Non
 def test_a_renamed_stage_is_no_move(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """Its stays go on, under the new name."""
+    """The stays continue under the new name."""
     copy_account()
     stage = account.metadata.listings["stages"][0]
     stage["title"] = "Renamed"
@@ -127,7 +130,7 @@ def test_the_age_of_the_data_is_plain_sql(copy_account: CopyAccount, database: D
 def test_what_is_published_knows_its_oldest_read(
     copy_account: CopyAccount, database: Database
 ) -> None:
-    """A sync that resumes nothing reads everything after its start."""
+    """A sync that resumes nothing reads every record after its start."""
     copy_account()
 
     assert fetch(
@@ -140,7 +143,7 @@ def test_what_is_published_knows_its_oldest_read(
 
 @pytest.fixture
 def listener(database: Database) -> Iterator[Any]:
-    """Listen as a program does that waits for new data."""
+    """Listen for notices, like a program that waits for new data."""
     url = make_url(database.engine.url).set(drivername="postgresql")
     with closing(psycopg2.connect(url.render_as_string(hide_password=False))) as connection:
         connection.autocommit = True
@@ -148,10 +151,10 @@ def listener(database: Database) -> Iterator[Any]:
         yield connection
 
 
-def test_who_listens_hears_of_each_publish(
+def test_each_publication_sends_a_notice(
     listener: Any, copy_account: CopyAccount, database: Database
 ) -> None:
-    """With the commit, so that what it says can be read."""
+    """The notice comes with the commit, so a listener can read the new data at once."""
     result = copy_account()
 
     wait_for("a notice", lambda: listener.poll() or listener.notifies)
@@ -174,7 +177,7 @@ def test_syncs_are_kept_for_a_time(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is older goes; the snapshot itself always stays."""
+    """Old syncs are deleted, but never the current snapshot."""
     monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "12h")
     ids = []
     for hours in (30, 20, 11, 0):

@@ -1,4 +1,4 @@
-"""`acsync check` finds what would break a sync, says what to do about it, and changes nothing."""
+"""`acsync check` finds what would break a sync, names the remedy, and changes nothing."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ PASSWORD = "pa55word"
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take few records, so that all checks last a second, yet more than the sampled pages hold."""
+    """Use few records, so that all checks take a second, but more than the sampled pages hold."""
     return AccountOptions(
         contacts=70, deals=60, api_key=KEY, rate_limit=None, masked_share=0, users=2
     )
@@ -53,7 +53,7 @@ def options() -> AccountOptions:
 
 @dataclass
 class Checked:
-    """What one check printed and how it ended."""
+    """The output of one check, and the error that ended it."""
 
     said: str
     error: AcsyncError | None
@@ -66,7 +66,7 @@ class Checked:
                 self.rows[name] = (row[0], row[1], row[2] if row[2:] else "")
 
     def not_ok(self) -> dict[str, str]:
-        """Return the checks that found something, but for those of Prefect."""
+        """Return the checks that are not ok, without those of Prefect."""
         return {
             name: row[0]
             for name, row in self.rows.items()
@@ -85,7 +85,7 @@ Check: TypeAlias = Callable[..., Checked]
 def check(
     account: Account, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Check]:
-    """Serve the account, and give the command's body; words change its environment."""
+    """Serve the account and return the command; keyword arguments change its environment."""
     monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     with serve(account) as url:
@@ -101,21 +101,21 @@ def check(
         def run(width: int = 600, **changes: str) -> Checked:
             for name, value in {**environment, **changes}.items():
                 monkeypatch.setenv(name, value)
-            said = StringIO()
-            console = Console(file=said, width=width, markup=False, emoji=False, highlight=False)
+            output = StringIO()
+            console = Console(file=output, width=width, markup=False, emoji=False, highlight=False)
             try:
                 run_check(console, read_settings())
             except SettingsError:
                 raise
             except AcsyncError as error:
-                return Checked(said.getvalue(), error)
-            return Checked(said.getvalue(), None)
+                return Checked(output.getvalue(), error)
+            return Checked(output.getvalue(), None)
 
         yield run
 
 
 def everything_in(database: Database) -> dict[str, list[str]]:
-    """Return every row of every table there is, with when it was written."""
+    """Return every row of every table as text."""
     sql = "select tablename from pg_tables where schemaname = 'public'"
     with database.begin() as connection:
         names = connection.exec_driver_sql(sql).scalars().all()
@@ -141,7 +141,7 @@ def test_a_healthy_account_has_no_problem_and_nothing_is_written(
     database: Database,
     prefect_api: str,
 ) -> None:
-    """The command itself, after a sync: status 0, though nothing is deployed; only GETs."""
+    """Nothing is deployed, yet the status after a sync is 0, and every call is a GET."""
     assert sync().is_completed()
     tables, runs = everything_in(database), runs_in_prefect()
     calls = account.statistics.calls
@@ -178,16 +178,16 @@ def test_a_healthy_account_has_no_problem_and_nothing_is_written(
 
 
 def test_the_tables_that_are_checked_are_all_there_are(database: Database) -> None:
-    """A table added later must not be forgotten here."""
+    """A table added later must be checked as well."""
     sql = "select tablename from pg_tables where schemaname = 'public'"
     with database.begin() as connection:
-        found = connection.exec_driver_sql(sql).scalars().all()
+        tables = connection.exec_driver_sql(sql).scalars().all()
 
-    assert sorted(found) == sorted([*TABLES, REVISION_TABLE])
+    assert sorted(tables) == sorted([*TABLES, REVISION_TABLE])
 
 
 def test_missing_settings_are_exit_status_two() -> None:
-    """As for every command, and before anything is tried."""
+    """As in every command, settings are read before anything is called."""
     done = acsync("check", AC_API_URL="", AC_API_KEY="")
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -269,14 +269,14 @@ def test_missing_settings_are_exit_status_two() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_the_account_is_found_beside_what_is_well(
+def test_each_fault_of_the_account_is_found(
     check: Check,
     account: Account,
     fault: Fault,
     found: dict[str, str],
     row: Row,
 ) -> None:
-    """Each fault is one or two results with a remedy, and everything else is still checked."""
+    """A fault is one or two results with a remedy, and all other checks still run."""
     name, seen, remedy = row
     account.faults.add(fault)
 
@@ -291,7 +291,7 @@ def test_what_is_wrong_with_the_account_is_found_beside_what_is_well(
 
 
 def test_a_wrong_key_is_one_result_and_is_not_shown(check: Check, account: Account) -> None:
-    """Every path would say the same; four calls are enough to be sure."""
+    """Every path would answer the same, so four calls are enough."""
     checked = check(AC_API_KEY="an0ther-k3y")
 
     assert checked.not_ok() == {"URL and key": "problem"}
@@ -302,7 +302,7 @@ def test_a_wrong_key_is_one_result_and_is_not_shown(check: Check, account: Accou
     assert str(checked.error).startswith("1 of ")
 
 
-def test_an_account_that_is_not_there_hides_no_other_result(check: Check) -> None:
+def test_a_missing_account_hides_no_other_result(check: Check) -> None:
     checked = check(AC_API_URL=f"http://127.0.0.1:{free_port()}")
 
     assert checked.not_ok() == {"URL and key": "problem"}
@@ -310,10 +310,8 @@ def test_an_account_that_is_not_there_hides_no_other_result(check: Check) -> Non
     assert checked.rows["rights"][0] == "ok"
 
 
-def test_a_name_that_the_account_sends_cannot_move_the_terminal(
-    check: Check, account: Account
-) -> None:
-    """Whoever may name users must not write on the screen of who runs the check."""
+def test_names_from_the_account_cannot_control_the_terminal(check: Check, account: Account) -> None:
+    """A user of the account must not write to the screen of an operator."""
     account.metadata.listings["users"][0]["username"] = "\x1b[2J[red]admin\n│ rights"
 
     checked = check()
@@ -326,8 +324,11 @@ def test_a_name_that_the_account_sends_cannot_move_the_terminal(
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=9, deals=9, rate_limit=5)])
-def test_calls_of_the_check_that_were_refused_are_a_warning(check: Check, account: Account) -> None:
-    """The check makes no call more for it; those it makes show a limit that is much lower."""
+def test_refused_calls_are_a_warning(check: Check, account: Account) -> None:
+    """The check makes no extra calls to find the limit.
+
+    Its own calls show that it is much lower.
+    """
     checked = check(AC_RATE_LIMIT="20")
 
     status, seen, remedy = checked.rows["rate limit"]
@@ -336,8 +337,8 @@ def test_calls_of_the_check_that_were_refused_are_a_warning(check: Check, accoun
     assert "AC_RATE_LIMIT=5," in remedy
 
 
-def test_the_rate_that_the_last_sync_learned_is_told(check: Check, database: Database) -> None:
-    """The few calls of a check say less than a sync of some minutes."""
+def test_the_learned_rate_is_shown(check: Check, database: Database) -> None:
+    """A sync of some minutes knows more than the few calls of a check."""
     execute(
         database,
         "insert into ac_sync_logs (sync_id, timestamp, finished_at, api_calls, pace) "
@@ -355,7 +356,7 @@ def test_the_rate_that_the_last_sync_learned_is_told(check: Check, database: Dat
 def test_a_running_sync_is_left_its_calls(
     check: Check, account: Account, database: Database
 ) -> None:
-    """Two calls a second at most beside it."""
+    """The check makes at most two calls per second during a sync."""
     running = start_sync(database, "flow run brave-otter on host-a", None)
     with keep_lease(database, running):
         checked = check()
@@ -368,8 +369,8 @@ def test_a_running_sync_is_left_its_calls(
 # Postgres
 
 
-def test_a_postgres_that_is_not_there_is_told_without_its_password(check: Check) -> None:
-    """The account is looked at all the same."""
+def test_a_missing_postgres_is_reported_without_its_password(check: Check) -> None:
+    """The account is still checked."""
     url = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/nowhere"
 
     checked = check(POSTGRES_URL=url)
@@ -391,7 +392,7 @@ def test_an_embedded_postgres_is_not_made(check: Check, tmp_path: Path) -> None:
 
 
 def test_an_embedded_postgres_that_is_there_is_used(check: Check, postgres: Postgres) -> None:
-    """That of the tests, whose own database has no tables."""
+    """This is the server of the test run, and its own database has no tables."""
     checked = check(POSTGRES_URL="", ACSYNC_DATA_DIR=str(postgres.data_dir))
 
     assert checked.not_ok() == {"schema": "problem"}
@@ -413,7 +414,7 @@ def test_a_schema_without_tables_is_sent_to_migrate(
 
 @pytest.fixture
 def role(postgres: Postgres) -> str:
-    """Make a role that may do nothing of its own; it goes with the server of this run."""
+    """Create a role without rights; it goes with the server of this run."""
     name = f"checked_{len(postgres.made)}"
     postgres.execute(f"create role {name} login")
     return name
@@ -437,10 +438,10 @@ def role(postgres: Postgres) -> str:
         ("revoke all on schema public from public, {role}", "schema", "no right to use the schema"),
     ],
 )
-def test_a_right_that_is_missing_is_found_and_the_remedy_mends_it(
+def test_the_remedy_restores_a_missing_right(
     check: Check, database: Database, role: str, lost: str, name: str, seen: str
 ) -> None:
-    """The statements of the remedy are run as they stand there."""
+    """The test runs the statements of the remedy unchanged."""
     rights = "grant select, insert, update, delete, truncate on all tables in schema public"
     function = "grant execute on function ac_update_wide_view"
     execute(database, f"{rights} to {role}; {function} to {role}; {lost.format(role=role)}")
@@ -466,7 +467,7 @@ def test_a_role_that_cannot_migrate_is_told_so(
 
 
 def test_a_database_that_takes_no_writes_is_a_problem(check: Check, database: Database) -> None:
-    """As a standby does, or a host whose disk is full."""
+    """A standby takes none, nor does a host with a full disk."""
     name = database.engine.url.database
     execute(database, f"alter database {name} set default_transaction_read_only = on")
 
@@ -480,7 +481,7 @@ def test_a_database_that_takes_no_writes_is_a_problem(check: Check, database: Da
 
 
 def test_what_acsync_deploy_sets_up_is_looked_for(check: Check, tmp_path: Path) -> None:
-    """Nothing there, then deployed, then with a worker, then switched off by somebody."""
+    """Nothing is there, then a deployment, then a worker, then somebody switches things off."""
     home = tmp_path / "prefect"
     with (
         prefect_server(home) as url,
@@ -511,7 +512,7 @@ def test_what_acsync_deploy_sets_up_is_looked_for(check: Check, tmp_path: Path) 
 def test_an_open_api_that_holds_secrets_is_warned_of(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until its server asks for a password, also of who has none."""
+    """The warning stays until the server asks for a password, even if the caller has none."""
     home, password = tmp_path / "prefect", "acsync:passw0rd"
     with (
         prefect_server(home) as url,
@@ -531,7 +532,7 @@ def test_an_open_api_that_holds_secrets_is_warned_of(
 
 
 def prefect_rows(checked: Checked) -> dict[str, str]:
-    """Return how the checks of Prefect stand; each result has a remedy, and none is a problem."""
+    """Return the results of the Prefect checks; each has a remedy, and none is a problem."""
     assert checked.error is None, checked.said
     rows = {name: checked.rows[name] for name in PREFECT_CHECKS}
     assert [bool(row[2]) for row in rows.values()] == [row[0] != "ok" for row in rows.values()]
@@ -539,7 +540,7 @@ def prefect_rows(checked: Checked) -> dict[str, str]:
 
 
 def test_without_a_prefect_api_no_server_is_started(check: Check) -> None:
-    """Prefect's client would start one of its own."""
+    """Prefect's client would start a temporary server."""
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         children = psutil.Process().children(recursive=True)
         checked = check()
@@ -551,7 +552,7 @@ def test_without_a_prefect_api_no_server_is_started(check: Check) -> None:
 
 
 def test_a_prefect_api_that_does_not_answer_is_a_problem(check: Check) -> None:
-    """A sync is a flow run: it could not even start."""
+    """A sync is a flow run, so it could not even start."""
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
         checked = check()
 
@@ -580,7 +581,7 @@ def nonsense() -> Iterator[str]:
 
 
 def test_a_check_that_breaks_is_a_result_too(check: Check) -> None:
-    """Something answers where Prefect should, and its answers cannot be read."""
+    """A server answers at Prefect's address, but not in Prefect's format."""
     with nonsense() as url, temporary_settings({PREFECT_API_URL: url}):
         checked = check()
 
@@ -597,7 +598,7 @@ def test_a_check_that_breaks_is_a_result_too(check: Check) -> None:
 
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_table_reads_well_at_any_width(check: Check, account: Account, width: int) -> None:
-    """Nothing is wider than the screen, nothing is cut off, and what to do stands with it."""
+    """No line is wider than the screen, no text is cut off, and each remedy is in the table."""
     account.faults.add(transport_faults.forbidden().only(on_path("users")))
 
     checked = check(width)

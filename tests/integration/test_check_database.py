@@ -1,4 +1,4 @@
-"""`acsync check` names what a Postgres does that would break a sync."""
+"""`acsync check` names the settings of a Postgres that would break a sync."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -27,7 +27,7 @@ def check(database: Database, role: str = "postgres") -> dict[str, CheckResult]:
 
 @pytest.fixture
 def make_database(postgres: Postgres) -> MakeDatabase:
-    """Make an empty database with an encoding; it goes with the server of this run."""
+    """Create an empty database with an encoding; it goes with the server of this run."""
 
     def make(encoding: str) -> Database:
         name = f"in_{encoding.lower()}"
@@ -42,7 +42,7 @@ def make_database(postgres: Postgres) -> MakeDatabase:
 
 @pytest.fixture
 def role(postgres: Postgres, database: Database) -> str:
-    """Make a role with the grants of the README for a sync."""
+    """Create a role with the documented grants for a sync."""
     name = f"syncs_{len(postgres.made)}"
     postgres.execute(f"create role {name} login")
     rights = "grant select, insert, update, delete, truncate on all tables in schema public"
@@ -76,7 +76,7 @@ def test_a_database_without_an_encoding_works_with_a_warning(make_database: Make
 
 
 def test_row_security_on_staging_is_a_problem(database: Database, role: str) -> None:
-    """Postgres refuses to COPY into a table with policies, whatever they allow."""
+    """Postgres refuses COPY into a table with policies, whatever they allow."""
     tables = ("ac_staged_contacts", "ac_staged_deals")
     for table in tables:
         execute(
@@ -94,7 +94,7 @@ def test_row_security_on_staging_is_a_problem(database: Database, role: str) -> 
 
 
 def test_row_security_that_hides_the_revision_is_named(database: Database, role: str) -> None:
-    """Without its rows the schema looks as if nobody had migrated it."""
+    """Without the row of the revision, the schema seems to have no tables."""
     execute(database, "alter table ac_schema_revision enable row level security")
 
     results = check(database, role)
@@ -105,7 +105,7 @@ def test_row_security_that_hides_the_revision_is_named(database: Database, role:
 
 
 def test_a_published_table_without_replica_identity_is_named(database: Database) -> None:
-    """Debezium publishes all tables; then Postgres refuses to update such a table."""
+    """Debezium publishes all tables, and Postgres then refuses to update this one."""
     execute(database, "create publication everything for all tables")
     execute(database, "alter table ac_deal_stages replica identity nothing")
 
@@ -123,7 +123,7 @@ def test_a_published_table_without_replica_identity_is_named(database: Database)
 def test_options_of_other_libraries_do_not_break_a_sync(
     copy_account: CopyAccount, database: Database, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names and addresses of the account are not all in one old encoding."""
+    """Names and addresses in an account use letters that no single old encoding has."""
     monkeypatch.setenv("POSTGRES_URL", f"{url_of(database, 'postgres')}&{query}")
 
     assert copy_account("contacts").success
@@ -131,7 +131,7 @@ def test_options_of_other_libraries_do_not_break_a_sync(
 
 
 def test_the_host_that_answers_is_used(database: Database) -> None:
-    """Tools for failover print all hosts, and which one takes writes changes."""
+    """Failover tools print all hosts, and the primary changes."""
     host, name = str(database.engine.url.query["host"]), database.engine.url.database
     hosts = f"127.0.0.1:1,{host.replace('/', '%2F')}:5432"
     url = f"postgresql://postgres@{hosts}/{name}?target_session_attrs=read-write"

@@ -1,4 +1,4 @@
-"""The `acsync` command as people and programs see it: words, exit status, and no traceback."""
+"""The `acsync` command has plain messages and exit statuses, and shows no traceback."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.support.prefect_server import free_port
 
 @pytest.mark.usefixtures("served")
 def test_sync_shows_its_progress_and_what_it_did(account: Account) -> None:
-    """Plain lines where there is no terminal; the figures are those of the log."""
+    """Without a terminal it prints plain lines. The figures are those of the log."""
     done = acsync("sync")
 
     assert done.returncode == 0, done.stderr
@@ -43,7 +43,7 @@ def test_sync_shows_its_progress_and_what_it_did(account: Account) -> None:
 
 @pytest.mark.usefixtures("served")
 def test_status_fails_when_the_last_success_is_too_old() -> None:
-    """Monitors ask it; what was never published is too old as well, whatever else was."""
+    """Monitors use this status. Data that was never published is too old as well."""
     assert acsync("sync", "--only", "deals").returncode == 0
     never = acsync("status", "--max-age", "30m")
     assert acsync("sync", "--only", "contacts").returncode == 0
@@ -58,7 +58,7 @@ def test_status_fails_when_the_last_success_is_too_old() -> None:
 
 @pytest.mark.usefixtures("served")
 def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None:
-    """What happened, where, what to do; never a traceback for a foreseeable problem."""
+    """The paragraph says what happened, where, and what to do. There is no traceback."""
     account.faults.add(transport_faults.forbidden())
 
     done = acsync("sync")
@@ -71,7 +71,7 @@ def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None
 
 @pytest.mark.usefixtures("served")
 def test_another_running_sync_is_exit_status_three(database: Database) -> None:
-    """A program that starts syncs must tell busy from broken."""
+    """Programs that start syncs must be able to tell busy from broken."""
     running = start_sync(database, "flow run brave-otter on host-a", None)
     with keep_lease(database, running):
         done = acsync("sync")
@@ -93,7 +93,7 @@ def test_another_running_sync_is_exit_status_three(database: Database) -> None:
 def test_wrong_usage_and_settings_are_exit_status_two(
     words: list[str], environment: dict[str, str], said: list[str]
 ) -> None:
-    """All problems at once, each by its name."""
+    """All problems are reported at once, each by name."""
     done = acsync(*words, **environment)
 
     assert done.returncode == 2
@@ -103,14 +103,14 @@ def test_wrong_usage_and_settings_are_exit_status_two(
 
 
 def test_the_version_is_shown() -> None:
-    """The first question of every report."""
+    """Every bug report starts with this question."""
     done = acsync("--version")
 
     assert (done.returncode, done.stdout) == (0, f"acsync {version('acsync')}\n")
 
 
-def test_a_database_that_is_not_there_is_told_without_its_password() -> None:
-    """The URL is a secret; host and database are what people need."""
+def test_a_missing_database_is_reported_without_its_password() -> None:
+    """The URL is a secret, but people need host and database."""
     url = f"postgresql://me:pa55word@127.0.0.1:{free_port()}/nowhere"
 
     done = acsync("status", POSTGRES_URL=url)
@@ -121,10 +121,10 @@ def test_a_database_that_is_not_there_is_told_without_its_password() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_unmigrated_schema_is_told_with_the_command_and_migrate_makes_it(
+def test_a_missing_schema_names_the_command_that_creates_it(
     empty_database: Database,
 ) -> None:
-    """The first thing a new user meets."""
+    """This is the first error of every new user."""
     url = empty_database.engine.url.render_as_string(hide_password=False)
     environment = {"POSTGRES_URL": url, "ACSYNC_SCHEMA": "client_a"}
 
@@ -141,15 +141,16 @@ def test_an_unmigrated_schema_is_told_with_the_command_and_migrate_makes_it(
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
-    """Return a data folder, and stop the demo's server that stays up in it."""
+    """Return a data folder, and stop the demo's Postgres that keeps running in it."""
     yield tmp_path
     stop_embedded(tmp_path / "demo")
 
 
-def test_the_demo_ends_with_a_verified_copy_and_queries_that_work(
-    data_dir: Path, prefect_api: str
-) -> None:
-    """It leaves the database running: what it prints is pasted here into the psql it names."""
+def test_the_demo_ends_with_a_verified_copy(data_dir: Path, prefect_api: str) -> None:
+    """The database keeps running.
+
+    The test pastes the printed query into the printed psql command.
+    """
     done = acsync(
         "demo",
         *("--contacts", "150", "--deals", "80", "--rate", "50"),
@@ -177,7 +178,7 @@ def test_the_demo_ends_with_a_verified_copy_and_queries_that_work(
 
 
 def test_the_demo_runs_in_a_new_home(tmp_path: Path) -> None:
-    """Closed to others, with no folder in it yet, without a Prefect server, behind a proxy."""
+    """The home is private and empty, the proxy is dead, and no Prefect server runs."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     share = home / "local" / "share"
@@ -197,8 +198,8 @@ def test_the_demo_runs_in_a_new_home(tmp_path: Path) -> None:
     assert "deals: all 20 records verified" in done.stdout
 
 
-def test_a_demo_whose_prefect_server_is_slow_ends_in_one_sentence(data_dir: Path) -> None:
-    """It was a traceback, and the server stayed."""
+def test_a_slow_prefect_server_ends_the_demo_in_one_sentence(data_dir: Path) -> None:
+    """It used to be a traceback, and the server kept running."""
     home = data_dir / "home"
 
     done = acsync(
@@ -217,7 +218,7 @@ def test_a_demo_whose_prefect_server_is_slow_ends_in_one_sentence(data_dir: Path
 
 
 def is_server_of(process: psutil.Process, home: Path) -> bool:
-    """Return whether this is a temporary server that was started with this home."""
+    """Return whether this process is a temporary server that was started with this home."""
     try:
         is_server = "prefect.server.api.server:create_app" in process.cmdline()
         return is_server and process.environ().get("HOME") == str(home)
@@ -226,7 +227,7 @@ def is_server_of(process: psutil.Process, home: Path) -> bool:
 
 
 def test_simulate_serves_an_account_alone() -> None:
-    """For other programs, and for trying a fault by hand."""
+    """Other programs can use it, and people can try a fault by hand."""
     port = free_port()
     server = subprocess.Popen([*ACSYNC, "simulate", f"--port={port}"], stdout=subprocess.PIPE)
     try:

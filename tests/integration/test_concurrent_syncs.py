@@ -1,4 +1,4 @@
-"""Syncs from a schedule, a person and a shell meet: one runs, the others say which."""
+"""If a schedule, a person and a shell start syncs at once, one runs and the others name it."""
 
 import re
 import threading
@@ -22,26 +22,26 @@ from tests.support.sync_results import assert_exact
 
 
 def by_command() -> tuple[str, str]:
-    """Return how a sync of the shell ended, and with which words."""
+    """Run a sync from the shell, and return its status and message."""
     done = commands.wait(commands.start("sync"))
     return {0: "done", 3: "turned away"}.get(done.returncode, "failed"), done.stderr
 
 
 def by_flow(sync: Sync) -> tuple[str, str]:
-    """Return how a flow run ended, as a worker starts it."""
+    """Run the flow as a worker does, and return its state and message."""
     state = sync()
     ending = "turned away" if state.name == TURNED_AWAY else "done"
     return ending if state.is_completed() else "failed", state.message or ""
 
 
-def test_of_syncs_from_everywhere_one_runs_and_the_others_name_it(
+def test_one_sync_runs_and_the_others_name_it(
     sync: Sync,
     account: Account,
     database: Database,
     prefect_api: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first one is held in its first call until the other two have ended."""
+    """The first call of the first sync is held until the other two have ended."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     others_ended = threading.Event()
     on_call(account, lambda call: call.number == 1, lambda: others_ended.wait(60))
@@ -62,8 +62,8 @@ def test_of_syncs_from_everywhere_one_runs_and_the_others_name_it(
     assert_exact(database, account)
 
 
-def test_the_lease_of_a_dead_holder_is_free_within_two_minutes(database: Database) -> None:
-    """Not before 90 seconds, six missed renewals: a slow network is no death."""
+def test_the_lease_of_a_dead_sync_expires_within_two_minutes(database: Database) -> None:
+    """It lasts 90 seconds, six missed renewals, because a slow network is not a crash."""
     start_sync(database, "flow run brave-otter on host-a", None)
     aged = "update ac_lease set renewed_at = clock_timestamp() - interval '{} seconds'"
 

@@ -6,7 +6,7 @@ from acsync.web.queries import FIRST, read_cookbook
 from tests.support.fixtures import CopyAccount
 from tests.support.store_syncs import fetch
 
-# Where a healthy account may well have none of it.
+# A healthy account may have no such rows.
 MAY_BE_EMPTY = {
     "contacts_with_a_value",
     "deals_without_owner",
@@ -18,7 +18,7 @@ MAY_BE_EMPTY = {
 def test_every_question_is_answered(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Two syncs, so that something changed, moved and was deleted."""
+    """The second sync finds records that changed, moved and were deleted."""
     assert copy_account().success
     account.change("contacts", 40)
     account.change("deals", 40)
@@ -28,9 +28,9 @@ def test_every_question_is_answered(
     assert copy_account().success
     questions = read_cookbook()
 
-    answers = {one.name: len(fetch(database, one.sql)) for one in questions}
+    answers = {question.name: len(fetch(database, question.sql)) for question in questions}
 
     assert len(questions) >= 30
     assert {*FIRST} <= {*answers}
     assert {name for name, rows in answers.items() if not rows} <= MAY_BE_EMPTY
-    assert all(one.title.endswith("?") for one in questions)
+    assert all(question.title.endswith("?") for question in questions)

@@ -1,4 +1,4 @@
-"""What dies in the middle of a sync costs that sync at most: never the snapshot, nor the next."""
+"""A crash costs at most the running sync, never the snapshot or the next sync."""
 
 import os
 import re
@@ -29,14 +29,13 @@ from acsync.sync.verify import Verified
 from tests.support import commands
 from tests.support.calls import in_copying, in_metadata, on_call
 from tests.support.fixtures import Sync
-from tests.support.own_postgres import Mode, OwnPostgres, own_postgres
-from tests.support.postgres import Postgres
+from tests.support.postgres import Mode, OwnPostgres, Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.store_syncs import EXPIRE, fetch
 from tests.support.sync_results import LEFT_OVERS, SNAPSHOT, assert_exact
 
 WHOLE_WALK_CALLS = 210
-"""What 3,600 records in pages of 20 take at least, metadata, plans and seams included."""
+"""The fewest calls for 3,600 records in pages of 20, with metadata, plans and seams."""
 
 WAITING = """
     select count(*) from pg_stat_activity
@@ -46,7 +45,7 @@ WAITING = """
 
 
 def change(account: Account) -> None:
-    """Leave the next sync something of everything to do."""
+    """Leave work of every kind for the next sync."""
     for name in DATASETS:
         account.add(name, 3)
         account.change(name, 5)
@@ -54,7 +53,7 @@ def change(account: Account) -> None:
 
 
 def die(account: Account, phase: Callable[[Call], bool], ending: signal.Signals) -> int:
-    """Start a sync that gets a signal in a phase, and give its exit status."""
+    """Start a sync that gets a signal in a phase, and return its exit status."""
     process = commands.start("sync")
     on_call(account, phase, lambda: os.kill(process.pid, ending))
     return commands.wait(process).returncode
@@ -62,7 +61,7 @@ def die(account: Account, phase: Callable[[Call], bool], ending: signal.Signals)
 
 @contextmanager
 def publishing_held(database: Database) -> Iterator[Callable[[], None]]:
-    """Hold publishing back in the middle of its transaction, and give what waits for that."""
+    """Block publishing in the middle of its transaction, and yield the process that waits."""
     connection = database.engine.connect()
     connection.execute(text("lock table ac_published in share mode"))
 
@@ -82,15 +81,17 @@ def publishing_held(database: Database) -> Iterator[Callable[[], None]]:
 def kill_listener(port: int) -> None:
     """Kill the process that listens on a port."""
     (listener,) = {
-        one.pid
-        for one in psutil.net_connections("tcp")
-        if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr
+        and connection.laddr.port == port
+        and connection.status == psutil.CONN_LISTEN
     }
     psutil.Process(listener).kill()
 
 
 def require_clean_end(sync: Sync, account: Account, database: Database) -> None:
-    """The next sync is exact, and nothing is left over from the dead one."""
+    """Check that the next sync is exact, and that nothing of the dead one is left."""
     assert sync().is_completed()
     assert_exact(database, account)
     assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
@@ -98,7 +99,7 @@ def require_clean_end(sync: Sync, account: Account, database: Database) -> None:
 
 @pytest.mark.parametrize("phase", [in_metadata, in_copying])
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
-def test_a_sync_that_is_ended_leaves_the_snapshot_and_the_next_one_succeeds(
+def test_a_killed_sync_leaves_the_snapshot_as_it_was(
     phase: Callable[[Call], bool],
     ending: signal.Signals,
     served: Sync,
@@ -122,7 +123,7 @@ def test_a_sync_that_is_ended_leaves_the_snapshot_and_the_next_one_succeeds(
 def test_a_sync_ended_while_publishing_has_published_nothing(
     ending: signal.Signals, served: Sync, account: Account, database: Database
 ) -> None:
-    """Half of a publication must never be seen."""
+    """Nobody must ever see half of a publication."""
     assert served().is_completed()
     change(account)
     before = fetch(database, SNAPSHOT)
@@ -144,7 +145,7 @@ def test_a_sync_ended_while_publishing_has_published_nothing(
 def test_a_retry_does_not_copy_again_what_is_staged(
     served: Sync, account: Account, database: Database
 ) -> None:
-    """A worker that restarts would otherwise begin at nothing each time, and never end."""
+    """Otherwise a worker that restarts often would begin at zero each time and never finish."""
     assert die(account, lambda call: call.number == 170, signal.SIGKILL) == -signal.SIGKILL
     ((slices, pages),) = fetch(database, "select count(*), sum(records) / 20 from ac_staged_slices")
     fetch(database, EXPIRE)
@@ -173,7 +174,7 @@ def own_database(
     sync: Sync,  # noqa: ARG001  # its database is the one replaced here
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
-    """Empty that server, and use it in place of the database of the run."""
+    """Empty that server, and use it instead of the shared database."""
     monkeypatch.setenv("POSTGRES_URL", own_server.url)
     with closing(postgres.open(own_server.url)) as database:
         fetch(database, "drop schema public cascade")
@@ -193,7 +194,7 @@ def test_a_postgres_that_restarts_is_waited_for(
     own_database: Database,
     own_server: OwnPostgres,
 ) -> None:
-    """A crash empties what is staged, which is then a gap like any other and read again."""
+    """A crash empties the unlogged staging tables. The sync sees a gap and reads it again."""
     assert sync().is_completed()
     change(account)
     on_call(account, phase, lambda: own_server.restart(mode))
@@ -204,7 +205,7 @@ def test_a_postgres_that_restarts_is_waited_for(
 def test_a_postgres_that_crashes_while_publishing_costs_that_sync(
     sync: Sync, account: Account, own_database: Database, own_server: OwnPostgres
 ) -> None:
-    """The transaction is gone whole; with it went the lock that holds it here."""
+    """The whole transaction is undone, and so is the lock that holds it in this test."""
     assert sync().is_completed()
     change(account)
     before = fetch(own_database, SNAPSHOT)
@@ -220,10 +221,10 @@ def test_a_postgres_that_crashes_while_publishing_costs_that_sync(
     require_clean_end(sync, account, own_database)
 
 
-def test_staging_that_a_crash_emptied_behind_the_gate_is_no_empty_account(
+def test_staging_emptied_before_publishing_is_no_empty_account(
     sync: Sync, database: Database
 ) -> None:
-    """Publishing counts again what the gate let pass: without, every record would be deleted."""
+    """Publishing counts the staged rows again. Otherwise it would delete every record."""
     assert sync().is_completed()
     before = fetch(database, SNAPSHOT)
 
@@ -242,7 +243,7 @@ def test_a_prefect_server_that_restarts_while_copying_costs_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What it was not told is missing in its pictures, not in the data."""
+    """The data is complete. Only Prefect's own record of the run has gaps."""
     port, copying = free_port(), threading.Event()
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
     on_call(account, in_copying, copying.set)
@@ -258,21 +259,21 @@ def test_a_prefect_server_that_restarts_while_copying_costs_nothing(
     assert sync().is_completed()
 
 
-def test_a_prefect_server_that_is_gone_at_the_end_costs_no_data_and_no_traceback(
+def test_losing_the_prefect_server_at_the_end_costs_no_data(
     served: Sync,  # noqa: ARG001  # its account and database are what the command uses
     account: Account,
     database: Database,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The sync is published by then; Prefect's client tries three calls again, a minute each."""
+    """The sync is published by then. Prefect's client retries three calls, a minute each."""
     port = free_port()
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
     monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "1")
     with publishing_held(database) as wait_for_publishing, prefect_server(tmp_path, port):
         process = commands.start("sync")
         wait_for_publishing()
-        # Asked politely, it can take longer than the sync waits for a lock.
+        # A polite end can take longer than the sync waits for a lock.
         kill_listener(port)
 
     done = commands.wait(process)
@@ -285,7 +286,7 @@ def test_a_prefect_server_that_is_gone_at_the_end_costs_no_data_and_no_traceback
     assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
 
 
-def test_a_prefect_server_that_was_never_there_is_told_in_one_paragraph(
+def test_a_missing_prefect_server_is_reported_in_one_paragraph(
     served: Sync,  # noqa: ARG001  # its account and database are what the command uses
     database: Database,
     monkeypatch: pytest.MonkeyPatch,

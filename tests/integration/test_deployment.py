@@ -1,4 +1,4 @@
-"""`acsync deploy` and `prefect deploy` set up the same, can be repeated, and keep what is there."""
+"""`acsync deploy` and `prefect deploy` set up the same, can be repeated, and keep what exists."""
 
 import subprocess
 import sys
@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from flows.deployment import make_deployment
 from flows.notifications import ALERT_BLOCK
 from tests.support import commands
-from tests.support.deployment import deploy, forget
+from tests.support.commands import deploy
+from tests.support.prefect_server import forget
 from tests.support.processes import wait_for
 from tests.support.webhook import webhook
 
@@ -38,7 +39,7 @@ URL = "https://hooks.example/services/very-secret"
 
 
 def prefect(*words: str) -> str:
-    """Run Prefect's own command, which must succeed, in a checkout of the repository."""
+    """Run Prefect's own command in a checkout of the repository; it must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", *words],
         cwd=ROOT,
@@ -51,22 +52,22 @@ def prefect(*words: str) -> str:
 
 
 def deployed(api: httpx.Client, name: str = "every-15-minutes") -> dict[str, Any]:
-    """Return a deployment without what the server adds to it."""
-    found = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
-    for part in (found, found["global_concurrency_limit"], *found["schedules"]):
+    """Return a deployment without the fields that the server adds."""
+    deployment = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
+    for part in (deployment, deployment["global_concurrency_limit"], *deployment["schedules"]):
         for key in (*OF_THE_SERVER, "deployment_id", "name"):
             part.pop(key, None)
-    # No steps and none given are the same to Prefect's runner.
-    return found | {"pull_steps": found["pull_steps"] or None}  # type: ignore[no-any-return]
+    # Prefect's runner treats an empty list of steps as None.
+    return deployment | {"pull_steps": deployment["pull_steps"] or None}  # type: ignore[no-any-return]
 
 
 def automations(api: httpx.Client) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.post("/automations/filter", json={}).json()
-    return sorted(found, key=lambda automation: str(automation["name"]))
+    saved: list[dict[str, Any]] = api.post("/automations/filter", json={}).json()
+    return sorted(saved, key=lambda automation: str(automation["name"]))
 
 
 def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
-    """An interval of 900 s from a fixed anchor, and a limit that queues nothing."""
+    """The interval is 900 s from a fixed anchor, and the limit queues no run."""
     deploy()
     by_acsync = deployed(api)
     forget()
@@ -84,7 +85,7 @@ def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
     assert by_acsync["work_pool_name"] == "acsync"
 
 
-def test_deploying_again_changes_nothing_and_brings_back_what_was_deleted(
+def test_deploying_again_only_restores_what_was_deleted(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An update of an automation would restart the clock of staleness."""
@@ -94,42 +95,44 @@ def test_deploying_again_changes_nothing_and_brings_back_what_was_deleted(
     api.patch(f"/automations/{first[1]['id']}", json={"enabled": False}).raise_for_status()
     paused = automations(api)
 
-    said = deploy()
+    output = deploy()
     assert automations(api) == paused
-    assert said.count("is up to date") == 3
-    assert URL not in said
+    assert output.count("is up to date") == 3
+    assert URL not in output
 
     api.delete(f"/automations/{first[0]['id']}").raise_for_status()
     deploy()
-    assert [one["name"] for one in automations(api)] == [
+    assert [automation["name"] for automation in automations(api)] == [
         "acsync: data is stale",
         "acsync: run is lost",
         "acsync: sync failed",
     ]
 
 
-def test_a_block_made_by_hand_is_used_and_stays_as_it_is(
+def test_a_block_made_by_hand_is_used_unchanged(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever its type: the operator knows where alerts should go."""
+    """The operator chose where alerts go, so any type of block is accepted."""
     SlackWebhook(url=SecretStr("https://hooks.slack.com/services/A/B/C")).save(ALERT_BLOCK)
     monkeypatch.setenv("ACSYNC_ALERT_URL", URL)
 
-    said = deploy()
+    output = deploy()
 
     (block,) = api.post("/block_documents/filter", json={"include_secrets": True}).json()
     assert block["data"]["url"] == "https://hooks.slack.com/services/A/B/C"
     stale, _, failed = automations(api)
     assert stale["actions"][0]["block_document_id"] == block["id"]
     assert failed["actions"][0]["block_document_id"] == block["id"]
-    assert "Block acsync-alerts exists (Slack Webhook) and is used. To use ACSYNC_ALERT_URL" in said
+    assert (
+        "Block acsync-alerts exists (Slack Webhook) and is used. To use ACSYNC_ALERT_URL" in output
+    )
 
 
-def test_without_a_place_for_alerts_the_automations_stand_ready(api: httpx.Client) -> None:
+def test_without_an_alert_url_the_automations_are_prepared(api: httpx.Client) -> None:
     """They show in the UI, and the command says what is missing."""
-    said = deploy()
+    output = deploy()
 
-    assert "No alerts can be sent. Set ACSYNC_ALERT_URL" in said
+    assert "No alerts can be sent. Set ACSYNC_ALERT_URL" in output
     stale, _, failed = automations(api)
     assert stale["actions"] == failed["actions"] == [{"type": "do-nothing"}]
 
@@ -147,27 +150,27 @@ def test_without_a_place_for_alerts_the_automations_stand_ready(api: httpx.Clien
 def test_every_kind_of_alert_url_has_its_block(
     url: str, block_type: str, secret: str, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prefect makes the block anew from what it stores, where only who may sees the URL."""
+    """Prefect rebuilds the block from its store, where only people with the right see the URL."""
     monkeypatch.setenv("ACSYNC_ALERT_URL", url)
 
-    said = deploy()
+    output = deploy()
 
     made: Any = Block.load(f"{SLUGS[block_type]}/{ALERT_BLOCK}")
     shown = api.post("/block_documents/filter", json={}).text
-    assert f"({block_type} Webhook)" in said
+    assert f"({block_type} Webhook)" in output
     assert secret in made.model_dump_json(context={"include_secrets": True})
-    assert secret not in said + shown
+    assert secret not in output + shown
 
 
-def test_a_webhook_that_answers_with_an_error_is_not_written_to_the_servers_log(
+def test_the_url_of_a_failing_webhook_is_not_logged(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its URL is a secret, and logs are read, kept and sent by more people than those who may."""
+    """The URL is a secret, and many people can read, keep and forward logs."""
     with webhook(status=404) as alerts:
         monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
         deploy()
-        found = api.get("/deployments/name/sync-activecampaign/every-15-minutes").json()
-        run = api.post(f"/deployments/{found['id']}/create_flow_run", json={}).json()
+        deployment = api.get("/deployments/name/sync-activecampaign/every-15-minutes").json()
+        run = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).json()
         failed = {"state": {"type": "FAILED", "name": "Failed"}, "force": True}
         api.post(f"/flow_runs/{run['id']}/set_state", json=failed).raise_for_status()
         wait_for("an alert", lambda: bool(alerts.messages))
@@ -177,10 +180,10 @@ def test_a_webhook_that_answers_with_an_error_is_not_written_to_the_servers_log(
     assert "secret-token" not in log.read_text()
 
 
-def test_what_is_no_alert_url_is_refused_with_the_remedy(
+def test_a_wrong_alert_url_is_refused_with_the_remedy(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not found out at the first failure, when nobody is told; and it may hold a password."""
+    """Otherwise the first failure would alert nobody. The URL may hold a password."""
     monkeypatch.setenv("ACSYNC_ALERT_URL", "nonsense-with-a-passw0rd")
 
     done = commands.wait(commands.start("deploy"))
@@ -192,7 +195,7 @@ def test_what_is_no_alert_url_is_refused_with_the_remedy(
 
 
 def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefect would start one inside the command, and all would be gone with it."""
+    """Prefect would start a server inside the command, and the deployment would vanish with it."""
     monkeypatch.setenv("PREFECT_API_URL", "")
 
     done = commands.wait(commands.start("deploy"))
@@ -202,27 +205,30 @@ def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.Monk
 
 
 def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path: Path) -> None:
-    """They stand in comments; the pools' own templates must know every variable they set."""
+    """They are commented out in the file.
+
+    The pools' own templates must know all their variables.
+    """
     text = (ROOT / "prefect.yaml").read_text()
     uncommented = text.replace("\n  # - <<:", "\n  - <<:").replace("\n  #   ", "\n    ")
     (tmp_path / "prefect.yaml").write_text(uncommented)
     deployments = yaml.safe_load(uncommented)["deployments"]
-    pools = {one["work_pool"]["name"] for one in deployments}
+    pools = {deployment["work_pool"]["name"] for deployment in deployments}
     assert pools == {"acsync", "acsync-docker", "acsync-kubernetes"}
 
     for pool in pools:
         prefect("work-pool", "create", pool, "--type", pool.partition("-")[2] or "process")
     prefect("deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
 
-    for one in deployments:
-        pool = api.get(f"/work_pools/{one['work_pool']['name']}").json()
+    for deployment in deployments:
+        pool = api.get(f"/work_pools/{deployment['work_pool']['name']}").json()
         known = pool["base_job_template"]["variables"]["properties"]
-        assert set(one["work_pool"]["job_variables"]) <= set(known)
-        assert deployed(api, one["name"])["parameters"] == one["parameters"]
+        assert set(deployment["work_pool"]["job_variables"]) <= set(known)
+        assert deployed(api, deployment["name"])["parameters"] == deployment["parameters"]
 
 
-def test_the_runs_copy_what_is_chosen_where_it_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker started by another person, or in a container, must not ask for deals again."""
+def test_runs_copy_the_datasets_chosen_at_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of another person, or in a container, must not read deals again."""
     monkeypatch.setenv("ACSYNC_DATASETS", "contacts")
 
     environment = make_deployment(None).job_variables["env"]

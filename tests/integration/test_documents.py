@@ -1,4 +1,4 @@
-"""The documents are true: their SQL runs, and they name every view and column."""
+"""The SQL of the documents runs, and the documents name every view and column."""
 
 import io
 import re
@@ -28,7 +28,7 @@ def test_every_documented_query_returns_rows(
 
 
 def run_as_psql(database: Database, sql: str) -> list[object]:
-    """Run it on a plain connection; for COPY, return the lines after the header."""
+    """Run a statement on a plain connection; for COPY, return the lines after the header."""
     with database.begin() as connection, closing(connection.connection.cursor()) as cursor:
         if sql.startswith("copy"):
             lines = io.StringIO()
@@ -39,7 +39,7 @@ def run_as_psql(database: Database, sql: str) -> list[object]:
 
 
 def test_every_view_and_column_is_documented(database: Database) -> None:
-    """Of the wide views and the two about syncs, the columns are described in words."""
+    """Columns of the wide views and of the two views about syncs are described in prose."""
     documented = {
         view: set(re.findall(r"\w+", row[2])) if row[2].startswith("`") else None
         for row in table_rows("docs/data.md")

@@ -1,4 +1,4 @@
-"""`acsync export`: what comes out, read back, equals the view; and no half file is left."""
+"""An export, read back, equals the view, and no half file is left."""
 
 import io
 import json
@@ -28,7 +28,7 @@ from tests.support.store_syncs import fetch
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take an account with a field of each type."""
+    """Use an account with a field of each type."""
     return AccountOptions(
         contacts=150, deals=120, rate_limit=None, contact_fields=14, deal_fields=14
     )
@@ -41,11 +41,11 @@ def rows_of(database: Database, view: str) -> list[dict[str, Any]]:
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(one.name for one in folder.iterdir())
+    return sorted(file.name for file in folder.iterdir())
 
 
 def plain(value: Any) -> Any:
-    """Return a value of pandas as Python's own."""
+    """Convert a pandas value to a plain Python value."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, pd.Timestamp):
@@ -59,7 +59,7 @@ def plain(value: Any) -> Any:
 def test_parquet_and_csv_read_back_equal_the_view(
     view: str, copy_account: CopyAccount, database: Database, tmp_path: Path
 ) -> None:
-    """Every value, with pandas: typed in Parquet, as Postgres writes it in CSV."""
+    """pandas reads every value: typed in Parquet, as Postgres prints it in CSV."""
     assert copy_account().success
     name, _, wide = view.removeprefix("ac_").partition("_")
     words = ["export", name, *(["--wide"] if wide else [])]
@@ -71,9 +71,9 @@ def test_parquet_and_csv_read_back_equal_the_view(
 
     typed = pd.read_parquet(parquet)
     assert list(typed.columns) == list(expected[0])
-    for row, found in zip(expected, typed.to_dict("records"), strict=True):
+    for row, exported in zip(expected, typed.to_dict("records"), strict=True):
         for column, value in row.items():
-            shown = plain(found[str(column)])
+            shown = plain(exported[str(column)])
             if isinstance(value, dict | list) and isinstance(shown, str):
                 shown = json.loads(shown, parse_float=Decimal)
             if isinstance(value, Decimal) and isinstance(shown, str):
@@ -88,7 +88,7 @@ def test_parquet_and_csv_read_back_equal_the_view(
     columns = ", ".join(f'"{column}"::text as "{column}"' for column in expected[0])
     numbered = f"row_number() over (order by {view}.{first}) as n, {columns}"
     texts = rows_of(database, f"(select {numbered} from {view}) as numbered")
-    # An empty text and a null are one to pandas.
+    # pandas does not tell an empty text from a null.
     assert [[plain(cell) for cell in row] for row in lines.to_numpy()] == [
         [value or None for column, value in row.items() if column != "n"] for row in texts
     ]
@@ -97,7 +97,7 @@ def test_parquet_and_csv_read_back_equal_the_view(
 def test_parquet_holds_times_that_python_cannot(
     copy_account: CopyAccount, database: Database, tmp_path: Path
 ) -> None:
-    """9999-12-31 is a common way to say never; in UTC it may be in the year 10000."""
+    """Many accounts write never as 9999-12-31, which may be in the year 10000 in UTC."""
     copy_account()
     fetch(
         database,
@@ -129,7 +129,7 @@ def test_parquet_holds_times_that_python_cannot(
 def test_an_export_is_one_snapshot_though_a_sync_publishes(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """Parquet asks for the digits of numbers first, and for the rows later."""
+    """Parquet first asks for the digits of numbers, and later for the rows."""
     copy_account()
     before = rows_of(database, "ac_deals")
 
@@ -193,7 +193,7 @@ def test_an_earlier_sync_is_refused_in_any_other_form(arguments: list[str]) -> N
 def test_excel_runs_no_formula(
     copy_account: CopyAccount, database: Database, tmp_path: Path
 ) -> None:
-    """What a contact typed into a form must not run on an analyst's machine."""
+    """Text that a contact typed into a form must not run on an analyst's machine."""
     copy_account()
     fetch(
         database,
@@ -216,7 +216,7 @@ def test_excel_runs_no_formula(
 def test_a_stopped_export_leaves_the_old_file(
     copy_account: CopyAccount, database: Database, tmp_path: Path
 ) -> None:
-    """Written beside and renamed; the bytes of a whole one are all there or none."""
+    """The new file replaces the old one only when it is complete."""
     copy_account()
     file = tmp_path / "out.csv"
     file.write_text("old")
@@ -232,7 +232,7 @@ def test_a_stopped_export_leaves_the_old_file(
         "now() as synced_at, tags, lists from ac_contact_versions where valid_to is null",
     )
     process = commands.start("export", "contacts", "--output", str(file))
-    wait_for("the file beside it", lambda: len(names_in(tmp_path)) == 2)
+    wait_for("the temporary file", lambda: len(names_in(tmp_path)) == 2)
 
     process.send_signal(signal.SIGTERM)
 
@@ -241,10 +241,11 @@ def test_a_stopped_export_leaves_the_old_file(
     assert file.read_text() == "old"
 
 
-def test_an_export_goes_through_a_fifo_and_a_new_file_is_private(
-    copy_account: CopyAccount, tmp_path: Path
-) -> None:
-    """A FIFO was replaced by a file, and its reader waited forever."""
+def test_an_export_writes_to_a_fifo(copy_account: CopyAccount, tmp_path: Path) -> None:
+    """acsync used to replace the FIFO by a file, and its reader waited forever.
+
+    A new file is private.
+    """
     copy_account()
     fifo, file = tmp_path / "fifo", tmp_path / "out.csv"
     os.mkfifo(fifo)
@@ -260,7 +261,7 @@ def test_an_export_goes_through_a_fifo_and_a_new_file_is_private(
 
 
 def test_a_closed_pipe_ends_quietly(copy_account: CopyAccount) -> None:
-    """As in `acsync export contacts | head -1`."""
+    """For example in `acsync export contacts | head -1`."""
     copy_account()
     with subprocess.Popen(
         [*ACSYNC, "export", "contacts"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -273,7 +274,7 @@ def test_a_closed_pipe_ends_quietly(copy_account: CopyAccount) -> None:
     assert process.returncode == 0
 
 
-def test_what_cannot_be_written_is_said(copy_account: CopyAccount, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_named(copy_account: CopyAccount, tmp_path: Path) -> None:
     empty = acsync("export", "deals", "--output", str(tmp_path / "out.csv"))
     copy_account()
     nowhere = acsync("export", "deals", "--output", str(tmp_path / "no" / "out.csv"))

@@ -1,4 +1,4 @@
-"""A run that is frozen cannot keep its worker from ending."""
+"""A frozen run cannot keep its worker from stopping."""
 
 import os
 import signal
@@ -14,20 +14,19 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from flows.worker import END_SECONDS
 from tests.support.calls import nth_call, on_call
-from tests.support.commands import acsync
-from tests.support.deployment import deploy
+from tests.support.commands import acsync, deploy
 from tests.support.fixtures import Sync
+from tests.support.prefect_server import prefect_worker
 from tests.support.processes import wait_for
 from tests.support.store_syncs import EXPIRE, fetch
 from tests.support.sync_results import assert_exact
-from tests.support.worker import prefect_worker
 
 SLACK_SECONDS = 30
 
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take a small account: here the time goes into processes."""
+    """Use a small account, since starting processes takes the time here."""
     return AccountOptions(contacts=60, deals=40, rate_limit=None)
 
 
@@ -40,7 +39,7 @@ def test_a_worker_told_to_end_kills_a_frozen_run(
     database: Database,
     tmp_path: Path,
 ) -> None:
-    """With SIGSTOP a run obeys no SIGTERM; the next sync closes its log row."""
+    """A run under SIGSTOP ignores SIGTERM. The next sync closes its log row."""
     deploy()
     start_run()
     with prefect_worker(tmp_path, os.environ["PREFECT_API_URL"]) as starter:
@@ -72,7 +71,7 @@ def test_a_worker_told_to_end_kills_a_frozen_run(
 
 
 def start_run() -> None:
-    """Let the schedule rest, and start a run by hand."""
+    """Pause the schedule, and start a run by hand."""
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("sync-activecampaign/every-15-minutes")
         client.pause_deployment(deployment.id)
@@ -80,5 +79,5 @@ def start_run() -> None:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Return whether it runs; without an init, what was killed stays as a zombie."""
+    """Return whether the process runs; without an init, a killed one stays as a zombie."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

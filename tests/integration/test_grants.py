@@ -39,7 +39,7 @@ def opened(database: Database, role: str) -> "closing[Database]":
 
 
 def denied(database: Database, sql: str) -> bool:
-    """Return whether Postgres refuses for want of a privilege."""
+    """Return whether Postgres refuses the statement because a privilege is missing."""
     with pytest.raises(StoreError) as refusal:
         execute(database, sql)
     return "SQLSTATE 42501" in str(refusal.value)
@@ -49,7 +49,7 @@ def denied(database: Database, sql: str) -> bool:
 def test_a_sync_runs_with_the_documented_grants(
     copy_account: CopyAccount, granted: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice, since the second closes versions and retires kept syncs; then the status."""
+    """The second sync closes versions and deletes old syncs. Then the status is read."""
     monkeypatch.setenv("POSTGRES_URL", url_of(granted, "acsync_sync"))
     monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "1")
 
@@ -63,7 +63,7 @@ def test_a_sync_runs_with_the_documented_grants(
 
 
 def test_the_role_of_the_syncs_changes_no_tables(granted: Database) -> None:
-    """A leaked URL must not cost the tables, nor what users built on top of them."""
+    """A leaked URL must not cost the tables, or anything that users built on them."""
     with opened(granted, "acsync_sync") as database:
         assert denied(database, "create table mine (id int)")
         assert denied(database, "drop table ac_contact_versions")
@@ -74,7 +74,7 @@ def test_the_role_of_the_syncs_changes_no_tables(granted: Database) -> None:
 def test_a_reader_reads_every_view_and_nothing_else(
     copy_account: CopyAccount, granted: Database
 ) -> None:
-    """Views run with their owner's rights, so that a reader needs none on the tables."""
+    """Views run with their owner's rights, so a reader needs no rights on the tables."""
     assert copy_account().success
 
     with opened(granted, "acsync_reader") as database:
@@ -92,9 +92,9 @@ def test_a_reader_reads_every_view_and_nothing_else(
 
 
 def test_the_grants_name_every_view_there_is(database: Database) -> None:
-    """A view added later must not be forgotten here."""
+    """A view added later must get its grant."""
     sql = "select table_name from information_schema.views where table_schema = 'public'"
     with database.begin() as connection:
-        found = connection.exec_driver_sql(sql).scalars().all()
+        views = connection.exec_driver_sql(sql).scalars().all()
 
-    assert sorted(found) == sorted(VIEWS)
+    assert sorted(views) == sorted(VIEWS)

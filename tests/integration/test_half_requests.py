@@ -1,4 +1,4 @@
-"""Clients that send or read only half hold up nobody else, and slow ones are served."""
+"""Clients that stall in a request delay nobody, and slow clients are served."""
 
 import http.client
 import re
@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from acsync.simulator.account import Account
+from tests.support.commands import BEARER, SECRET
 from tests.support.limited_service import DESCRIPTORS
 from tests.support.processes import ended, wait_for
-from tests.support.service import BEARER, SECRET
 
 STALL_SECONDS = 3
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -33,7 +33,7 @@ class Limited:
     pid: int
 
     def connect(self) -> socket.socket:
-        """Connect, whether or not the service accepts it soon."""
+        """Connect, even if the service is slow to accept."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
 
@@ -43,10 +43,10 @@ def limited(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Limited]:
-    """Serve with 128 file descriptors; its log is a file, its address the first line."""
+    """Serve with 128 file descriptors; the first line of its log is the address."""
     monkeypatch.setenv("PREFECT_API_URL", "")
     monkeypatch.setenv("CRON_SECRET", SECRET)
-    monkeypatch.setenv("AC_RATE_LIMIT", "1")  # a sync takes longer than a test waits for it
+    monkeypatch.setenv("AC_RATE_LIMIT", "1")  # so that the sync outlasts the test
     log = tmp_path / "service.log"
     command = [sys.executable, "-m", "tests.support.limited_service", str(STALL_SECONDS)]
     with log.open("wb") as file:
@@ -60,7 +60,10 @@ def limited(
 
 @pytest.mark.parametrize("sent", [b"", HALF, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HALF])
 def test_half_requests_give_their_descriptors_back(limited: Limited, sent: bytes) -> None:
-    """More of them than descriptors: nothing sent, half a head, half a head after a request."""
+    """More stalled requests than descriptors.
+
+    Empty, half a head, and half a head after a request.
+    """
     with ExitStack() as sockets:
         for _ in range(DESCRIPTORS + 12):
             sockets.enter_context(limited.connect()).sendall(sent)
@@ -90,7 +93,10 @@ def test_a_client_that_reads_nothing_is_cut_off(limited: Limited) -> None:
 
 
 def connections_of(process: psutil.Process) -> int:
-    return sum(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections("tcp4"))
+    return sum(
+        connection.status == psutil.CONN_ESTABLISHED
+        for connection in process.net_connections("tcp4")
+    )
 
 
 def test_slow_but_honest_clients_are_served(limited: Limited) -> None:
@@ -111,5 +117,5 @@ def test_slow_but_honest_clients_are_served(limited: Limited) -> None:
     kept.close()
 
     trigger = f"http://127.0.0.1:{limited.port}/api/sync-activecampaign"
-    with pytest.raises(httpx.ReadTimeout):  # nobody closes the connection before this client
+    with pytest.raises(httpx.ReadTimeout):  # the client closes the connection, not the service
         httpx.post(trigger, headers=BEARER, timeout=3 * STALL_SECONDS)

@@ -1,4 +1,4 @@
-"""Records that the account counts but does not list are not taken for deleted."""
+"""A record that the account counts but does not list is not taken as deleted."""
 
 import pytest
 
@@ -21,7 +21,7 @@ NO_ROWS = data_faults.rows_fault("no-rows", lambda rows: rows.clear()).only(PAGE
 
 
 def counts_of(database: Database, name: DatasetName) -> tuple[int | None, ...]:
-    """Return what the last sync added, updated and deleted of a dataset."""
+    """Return how many records of a dataset the last sync added, updated and deleted."""
     log = last_log(database)
     return tuple(log[f"{name}_{change}"] for change in ("added", "updated", "deleted"))
 
@@ -30,10 +30,10 @@ def counts_of(database: Database, name: DatasetName) -> tuple[int | None, ...]:
 
 
 @BOTH
-def test_no_row_beside_a_positive_total_is_never_believed(
+def test_no_rows_and_a_positive_total_are_never_believed(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Not on a first sync, not the third time, and not with --accept-shrink."""
+    """Not in a first sync, not the third time, and not with --accept-shrink."""
     account.faults.add(NO_ROWS)
 
     results = [copy_account(name) for _ in range(4)]
@@ -45,7 +45,7 @@ def test_no_row_beside_a_positive_total_is_never_believed(
 
 
 @BOTH
-def test_a_published_account_is_not_emptied_while_the_total_counts_records(
+def test_a_copy_is_not_emptied_while_the_total_is_positive(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     assert copy_account().success
@@ -59,10 +59,10 @@ def test_a_published_account_is_not_emptied_while_the_total_counts_records(
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=0, deals=0, rate_limit=None)])
 @pytest.mark.parametrize("fault", [None, data_faults.without_meta().only(PAGES)])
-def test_an_account_that_is_empty_is_copied(
+def test_an_empty_account_is_copied(
     fault: Fault | None, copy_account: CopyAccount, account: Account
 ) -> None:
-    """With a total of 0, or without one."""
+    """Its total is 0 or missing."""
     if fault:
         account.faults.add(fault)
 
@@ -76,7 +76,7 @@ def test_an_account_that_is_empty_is_copied(
 def test_records_hidden_from_the_pages_are_asked_for_singly(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Eight of hundreds are within the tolerance of the total."""
+    """Eight of several hundred are within the tolerance of the total."""
     assert copy_account().success
     hidden = account.ids(name)[40:400:45]
     assert len(hidden) == 8
@@ -94,7 +94,7 @@ def test_records_hidden_from_the_pages_are_asked_for_singly(
 def test_the_stay_of_a_hidden_deal_goes_on(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Its time in the stage would begin again."""
+    """Otherwise its time in the stage would begin again."""
     copy_account("deals")
     stays = "select deal_id, entered_at, left_at from ac_deal_stages order by 1, 2"
     before = fetch(database, stays)
@@ -125,7 +125,7 @@ def test_a_hidden_record_that_changed_is_updated(
 def test_records_that_no_call_finds_are_deleted(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The total is wrong then, or a replica lags behind all calls."""
+    """Either the total is wrong, or a replica lags in every call."""
     copy_account()
     hidden = account.ids(name)[50:55]
     account.faults.add(data_faults.hide_records(hidden).only(PAGES))
@@ -141,10 +141,10 @@ def test_records_that_no_call_finds_are_deleted(
 
 
 @BOTH
-def test_records_that_cannot_be_asked_for_are_refused_until_the_total_lasts(
+def test_unreadable_records_block_until_the_total_lasts(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Nobody knows whether they exist; the third sync in a row goes on with a warning."""
+    """Nobody knows whether they exist. The third sync in a row publishes with a warning."""
     copy_account()
     hidden = account.ids(name)[50:53]
     account.faults.add(data_faults.hide_records(hidden).only(PAGES))
@@ -166,7 +166,7 @@ def test_records_that_cannot_be_asked_for_are_refused_until_the_total_lasts(
 def test_no_more_records_are_asked_for_than_the_tolerance(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Four hidden ones and twenty that were deleted cannot be told apart at a glance."""
+    """Four hidden records cannot be told from twenty deleted ones without asking."""
     copy_account()
     account.delete(name, account.ids(name)[100:120])
     hidden = account.ids(name)[200:204]
@@ -182,7 +182,7 @@ def test_no_more_records_are_asked_for_than_the_tolerance(
 
 
 def after_the_plan(name: DatasetName) -> When:
-    """Accept the calls for pages that follow the first newest page."""
+    """Accept the calls for pages after the first newest page."""
     first: list[int] = []
 
     def accept(call: Call) -> bool:
@@ -197,7 +197,7 @@ def after_the_plan(name: DatasetName) -> When:
 def test_records_above_a_lagging_newest_page_are_asked_for_singly(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The plan's newest page came from another server, and leaves a gap of eight records."""
+    """The plan's newest page came from another server and misses eight records."""
     copy_account()
     lag = data_faults.lag_behind(account.ids(name)[-28:])
     account.faults.add(lag.only(after_the_plan(name)))
@@ -211,10 +211,10 @@ def test_records_above_a_lagging_newest_page_are_asked_for_singly(
 
 
 @BOTH
-def test_a_lag_of_more_records_than_may_be_asked_for_is_refused(
+def test_a_lag_beyond_the_tolerance_is_refused(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """All that were asked for exist, so the others are no deletions either."""
+    """All records that were asked for exist, so the others are probably not deleted either."""
     copy_account()
     lag = data_faults.lag_behind(account.ids(name)[-40:])
     account.faults.add(lag.only(after_the_plan(name)))

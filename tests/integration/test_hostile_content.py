@@ -1,4 +1,4 @@
-"""Whatever an account sends is stored as received and shown harmlessly, or refused by name."""
+"""Hostile content is stored as received and shown safely, or refused with its name."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,14 +32,14 @@ TRUTH: dict[DatasetName, Callable[..., Record]] = {"contacts": enrich_contact, "
 
 @pytest.fixture
 def sent(account: Account) -> Sent:
-    """Let the account send hostile content in every text it has."""
+    """Send hostile content in every text of the account."""
     sent = Sent()
     account.faults.add(sent.fault())
     return sent
 
 
 def expected(sent: Sent, name: DatasetName) -> dict[int, Record]:
-    """Return from the contract alone what must be stored of what was sent."""
+    """Return what the contract says must be stored for the content that was sent."""
     listings, records = sent.listings(), {}
     for record_id, row in sent.rows[name].items():
         values = clean(sent.values.get((name, record_id), []))
@@ -52,7 +52,7 @@ def expected(sent: Sent, name: DatasetName) -> dict[int, Record]:
 
 
 def differing(stored: dict[int, Record], truth: dict[int, Record]) -> dict[int, set[str]]:
-    """Name the keys that differ by record; the records themselves would fill the screen."""
+    """Return the keys that differ for each record; whole records would fill the screen."""
     return {
         number: {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
         for number in stored.keys() | truth.keys()
@@ -84,7 +84,7 @@ def test_everything_hostile_at_once_is_stored_as_received(
 def test_hostile_content_is_no_change_and_survives_being_masked(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """What was cleaned must compare as equal, and a last known body is read back and kept."""
+    """Cleaned content must compare as equal, and a masked deal keeps its last known body."""
     assert copy_account().success
     assert copy_account().success
     assert changes_of(database) == {"contacts": (0, 0, 0), "deals": (0, 0, 0)}
@@ -100,15 +100,18 @@ def test_hostile_content_is_no_change_and_survives_being_masked(
 
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.usefixtures("sent")
-def test_the_views_show_dates_where_there_are_dates_and_null_elsewhere(
+def test_the_views_show_null_for_dates_that_are_none(
     copy_account: CopyAccount, database: Database
 ) -> None:
-    """Zero dates and nonsense are common in old accounts; offsets of half an hour are real."""
+    """Old accounts have zero dates and nonsense. Offsets of half an hour exist too."""
     assert copy_account().success
 
-    wanted = {sent: when and datetime.fromisoformat(when) for sent, when in DATES.items()}
+    expected_dates = {sent: when and datetime.fromisoformat(when) for sent, when in DATES.items()}
     for view in ("ac_contacts", "ac_deals"):
-        assert dict(read(database, f"select record->>'cdate', created_at from {view}")) == wanted
+        assert (
+            dict(read(database, f"select record->>'cdate', created_at from {view}"))
+            == expected_dates
+        )
     views = ("ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics")
     assert all(read(database, f"select {view}::text from {view}") for view in views)
 
@@ -117,7 +120,7 @@ def test_the_views_show_dates_where_there_are_dates_and_null_elsewhere(
 def test_no_index_refuses_a_long_text(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """An index row ends at 2,700 bytes; a tag or a type over it blocked contacts and deals."""
+    """An index row holds 2,700 bytes. A longer tag or type blocked contacts and deals."""
     account.faults.add(data_faults.long_texts(3_000))
 
     assert copy_account().success, last_log(database)
@@ -137,10 +140,10 @@ NASTY = (
 )
 
 
-def test_a_hostile_error_message_reaches_terminal_and_log_as_plain_text(
+def test_a_hostile_error_message_is_shown_as_plain_text(
     sync: Sync, account: Account, database: Database, prefect_api: str
 ) -> None:
-    """What the API says about a refusal is quoted, so it may not be obeyed by what shows it."""
+    """Errors quote the API, so terminals and logs must not interpret the quote."""
     answer = Answer(404, body=NASTY, content_type="text/html; charset=base64")
     account.faults.add(Fault("nasty", reply=lambda _call, _answer: answer))
 
@@ -148,18 +151,22 @@ def test_a_hostile_error_message_reaches_terminal_and_log_as_plain_text(
     shown = acsync("sync", PREFECT_API_URL=prefect_api)
     status = acsync("status")
 
-    said = "[2J\ufffd]0;owned\ufffd[/red] %s {{7*7}} \ufffd \ufffd <script>alert(1)</script> ERROR"
-    assert said in last_log(database)["contacts_error"]
-    assert said in (state.message or "")
-    assert said in shown.stderr
+    message = (
+        "[2J\ufffd]0;owned\ufffd[/red] %s {{7*7}} \ufffd \ufffd <script>alert(1)</script> ERROR"
+    )
+    assert message in last_log(database)["contacts_error"]
+    assert message in (state.message or "")
+    assert message in shown.stderr
     assert (status.returncode, "[/red] %s" in status.stdout) == (0, True)
     everything = shown.stdout + shown.stderr + status.stdout + status.stderr
     assert "Traceback" not in everything
-    assert not {one for one in everything if not one.isprintable() and one != "\n"}
+    assert not {
+        character for character in everything if not character.isprintable() and character != "\n"
+    }
 
 
 @pytest.mark.parametrize(
-    ("path", "levels", "said"),
+    ("path", "levels", "message"),
     [
         ("deals", 300, "254 levels are possible"),
         ("deals", 100_000, "nested too deeply to be read"),
@@ -169,12 +176,12 @@ def test_a_hostile_error_message_reaches_terminal_and_log_as_plain_text(
 def test_json_nested_too_deep_fails_its_dataset_with_the_reason(
     path: str,
     levels: int,
-    said: str,
+    message: str,
     copy_account: CopyAccount,
     account: Account,
     database: Database,
 ) -> None:
-    """A crash would hide the reason, and to leave the record out would be a lie."""
+    """A crash would hide the reason, and a copy without the record would be incomplete."""
 
     def nest(_call: Any, answer: Answer) -> Answer:
         before, after = answer.content().rsplit(b'"id":', 1)
@@ -187,4 +194,4 @@ def test_json_nested_too_deep_fails_its_dataset_with_the_reason(
 
     log = last_log(database)
     assert (log["contacts_success"], log["deals_success"]) == (True, False)
-    assert said in log["deals_error"]
+    assert message in log["deals_error"]

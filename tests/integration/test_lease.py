@@ -1,4 +1,4 @@
-"""One sync at a time, and a log that always tells how each of them ended."""
+"""One sync runs at a time, and the log says how each one ended."""
 
 import json
 import threading
@@ -12,16 +12,11 @@ import pytest
 from acsync.datasets import DatasetName
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
 from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync, SyncProgress
-from acsync.store.database import Database, run
+from acsync.store.database import Database, copy_rows, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.snapshot import published_ids
-from acsync.store.staging import (
-    _copy_records,
-    read_coverage,
-    stage_slice,
-    sweep_staging,
-)
+from acsync.store.staging import read_coverage, stage_slice, sweep_staging
 from acsync.store.sync_history import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
 from tests.support.postgres import Postgres
@@ -36,11 +31,12 @@ LOG = """
 CRASHED = "The sync crashed: it did not close its log row, and its lease expired."
 
 
+STAGED_CONTACTS = "ac_staged_contacts (sync_no, slice_no, record_id, hash, record)"
 STAGING_TABLES = ("ac_staged_contacts", "ac_staged_slices", "ac_staged_plans")
 
 
 def test_of_syncs_that_start_together_one_runs(database: Database) -> None:
-    """A schedule and a person press the button in the same second."""
+    """A schedule and a person start a sync in the same second."""
     started: list[Sync] = []
     refused: list[str] = []
 
@@ -62,7 +58,7 @@ def test_of_syncs_that_start_together_one_runs(database: Database) -> None:
 
 
 def test_a_refusal_names_the_holder(database: Database) -> None:
-    """Who reads it wants to know whom to wait for."""
+    """The reader wants to know which sync to wait for."""
     sync = start_sync(database, "flow run grey-owl on host-1", None)
 
     with pytest.raises(
@@ -72,7 +68,7 @@ def test_a_refusal_names_the_holder(database: Database) -> None:
 
 
 def test_a_released_lease_is_free_at_once_and_ids_differ(database: Database) -> None:
-    """Syncs may follow each other within one millisecond."""
+    """Two syncs can start within one millisecond."""
     ids = []
     for _ in range(20):
         sync = start_sync(database, "a test", "run")
@@ -84,7 +80,7 @@ def test_a_released_lease_is_free_at_once_and_ids_differ(database: Database) -> 
 
 
 def test_a_dead_sync_is_abandoned_and_its_staging_swept(database: Database) -> None:
-    """A machine that lost power leaves an open row and half a staging."""
+    """A machine that lost power leaves an open log row and half-filled staging."""
     dead = start_sync(database, "a test", None)
     stage_slice(database, dead, "contacts", cut(database, "contacts", people(1)))
     fetch(database, EXPIRE)
@@ -100,7 +96,7 @@ def test_a_dead_sync_is_abandoned_and_its_staging_swept(database: Database) -> N
 
 
 def test_an_expired_lease_that_nobody_took_is_still_ours(database: Database) -> None:
-    """A long outage of the network must not throw away a sync that nobody replaced."""
+    """A long network outage must not waste a sync that nobody replaced."""
     sync = start_sync(database, "a test", None)
     fetch(database, EXPIRE)
     stage_slice(database, sync, "contacts", cut(database, "contacts", people(1)))
@@ -109,20 +105,21 @@ def test_an_expired_lease_that_nobody_took_is_still_ours(database: Database) -> 
 
 
 def test_a_clock_that_ran_ahead_keeps_no_lease_alive(database: Database) -> None:
-    """Set back, the lease would else be renewed in the future, for hours."""
+    """When the clock is set back, the last renewal is in the future."""
     start_sync(database, "a test", None)
     fetch(database, "update ac_lease set renewed_at = clock_timestamp() + interval '91 seconds'")
 
     start_sync(database, "another", None)
 
 
-def test_a_worker_that_is_frozen_while_it_sends_rows_holds_up_nobody(
+def test_a_worker_frozen_in_a_copy_holds_up_nobody(
     database: Database,
 ) -> None:
-    """Its COPY stays open for ever: no timeout of Postgres ends it."""
+    """No timeout of Postgres ends an open COPY."""
     frozen = start_sync(database, "a test", None)
     with database.begin() as connection:
-        _copy_records(connection, frozen, "contacts", cut(database, "contacts", people(1, 2)))
+        row = (b"%d" % frozen.number, b"0", b"1", b"\\x00", b"{}")
+        copy_rows(connection, STAGED_CONTACTS, [row])
         fetch(database, EXPIRE)
         _, changes = sync_all(database, {"contacts": people(1, 2, 3)})
         with pytest.raises(LeaseLost):
@@ -131,8 +128,8 @@ def test_a_worker_that_is_frozen_while_it_sends_rows_holds_up_nobody(
     assert changes["contacts"].records == 3
 
 
-def test_a_worker_that_is_frozen_in_a_transaction_is_thrown_out(database: Database) -> None:
-    """A minute later the lock of the lease is free."""
+def test_a_worker_frozen_in_a_transaction_is_disconnected(database: Database) -> None:
+    """A minute later the row of the lease is unlocked."""
     with database.begin() as connection:
         limits = [
             run(connection, f"show {name}").scalar_one()
@@ -143,7 +140,7 @@ def test_a_worker_that_is_frozen_in_a_transaction_is_thrown_out(database: Databa
 
 
 def test_a_backup_stops_no_sync(database: Database) -> None:
-    """It reads every table in one long transaction, and nothing can be truncated meanwhile."""
+    """A backup reads every table in one long transaction, which blocks any TRUNCATE."""
     sync_all(database, {"contacts": people(1)})
     with database.begin() as backup:
         for table in STAGING_TABLES:
@@ -175,7 +172,7 @@ def _publish(database: Database, sync: Sync) -> None:
 def test_a_sync_that_lost_its_lease_changes_nothing_more(
     database: Database, step: Callable[[Database, Sync], None]
 ) -> None:
-    """A laptop wakes up and goes on with the sync of last night."""
+    """A laptop wakes up and continues last night's sync."""
     sync_all(database, {"contacts": people(1, 2)})
     sleeper = start_sync(database, "a test", None)
     fetch(database, EXPIRE)
@@ -189,7 +186,7 @@ def test_a_sync_that_lost_its_lease_changes_nothing_more(
 
 
 def test_nobody_takes_over_from_a_sync_that_is_publishing(database: Database) -> None:
-    """Its lease may run out while it publishes, but the lock says that it lives."""
+    """Its lease may expire while it publishes, but the lock shows that it is alive."""
     sync = start_sync(database, "a test", None)
     fetch(database, EXPIRE)
 
@@ -200,7 +197,7 @@ def test_nobody_takes_over_from_a_sync_that_is_publishing(database: Database) ->
 
 
 def test_the_heartbeat_renews_while_slices_are_staged(database: Database) -> None:
-    """Sixteen threads stage at once; the heartbeat must not queue behind their locks."""
+    """Sixteen threads stage at once, and the heartbeat must not wait for their locks."""
     sync = start_sync(database, "a test", None)
     with database.begin() as staging:
         require_lease(staging, sync, lock="key share")
@@ -218,7 +215,7 @@ def thread_names() -> set[str]:
 
 
 def test_a_lost_lease_is_noticed_and_not_taken_back(database: Database) -> None:
-    """The end of the loser must not free what its successor holds."""
+    """The end of the loser must not release the lease of its successor."""
     sync = start_sync(database, "a test", None)
     with keep_lease(database, sync, renew_seconds=0.02):
         fetch(database, "update ac_lease set sync_no = 99")
@@ -230,7 +227,7 @@ def test_a_lost_lease_is_noticed_and_not_taken_back(database: Database) -> None:
 def test_the_heartbeat_outlives_a_database_outage(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A failover takes seconds, an expiry ninety."""
+    """A failover takes seconds. A lease expires after ninety."""
     sync = start_sync(database, "a test", None)
     with keep_lease(database, sync, renew_seconds=0.02):
         fetch(database, "alter table ac_lease rename to ac_lease_away")
@@ -247,7 +244,7 @@ def test_the_heartbeat_outlives_a_database_outage(
 def test_the_end_of_a_sync_outlives_its_database(
     postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What ended the sync must reach the person, not the trouble with giving the lease back."""
+    """The person must see the error that ended the sync, not that of the release."""
     database = postgres.open(postgres.create("template_migrated"))
     sync = start_sync(database, "a test", None)
 
@@ -264,7 +261,7 @@ def test_the_end_of_a_sync_outlives_its_database(
 
 
 def test_a_half_failed_sync_is_logged_as_failed(database: Database) -> None:
-    """One dataset published, the other with its reason: both are told."""
+    """One dataset is published and the other failed. The log tells both."""
     sync = start_sync(database, "a test", "run-1")
     outcomes: dict[DatasetName, DatasetResult] = {
         "contacts": DatasetResult(1500, Changes(9, 1, 2, 3, 0)),
@@ -283,8 +280,8 @@ def test_a_half_failed_sync_is_logged_as_failed(database: Database) -> None:
     assert read_status(database).last_success is None
 
 
-def test_the_log_of_an_abandoned_sync_stays_as_its_successor_wrote_it(database: Database) -> None:
-    """The loser closes its log when it wakes up, too late."""
+def test_a_late_loser_does_not_overwrite_its_log_row(database: Database) -> None:
+    """The loser wakes up and closes its log row too late."""
     sleeper = start_sync(database, "a test", None)
     fetch(database, EXPIRE)
     start_sync(database, "a test", None)
@@ -296,7 +293,7 @@ def test_the_log_of_an_abandoned_sync_stays_as_its_successor_wrote_it(database: 
 
 
 def test_the_status_of_a_new_database_is_nothing_yet(database: Database) -> None:
-    """The dashboard is opened before the first sync."""
+    """People open the dashboard before the first sync."""
     assert read_status(database).as_json() == {
         "currentStatus": None,
         "running": None,
@@ -313,7 +310,7 @@ def test_the_status_of_a_new_database_is_nothing_yet(database: Database) -> None
 
 
 def test_the_status_tells_what_is_published_and_what_runs(database: Database) -> None:
-    """The payload is the contract's, and JSON as it stands."""
+    """The status is the payload of the contract, ready to be sent as JSON."""
     sync_id, _ = sync_all(database, {"contacts": people(1, 2)})
     fetch(database, "update ac_sync_logs set total_duration_ms = 385500")
     running = start_sync(database, "a test", None)
@@ -371,7 +368,7 @@ def test_the_status_tells_what_is_published_and_what_runs(database: Database) ->
 
 
 def test_a_dead_sync_is_not_shown_as_running(database: Database) -> None:
-    """The dashboard must not show progress that nobody makes."""
+    """The dashboard must not show progress of a sync that is dead."""
     start_sync(database, "a test", None)
     fetch(database, EXPIRE)
 
@@ -379,7 +376,7 @@ def test_a_dead_sync_is_not_shown_as_running(database: Database) -> None:
 
 
 def test_statistics_look_back_seven_days(database: Database) -> None:
-    """A sync every three hours: 55 of the last hundred are young enough, one of them failed."""
+    """With a sync every three hours, 55 of the last hundred count. One of them failed."""
     fetch(
         database,
         """
@@ -398,7 +395,7 @@ def test_statistics_look_back_seven_days(database: Database) -> None:
 
 
 def test_an_unreachable_database_is_one_paragraph(postgres: Postgres) -> None:
-    """The message names the place and what to look at."""
+    """The message names the host and what to check."""
     database = postgres.open("postgresql://me@127.0.0.1:1/none")
 
     with pytest.raises(StoreError, match=r"127\.0\.0\.1/none cannot be reached: .*POSTGRES_URL"):

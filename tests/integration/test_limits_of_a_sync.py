@@ -1,9 +1,7 @@
-"""A sync ends, one account has one schema, and tables change while nothing runs."""
+"""A sync has a time limit, a schema has one account, and migrations wait for a running sync."""
 
 import pytest
-from alembic import command
 
-import migrations
 from acsync.errors import AnotherAccount
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
@@ -11,6 +9,7 @@ from acsync.store.schema_owner import forget_account
 from acsync.store.snapshot import published_ids
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
+from tests.support.postgres import upgrade_to
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact, last_log
 
@@ -18,13 +17,13 @@ NOTED = "select host from ac_account"
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=700, deals=400, rate_limit=None)])
-def test_a_sync_that_takes_too_long_fails_and_the_next_goes_on_where_it_was(
+def test_a_sync_at_its_limit_fails_and_the_next_resumes(
     copy_account: CopyAccount,
     account: Account,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else one that stands still would keep all others from running."""
+    """Otherwise a sync that hangs would block all later ones."""
     monkeypatch.setenv("AC_RATE_LIMIT", "12")
     monkeypatch.setenv("ACSYNC_MAX_DURATION", "3s")
 
@@ -38,10 +37,10 @@ def test_a_sync_that_takes_too_long_fails_and_the_next_goes_on_where_it_was(
     assert account.statistics.calls < 1_100 / 20 + 25 * len(results)
 
 
-def test_another_account_is_kept_out_of_the_schema_until_it_is_adopted(
+def test_another_account_is_refused_until_it_is_adopted(
     copy_account: CopyAccount, account: Account, database: Database, database_url: str
 ) -> None:
-    """With ids in common it would be 800 updated, and a success."""
+    """With ids in common, the sync would report 800 updates and succeed."""
     assert copy_account("contacts").success
     assert fetch(database, NOTED) == [("a simulated account",)]
     fetch(database, "update ac_account set host = 'acme.api-us1.com'")
@@ -62,15 +61,7 @@ def test_another_account_is_kept_out_of_the_schema_until_it_is_adopted(
     assert forget_account(database) == "a simulated account"
 
 
-def upgrade_to(database: Database, revision: str) -> None:
-    """Make the tables as an earlier acsync did."""
-    config = migrations._config(database.schema)
-    with database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-
-
-# As an acsync of that revision starts one; ours knows only its own tables.
+# As an acsync of that revision does; today's code knows only today's tables.
 RUNNING = """
     insert into ac_sync_logs (sync_id, "timestamp") values ('sync-1', clock_timestamp());
     insert into ac_lease (id, sync_no, holder, acquired_at, renewed_at)
@@ -78,8 +69,8 @@ RUNNING = """
 """
 
 
-def test_tables_do_not_change_beside_a_running_sync(empty_database: Database) -> None:
-    """A migration would wait for its statements, and every statement behind it for both."""
+def test_tables_do_not_change_during_a_sync(empty_database: Database) -> None:
+    """A migration would wait for the sync's statements, and all later statements for both."""
     url = empty_database.engine.url.render_as_string(hide_password=False)
     upgrade_to(empty_database, "0008")
     fetch(empty_database, RUNNING)

@@ -1,4 +1,4 @@
-"""The tables come from one place, whole, however often and from wherever they are asked for."""
+"""Migrations create all tables completely, from any start and any number of times."""
 
 import os
 import threading
@@ -77,7 +77,7 @@ def test_every_view_and_every_column_of_one_has_a_comment(empty_database: Databa
 
 
 def test_the_code_and_alembic_agree_on_the_revision() -> None:
-    """The store may not import migrations, so it lists the revisions itself."""
+    """The store must not import migrations, so it has its own list of revisions."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
@@ -89,7 +89,7 @@ def test_the_code_and_alembic_agree_on_the_revision() -> None:
 
 
 def test_migrating_twice_changes_nothing_the_second_time(empty_database: Database) -> None:
-    """`acsync migrate` is run after each upgrade, needed or not."""
+    """People run `acsync migrate` after each upgrade, needed or not."""
     first = migrations.upgrade(empty_database)
     made = read_catalogue(empty_database)
     second = migrations.upgrade(empty_database)
@@ -100,7 +100,7 @@ def test_migrating_twice_changes_nothing_the_second_time(empty_database: Databas
 
 @pytest.mark.parametrize("name", ["contact", "deal"])
 def test_versions_have_no_column_that_is_not_staged(database: Database, name: str) -> None:
-    """Publishing copies what is staged; a column that only versions had would stay empty."""
+    """Publishing copies staged columns, so a column that only versions had would stay empty."""
     columns: dict[str, set[str]] = {}
     for kind, table, column, _ in read_catalogue(database):
         if kind == "column":
@@ -126,10 +126,10 @@ def test_migrations_at_the_same_time_take_turns(empty_database: Database) -> Non
 
 
 @pytest.mark.parametrize("schema", ["public", "client_a", "user"])
-def test_the_printed_sql_makes_what_migrate_makes(
+def test_the_printed_sql_creates_what_migrate_creates(
     empty_database: Database, other_database: Database, schema: str
 ) -> None:
-    """Where people may not run DDL, somebody else runs the printed SQL; `user` is a keyword."""
+    """A DBA runs the printed SQL if others have no right to. `user` is a keyword."""
     migrated = Database(
         empty_database.engine.execution_options(schema_translate_map={None: schema}), schema
     )
@@ -151,7 +151,7 @@ def test_the_printed_sql_makes_what_migrate_makes(
 def test_migrating_and_printing_say_nothing(
     empty_database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What `migrate --sql` prints is piped into psql."""
+    """People pipe the output of `migrate --sql` into psql."""
     migrations.upgrade(empty_database)
     printed = migrations.sql("public")
 
@@ -160,7 +160,7 @@ def test_migrating_and_printing_say_nothing(
 
 
 def test_no_migration_leaves_anything_in_another_schema(postgres: Postgres) -> None:
-    """One account, one schema: two of them share a database."""
+    """Each account has its own schema, and two schemas can share a database."""
     database = postgres.open(postgres.create("template1"), "client_a")
     with closing(database):
         migrations.upgrade(database)
@@ -175,7 +175,7 @@ def test_no_migration_leaves_anything_in_another_schema(postgres: Postgres) -> N
 
 
 def test_missing_tables_are_refused_with_the_command_to_run(empty_database: Database) -> None:
-    """The first thing a newcomer forgets."""
+    """Newcomers forget this first."""
     with pytest.raises(SchemaOutdated, match=r"no acsync tables yet\. Run: acsync migrate"):
         require_current_schema(empty_database)
 
@@ -187,7 +187,7 @@ def test_missing_tables_are_refused_with_the_command_to_run(empty_database: Data
 def test_another_revision_is_refused_both_ways(
     database: Database, revision: str, advice: str
 ) -> None:
-    """Old code on new tables is as wrong as new code on old ones."""
+    """Old code on new tables is as wrong as new code on old tables."""
     require_current_schema(database)
     with database.begin() as connection:
         connection.execute(text(f"update ac_schema_revision set version_num = '{revision}'"))
@@ -197,7 +197,7 @@ def test_another_revision_is_refused_both_ways(
 
 
 def test_newer_tables_are_not_migrated(database: Database) -> None:
-    """An old container that starts late must not touch what it does not know."""
+    """An old container that starts late must not touch tables it does not know."""
     with database.begin() as connection:
         connection.execute(text("update ac_schema_revision set version_num = '9999'"))
 
@@ -229,10 +229,8 @@ def test_no_error_holds_the_password(url: str) -> None:
     assert "POSTGRES_URL" in str(caught.value)
 
 
-def test_what_hosters_add_to_their_urls_is_no_obstacle(
-    database_url: str, postgres: Postgres
-) -> None:
-    """Vercel, Supabase and Prisma hand out URLs that libpq refuses."""
+def test_urls_with_extras_of_hosters_work(database_url: str, postgres: Postgres) -> None:
+    """Vercel, Supabase and Prisma print URLs that libpq refuses."""
     database = postgres.open(f"{database_url}&pgbouncer=true&supa=base-pooler.x")
 
     with closing(database):
@@ -240,8 +238,8 @@ def test_what_hosters_add_to_their_urls_is_no_obstacle(
 
 
 def test_two_starts_of_the_embedded_postgres_find_one_server(tmp_path: Path) -> None:
-    """A sync and a status page start together on a machine without a Postgres."""
-    # The blank is the one in macOS's "Application Support".
+    """A sync and a status page start together on a machine without Postgres."""
+    # A path may have a blank, as in "Application Support" on macOS.
     data_dir = tmp_path / "user data" / "acsync"
     urls: list[str] = []
     threads = [
@@ -283,7 +281,7 @@ def test_a_server_is_started_only_for_those_who_ask(tmp_path: Path) -> None:
 def test_an_embedded_postgres_starts_where_a_crash_left_the_number_of_another_program(
     tmp_path: Path,
 ) -> None:
-    """Postgres would take that program, here this one, for a server of the same data."""
+    """The pid in the file now belongs to another program, in this test to pytest."""
     url = start_embedded(tmp_path)
     stop_embedded(tmp_path)
     for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):

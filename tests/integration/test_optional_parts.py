@@ -1,4 +1,4 @@
-"""Records are published although the names that explain them cannot be read."""
+"""Records are published even if the names that explain them cannot be read."""
 
 import pytest
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.parametrize(
 SHOWN = "select contact_id, tags, lists from ac_contacts order by contact_id"
 OWNERS = "select deal_id, record -> 'ownerData' from ac_deals order by deal_id"
 
-# The optional listing of each dataset, and what it explains.
+# The optional listing of each dataset, and the columns it explains.
 EXPLAINED: dict[DatasetName, tuple[str, str]] = {
     "contacts": ("lists", SHOWN),
     "deals": ("users", OWNERS),
@@ -28,7 +28,7 @@ EXPLAINED: dict[DatasetName, tuple[str, str]] = {
 
 
 def on_page(path: str, *, later: bool) -> Fault:
-    """Return a fault without effect on the first page of a listing, or on the later ones."""
+    """Return a fault for the first page of a listing, or only for the later ones."""
     return Fault(path, lambda call: call.path == path and bool(call.offset) == later)
 
 
@@ -44,7 +44,7 @@ def test_a_listing_that_cannot_be_read_keeps_its_last_rows(
     account: Account,
     database: Database,
 ) -> None:
-    """An owner's name is worth less than 15 minutes of all deals."""
+    """15 minutes of all deals are worth more than an owner's name."""
     path, shown = EXPLAINED[name]
     assert copy_account(name).success
     before = fetch(database, shown)
@@ -81,7 +81,7 @@ def with_relations(call: Call) -> bool:
 def test_relations_that_fail_while_copying_keep_what_was_known(
     status: int, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The contacts are new, their tags and lists those of the last sync."""
+    """The contacts are new, but their tags and lists are those of the last sync."""
     assert copy_account("contacts").success
     before = fetch(database, SHOWN)
     account.faults.add(transport_faults.status(status).only(with_relations))
@@ -106,7 +106,7 @@ def test_relations_that_fail_while_copying_keep_what_was_known(
 def test_relations_that_were_read_stay_if_later_pages_fail(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The newest page is read with them first, and without them at the end of a first sync."""
+    """A first sync reads them with the newest page at the start, but not at the end."""
     newest = set(account.ids("contacts")[-20:])
     account.faults.add(transport_faults.status(400).only(with_relations))
 

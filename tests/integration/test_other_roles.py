@@ -1,4 +1,4 @@
-"""Nobody reads or writes the tables without a grant that was made on purpose."""
+"""Only roles with a deliberate grant can read or write the tables."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +15,7 @@ from acsync.store.database import Database
 from tests.support.postgres import UserDatabase, execute, url_of
 from tests.support.store_syncs import fetch
 
-# As hosts set it up for the roles of their public API, and somebody for everybody.
+# Hosts grant this to the roles of their public API, and some people to everybody.
 BY_DEFAULT = """
     grant usage on schema public to anon, authenticated;
     alter default privileges in schema public grant all on tables to anon, authenticated, public;
@@ -41,7 +41,7 @@ RIGHTS = "select, insert, update, delete, truncate"
 
 @pytest.fixture
 def hosted(empty_database: Database) -> Iterator[Database]:
-    """Make an empty database as hosts did; roles belong to the server, so they go again."""
+    """Create an empty database as hosts do; its roles are dropped at the end."""
     names = ("anon", "authenticated", "acsync_sync", "acsync_reader")
     for name in names:
         execute(empty_database, f"create role {name} login")
@@ -55,7 +55,7 @@ def rights_of_others(database: Database) -> list[tuple[str, str, str]]:
 
 
 def other_roles(database: Database, role: str = "postgres") -> CheckResult:
-    """Return what `acsync check` says of them."""
+    """Return the result of `acsync check` for other roles."""
     settings = read_database_settings(POSTGRES_URL=url_of(database, role))
     results = {result.check: result for result in check_database(settings)}
     return results["other roles"]
@@ -69,7 +69,7 @@ def upgrade_to(database: Database, revision: str) -> None:
 
 
 def test_default_privileges_open_no_new_table(hosted: Database) -> None:
-    """Neither tables, views, sequences, nor the function that runs as its owner."""
+    """No table, view or sequence is opened, nor the function that runs as its owner."""
     migrations.upgrade(hosted)
 
     assert rights_of_others(hosted) == []
@@ -79,7 +79,7 @@ def test_default_privileges_open_no_new_table(hosted: Database) -> None:
 
 
 def test_the_printed_sql_opens_no_table_either(hosted: Database) -> None:
-    """Where people may not run DDL, somebody else runs it with psql."""
+    """A DBA may run it with psql."""
     host, name = hosted.engine.url.query["host"], hosted.engine.url.database
     execute(hosted, "create table ac_of_somebody (id integer)")
     with closing(psycopg2.connect(host=host, user="postgres", dbname=name)) as connection:
@@ -90,7 +90,7 @@ def test_the_printed_sql_opens_no_table_either(hosted: Database) -> None:
 
 
 def test_grants_made_on_purpose_survive_each_migration(hosted: Database) -> None:
-    """A later revision takes nothing from the role of the syncs, nor from readers."""
+    """A later revision keeps the grants of the syncs' role and of readers."""
     upgrade_to(hosted, "0011")
     execute(
         hosted,
@@ -107,7 +107,7 @@ def test_grants_made_on_purpose_survive_each_migration(hosted: Database) -> None
 
 
 def test_an_open_database_loses_the_rights_to_write(hosted: Database) -> None:
-    """Nobody means the roles of a public API to write here; reading may be on purpose."""
+    """No public API should write here. Reading may be deliberate."""
     upgrade_to(hosted, "0011")
     execute(
         hosted,
@@ -137,7 +137,7 @@ def test_an_open_database_loses_the_rights_to_write(hosted: Database) -> None:
 def test_roles_that_can_reach_the_data_are_warned_of(
     hosted: Database, grant: str, seen: str
 ) -> None:
-    """The statement of the remedy closes it."""
+    """The statement of the remedy closes the access."""
     migrations.upgrade(hosted)
     execute(hosted, f"grant {grant}")
 
@@ -150,7 +150,7 @@ def test_roles_that_can_reach_the_data_are_warned_of(
 
 
 def test_readers_on_purpose_and_the_own_role_are_no_warning(hosted: Database) -> None:
-    """They are named, so that somebody can see who reads."""
+    """The result names them, so that people can see who reads."""
     migrations.upgrade(hosted)
     execute(
         hosted,
@@ -165,7 +165,7 @@ def test_readers_on_purpose_and_the_own_role_are_no_warning(hosted: Database) ->
 
 
 def test_a_schema_that_only_acsync_uses_is_closed(hosted: Database) -> None:
-    """Its tables are worth nothing to roles that may not use it."""
+    """Without usage of the schema, a role cannot reach its tables."""
     engine = hosted.engine.execution_options(schema_translate_map={None: "acsync"})
     database = UserDatabase(engine, "acsync")
     migrations.upgrade(database)
@@ -180,7 +180,7 @@ def test_a_schema_that_only_acsync_uses_is_closed(hosted: Database) -> None:
 
 @pytest.mark.parametrize("role", ["PUBLIC", "anon"])
 def test_roles_that_may_create_in_the_schema_are_warned_of(hosted: Database, role: str) -> None:
-    """Before PostgreSQL 15, everybody could create in `public`."""
+    """Before PostgreSQL 15, everybody could create objects in `public`."""
     settings = read_database_settings(POSTGRES_URL=url_of(hosted, "postgres"))
     execute(hosted, f"grant create on schema public to {role}")
 

@@ -1,4 +1,4 @@
-"""Readers see whole syncs, exactly as received, and nothing else ever."""
+"""Readers see only whole syncs, exactly as received."""
 
 import threading
 from contextlib import closing
@@ -32,7 +32,7 @@ AS_OF = "select record_id, record ->> 'email' from ac_records_as_of(:sync_id) or
 
 
 def test_a_first_sync_adds_everything_and_a_second_writes_nothing(database: Database) -> None:
-    """157,000 unchanged records every 15 minutes must not be written again."""
+    """157,000 unchanged records must not be written every 15 minutes."""
     first_id, first = sync_all(database, {"contacts": people(*range(1, 2_501))})
     _, second = sync_all(database, {"contacts": people(*range(1, 2_501))})
 
@@ -44,7 +44,7 @@ def test_a_first_sync_adds_everything_and_a_second_writes_nothing(database: Data
 
 
 def test_the_change_feed_tells_added_updated_and_deleted_apart(database: Database) -> None:
-    """A consumer follows the feed instead of comparing snapshots."""
+    """Consumers follow the feed instead of comparing snapshots."""
     sync_all(database, {"contacts": people(1, 2, 3)})
     records = [*people(1), *people(2, email="new@example.com"), *people(4)]
     sync_id, changes = sync_all(database, {"contacts": records})
@@ -71,8 +71,8 @@ def test_a_record_that_comes_back_is_added_again(database: Database) -> None:
     assert fetch(database, CHANGES, sync_id=back) == [("contacts", 2, "added")]
 
 
-def test_kept_syncs_can_be_read_as_they_were_and_older_ones_say_so(database: Database) -> None:
-    """Three are kept here; the fourth sync makes the first unreadable."""
+def test_kept_syncs_can_be_read_as_they_were(database: Database) -> None:
+    """Three are kept here, so the fourth sync makes the first one unreadable."""
     ids = [
         sync_all(database, {"contacts": people(*range(1, number + 1), email=f"{number}@x")})[0]
         for number in range(1, 5)
@@ -90,8 +90,8 @@ def test_kept_syncs_can_be_read_as_they_were_and_older_ones_say_so(database: Dat
         connection.execute(text(AS_OF), {"sync_id": ids[0]})
 
 
-def test_a_dataset_that_failed_in_a_sync_is_given_as_published_before(database: Database) -> None:
-    """One dataset's bad day must not hide the other's history."""
+def test_a_failed_dataset_is_read_as_published_before(database: Database) -> None:
+    """One dataset that fails must not hide the history of the other."""
     sync_all(database, {"contacts": people(1), "deals": [{"id": "7"}]})
     sync_id, _ = sync_all(database, {"contacts": people(1, 2)})
     sync_all(database, {"contacts": people(1, 2, 3), "deals": [{"id": "8"}]})
@@ -104,8 +104,8 @@ def test_a_dataset_that_failed_in_a_sync_is_given_as_published_before(database: 
     ]
 
 
-def test_what_is_no_longer_kept_is_refused_not_left_out(database: Database) -> None:
-    """Half a history that looks whole would be worse than none."""
+def test_expired_history_is_refused_not_left_out(database: Database) -> None:
+    """An incomplete history that looks complete would be worse than none."""
     sync_id, _ = sync_all(database, {"contacts": people(1), "deals": [{"id": "7"}]})
     for number in range(3):
         sync_all(database, {"contacts": people(1, email=f"{number}@x")})
@@ -115,8 +115,8 @@ def test_what_is_no_longer_kept_is_refused_not_left_out(database: Database) -> N
         connection.execute(text(AS_OF), {"sync_id": sync_id})
 
 
-def test_of_two_slices_that_share_a_record_the_later_reading_wins(database: Database) -> None:
-    """A slice can be staged after one that was read later, such as by a slower thread."""
+def test_the_later_reading_of_a_record_wins(database: Database) -> None:
+    """A slow thread can stage its slice after one that was read later."""
     sync = start_sync(database, "a test", None)
     newer = people(2, 3, email="new@example.com")
     stage_slice(database, sync, "contacts", cut(database, "contacts", newer, 1))
@@ -133,7 +133,7 @@ def test_of_two_slices_that_share_a_record_the_later_reading_wins(database: Data
 
 
 def test_a_reading_without_a_body_wins_too(database: Database) -> None:
-    """A record may change and change back between two readings."""
+    """A record can change and change back between two readings."""
     sync_all(database, {"contacts": people(1, 2, 3)})
     sync = start_sync(database, "a test", None)
     changed = people(2, 3, email="new@example.com")
@@ -153,7 +153,7 @@ def test_a_reading_without_a_body_wins_too(database: Database) -> None:
 
 
 def test_a_slice_staged_again_replaces_its_first_try(database: Database) -> None:
-    """A task is tried again after a network failure that came behind the commit."""
+    """A task is retried if the network fails right after the commit."""
     sync = start_sync(database, "a test", None)
     masked: Record = {"id": "9", "isDisabled": True}
     stage_slice(database, sync, "deals", cut(database, "deals", [{"id": "1"}, {"id": "2"}], 4))
@@ -168,7 +168,7 @@ def test_a_slice_staged_again_replaces_its_first_try(database: Database) -> None
 
 
 def test_a_sync_publishes_a_dataset_once(database: Database) -> None:
-    """A second try would close versions that the first one opened."""
+    """A second publication would close versions that the first one opened."""
     sync = start_sync(database, "a test", None)
     stage_slice(database, sync, "contacts", cut(database, "contacts", people(1)))
     publish(database, sync, ["contacts"])
@@ -180,7 +180,7 @@ def test_a_sync_publishes_a_dataset_once(database: Database) -> None:
 
 
 def test_an_account_without_records_publishes_an_empty_snapshot(database: Database) -> None:
-    """Empty is a state, and differs from never synced."""
+    """An empty copy differs from one that was never synced."""
     sync_all(database, {"contacts": people(1)})
     _, changes = sync_all(database, {"contacts": []})
 
@@ -189,7 +189,7 @@ def test_an_account_without_records_publishes_an_empty_snapshot(database: Databa
 
 
 def test_a_reader_never_waits_and_never_sees_half_a_publish(database: Database) -> None:
-    """The reader asks in the middle of the publishing transaction, and after it."""
+    """The reader queries during the publishing transaction and after it."""
     query = "select count(*), min(email), max(email) from ac_contacts"
     sync_all(database, {"contacts": people(1, 2, email="old")})
     sync = start_sync(database, "a test", None)
@@ -206,7 +206,7 @@ def test_a_reader_never_waits_and_never_sees_half_a_publish(database: Database) 
 
 
 def test_concurrent_readers_see_one_sync_or_the_other(database: Database) -> None:
-    """Every snapshot here has one e-mail for all its records; a mixture would show two."""
+    """All records of a snapshot have the same e-mail, so a mixture would show two."""
     done, seen = threading.Event(), set()
 
     def read() -> None:
@@ -225,7 +225,7 @@ def test_concurrent_readers_see_one_sync_or_the_other(database: Database) -> Non
 
 
 def test_any_text_survives_the_way_into_postgres(database: Database) -> None:
-    """What people type into forms meets COPY, jsonb and psycopg2's own % on its way."""
+    """Texts that people typed pass through COPY, jsonb and the % of psycopg2."""
     texts = ['"quotes"', "back\\slash \\n \\\\u0041", "100 % %s %(a)s :b", "tab\t, line\r\n", "\\."]
     record: Record = {
         "id": "1",
@@ -239,7 +239,7 @@ def test_any_text_survives_the_way_into_postgres(database: Database) -> None:
 
 
 def test_numbers_keep_every_digit(database: Database) -> None:
-    """A float would make 0.1 + 0.2 out of money."""
+    """A float would turn amounts of money into 0.30000000000000004."""
     sync = start_sync(database, "a test", None)
     body = b'{"id": 1,\n\t"score": 12345678901234567890.123456789}'
     staged = StagedSlice(0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", body)], [0.0])
@@ -252,7 +252,7 @@ def test_numbers_keep_every_digit(database: Database) -> None:
 
 
 def test_a_body_that_is_no_json_fails_without_being_repeated(database: Database) -> None:
-    """An error must not carry a customer's data into a log."""
+    """An error must not copy a customer's data into a log."""
     sync = start_sync(database, "a test", None)
     staged = StagedSlice(
         0, Interval(1, 1), [1], [EnrichedRecord(1, b"h", b'{"email": secret@x}')], [0.0]
@@ -266,7 +266,7 @@ def test_a_body_that_is_no_json_fails_without_being_repeated(database: Database)
 
 
 def test_contacts_show_their_columns(database: Database) -> None:
-    """Times are real times, custom fields one object, everything else as received."""
+    """Times are timestamps, custom fields are one object, the rest is as received."""
     record: Record = {
         "id": 5,
         "email": "Ann@Example.com",
@@ -299,7 +299,7 @@ def test_contacts_show_their_columns(database: Database) -> None:
 
 
 def test_deals_show_their_columns(database: Database) -> None:
-    """Value in whole units beside the cents; pipeline, stage and owner by name."""
+    """Values show in whole units and in cents; pipeline, stage and owner by name."""
     record: Record = {
         "id": "17",
         "title": "A deal",
@@ -339,7 +339,7 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:20])
 def test_no_odd_value_can_stop_a_sync(database: Database, odd: Any) -> None:
-    """One broken record of 157,000 must cost a null in a column, not the snapshot."""
+    """One broken record of 157,000 may cost a null in a column, but not the snapshot."""
     keys = (
         *("email", "firstName", "phone", "cdate", "udate", "mdate", "customFields", "title"),
         *("value", "status", "group", "stage", "owner", "contact", "isDisabled", "currency"),
@@ -356,8 +356,8 @@ def test_no_odd_value_can_stop_a_sync(database: Database, odd: Any) -> None:
     ) == [(None,) * 7]
 
 
-def test_the_snapshot_comes_in_chunks_of_a_thousand_in_id_order(database: Database) -> None:
-    """A jsonb of all records would pass Postgres's 256 MB at 82,000 contacts."""
+def test_the_snapshot_comes_in_chunks_in_id_order(database: Database) -> None:
+    """One jsonb of 82,000 contacts would exceed the 256 MB of Postgres."""
     sync_id, _ = sync_all(
         database, {"contacts": people(*range(2_001, 0, -1)), "deals": [{"id": "1"}]}
     )
@@ -375,7 +375,7 @@ def test_the_snapshot_comes_in_chunks_of_a_thousand_in_id_order(database: Databa
 
 
 def test_a_lookup_by_email_uses_an_index(database: Database) -> None:
-    """Milliseconds at any size, and a new database has no statistics yet."""
+    """It takes milliseconds at any size, even in a new database without statistics."""
     sync_all(database, {"contacts": people(*range(1, 2_001))})
 
     plans = [
@@ -386,7 +386,7 @@ def test_a_lookup_by_email_uses_an_index(database: Database) -> None:
 
 
 def test_a_search_for_a_tag_uses_an_index(database: Database) -> None:
-    """It is what people filter by."""
+    """People filter by tags most."""
     sync_all(database, {"contacts": people(*range(1, 2_001), tags=["VIP"])})
     execute(database, "analyze ac_contact_versions")
 
@@ -396,8 +396,8 @@ def test_a_search_for_a_tag_uses_an_index(database: Database) -> None:
     assert "ac_contact_versions_tags" in str(plan)
 
 
-def test_views_and_grants_in_a_schema_of_its_own_survive_every_sync(postgres: Postgres) -> None:
-    """What people build on top must not be dropped and made anew under them."""
+def test_views_and_grants_of_users_survive_every_sync(postgres: Postgres) -> None:
+    """A sync must not drop and recreate objects that people depend on."""
     with closing(postgres.open(postgres.create("template1"), "client_a")) as database:
         migrations.upgrade(database)
         fetch(database, "create view leads as select email from client_a.ac_contacts")
@@ -415,7 +415,7 @@ def test_views_and_grants_in_a_schema_of_its_own_survive_every_sync(postgres: Po
 
 
 def test_the_sample_is_the_richest_records_of_each_dataset(database: Database) -> None:
-    """The demo shows what a record looks like; the richest says most."""
+    """The demo shows the records that have the most to show."""
     rich = people(2, customFields={"A": {"value": "b"}}, links={"deals": "https://x"})
     sync_all(database, {"contacts": [*people(1), *rich], "deals": [{"id": "7"}]})
 

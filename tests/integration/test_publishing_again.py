@@ -1,4 +1,4 @@
-"""Publishing is tried again if another try may help: a lock, a lost connection."""
+"""Publishing is tried again after a lock timeout or a lost connection."""
 
 import threading
 import time
@@ -28,16 +28,16 @@ WAITING = """
 def wait_for_publishing(database: Database) -> int:
     """Return the process of the publishing transaction once it waits."""
     until = time.monotonic() + 120
-    while not (found := fetch(database, WAITING)):
+    while not (waiting := fetch(database, WAITING)):
         assert time.monotonic() < until, "the sync never came to publish"
         time.sleep(0.05)
-    process: int = found[0][0]
+    process: int = waiting[0][0]
     return process
 
 
 @contextmanager
 def interrupted(database: Database, kind: str) -> Iterator[None]:
-    """Hold a lock that publishing needs, until its first try has failed."""
+    """Hold a lock that publishing needs until its first try has failed."""
 
     def fail_once() -> None:
         process = wait_for_publishing(database)
@@ -59,7 +59,7 @@ def interrupted(database: Database, kind: str) -> Iterator[None]:
 def test_a_publication_that_failed_once_is_tried_again(
     sync: Sync, account: Account, database: Database, kind: str
 ) -> None:
-    """All was read and verified: another sync would read it all again."""
+    """Everything is read and verified, so another sync would only read it again."""
     with interrupted(database, kind):
         assert sync().is_completed()
 

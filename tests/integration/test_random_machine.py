@@ -1,8 +1,8 @@
-"""Whatever ends syncs, what is published is what the account held between `read_from` and now.
+"""Published records are what the account held between `read_from` and now.
 
 Each chain is some syncs of a small account. They crash at any statement, lose connections, reach
 deadlines, meet failing calls and refused publications, and resume each other, while the account
-changes all the time. `ACSYNC_CHAINS=2000` makes it long, `ACSYNC_FIRST_CHAIN` repeats one chain.
+changes all the time. `ACSYNC_CHAINS=2000` runs many chains, `ACSYNC_FIRST_CHAIN` repeats one.
 """
 
 import os
@@ -74,12 +74,12 @@ ENDINGS = ("crash", "crash after commit", "lost connection", "lost answer")
 
 
 class Crash(BaseException):
-    """The process of a sync is gone."""
+    """The process of a sync has died."""
 
 
 @dataclass
 class State:
-    """What an account held of one record, from and until moments in seconds of the clock."""
+    """One state of a record in the account, valid between two moments of the clock."""
 
     began: float
     ended: float
@@ -92,7 +92,9 @@ class History:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._states: dict[DatasetName, dict[int, list[State]]] = {
-            name: {one: [self._state(name, one, 0.0)] for one in account.ids(name)}
+            name: {
+                record_id: [self._state(name, record_id, 0.0)] for record_id in account.ids(name)
+            }
             for name in DATASETS
         }
 
@@ -107,12 +109,12 @@ class History:
         kind = chance.choice([*acts])
         ids = acts[kind](name, chance.randint(1, 3))
         ended = time.time()
-        for one in ids:
-            states = self._states[name].setdefault(one, [])
+        for record_id in ids:
+            states = self._states[name].setdefault(record_id, [])
             if states:
                 states[-1].ended = ended
             if kind != "delete":
-                states.append(self._state(name, one, began))
+                states.append(self._state(name, record_id, began))
 
     def shift(self, seconds: float) -> None:
         """Let time pass."""
@@ -121,11 +123,11 @@ class History:
             state.ended -= seconds
 
     def check(self, name: DatasetName, records: dict[int, Record], read_from: float) -> None:
-        """Each record is as it was since then, and none that existed all the time is missing."""
+        """Check each record against its states since then, and that no lasting one is missing."""
         for number, record in records.items():
-            states = [one for one in self._states[name][number] if one.ended >= read_from]
+            states = [state for state in self._states[name][number] if state.ended >= read_from]
             assert states, f"{name} {number} was deleted before the oldest read"
-            assert any(one.content == record for one in states), f"{name} {number} is older"
+            assert any(state.content == record for state in states), f"{name} {number} is older"
         lasting = {
             number
             for number, states in self._states[name].items()
@@ -144,7 +146,7 @@ class History:
 
 @dataclass
 class Saboteur:
-    """Ends a sync at its nth statement or commit."""
+    """Stops a sync at its nth statement or commit."""
 
     database: Database
     ending: str | None = None
@@ -158,11 +160,11 @@ class Saboteur:
         event.listen(engine, "commit", self._on_commit)
 
     def arm(self, ending: str, countdown: int) -> None:
-        """Strike at a statement or commit from now."""
+        """Strike at a statement or commit from now on."""
         self.ending, self.countdown, self.struck = ending, countdown, False
 
     def disarm(self) -> None:
-        """Let all be well."""
+        """Stop striking."""
         if self.struck and self.ending:
             self.counts[self.ending] += 1
         self.ending = None
@@ -228,7 +230,7 @@ class Chain:
         self.oldest_seconds = 0.0
 
     def _settings(self) -> Settings:
-        given = {
+        variables = {
             "AC_API_URL": "http://localhost:1",
             "AC_API_KEY": "key",
             "POSTGRES_URL": self.database.engine.url.render_as_string(hide_password=False),
@@ -236,10 +238,10 @@ class Chain:
             "AC_RATE_LIMIT": "1000",
         }
         limit = self.chance.choice([None, "20m", "40m"])
-        return read_settings(**given, **({"ACSYNC_MAX_DURATION": limit} if limit else {}))
+        return read_settings(**variables, **({"ACSYNC_MAX_DURATION": limit} if limit else {}))
 
     def run(self) -> None:
-        """Make bad syncs, and good ones in the end: nothing may be stuck."""
+        """Run bad syncs, then good ones, to show that nothing is stuck."""
         for _ in range(self.chance.randint(2, 6)):
             self.pass_time()
             self.toggle_refusal()
@@ -249,7 +251,7 @@ class Chain:
         self.require_exact_end()
 
     def require_exact_end(self) -> None:
-        """The first good sync may resume, or refuse what it resumed; the second is exact."""
+        """Check that the second good sync is exact; the first may resume or refuse old slices."""
         for _ in range(2):
             result = self.sync()
             self.check()
@@ -265,7 +267,7 @@ class Chain:
         return have_same_ids and all(one.exact for one in compared)
 
     def pass_time(self) -> None:
-        """Let minutes pass, in which the account changes."""
+        """Let minutes pass while the account changes."""
         seconds = 60 * self.chance.choice(MINUTES_BETWEEN)
         fetch(self.database, PASS.format(seconds))
         self.history.shift(seconds)
@@ -273,7 +275,7 @@ class Chain:
             self.history.change(self.chance.choice([*DATASETS]), self.chance)
 
     def toggle_refusal(self) -> None:
-        """Let Postgres refuse a record, or no record any longer."""
+        """Make Postgres refuse a record, or no record."""
         if self.refused or self.chance.random() < 0.75:
             self.allow_all()
             return
@@ -290,7 +292,7 @@ class Chain:
         self.refused.clear()
 
     def sync_badly(self) -> None:
-        """Make a sync that mostly does not come to its end."""
+        """Run a sync that usually fails."""
         if self.chance.random() < 0.7:
             self.saboteur.arm(self.chance.choice(ENDINGS), self.chance.randint(0, 180))
         trouble = self.chance.choice([None, None, "deadline", "failing calls"])
@@ -299,7 +301,7 @@ class Chain:
             self.sync(trouble, after_calls=self.chance.randint(0, 25))
 
     def sync(self, trouble: str | None = None, after_calls: int = 0) -> SyncResult:
-        """Make one sync as the flow does; the account changes while it is read."""
+        """Run one sync as the flow does, while the account changes."""
         client = client_of(self.account)
         last = self.account.statistics.calls + after_calls
 
@@ -363,13 +365,13 @@ class Chain:
     def _copy(self, context: SyncContext, name: DatasetName) -> Verified:
         job = plan_dataset(context, name)
         slices = self.chance.sample(job.slices, len(job.slices))
-        copied = [copy_slice(context, job, one) for one in slices]
+        copied = [copy_slice(context, job, part) for part in slices]
         return verify(context, job, copied, read_newest_again(context, job))
 
     def _publish(
         self, context: SyncContext, verified: list[Verified], failures: dict[DatasetName, str]
     ) -> SyncResult:
-        """Try again as the flow's task does."""
+        """Retry publishing as the flow's task does."""
         for is_last in (False, True):
             try:
                 result = publish(context, verified, failures)
@@ -388,11 +390,11 @@ class Chain:
             kind = "refused" if is_refused else "not published" if error else "published"
             self.counts[kind] += 1
             self.counts["published, resumed"] += any(
-                "taken over" in one for one in dataset.warnings
+                "taken over" in warning for warning in dataset.warnings
             )
 
     def check(self) -> None:
-        """Compare what was published since the last look with the account's history."""
+        """Compare what was published since the last check with the account's history."""
         limit = longest_resumable(self.settings.max_duration)
         for name, number, read_from, started, count in fetch(self.database, PUBLISHED):
             if self.seen.get(name) == number:
@@ -408,7 +410,7 @@ class Chain:
 
 @contextmanager
 def noted(seed: int) -> Iterator[None]:
-    """Name the chain of whatever goes wrong."""
+    """Add the number of the chain to any failure."""
     try:
         yield
     except BaseException as error:
@@ -417,8 +419,8 @@ def noted(seed: int) -> Iterator[None]:
 
 
 def run_chains(database: Database, show: Callable[[str], object]) -> Counter[str]:
-    """Run all chains, and return how often each thing happened."""
-    # Nothing here depends on the disk.
+    """Run all chains, and return how often each event happened."""
+    # No test here depends on the disk.
     name = database.engine.url.database
     fetch(database, f'alter database "{name}" set synchronous_commit = off')
     database.engine.dispose()
@@ -435,10 +437,10 @@ def run_chains(database: Database, show: Callable[[str], object]) -> Counter[str
     return counts + saboteur.counts
 
 
-def test_what_is_published_was_true_between_its_oldest_read_and_now(
+def test_published_records_were_true_since_the_oldest_read(
     database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For every record, after any chain of endings."""
+    """For every record, after any chain of failures."""
 
     def show(line: str) -> None:
         with capsys.disabled():

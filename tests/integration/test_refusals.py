@@ -1,4 +1,4 @@
-"""Whatever Postgres refuses is told with the next step."""
+"""Every refusal of Postgres is reported with the next step."""
 
 from contextlib import closing
 
@@ -35,18 +35,16 @@ def test_each_foreseeable_refusal_has_a_next_step(
     assert remedy in refusal.value.remedy
 
 
-def test_a_transaction_that_is_ended_by_the_server_names_the_setting(database: Database) -> None:
-    """Not that the server cannot be reached."""
+def test_a_transaction_timeout_names_its_setting(database: Database) -> None:
+    """The message must not say that the server cannot be reached."""
     with pytest.raises(StoreError, match="transaction_timeout") as refusal:
         execute(database, "set local transaction_timeout = '100ms'; select pg_sleep(2)")
 
     assert "cannot be reached" not in str(refusal.value)
 
 
-def test_a_time_limit_of_the_role_does_not_end_a_transaction(
-    database: Database, postgres: Postgres
-) -> None:
-    """Hosts set them for all roles; staging and publishing take longer."""
+def test_a_timeout_of_the_role_ends_no_transaction(database: Database, postgres: Postgres) -> None:
+    """Hosts set timeouts for all roles, but staging and publishing take longer."""
     role = f"limited_{len(postgres.made)}"
     postgres.execute(f"create role {role} login")
     postgres.execute(f"alter role {role} set transaction_timeout = '300ms'")
@@ -57,8 +55,8 @@ def test_a_time_limit_of_the_role_does_not_end_a_transaction(
         assert run(connection, "show transaction_timeout").scalar_one() == "0"
 
 
-def test_a_broken_connection_is_not_told_as_a_wrong_url(database: Database) -> None:
-    """The server was reached: nothing is wrong with POSTGRES_URL."""
+def test_a_broken_connection_does_not_blame_the_url(database: Database) -> None:
+    """The server was reached, so POSTGRES_URL is right."""
     with pytest.raises(StoreError) as refusal, database.begin() as connection:
         _end_and_use(database, connection)
 

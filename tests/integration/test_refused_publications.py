@@ -1,5 +1,4 @@
-"""Postgres may refuse what is published: the other dataset is published, and the next sync reads
-again."""
+"""If Postgres refuses one dataset, the other is published and the next sync reads again."""
 
 import pytest
 
@@ -71,7 +70,7 @@ def refusals(result: SyncResult) -> dict[str, str | None]:
     ],
     ids=["check", "trigger", "deferred", "two records", "expression"],
 )
-def test_what_is_refused_of_one_dataset_leaves_the_other(
+def test_a_refused_dataset_leaves_the_other_published(
     copy_account: CopyAccount,
     account: Account,
     database: Database,
@@ -80,7 +79,7 @@ def test_what_is_refused_of_one_dataset_leaves_the_other(
     allow: str,
     reason: str,
 ) -> None:
-    """The error names dataset, reason and record, and none of the record's content."""
+    """The error names dataset, reason and record, but no content of the record."""
     ids = account.ids("contacts")
     refused, email = ids[70], expected_record(account, "contacts", ids[70])["email"]
     fetch(database, refuse.replace("{id}", str(refused)).replace("{first}", str(ids[3])))
@@ -107,7 +106,7 @@ def test_what_is_refused_of_one_dataset_leaves_the_other(
 def test_a_stay_that_is_refused_names_its_deal(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Stays of deals are written with them."""
+    """Stays are written together with their deals."""
     assert copy_account().success
     refused = account.ids("deals")[40]
     fetch(database, f"alter table ac_deal_stages add check (deal_id <> {refused}) not valid")
@@ -119,10 +118,10 @@ def test_a_stay_that_is_refused_names_its_deal(
     assert f"at deal {refused}." in str(refusals(result)["deals"])
 
 
-def test_what_is_about_no_record_names_the_table(
+def test_an_error_about_no_record_names_the_table(
     copy_account: CopyAccount, database: Database
 ) -> None:
-    """Such as a trigger of a program that was removed."""
+    """For example a trigger that a removed program left."""
     fetch(
         database,
         "create function gone() returns trigger language plpgsql as "
@@ -138,10 +137,10 @@ def test_what_is_about_no_record_names_the_table(
     )
 
 
-def test_what_was_refused_is_read_again(
+def test_a_refused_dataset_is_read_again(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Staging that cannot be published must not be adopted until it is old."""
+    """Otherwise each sync would resume the staged rows that cannot be published."""
     refused = account.ids("contacts")[70]
     check = f"alter table ac_contact_versions add constraint users check (record_id <> {refused})"
     fetch(database, check)
@@ -177,7 +176,7 @@ def test_an_account_that_published_in_between_is_not_overwritten(
     copy_account: CopyAccount,  # noqa: ARG001  # its account and database
     database: Database,
 ) -> None:
-    """Two accounts may begin with a fresh schema at the same moment."""
+    """Two accounts may start with the same fresh schema at the same moment."""
     with open_sync(read_settings(), ("contacts",), holder="a test") as context:
         verified = [copy_dataset(context, "contacts")]
         fetch(database, "insert into ac_account (host) values ('acme.api-us1.com')")
@@ -187,11 +186,11 @@ def test_an_account_that_published_in_between_is_not_overwritten(
     assert fetch(database, "select count(*) from ac_contacts") == [(0,)]
 
 
-def test_what_is_staged_without_a_publication_is_not_published_later(
+def test_a_judged_dataset_is_not_published_later(
     copy_account: CopyAccount,  # noqa: ARG001  # its account and database
     database: Database,
 ) -> None:
-    """Whatever ends a sync after it was judged, the next one begins with nothing."""
+    """If a sync ends after its verdict, the next one starts with empty staging."""
     with open_sync(read_settings(), ("contacts",), holder="a test") as context:
         verified = copy_dataset(context, "contacts")
 

@@ -1,4 +1,4 @@
-"""A schema under another name, as after a restore or a rename, keeps working for its account."""
+"""After a restore or a rename, a schema keeps working for its account."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -21,7 +21,7 @@ Copy = Callable[[str, Account, Database], SyncResult]
 
 @pytest.fixture
 def copy() -> Iterator[Copy]:
-    """Return a sync of an account into a schema; an account is always served at one address."""
+    """Return a sync of an account into a schema; each account keeps its address."""
     with ExitStack() as stack:
         urls: dict[Account, str] = {}
 
@@ -72,7 +72,9 @@ def test_two_accounts_keep_their_own_views_after_a_rename(copy: Copy, postgres: 
         results = [copy(url, moved, in_b), copy(url, newcomer, in_a)]
 
         assert [result.success for result in results] == [True, True]
-        assert [one.warnings for result in results for one in result.datasets.values()] == [()] * 4
+        assert [dataset.warnings for result in results for dataset in result.datasets.values()] == [
+            ()
+        ] * 4
         assert {"moved"} == {"moved", "newcomer"} & columns_of(in_b)
         assert {"newcomer"} == {"moved", "newcomer"} & columns_of(in_a)
         as_of = "select count(*) from b.ac_records_as_of(:sync_id) where data_type = 'contacts'"

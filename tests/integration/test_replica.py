@@ -1,4 +1,4 @@
-"""A standby of Postgres answers for the status, as for every reader."""
+"""The status can be read from a standby of Postgres."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from acsync.store.database import open_database
 from acsync.sync.context import open_sync
 from tests.support.commands import acsync
 from tests.support.local_sync import copy_dataset, run_sync
-from tests.support.own_postgres import own_postgres
+from tests.support.postgres import own_postgres
 from tests.support.processes import wait_for
 
 
 @contextmanager
 def standby(primary: Path, data_dir: Path) -> Iterator[str]:
-    """Run a standby of the embedded server in `primary`, and give its URL."""
+    """Run a standby of the embedded server in `primary`, and yield its URL."""
     psql, _, socket_dir, *_ = shlex.split(psql_command(primary))
     data_dir.mkdir()
     owner = {"user": SYSTEM_USER, "group": SYSTEM_USER} if os.geteuid() == 0 else {}
@@ -42,7 +42,7 @@ def standby(primary: Path, data_dir: Path) -> Iterator[str]:
 def test_a_standby_shows_the_status_also_while_a_sync_runs(
     account: Account, tmp_path: Path
 ) -> None:
-    """What is staged is in unlogged tables, which a standby cannot read."""
+    """Staging tables are unlogged, so a standby cannot read them."""
     with (
         own_postgres(tmp_path / "primary") as primary,
         serve(account) as url,

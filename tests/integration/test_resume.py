@@ -1,4 +1,4 @@
-"""A sync takes over what a dead one staged, if that is young enough and was never judged."""
+"""A sync resumes staged slices of a dead one if they are young and were never judged."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ YOUNG, OLD = 29 * 60.0, 31 * 60.0
 
 
 def die_copying(database: Database, ages: dict[int, float] | None = None) -> Sync:
-    """Start a sync that stages slices of contacts, read so many seconds ago, and then dies."""
+    """Start a sync that stages slices of contacts with a read time in the past, and then dies."""
     sync = start_sync(database, "a test", None)
     keep_plan(database, sync, "contacts", "the same", '{"total": 3}')
     for number, age in (ages or {4: 0.0}).items():
@@ -39,13 +39,13 @@ def die_copying(database: Database, ages: dict[int, float] | None = None) -> Syn
 
 
 def succeed(database: Database, basis: str = "the same") -> tuple[Sync, str | None]:
-    """Start a sync that takes over what is staged."""
+    """Start a sync that resumes the staged slices."""
     sync = start_sync(database, "a test", None)
     return sync, adopt_staging(database, sync, "contacts", basis, HALF_AN_HOUR)
 
 
-def test_a_successor_goes_on_with_what_is_staged(database: Database) -> None:
-    """Plan, slices and bodies become its own, and are published with what it adds."""
+def test_a_successor_resumes_staged_slices(database: Database) -> None:
+    """It adopts plan, slices and bodies, and publishes them with the rest."""
     sync_all(database, {"contacts": people(2, phone="1")})
     die_copying(database)
 
@@ -59,7 +59,7 @@ def test_a_successor_goes_on_with_what_is_staged(database: Database) -> None:
 
 
 def test_a_successor_may_die_as_well(database: Database) -> None:
-    """A worker that is restarted every minute still ends some day."""
+    """Even if its worker restarts every minute, the copy ends some day."""
     die_copying(database)
     succeed(database)
     fetch(database, EXPIRE)
@@ -71,7 +71,7 @@ def test_a_successor_may_die_as_well(database: Database) -> None:
 
 
 def test_each_slice_is_judged_by_its_own_age(database: Database) -> None:
-    """A chain of crashes stages new slices all the time, and the first ones get old."""
+    """In a chain of crashes, new slices are staged while the first ones get old."""
     die_copying(database, {4: OLD, 5: YOUNG})
 
     sync, plan = succeed(database)
@@ -95,7 +95,7 @@ def test_a_slice_is_as_old_as_its_oldest_record(database: Database) -> None:
 
 
 def test_a_plan_without_a_young_slice_is_made_again(database: Database) -> None:
-    """Nothing of it would save a call."""
+    """The old plan would save no call."""
     die_copying(database, {4: OLD, 5: OLD})
 
     assert succeed(database)[1] is None
@@ -104,15 +104,15 @@ def test_a_plan_without_a_young_slice_is_made_again(database: Database) -> None:
 
 
 def test_a_slice_from_the_future_is_not_resumed(database: Database) -> None:
-    """A clock that ran ahead for a while would keep it young for ever."""
+    """If the clock had run ahead, the slice would stay young for hours."""
     die_copying(database)
     fetch(database, "update ac_staged_slices set staged_at = staged_at + interval '1 day'")
 
     assert succeed(database)[1] is None
 
 
-def test_what_was_judged_is_not_resumed(database: Database) -> None:
-    """A guard refused it, or Postgres: the next sync has to look again."""
+def test_a_judged_slice_is_not_resumed(database: Database) -> None:
+    """A guard or Postgres refused it, so the next sync has to look again."""
     drop_plan(database, die_copying(database), "contacts")
 
     assert succeed(database)[1] is None
@@ -121,7 +121,7 @@ def test_what_was_judged_is_not_resumed(database: Database) -> None:
 
 
 def test_the_resumed_records_are_counted_with_their_age(database: Database) -> None:
-    """People learn how old the oldest is; what this sync read itself is not among them."""
+    """People see the age of the oldest one. Records that this sync read do not count."""
     die_copying(database, {4: YOUNG, 5: 60.0})
 
     sync, _ = succeed(database)
@@ -134,7 +134,7 @@ def test_the_resumed_records_are_counted_with_their_age(database: Database) -> N
 
 
 def test_a_publication_knows_its_oldest_read(database: Database) -> None:
-    """The age of what people see counts from there."""
+    """The age of the published data counts from there."""
     die_copying(database, {4: YOUNG})
     sync, _ = succeed(database)
     publish(database, sync, ["contacts"])
@@ -145,7 +145,7 @@ def test_a_publication_knows_its_oldest_read(database: Database) -> None:
 
 
 def test_staging_with_another_basis_is_swept(database: Database) -> None:
-    """Another account, page size or field: its slices mean something else."""
+    """With another account, page size or field, the slices have another meaning."""
     die_copying(database)
 
     assert succeed(database, "another")[1] is None
@@ -163,7 +163,7 @@ def test_staging_with_another_basis_is_swept(database: Database) -> None:
     ids=["published since", "a day old"],
 )
 def test_staging_of_no_use_is_swept_at_the_start(database: Database, change: str) -> None:
-    """Differences to an older snapshot must not be published; nor must they fill the disk."""
+    """Differences to an older snapshot must not be published, or fill the disk."""
     die_copying(database)
     fetch(database, change)
 
@@ -174,7 +174,7 @@ def test_staging_of_no_use_is_swept_at_the_start(database: Database, change: str
 
 
 def test_a_sync_of_deals_alone_keeps_staged_contacts(database: Database) -> None:
-    """The next sync of contacts goes on there."""
+    """The next sync of contacts resumes there."""
     die_copying(database)
     sync = start_sync(database, "a test", None)
     stage_slice(database, sync, "deals", cut(database, "deals", [{"id": "7"}]))

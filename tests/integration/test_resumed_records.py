@@ -1,4 +1,4 @@
-"""What a sync takes over from one that did not finish is young, said, and counted in the age."""
+"""Records resumed from an unfinished sync are young, counted and part of the age."""
 
 import re
 from contextlib import suppress
@@ -30,7 +30,7 @@ AGES = "select data_type, age > interval '{} min', age < interval '{} min' from 
 
 
 def stop_copying(name: DatasetName, slices: int | None = None) -> None:
-    """Make a sync that stops once it has read so many slices, or all; it judges nothing."""
+    """Start a sync that stops after some slices, or after all, before any verdict."""
     settings = read_settings()
     with suppress(SyncFailed), open_sync(settings, (name,), holder="a test") as context:
         job = plan_dataset(context, name)
@@ -64,7 +64,7 @@ def test_resumed_records_are_told_and_count_in_the_age(
 def test_old_records_are_read_again(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Half an hour is the longest, without a longer ACSYNC_MAX_DURATION."""
+    """The limit is half an hour, unless ACSYNC_MAX_DURATION is longer."""
     stop_copying("contacts")
     fetch(database, PASS.format(31))
     account.change("contacts", 150)
@@ -77,7 +77,7 @@ def test_old_records_are_read_again(
 
 
 @pytest.mark.parametrize(("limit", "is_resumed"), [("50m", True), ("1m", False)])
-def test_a_longer_limit_of_a_sync_lets_older_records_be_resumed(
+def test_a_longer_time_limit_allows_older_records(
     copy_account: CopyAccount,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
@@ -85,7 +85,7 @@ def test_a_longer_limit_of_a_sync_lets_older_records_be_resumed(
     *,
     is_resumed: bool,
 ) -> None:
-    """Never less than the interval, and never less than one sync may take."""
+    """The limit is at least the interval and the longest duration of a sync."""
     monkeypatch.setenv("ACSYNC_MAX_DURATION", limit)
     stop_copying("contacts")
     fetch(database, PASS.format(40 if is_resumed else 16))
@@ -98,7 +98,7 @@ def test_a_longer_limit_of_a_sync_lets_older_records_be_resumed(
 def test_a_total_that_fell_drops_what_is_staged(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Half of the account was deleted: nothing that was read before is of use."""
+    """Half of the account was deleted, so the staged records are of no use."""
     stop_copying("contacts")
     account.delete("contacts", 150)
 
@@ -110,7 +110,7 @@ def test_a_total_that_fell_drops_what_is_staged(
 def test_deletions_that_additions_hide_are_not_published(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The total is the same; the surplus of records shows at the end, and is read again."""
+    """The total is the same. The surplus shows at the end, and the records are read again."""
     stop_copying("contacts")
     account.delete("contacts", 40)
     account.add("contacts", 40)
@@ -128,7 +128,7 @@ def test_deletions_that_additions_hide_are_not_published(
 def test_a_shrink_that_was_refused_is_not_resumed(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """What made the records vanish can end before the next sync."""
+    """The records may be back before the next sync."""
     assert copy_account().success
     account.delete("contacts", 200)
     assert "are gone from the account" in str(copy_account().datasets["contacts"].error)
@@ -143,7 +143,7 @@ def test_a_shrink_that_was_refused_is_not_resumed(
 def test_a_sync_of_deals_alone_leaves_contacts_resumable(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """They were read for nothing otherwise."""
+    """Otherwise the contacts were read for nothing."""
     stop_copying("contacts")
     assert copy_account("deals").success
     calls = account.statistics.by_path["contacts"]

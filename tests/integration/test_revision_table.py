@@ -1,4 +1,4 @@
-"""acsync and any other program with Alembic share a schema, whichever comes first."""
+"""acsync and another program with Alembic can share a schema, whichever comes first."""
 
 from contextlib import closing
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from alembic import command
+from alembic.config import Config
 from sqlalchemy import make_url
 
 import migrations
@@ -14,21 +15,47 @@ from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.lease import keep_lease, start_sync
 from tests.support.commands import acsync
-from tests.support.other_alembic import upgrade_other_program
-from tests.support.postgres import Postgres, execute, url_of
+from tests.support.postgres import Postgres, execute, upgrade_to, url_of
 from tests.support.prefect_server import prefect_server
 from tests.support.store_syncs import fetch
 
 REVISIONS_OF_OTHERS = ("ae1027a6acf5", "0005", "0009", "00a1b2c3d4e5")
+OTHER_ENV = """
+from alembic import context
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table_schema=context.config.attributes["schema"],
+)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+OTHER_REVISION = """
+from alembic import op
+revision, down_revision = "{revision}", None
+def upgrade():
+    op.execute("create table {schema}.other_program (id integer)")
+"""
+
+
+def upgrade_other_program(folder: Path, database: Database, revision: str) -> None:
+    """Upgrade the other program to its only revision, as its own Alembic does."""
+    (folder / "versions").mkdir(parents=True, exist_ok=True)
+    (folder / "env.py").write_text(OTHER_ENV)
+    script = OTHER_REVISION.format(revision=revision, schema=database.schema)
+    (folder / "versions" / "only.py").write_text(script)
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    config.attributes["schema"] = database.schema
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 @pytest.fixture
 def old_database(empty_database: Database) -> Database:
-    """Make what the last release made: revision 0009, noted in Alembic's usual table."""
-    config = migrations._config(empty_database.schema)
-    with empty_database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0009")
+    """Create revision 0009 as the last release did, in Alembic's usual table."""
+    upgrade_to(empty_database, "0009")
     execute(
         empty_database,
         "alter table ac_schema_revision rename to alembic_version;"
@@ -42,7 +69,7 @@ def other_revisions(database: Database) -> list[str]:
 
 
 def table_of(database: Database) -> str | None:
-    """Return Alembic's usual table if it is there."""
+    """Return Alembic's usual table if it exists."""
     name: str | None = fetch(database, "select to_regclass('public.alembic_version')::text")[0][0]
     return name
 
@@ -90,8 +117,8 @@ def test_an_old_database_is_sent_to_migrate(old_database: Database) -> None:
         require_current_schema(old_database)
 
 
-def test_an_old_database_gives_the_usual_table_back(old_database: Database, tmp_path: Path) -> None:
-    """Then another program may make it, with its own index."""
+def test_an_old_database_drops_the_usual_table(old_database: Database, tmp_path: Path) -> None:
+    """Another program can then create it with its own index."""
     assert migrations.upgrade(old_database) == ("0009", migrations.HEAD)
 
     require_current_schema(old_database)
@@ -101,7 +128,7 @@ def test_an_old_database_gives_the_usual_table_back(old_database: Database, tmp_
 
 
 def test_the_revision_keeps_its_grants(old_database: Database, postgres: Postgres) -> None:
-    """The role of the syncs may read it after the upgrade, as before."""
+    """The role of the syncs can read it after the upgrade, as before."""
     role = f"syncs_{len(postgres.made)}"
     postgres.execute(f"create role {role} login")
     execute(old_database, f"grant select on all tables in schema public to {role}")
@@ -114,7 +141,7 @@ def test_the_revision_keeps_its_grants(old_database: Database, postgres: Postgre
 
 
 def test_a_shared_table_loses_only_the_row_of_acsync(old_database: Database) -> None:
-    """The other program's revision stays where that program looks for it."""
+    """The other program still finds its own revision there."""
     execute(old_database, "insert into alembic_version values ('ae1027a6acf5')")
 
     assert migrations.upgrade(old_database) == ("0009", migrations.HEAD)
@@ -123,7 +150,7 @@ def test_a_shared_table_loses_only_the_row_of_acsync(old_database: Database) -> 
     assert other_revisions(old_database) == ["ae1027a6acf5"]
 
 
-def test_an_old_database_stays_as_it_is_while_a_sync_runs(old_database: Database) -> None:
+def test_an_old_database_is_not_migrated_during_a_sync(old_database: Database) -> None:
     """The migration would wait for the sync's statements."""
     sync = start_sync(old_database, "a test", None)
 
@@ -148,7 +175,7 @@ def test_a_revision_that_acsync_does_not_know_is_newer(database: Database, revis
 def test_prefects_server_and_acsync_share_one_database(
     postgres: Postgres, tmp_path: Path, first: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The README asks for a Prefect server and a Postgres; one Postgres is enough."""
+    """Prefect and acsync each need a Postgres, and one is enough."""
     url = postgres.create("template1")
     address = make_url(url).set(drivername="postgresql+asyncpg")
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", address.render_as_string(False))

@@ -1,7 +1,7 @@
-"""The schedule fires by itself, and whoever should know learns of what it did.
+"""The schedule starts runs, and the right people are alerted.
 
-Everything is real: a server, a worker, the deployment as `acsync deploy` leaves it, a receiver of
-alerts. Only the clocks are shortened: an interval of seconds, and staleness after as many.
+The server, the worker, the deployment and the receiver of alerts are real. Only the times are
+shorter: some seconds for the interval, and for staleness.
 """
 
 import os
@@ -21,12 +21,12 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support import commands, transport_faults
 from tests.support.calls import on_call
-from tests.support.deployment import deploy
+from tests.support.commands import deploy
 from tests.support.fixtures import Sync
+from tests.support.prefect_server import prefect_worker
 from tests.support.processes import PATIENCE_SECONDS, wait_for
 from tests.support.sync_results import assert_exact
 from tests.support.webhook import Webhook, webhook
-from tests.support.worker import prefect_worker
 
 INTERVAL_SECONDS = 12
 STALE_SECONDS = 25
@@ -36,14 +36,14 @@ NAME = "sync-activecampaign/every-15-minutes"
 
 @dataclass
 class Stack:
-    """A deployment whose worker runs, and the receiver of its alerts."""
+    """A deployment with a running worker, and the receiver of its alerts."""
 
     api: httpx.Client
     alerts: Webhook
     worker: "subprocess.Popen[bytes]"
 
     def runs(self, *states: str) -> list[dict[str, Any]]:
-        """Return the runs of the deployment that ended so, the latest first."""
+        """Return the runs of the deployment with this state, the latest first."""
         found: list[dict[str, Any]] = self.api.post(
             "/flow_runs/filter",
             json={
@@ -55,7 +55,7 @@ class Stack:
         return found
 
     def rest(self) -> None:
-        """Let the schedule rest, and wait until nothing is under way but a run that is held.
+        """Pause the schedule, and wait until at most one held run is left.
 
         Prefect's triggers wait 15 minutes with the events of runs that were scheduled less than
         five minutes ahead (3.9.1): their first event follows one that is never sent.
@@ -66,7 +66,7 @@ class Stack:
 
 
 def shorten_interval(api: httpx.Client) -> None:
-    """Let the deployment run every few seconds."""
+    """Set the interval of the deployment to a few seconds."""
     deployment = api.get(f"/deployments/name/{NAME}").json()
     (schedule,) = deployment["schedules"]
     interval = {**schedule["schedule"], "interval": INTERVAL_SECONDS}
@@ -87,7 +87,7 @@ def shorten_patience(api: httpx.Client) -> None:
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take a small account: here the time goes into processes."""
+    """Use a small account, since starting processes takes the time here."""
     return AccountOptions(contacts=60, deals=40, rate_limit=None)
 
 
@@ -107,10 +107,10 @@ def stack(
             yield Stack(api, alerts, worker)
 
 
-def test_the_schedule_fires_by_itself_and_a_run_beside_another_is_turned_away(
+def test_the_schedule_starts_one_run_at_a_time(
     stack: Stack, account: Account, database: Database
 ) -> None:
-    """With SQLAlchemy 2.1 no scheduled run ever appeared, while those by hand went well."""
+    """With SQLAlchemy 2.1 no scheduled run ever appeared, although runs by hand worked."""
     wait_for("two scheduled runs", lambda: len(stack.runs("Completed")) >= 2)
     assert [run["auto_scheduled"] for run in stack.runs("Completed")[:2]] == [True, True]
     assert_exact(database, account)
@@ -133,10 +133,8 @@ def test_the_schedule_fires_by_itself_and_a_run_beside_another_is_turned_away(
     assert stack.alerts.messages == []
 
 
-def test_who_should_know_learns_of_failure_recovery_and_staleness(
-    stack: Stack, account: Account
-) -> None:
-    """A failure with its reason and how old the data is, a recovery once, silence at last."""
+def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Account) -> None:
+    """A failure comes with its reason and the age of the data, a recovery comes once."""
     stack.rest()
     assert "finished successfully in 'Completed'" in run_by_hand()
 
@@ -178,12 +176,12 @@ def test_who_should_know_learns_of_failure_recovery_and_staleness(
 
 
 def host() -> str:
-    """Return the account's host and port, as in names and tags."""
+    """Return the account's host and port as used in names and tags."""
     return os.environ["AC_API_URL"].removeprefix("http://")
 
 
 def run_by_hand() -> str:
-    """Run the deployment as an operator does, to its end, and give what was printed."""
+    """Run the deployment to its end as an operator does, and return the output."""
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "deployment", "run", NAME, "--watch"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A role that may create in `public` runs nothing with the rights of acsync's role."""
+"""A role that can create objects in `public` cannot run code with acsync's rights."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute
 from tests.support.store_syncs import fetch
 
-# Operators and functions that Postgres prefers to its own, because their types fit exactly.
+# Postgres prefers these operators and functions, because their types fit exactly.
 TRAPS = """
 do $traps$
 declare
@@ -53,7 +53,7 @@ $traps$;
 
 @pytest.fixture
 def traps(database: Database, postgres: Postgres) -> str:
-    """Set the traps as a role that may do nothing but create in `public`."""
+    """Create the traps as a role that can do nothing but create objects in `public`."""
     role = f"attacker_{len(postgres.made)}"
     postgres.execute(f"create role {role}")
     execute(

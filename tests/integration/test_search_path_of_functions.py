@@ -1,4 +1,4 @@
-"""No name is taken from a schema in which somebody else may create."""
+"""Functions look up no name in a schema that other roles can change."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import migrations
 from acsync.store.database import Database
 from tests.support.postgres import Postgres, execute, url_of
 
-# Postgres casts arguments of these types for its own operators, so an exact match would be taken.
+# Postgres casts arguments of these types for its own operators, so an exact match would win.
 OPERATORS = (
     (">", "integer", "numeric", "boolean"), ("<=", "integer", "numeric", "boolean"),
     ("/", "bigint", "numeric", "numeric"), ("/", "numeric", "integer", "numeric"),
@@ -30,7 +30,7 @@ FUNCTIONS = (
 
 
 def trap(postgres: Postgres, database: Database) -> str:
-    """Let a role make operators and functions in `public` that keep the name of their caller."""
+    """Let a role create operators and functions in `public` that record their caller."""
     role = f"attacker_{len(postgres.made)}"
     postgres.execute(f"create role {role} login")
     execute(
@@ -68,7 +68,7 @@ def trap(postgres: Postgres, database: Database) -> str:
 
 @pytest.fixture
 def trapped(postgres: Postgres) -> Iterator[Database]:
-    """Open a schema that is migrated in a database in which somebody has set traps before."""
+    """Open a schema that was migrated in a database that already had traps."""
     url = postgres.create("template1")
     with closing(postgres.open(url, "acsync")) as database:
         trap(postgres, database)
@@ -110,7 +110,7 @@ VIEWS = "ac_contacts ac_deals ac_contacts_wide ac_deals_wide ac_fields ac_freshn
 
 @contextmanager
 def session(database: Database, role: str) -> Iterator[Any]:
-    """Open a session that looks names up in `public`, as it is by default."""
+    """Open a session that looks names up in `public`, the default."""
     url = make_url(url_of(database, role))
     with closing(
         psycopg2.connect(host=url.query["host"], user=role, dbname=url.database)
@@ -120,7 +120,7 @@ def session(database: Database, role: str) -> Iterator[Any]:
 
 
 def test_functions_take_no_operator_of_another_role(trapped: Database, postgres: Postgres) -> None:
-    """Neither what is generated when a record is staged, nor what a reader of the views runs."""
+    """Neither columns generated in staging nor the functions of a view run one."""
     reader = f"reader_{len(postgres.made)}"
     postgres.execute(f"create role {reader} login")
     with session(trapped, "postgres") as cursor:

@@ -1,4 +1,4 @@
-"""The key and the password are where they must be, and nowhere else, however loud the logs."""
+"""Key and password appear only in their places, even with every debug log on."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ LOUD = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,httpx,httpcore,sqlalchemy,tenacity,alembic",
     "PREFECT_DEBUG_MODE": "true",
 }
-# SQLAlchemy sets its own logger to WARNING, whatever Prefect is told.
+# SQLAlchemy sets its own logger to WARNING, whatever the setting of Prefect.
 LOUD_ACSYNC = """
 import logging, sqlalchemy
 logging.getLogger("sqlalchemy").setLevel(logging.DEBUG)
@@ -52,20 +52,20 @@ pytestmark = pytest.mark.parametrize("options", [OPTIONS])
 
 @pytest.fixture
 def secret_url(sync: Sync, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Sync:
-    """Set a password on the database; the test server trusts everybody and ignores it."""
+    """Add a password to the database URL; the test server trusts everybody and ignores it."""
     url = make_url(database_url).set(drivername="postgresql", password=PASSWORD)
     monkeypatch.setenv("POSTGRES_URL", url.render_as_string(hide_password=False))
     return sync
 
 
 def found_in(text: str | bytes) -> list[str]:
-    """Name the secrets in a text, or in the bytes of a file."""
+    """Return the names of the secrets in a text, or in the bytes of a file."""
     content = text.encode() if isinstance(text, str) else text
     return [secret for secret in SECRETS if secret.encode() in content]
 
 
 def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command with every log there is."""
+    """Run a command with all logs on."""
     return subprocess.run(
         [sys.executable, "-c", LOUD_ACSYNC, *words],
         env={**os.environ, **LOUD, **environment},
@@ -78,13 +78,14 @@ def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]
 
 @contextmanager
 def watched_processes() -> Iterator[set[str]]:
-    """Gather every command line on this machine while something runs."""
+    """Collect every command line on this machine while the block runs."""
     done, seen = threading.Event(), set[str]()
 
     def watch() -> None:
         while not done.wait(0.05):
             seen.update(
-                " ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])
+                " ".join(process.info["cmdline"] or ())
+                for process in psutil.process_iter(["cmdline"])
             )
 
     watcher = threading.Thread(target=watch)
@@ -94,7 +95,7 @@ def watched_processes() -> Iterator[set[str]]:
     watcher.join()
 
 
-def said(done: "subprocess.CompletedProcess[str]") -> str:
+def output_of(done: "subprocess.CompletedProcess[str]") -> str:
     return done.stdout + done.stderr
 
 
@@ -102,7 +103,7 @@ def said(done: "subprocess.CompletedProcess[str]") -> str:
 def test_no_command_shows_a_secret_at_any_log_level(
     account: Account, database: Database, prefect_api: str
 ) -> None:
-    """Good syncs and bad ones, with every library's debug log on; then all that they left."""
+    """Good and bad syncs run with debug logs. Then the test searches everything that they left."""
     loud = {"PREFECT_API_URL": prefect_api}
     with watched_processes() as command_lines:
         good = acsync("sync", **loud)
@@ -112,14 +113,14 @@ def test_no_command_shows_a_secret_at_any_log_level(
         others = [acsync(*words, **loud) for words in (["status", "--json"], ["migrate"])]
 
     runs = [good, refused, redirected, *others]
-    assert [one.returncode for one in runs] == [0, 1, 1, 0, 0], said(good)
-    assert "httpcore" in said(good)
-    assert "sqlalchemy.engine" in said(good)
-    assert [found_in(said(one)) for one in runs] == [[]] * len(runs)
+    assert [run.returncode for run in runs] == [0, 1, 1, 0, 0], output_of(good)
+    assert "httpcore" in output_of(good)
+    assert "sqlalchemy.engine" in output_of(good)
+    assert [found_in(output_of(run)) for run in runs] == [[]] * len(runs)
     assert any("cli import main" in line for line in command_lines)
     assert found_in("\n".join(command_lines)) == []
     assert found_in(everything_in(database)) == []
-    assert {file.name: found for file in files_of_prefect() if (found := left_in(file))} == {}
+    assert {file.name: secrets for file in files_of_prefect() if (secrets := left_in(file))} == {}
 
 
 def everything_in(database: Database) -> str:
@@ -151,7 +152,7 @@ def left_in(file: Path) -> list[str]:
 def test_a_redirect_carries_the_key_nowhere(
     secret_url: Sync, account: Account, database: Database
 ) -> None:
-    """Another host, or plain http, must not even be asked."""
+    """The client must not even call another host, or plain http."""
     asked: list[str] = []
 
     class Elsewhere(BaseHTTPRequestHandler):
@@ -174,8 +175,8 @@ def test_a_redirect_carries_the_key_nowhere(
 
 @pytest.mark.usefixtures("options")
 @pytest.mark.parametrize("letter", ["@", "/", "?", "#", ":", "%", "%40", "&"])
-def test_a_password_that_was_not_quoted_is_refused_or_used_but_never_shown(letter: str) -> None:
-    """A bare @ or / in it moves the rest into the host's or the database's name."""
+def test_an_unquoted_password_is_never_shown(letter: str) -> None:
+    """With an unquoted @ or /, its rest becomes part of the host or the database name."""
     url = f"postgresql://me:12{letter}s3cr3t@127.0.0.1:{free_port()}/nowhere"
 
     with pytest.raises(AcsyncError) as refusal:
@@ -197,10 +198,8 @@ def test_a_misread_url_is_refused_before_anything_is_called() -> None:
 
 @pytest.mark.usefixtures("options")
 @pytest.mark.parametrize("name", ["short", "with a blank", "long" * 30])
-def test_the_embedded_postgres_listens_where_only_its_user_can_reach(
-    name: str, tmp_path: Path
-) -> None:
-    """It trusts whoever connects: so nobody else may, and there is no TCP."""
+def test_the_embedded_postgres_accepts_only_its_user(name: str, tmp_path: Path) -> None:
+    """It trusts every connection, so its socket is private and it has no TCP port."""
     data_dir = tmp_path / name
     host = make_url(start_embedded(data_dir)).query["host"]
     try:

@@ -1,4 +1,4 @@
-"""One repository serves several accounts: a block, a deployment and a schema each."""
+"""One repository serves several accounts, each with its block, deployment and schema."""
 
 import os
 import threading
@@ -18,14 +18,14 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
-from tests.support import commands, service
+from tests.support import commands
 from tests.support.calls import on_call
-from tests.support.deployment import deploy
+from tests.support.commands import deploy
 from tests.support.postgres import Postgres
+from tests.support.prefect_server import prefect_worker
 from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact
-from tests.support.worker import prefect_worker
 
 NAMES = ("acme", "north-wind", "third")
 FROM_THE_ENVIRONMENT = ("AC_API_URL", "AC_API_KEY", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA")
@@ -33,7 +33,7 @@ FROM_THE_ENVIRONMENT = ("AC_API_URL", "AC_API_KEY", "POSTGRES_URL", "DATABASE_UR
 
 @dataclass(frozen=True)
 class Served:
-    """An account that is served, and the schema that its copy goes to."""
+    """A served account, and the schema of its copy."""
 
     account: Account
     database: Database
@@ -45,7 +45,7 @@ def accounts(
     postgres: Postgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[dict[str, Served]]:
-    """Serve three accounts whose credentials nobody knows but their blocks."""
+    """Serve three accounts whose credentials are only in their blocks."""
     url = postgres.create("template1")
     for name in FROM_THE_ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
@@ -75,7 +75,7 @@ def save_block(name: str, account_url: str, account: Account, database_url: str)
 
 
 def deploy_unscheduled(name: str) -> str:
-    """Deploy an account, let its schedule rest, and give the deployment's id."""
+    """Deploy an account with a paused schedule, and return the deployment's id."""
     deploy("--account", name)
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(f"sync-activecampaign/every-15-minutes-{name}")
@@ -84,7 +84,7 @@ def deploy_unscheduled(name: str) -> str:
 
 
 def start_run(deployment: str) -> str:
-    """Start a run, and give its id."""
+    """Start a run, and return its id."""
     with get_client(sync_client=True) as client:
         return str(client.create_flow_run_from_deployment(UUID(deployment)).id)
 
@@ -92,7 +92,7 @@ def start_run(deployment: str) -> str:
 def test_two_workers_sync_three_accounts_at_once(
     accounts: dict[str, Served], api: httpx.Client, tmp_path: Path
 ) -> None:
-    """Each waits in its first call for the two others: no lease and no budget is shared."""
+    """Each first call waits for the other two, since accounts share no lease and no rate limit."""
     everybody = threading.Barrier(len(accounts), timeout=120)
     deployments = []
     for name, served in accounts.items():
@@ -107,7 +107,7 @@ def test_two_workers_sync_three_accounts_at_once(
         prefect_worker(tmp_path / "two", prefect, "--limit", "2"),
     ):
         ids = [start_run(deployment) for deployment in deployments]
-        wait_for("three runs", lambda: {state_of(api, one) for one in ids} == {"Completed"})
+        wait_for("three runs", lambda: {state_of(api, run) for run in ids} == {"Completed"})
 
     for served in accounts.values():
         assert_exact(served.database, served.account)
@@ -116,10 +116,10 @@ def test_two_workers_sync_three_accounts_at_once(
         api.post("/flow_runs/filter", json={}).text + api.post("/deployments/filter", json={}).text
     )
     assert [name for name in NAMES if f"key-{name}" in shown] == []
-    with service.served("--account", "third") as (client, _):
+    with commands.served("--account", "third") as (client, _):
         latest = client.get("/api/sync-status").json()["latestData"]
         accepted = client.post(
-            "/api/sync-activecampaign", params={"wait": "false"}, headers=service.BEARER
+            "/api/sync-activecampaign", params={"wait": "false"}, headers=commands.BEARER
         )
     run = api.get(f"/flow_runs/{accepted.json()['flowRunId']}").json()
     assert latest["contacts"]["recordCount"] == 62
@@ -137,8 +137,8 @@ def state_of(api: httpx.Client, run: str) -> str:
 
 
 @pytest.mark.usefixtures("accounts")
-def test_what_is_wrong_in_a_block_is_named_by_its_field() -> None:
-    """Who fills in a form in a browser knows nothing of our variables."""
+def test_a_problem_in_a_block_is_named_by_its_field() -> None:
+    """People who fill in a form in a browser do not know our variables."""
     broken = ActiveCampaignAccount(
         url="ftp://a.example", key=SecretStr("two words"), database_schema="No Schema"
     )
@@ -176,7 +176,7 @@ def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
 def test_a_block_with_half_an_account_borrows_no_key(
     accounts: dict[str, Served], monkeypatch: pytest.MonkeyPatch, url: str, key: str, missing: str
 ) -> None:
-    """Who may write a block could have the worker's key sent to a server of theirs."""
+    """Otherwise an editor of blocks could send the worker's key to a foreign server."""
     acme = accounts["acme"]
     with serve(acme.account) as served:
         monkeypatch.setenv("AC_API_URL", served)

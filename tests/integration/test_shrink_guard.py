@@ -1,4 +1,4 @@
-"""What people use may not vanish unseen, and what they delete themselves holds nothing up."""
+"""Data must not vanish unseen, but deliberate deletions block nothing."""
 
 from collections.abc import Callable
 
@@ -99,7 +99,7 @@ def test_a_deleted_field_tag_or_list_holds_nothing_up(
     account: Account,
     database: Database,
 ) -> None:
-    """Each takes more than a fifth of its kind along, and a person did it in the account."""
+    """Each deletion removes more than a fifth of its kind, but a person made it in the account."""
     assert copy_account("contacts").success
     (before,) = fetch(database, COUNT_HELD)
     delete(account)
@@ -133,7 +133,7 @@ def test_the_only_tag_or_list_that_vanishes_must_be_confirmed(
     account: Account,
     database: Database,
 ) -> None:
-    """It looks like a lost right."""
+    """This looks the same as a lost permission."""
     assert copy_account("contacts").success
     delete(account)
 

@@ -1,4 +1,4 @@
-"""Every sideloaded row lands on the record that names it, or the dataset is refused."""
+"""Every sideloaded row goes to the record that names it, or the dataset is refused."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_values_that_name_their_record_under_another_key_are_refused(
     account: Account,
     database: Database,
 ) -> None:
-    """All values would be lost, also on a first sync."""
+    """Otherwise all values would be lost, even in a first sync."""
     account.faults.add(data_faults.rename_owner_keys(key, *OWNER_KEYS[key]))
 
     assert not copy_account(name).success
@@ -42,10 +42,10 @@ def test_values_that_name_their_record_under_another_key_are_refused(
 
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.parametrize(("key", "relation"), [("contactTags", "tags"), ("contactLists", "lists")])
-def test_relations_that_name_their_contact_under_another_key_stay_as_they_were(
+def test_relations_under_another_key_stay_as_they_were(
     key: str, relation: str, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """As if they did not come along: the rest is published, with a warning."""
+    """They count as not sent. The rest is published with a warning."""
     assert copy_account("contacts").success
     before = fetch(database, SHOWN)
     account.faults.add(data_faults.rename_owner_keys(key, "contact"))

@@ -1,4 +1,4 @@
-"""A whole sync through its steps, without Prefect: simulator and Postgres are real."""
+"""A whole sync step by step, without Prefect, on a real Postgres and a simulated account."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,6 +24,8 @@ from tests.support.local_sync import copy_slices
 from tests.support.postgres import Postgres
 from tests.support.sync_results import assert_exact, changes_of, last_log
 
+SHORT_PAUSES = (0.01, 0.01, 0.01)
+
 
 @pytest.mark.parametrize(
     "options",
@@ -47,7 +49,7 @@ from tests.support.sync_results import assert_exact, changes_of, last_log
 def test_accounts_of_every_shape_are_copied_exactly(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """Small accounts end on page one; large ones have more than 100 fields, stages and users."""
+    """Small accounts end on page one. Large ones have over 100 fields, stages and users."""
     assert copy_account().success
 
     assert_exact(database, account)
@@ -56,7 +58,7 @@ def test_accounts_of_every_shape_are_copied_exactly(
 def test_a_masked_deal_keeps_its_last_known_body(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The key lost sight of a pipeline: its deals come as stubs, and their rows must survive."""
+    """The key lost a pipeline, so its deals come as stubs. Their rows must survive."""
     assert copy_account().success
     deal = next(deal for deal in account.ids("deals") if deal not in account.masked_ids())
     before = published_records(database, "deals", [deal])[deal]
@@ -71,10 +73,10 @@ def test_a_masked_deal_keeps_its_last_known_body(
     assert changes_of(database)["deals"] == (0, 0, 0)
 
 
-def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the_other(
+def test_a_page_that_always_fails_costs_one_dataset(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A failed sync says why, keeps the last snapshot, and does not hold back what is whole."""
+    """The sync names the reason, keeps the last snapshot, and publishes the other dataset."""
     assert copy_account().success
     before = published_ids(database, "contacts")
     account.add("contacts", 5)
@@ -110,7 +112,7 @@ def test_a_page_that_always_fails_leaves_its_dataset_as_it_was_and_publishes_the
 def test_answers_that_contradict_the_walk_are_not_published(
     fault: Any, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A server that ignores a parameter sends rows that look right and are not all there is."""
+    """A server that ignores a parameter sends rows that look right but are incomplete."""
     account.faults.add(fault.only(on_path("contacts")))
 
     assert not copy_account("contacts").success
@@ -119,10 +121,10 @@ def test_answers_that_contradict_the_walk_are_not_published(
     assert last_log(database)["contacts_error"]
 
 
-def test_an_account_that_lost_half_its_records_is_published_only_when_accepted(
+def test_a_large_loss_is_published_only_when_accepted(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A key that lost a permission looks just like a mass deletion."""
+    """A lost permission of the key looks just like a mass deletion."""
     assert copy_account("contacts").success
     account.delete("contacts", 350)
 
@@ -137,7 +139,7 @@ def test_an_account_that_lost_half_its_records_is_published_only_when_accepted(
 def test_one_dataset_alone_leaves_the_other_untouched(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """`--only` is for a first look, or to catch up on one."""
+    """People use `--only` for a first look, or to catch up on one dataset."""
     assert copy_account("deals").success
 
     log = last_log(database)
@@ -158,7 +160,7 @@ def test_everything_lives_in_the_schema_that_is_asked_for(
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One account a schema: several can share a database."""
+    """Each account has its own schema, and several can share a database."""
     other = postgres.open(database_url, "client_a")
     migrations.upgrade(other)
     monkeypatch.setenv("ACSYNC_SCHEMA", "client_a")
@@ -171,10 +173,10 @@ def test_everything_lives_in_the_schema_that_is_asked_for(
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_a_deal_or_contact_deleted_between_two_pages_hides_no_other(
+def test_a_deletion_between_two_pages_hides_no_record(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A deletion moves every later record up by one, past the border of the page."""
+    """A deletion moves every later record up by one, across the border of the page."""
     first = account.ids(name)[0]
     on_call(
         account,
@@ -191,7 +193,7 @@ def test_a_deal_or_contact_deleted_between_two_pages_hides_no_other(
 def test_values_in_another_order_are_no_change(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The order is the API's own affair; a change feed full of it would be noise."""
+    """The API chooses the order, so it must not fill the change feed."""
     assert copy_account().success
     account.faults.add(data_faults.reverse_sideload())
 
@@ -209,7 +211,7 @@ def test_values_in_another_order_are_no_change(
 def test_users_that_cannot_be_listed_keep_the_last_known_owners(
     fault: Any, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """They are only names: to refuse the deals for them, or to forget them, would be worse."""
+    """They are only names. Refusing the deals, or forgetting the names, would be worse."""
     assert copy_account().success
     account.faults.add(fault.only(on_path("users")))
 
@@ -225,7 +227,7 @@ def test_users_that_cannot_be_listed_keep_the_last_known_owners(
 def test_small_collections_are_asked_for_in_whole_pages(
     copy_account: CopyAccount, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LIMIT_PER_PAGE is for records; a listing of two rows a page would be a call a row."""
+    """LIMIT_PER_PAGE is for records. A listing with two rows per page would need many calls."""
     monkeypatch.setenv("LIMIT_PER_PAGE", "2")
 
     assert copy_account("contacts").success
@@ -239,10 +241,10 @@ NO_CRM = pytest.mark.parametrize(
 
 
 @NO_CRM
-def test_a_plan_without_crm_is_named_with_the_setting_and_not_with_the_key(
+def test_a_plan_without_crm_names_the_setting(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """It never goes away, so it is not retried, and another key would not help."""
+    """The error is permanent, so it is not retried, and another key would not help."""
     result = copy_account()
 
     reason = result.datasets["deals"].error or ""
@@ -253,13 +255,13 @@ def test_a_plan_without_crm_is_named_with_the_setting_and_not_with_the_key(
 
 
 @NO_CRM
-def test_contacts_alone_are_a_whole_sync_where_nothing_else_is_copied(
+def test_contacts_alone_are_a_whole_sync_if_configured(
     copy_account: CopyAccount,
     account: Account,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Success, log and status follow the setting, and no deal is asked for."""
+    """Success, log and status follow the setting, and no call asks for deals."""
     monkeypatch.setenv("ACSYNC_DATASETS", "contacts")
 
     assert copy_account().success
@@ -277,14 +279,14 @@ def test_contacts_alone_are_a_whole_sync_where_nothing_else_is_copied(
     assert not any("deal" in result.check for result in seen)
 
 
-def test_a_total_that_tells_of_missing_records_is_not_forgotten_when_it_is_verified_again(
+def test_a_second_verification_keeps_the_doubts_of_the_first(
     copy_account: CopyAccount,
     account: Account,
 ) -> None:
     """Prefect verifies again with the same newest page, beside which newer records are staged."""
     assert copy_account().success
     with open_sync(read_settings(), ("contacts",), holder="a test") as opened:
-        context = replace(opened, recount_pauses=(0.01, 0.01, 0.01))
+        context = replace(opened, recount_pauses=SHORT_PAUSES)
         job, copied = copy_slices(context, "contacts")
         account.faults.add(data_faults.add_to_total(25))
         on_call(account, for_newest_page, lambda: account.add("contacts", 10), times=None)
@@ -295,7 +297,7 @@ def test_a_total_that_tells_of_missing_records_is_not_forgotten_when_it_is_verif
                 verify(context, job, copied, end)
 
 
-def test_a_copy_whose_newest_records_go_meanwhile_warns_of_what_it_did_not_read(
+def test_an_undone_import_ends_with_a_warning(
     copy_account: CopyAccount,
     account: Account,
     database: Database,
@@ -304,7 +306,7 @@ def test_a_copy_whose_newest_records_go_meanwhile_warns_of_what_it_did_not_read(
     ids = account.ids("contacts")
     on_call(account, for_newest_page, lambda: account.delete("contacts", ids[-150:]))
 
-    (warning,) = copy_account().datasets["contacts"].warnings
+    (warning,) = copy_account(recount_pauses=SHORT_PAUSES).datasets["contacts"].warnings
 
     assert warning.startswith(f"no contacts came from id {ids[-151] + 1} to {ids[-20] - 1}, ")
     assert copy_account().success

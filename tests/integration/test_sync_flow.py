@@ -1,4 +1,4 @@
-"""The whole way of a record, through the flow: simulator, Prefect server and Postgres are real."""
+"""A record's whole way through the flow, with the simulator and real Prefect and Postgres."""
 
 import asyncio
 from typing import Any
@@ -16,8 +16,9 @@ from prefect.settings import get_current_settings
 from rich.console import Console
 
 import flows.sync_activecampaign
-from acsync.cli.sync import _run_flow
+from acsync.cli.sync import run_sync
 from acsync.datasets import DATASETS
+from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
@@ -35,7 +36,7 @@ from tests.support.sync_results import assert_exact, changes_of, last_log
 def test_the_account_is_copied_exactly_and_then_only_what_changed(
     sync: Sync, account: Account, database: Database
 ) -> None:
-    """The product in one test; the truth is the simulator's, key by key."""
+    """The product in one test, compared key by key with the simulator's account."""
     assert sync().is_completed()
     assert_exact(database, account)
     assert changes_of(database) == {"contacts": (700, 0, 0), "deals": (600, 0, 0)}
@@ -64,7 +65,7 @@ def test_the_account_is_copied_exactly_and_then_only_what_changed(
 def test_the_servers_limit_is_kept_by_all_calls_together(
     sync: Sync, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Contacts, deals and metadata share one budget; a burst would be refused."""
+    """Contacts, deals and metadata share one rate limit, and the server refuses a burst."""
     monkeypatch.setenv("AC_RATE_LIMIT", "20")
 
     assert sync().is_completed()
@@ -77,10 +78,10 @@ def test_the_servers_limit_is_kept_by_all_calls_together(
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=1_500, deals=1_500, rate_limit=20)])
-def test_a_lower_limit_than_configured_is_found_and_remembered_by_the_next_sync(
+def test_a_lower_limit_is_found_and_remembered(
     sync: Sync, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The account allows half of what the setting says, or another program eats half of it."""
+    """The account allows half of the setting, or another program uses the other half."""
     monkeypatch.setenv("AC_RATE_LIMIT", "40")
 
     assert sync().is_completed()
@@ -95,10 +96,10 @@ def test_a_lower_limit_than_configured_is_found_and_remembered_by_the_next_sync(
     assert_exact(database, account)
 
 
-def test_records_that_exist_throughout_are_published_once_whatever_changes(
+def test_lasting_records_are_published_once_whatever_changes(
     sync: Sync, account: Account, database: Database
 ) -> None:
-    """People go on working while a sync reads; deletions move what was not read yet."""
+    """People keep working during a sync, and deletions move records that were not read yet."""
     marks = account.mark()
     with Churn(account, per_second=60, seed=3):
         assert sync().is_completed()
@@ -109,10 +110,8 @@ def test_records_that_exist_throughout_are_published_once_whatever_changes(
         assert account.untouched_since(name, marks) <= set(published) <= account.ever(name)
 
 
-def test_a_slice_that_fails_for_good_is_told_and_leaves_the_other_dataset_alone(
-    sync: Sync, account: Account, database: Database
-) -> None:
-    """Who ignores a parameter is not asked again: the slices still to come are not read."""
+def test_a_failed_slice_costs_one_dataset(sync: Sync, account: Account, database: Database) -> None:
+    """A server that ignores a parameter is not asked again, so later slices are not read."""
     account.faults.add(data_faults.ignore_parameter("id_greater").only(on_path("contacts")))
 
     state = sync()
@@ -124,10 +123,10 @@ def test_a_slice_that_fails_for_good_is_told_and_leaves_the_other_dataset_alone(
     assert published_ids(database, "deals") == account.ids("deals")
 
 
-def test_metadata_that_cannot_be_read_fails_only_the_datasets_that_need_it(
+def test_unreadable_metadata_fails_only_its_datasets(
     sync: Sync, account: Account, database: Database
 ) -> None:
-    """Deals without their pipelines would be half a truth."""
+    """Deals without their pipelines would be incomplete."""
     account.faults.add(transport_faults.status(404).only(on_path("dealGroups")))
 
     assert sync().is_failed()
@@ -140,7 +139,7 @@ def test_metadata_that_cannot_be_read_fails_only_the_datasets_that_need_it(
 def test_a_wrong_key_is_told_and_nothing_is_published(
     sync: Sync, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key itself appears nowhere, not even a wrong one."""
+    """The key appears nowhere, not even a wrong one."""
     monkeypatch.setenv("AC_API_KEY", "an-old-secret")
 
     state = sync()
@@ -150,10 +149,10 @@ def test_a_wrong_key_is_told_and_nothing_is_published(
     assert "an-old-secret" not in str(last_log(database)) + (state.message or "")
 
 
-def test_a_second_sync_at_the_same_time_ends_at_once_named_so(
+def test_a_second_sync_ends_at_once_as_skipped(
     sync: Sync, account: Account, database: Database
 ) -> None:
-    """Scheduled, manual and command-line syncs meet; one runs, the others do not fail."""
+    """Scheduled, manual and command-line syncs overlap. One runs, and the others do not fail."""
     running = start_sync(database, "flow run brave-otter on host-a", None)
     with keep_lease(database, running):
         state = sync()
@@ -167,7 +166,7 @@ def test_a_second_sync_at_the_same_time_ends_at_once_named_so(
 def test_an_outdated_schema_is_refused_with_the_command_to_run(
     sync: Sync, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half-known tables are worse than none."""
+    """Tables that the code only half knows are worse than none."""
     url = empty_database.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("POSTGRES_URL", url.replace("postgresql+psycopg2", "postgresql"))
 
@@ -178,7 +177,7 @@ def test_an_outdated_schema_is_refused_with_the_command_to_run(
 
 
 def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
-    """The operator sees them in Prefect's UI."""
+    """Operators see them in Prefect's UI."""
     state = sync()
 
     wanted = {
@@ -195,7 +194,7 @@ def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
         names, artifacts = asyncio.run(read_run(state.state_details.flow_run_id))
         return artifacts if wanted <= names else None
 
-    # Prefect's server takes its time to note the runs of tasks.
+    # Prefect's server is slow to store the runs of tasks.
     artifacts = wait_for("the names of all steps", has_names)
     assert artifacts["acsync-contacts"] == 100
     assert artifacts["acsync-deals"] == 100
@@ -204,7 +203,7 @@ def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
 
 
 async def read_run(flow_run_id: Any) -> tuple[set[str], dict[str, Any]]:
-    """Ask the Prefect server what it knows of a run."""
+    """Return what the Prefect server knows of a run."""
     async with get_client() as client:
         tasks = await client.read_task_runs(
             task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[flow_run_id])),
@@ -213,13 +212,15 @@ async def read_run(flow_run_id: Any) -> tuple[set[str], dict[str, Any]]:
         artifacts = await client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
         )
-    return {task.name for task in tasks}, {str(one.key): one.data for one in artifacts}
+    return {task.name for task in tasks}, {
+        str(artifact.key): artifact.data for artifact in artifacts
+    }
 
 
-def test_a_new_field_is_an_event_and_a_line_of_the_report(
+def test_a_new_field_is_an_event_and_a_report_line(
     sync: Sync, account: Account, api: httpx.Client
 ) -> None:
-    """For who builds models on the wide views; the first sync, which brings all, is none."""
+    """For people with models on the wide views. The first sync, which adds all, sends none."""
     sync()
     fields = account.metadata.listings["contact_fields"]
     fields.append({**fields[0], "id": "900", "perstag": "BRAND_NEW", "title": "Brand new"})
@@ -227,19 +228,19 @@ def test_a_new_field_is_an_event_and_a_line_of_the_report(
     state = sync()
 
     assert "contacts: custom fields that are new: Brand new" in (state.message or "")
-    wanted = {"filter": {"event": {"name": ["acsync.schema.changed"]}}}
+    query = {"filter": {"event": {"name": ["acsync.schema.changed"]}}}
     (event,) = wait_for(
-        "the event", lambda: api.post("/events/filter", json=wanted).json()["events"]
+        "the event", lambda: api.post("/events/filter", json=query).json()["events"]
     )
     (change,) = event["payload"]["contacts"]
     assert (change["change"], change["column"], change["field_id"]) == ("new", "brand_new", "900")
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_a_run_by_hand_sends_heartbeats_before_it_is_taken_for_lost(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+def test_a_run_by_hand_sends_heartbeats_in_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The automation waits as long for one as Prefect's default lets pass between two."""
+    """The automation waits for as long as Prefect's default interval between two."""
     seen = []
 
     def flow(*_parameters: object, **_options: object) -> None:
@@ -247,7 +248,8 @@ def test_a_run_by_hand_sends_heartbeats_before_it_is_taken_for_lost(
         raise SystemExit
 
     monkeypatch.setattr(flows.sync_activecampaign, "sync_activecampaign", flow)
+    settings = read_database_settings(POSTGRES_URL=database_url)
     with pytest.raises(SystemExit):
-        list(_run_flow(Console(), database, ()))
+        run_sync(Console(), settings, None, accept_shrink=False, account=None)
 
     assert seen == [HEARTBEAT_SECONDS]

@@ -1,4 +1,4 @@
-"""Tags and list status come along with the contacts, and never cost a sync."""
+"""Tags and list status come with the contacts, and their failure never costs a sync."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ def without_relations(answer: str) -> AccountOptions:
 def test_they_are_columns_and_come_with_the_same_calls(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """Exact; what is more is the listing with the names of the lists."""
+    """They are exact. The only extra call lists the names of the lists."""
     assert copy_account().success
 
     assert_exact(database, account)
     shown = fetch(database, SHOWN)
-    assert {status for *_, lists in shown for status in [one["status"] for one in lists]} == {
+    assert {status for *_, lists in shown for status in [row["status"] for row in lists]} == {
         "unconfirmed", "active", "unsubscribed", "bounced"
     }  # fmt: skip
     assert len({tag for _, tags, _ in shown for tag in tags}) == 12
@@ -44,7 +44,7 @@ def test_they_are_columns_and_come_with_the_same_calls(
 
 
 def reverse_relations() -> Fault:
-    """Send the rows of relations, and the ids that name them, in another order."""
+    """Send the rows of relations, and the ids that name them, in reverse order."""
 
     def change(_call: Call, body: Record) -> None:
         for key in ("contactTags", "contactLists", "tags"):
@@ -72,7 +72,7 @@ def test_another_order_of_the_api_changes_no_record(
 def test_an_account_that_does_not_send_them_is_copied_without(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """With a warning; the lists still come where only tags are refused."""
+    """The sync warns. If only tags are refused, lists still come."""
     result = copy_account()
 
     assert result.success
@@ -90,7 +90,7 @@ def test_an_account_that_does_not_send_them_is_copied_without(
 def test_lists_that_the_key_may_not_see_leave_the_tags(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """The rights of the key's user are no reason to copy nothing, and a wrong key is told apart."""
+    """Missing rights cost only the lists. A wrong key is reported as such."""
     result = copy_account()
 
     assert result.success
@@ -103,10 +103,10 @@ def test_lists_that_the_key_may_not_see_leave_the_tags(
     assert account.statistics.by_path["contacts"] - calls == 2 * ATTEMPTS
 
 
-def test_what_was_known_stays_where_they_do_not_come_any_more(
+def test_known_relations_stay_if_they_stop_coming(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """A plan or a release that takes them away must not null them in every contact."""
+    """If a plan or a release removes them, no contact may lose its tags."""
     copy_account()
     before = fetch(database, SHOWN)
     account.faults.add(ignored_relations())
@@ -121,7 +121,7 @@ def test_what_was_known_stays_where_they_do_not_come_any_more(
 
 
 def ignored_relations() -> Fault:
-    """Answer as if `include` asked for custom field values alone."""
+    """Answer as if `include` asked only for custom field values."""
 
     def change(_call: Call, body: Record) -> None:
         for key in ("contactTags", "contactLists", "tags"):
@@ -134,7 +134,7 @@ def ignored_relations() -> Fault:
 
 
 def cut_relations(most: int) -> Fault:
-    """Send no more than so many rows of tags, however large the page is."""
+    """Send at most this number of tag rows, for pages of any size."""
 
     def change(_call: Call, body: Record) -> None:
         body["contactTags"] = body.get("contactTags", [])[:most]
@@ -145,7 +145,7 @@ def cut_relations(most: int) -> Fault:
 def test_a_page_that_is_cut_is_read_in_smaller_ones(
     account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """Tags would be lost without a word."""
+    """Otherwise tags would be lost silently."""
     account.faults.add(cut_relations(12))
 
     assert copy_account().success
@@ -176,7 +176,7 @@ def test_they_can_be_left_out(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An empty setting is one here: nothing is asked for."""
+    """An empty setting is a choice here: no relations are read."""
     monkeypatch.setenv("ACSYNC_SIDELOADS", wanted)
 
     result = copy_account()

@@ -1,4 +1,4 @@
-"""One command brings everything up, and Ctrl-C ends all of it, from the front door."""
+"""`acsync up` starts everything, and Ctrl-C stops all of it."""
 
 import json
 import re
@@ -28,7 +28,7 @@ ACCOUNT_VARIABLES = ("AC_API_URL", "AC_API_KEY", "PREFECT_API_URL", "POSTGRES_UR
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Provide commands with their own folder, no credentials, and a worker that looks often."""
+    """Give commands their own folder, no credentials, and a worker that polls often."""
     for name in ACCOUNT_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in {**QUIET, "PREFECT_WORKER_QUERY_SECONDS": "1"}.items():
@@ -40,29 +40,29 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def up(*words: str) -> "subprocess.Popen[str]":
-    """Start the command on a free port unless one is named."""
+    """Start the command, on a free port by default."""
     port = [] if any(word.startswith("--port") for word in words) else [f"--port={free_port()}"]
     return commands.start("up", *SMALL, *port, *words)
 
 
 def family_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """Return all that it started, also what has left its session."""
+    """Return all processes that it started, even if they left its session."""
     return psutil.Process(process.pid).children(recursive=True)
 
 
 def status() -> dict[str, Any]:
-    """Ask as a user does, in a process of its own."""
+    """Ask for the status in a new process, as a user does."""
     payload: dict[str, Any] = json.loads(commands.wait(commands.start("status", "--json")).stdout)
     return payload
 
 
 def is_postgres_up(data_dir: Path) -> bool:
-    """Postgres removes its file when it ends."""
+    """Return whether Postgres runs; it removes its file when it ends."""
     return (data_dir / "simulated" / "postgres" / "postmaster.pid").exists()
 
 
 def assert_gone(family: list[psutil.Process]) -> None:
-    """What was killed may still wait for its funeral."""
+    """Wait until the processes are gone; a killed one may still be a zombie."""
     _, alive = psutil.wait_procs(family, timeout=10)
     assert [process.cmdline() for process in alive] == []
 
@@ -70,14 +70,14 @@ def assert_gone(family: list[psutil.Process]) -> None:
 def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ended in the middle of a sync, whose log row is closed, after one that was complete."""
+    """Ctrl-C comes in the second sync, whose log row is closed. The first one was complete."""
     port = free_port()
     process = up(f"--port={port}")
     assert process.stdout is not None
-    said = iter(process.stdout.readline, "")
-    # Of all addresses this one comes first.
-    dashboard = next(found[0] for line in said if (found := re.search(r"http://\S+", line)))
-    complete = next(line for line in said if line.startswith("sync-"))
+    lines = iter(process.stdout.readline, "")
+    # The first address in the output.
+    dashboard = next(match[0] for line in lines if (match := re.search(r"http://\S+", line)))
+    complete = next(line for line in lines if line.startswith("sync-"))
     shown = httpx.get(dashboard).text
     assert "60 records" in shown
     assert "The next scheduled sync is due at" in shown
@@ -124,7 +124,7 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
 
 
 def assert_locked(url: str, data_dir: Path) -> None:
-    """Neither a page in the user's browser nor another user of the machine gets in."""
+    """Check that other pages in the browser and other users of the machine are kept out."""
     everything = {"include_secrets": True}
     page = {"Origin": "https://evil.example"}
     attack = httpx.post(f"{url}/api/block_documents/filter", json=everything, headers=page)
@@ -136,9 +136,9 @@ def assert_locked(url: str, data_dir: Path) -> None:
     for folder in (data_dir, data_dir / "logs", data_dir / "prefect", data_dir / "postgres"):
         assert folder.stat().st_mode & 0o777 == 0o700, folder
     files = [data_dir / "prefect.password", *(data_dir / "logs").iterdir()]
-    files += [one for one in (data_dir / "prefect").iterdir() if one.is_file()]
-    assert "prefect.db" in [one.name for one in files]
-    assert {one.stat().st_mode & 0o077 for one in files} == {0}
+    files += [file for file in (data_dir / "prefect").iterdir() if file.is_file()]
+    assert "prefect.db" in [file.name for file in files]
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
 
 
 @pytest.mark.usefixtures("data_dir")
@@ -157,14 +157,14 @@ def test_a_frozen_program_is_killed_and_a_second_ctrl_c_changes_nothing() -> Non
 
 
 def servers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """Find the Prefect server among what a command started."""
+    """Return the Prefect servers among the processes of a command."""
     return [child for child in family_of(process) if "server" in child.cmdline()]
 
 
-def test_a_child_that_ends_by_itself_ends_everything_and_its_log_is_named(
+def test_a_dead_child_stops_everything_and_names_its_log(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here the server, whose database cannot be opened."""
+    """The server dies, because it cannot open its database."""
     url = f"sqlite+aiosqlite:///{data_dir}/nowhere/prefect.db"
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", url)
 
@@ -180,10 +180,10 @@ def test_a_child_that_ends_by_itself_ends_everything_and_its_log_is_named(
     assert not is_postgres_up(data_dir)
 
 
-def test_what_is_missing_is_said_before_anything_starts(
+def test_problems_are_reported_before_anything_starts(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A port that is taken, half an account, and a worker that would take the runs of others."""
+    """A port in use, half an account, and a worker that would take the runs of others."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -194,7 +194,7 @@ def test_what_is_missing_is_said_before_anything_starts(
     monkeypatch.setenv("AC_API_KEY", "key")
     half = commands.wait(up())
 
-    assert [said.returncode for said in (taken, hijacking, half)] == [2, 2, 2]
+    assert [done.returncode for done in (taken, hijacking, half)] == [2, 2, 2]
     assert taken.stderr == (
         f"acsync cannot start: Port {port} of 127.0.0.1 for the Prefect server is taken. Stop "
         "what listens there, perhaps another acsync up, or use another port: acsync up "
@@ -220,8 +220,8 @@ time.sleep(600)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends them")
-def test_children_do_not_outlive_who_started_them_and_was_killed(data_dir: Path) -> None:
-    """A kill -9 leaves no chance to end anything; Linux ends the children."""
+def test_children_do_not_outlive_a_killed_parent(data_dir: Path) -> None:
+    """After kill -9 the command cannot stop its children, so Linux does."""
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, data_dir], stdout=subprocess.PIPE, text=True
     )
@@ -242,7 +242,7 @@ def test_children_do_not_outlive_who_started_them_and_was_killed(data_dir: Path)
 def test_a_data_directory_that_is_none_is_one_sentence(
     words: tuple[str, ...], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file, or a folder of somebody else, in its place."""
+    """The path is a file, or a folder of another user."""
     (data_dir / "taken").touch()
     monkeypatch.setenv("ACSYNC_DATA_DIR", str(data_dir / "taken"))
 

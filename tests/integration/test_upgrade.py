@@ -1,21 +1,19 @@
-"""An account that is copied already comes through a migration whole."""
+"""A migration keeps the whole copy of an account."""
 
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 
 import migrations
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support.fixtures import CopyAccount
-from tests.support.postgres import Postgres, execute
+from tests.support.postgres import Postgres, execute, upgrade_to
 from tests.support.store_syncs import fetch
 
-# What is copied of a newer schema into an older one, and in which order.
+# The tables that are copied from a newer schema into an older one, in this order.
 COPIED = (
     "ac_account", "ac_sync_logs", "ac_published", "ac_contact_versions", "ac_deal_versions",
     "ac_deal_stages", "ac_field_columns",
@@ -32,7 +30,7 @@ COMMON = """
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take an account with a field of each type."""
+    """Use an account with a field of each type."""
     return AccountOptions(
         contacts=120, deals=90, rate_limit=None, contact_fields=14, deal_fields=14
     )
@@ -42,13 +40,7 @@ def options() -> AccountOptions:
 def older(postgres: Postgres, database_url: str) -> Iterator[Database]:
     """Open the schema `older` at revision 0009, the last one before these."""
     with closing(postgres.open(database_url, "older")) as database:
-        config = Config()
-        config.set_main_option("script_location", str(migrations.__path__[0]))
-        config.set_main_option("path_separator", "os")
-        config.attributes["schema"] = "older"
-        with database.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0009")
+        upgrade_to(database, "0009")
         yield database
 
 
@@ -75,7 +67,7 @@ def rows_of(database: Database, view: str) -> list[tuple[Any, ...]]:
     return fetch(database, f"select * from {view} order by 1")
 
 
-def test_wide_views_survive_the_migration_and_the_next_sync_changes_nothing(
+def test_wide_views_survive_the_migration(
     account: Account,
     copy_account: CopyAccount,
     older: Database,
@@ -108,6 +100,13 @@ def test_wide_views_survive_the_migration_and_the_next_sync_changes_nothing(
     monkeypatch.setenv("ACSYNC_SCHEMA", "older")
     result = copy_account()
     assert result.success
-    assert [(one.warnings, one.fields) for one in result.datasets.values()] == [((), ())] * 2
-    assert [one.changes and one.changes.updated for one in result.datasets.values()] == [0, 0]
-    assert [one.changes and one.changes.added for one in result.datasets.values()] == [0, 0]
+    assert [(dataset.warnings, dataset.fields) for dataset in result.datasets.values()] == [
+        ((), ())
+    ] * 2
+    assert [
+        dataset.changes and dataset.changes.updated for dataset in result.datasets.values()
+    ] == [0, 0]
+    assert [dataset.changes and dataset.changes.added for dataset in result.datasets.values()] == [
+        0,
+        0,
+    ]

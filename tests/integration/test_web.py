@@ -1,4 +1,4 @@
-"""The HTTP service, asked over a socket, on a real Postgres and a real Prefect server."""
+"""The HTTP service, asked over a socket, with a real Postgres and a real Prefect server."""
 
 import base64
 import json
@@ -23,14 +23,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from tests.support import transport_faults
-from tests.support.commands import acsync
-from tests.support.deployment import deploy
+from tests.support.commands import BEARER, SECRET, acsync, deploy, served
 from tests.support.fixtures import CopyAccount
-from tests.support.own_postgres import own_postgres
+from tests.support.postgres import own_postgres
+from tests.support.prefect_server import prefect_worker
 from tests.support.processes import wait_for
-from tests.support.service import BEARER, SECRET, served
 from tests.support.store_syncs import EXPIRE, fetch
-from tests.support.worker import prefect_worker
 
 TRIGGER = "/api/sync-activecampaign"
 DEPLOYED = "/deployments/name/sync-activecampaign/every-15-minutes"
@@ -50,7 +48,7 @@ def service(
     served_account: Account,  # noqa: ARG001  # the environment
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[httpx.Client]:
-    """Serve the account's status, with no Prefect API known."""
+    """Serve the account's status without a Prefect API."""
     monkeypatch.setenv("PREFECT_API_URL", "")
     with served() as (client, _):
         yield client
@@ -70,7 +68,7 @@ def test_the_status_is_what_the_command_prints(
 
 
 def test_every_page_answers_before_the_first_sync(service: httpx.Client) -> None:
-    """The dashboard is opened first."""
+    """People open the dashboard first."""
     assert {path: service.get(path).status_code for path in PAGES} == dict.fromkeys(PAGES, 200)
     assert "Never synced" in service.get("/").text
     assert service.get("/healthz").json() == {
@@ -97,7 +95,7 @@ def test_the_verdict_is_of_the_published_data(
     colour: str,
     healthy: int,
 ) -> None:
-    """Fresh within two intervals, late within three; the oldest dataset stands for all."""
+    """Fresh within two intervals, late within three. The oldest dataset decides."""
     copy_account()
     fetch(
         database,
@@ -114,7 +112,7 @@ def test_the_verdict_is_of_the_published_data(
 
 @pytest.mark.parametrize("path", ["/healthz/", "/metrics/", "/static", "/api/sync-status/"])
 def test_no_path_redirects_to_the_host_of_the_request(service: httpx.Client, path: str) -> None:
-    """Who chooses the Host header would choose where the redirect goes."""
+    """Otherwise a caller could choose the target by the Host header."""
     answer = service.get(path, headers={"host": "evil.example"})
 
     assert (answer.status_code, answer.json()) == (
@@ -129,9 +127,9 @@ def test_no_path_redirects_to_the_host_of_the_request(service: httpx.Client, pat
 def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
     served_account: Account, api: httpx.Client, tmp_path: Path, database: Database
 ) -> None:
-    """Then at once; and while one runs, 409 with its id. Who hangs up stops nothing."""
+    """During a run, it answers 409 with the id. Hanging up stops nothing."""
     deploy()
-    # No sync of the schedule's beside them.
+    # No scheduled sync at the same time.
     api.post(f"/deployments/{api.get(DEPLOYED).json()['id']}/pause_deployment").raise_for_status()
     with (
         prefect_worker(tmp_path, str(api.base_url), "--type", "process"),
@@ -145,7 +143,7 @@ def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
         served_account.faults.add(transport_faults.forbidden())
         failed = service.post(TRIGGER, headers=BEARER)
         served_account.faults.clear()
-        # Prefect frees the slot of a run a moment after its end, and cancels what has none.
+        # Prefect frees the slot of a run shortly after its end, and cancels runs without one.
         wait_for(
             "free slots",
             lambda: api.get(DEPLOYED).json()["global_concurrency_limit"]["active_slots"] == 0,
@@ -185,10 +183,10 @@ def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
     assert len(fetch(database, "select from ac_sync_logs")) == 4
 
 
-def test_without_a_deployment_the_sync_is_a_process_that_ends_with_the_service(
+def test_without_a_deployment_the_sync_ends_with_the_service(
     served_account: Account, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    """Stopped or killed: none is left behind to hold the lease."""
+    """Stopped or killed, the service leaves no process that holds the lease."""
     monkeypatch.setenv("PREFECT_API_URL", "")
     for number, kind in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
         with served(AC_RATE_LIMIT="2") as (service, process):
@@ -215,7 +213,7 @@ def test_without_a_deployment_the_sync_is_a_process_that_ends_with_the_service(
 
 @pytest.mark.usefixtures("served_account")
 def test_a_prefect_server_that_is_busy_is_asked_again(api: httpx.Client) -> None:
-    """Its SQLite refuses a write where another came between reading and writing: 503."""
+    """Its SQLite refuses a write if another one came first. The server answers 503."""
     deploy()
     with (
         served() as (service, _),
@@ -235,7 +233,7 @@ def test_a_prefect_server_that_is_busy_is_asked_again(api: httpx.Client) -> None
 
 
 def test_a_prefect_api_that_does_not_answer_is_503(served_account: Account) -> None:
-    """And the page goes on without what only Prefect knows."""
+    """The page is still shown, without the parts that only Prefect knows."""
     with served(PREFECT_API_URL="http://127.0.0.1:9/api") as (service, _):
         answer = service.post(TRIGGER, headers=BEARER)
 
@@ -249,7 +247,7 @@ def test_a_prefect_api_that_does_not_answer_is_503(served_account: Account) -> N
 
 
 def test_only_the_header_may_carry_the_secret(service: httpx.Client) -> None:
-    """A query ends up in logs, and HTTP Basic is for private pages."""
+    """A query string ends up in logs, and HTTP Basic is for private pages."""
     basic = base64.b64encode(f"x:{SECRET}".encode()).decode()
     for headers in (
         {},
@@ -272,7 +270,7 @@ def test_only_the_header_may_carry_the_secret(service: httpx.Client) -> None:
 
 
 def test_without_a_secret_the_trigger_refuses_everyone(served_account: Account) -> None:
-    """Also who sends an empty one."""
+    """Even a caller with an empty secret."""
     with served(CRON_SECRET="") as (service, _):
         for headers in ({}, BEARER, {"authorization": "Bearer"}):
             assert service.post(TRIGGER, headers=headers).status_code == 401
@@ -282,7 +280,7 @@ def test_without_a_secret_the_trigger_refuses_everyone(served_account: Account) 
 def test_a_private_service_shows_nothing_but_its_health(
     served_account: Account,  # noqa: ARG001  # the environment
 ) -> None:
-    """To a browser by its own dialog; and the health gives no reason."""
+    """Browsers ask for the password, and the health shows no reason."""
     basic = {"authorization": "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()}
     with served(ACSYNC_PRIVATE="true") as (service, _):
         closed = {path: service.get(path) for path in PAGES}
@@ -299,7 +297,7 @@ def test_a_private_service_shows_nothing_but_its_health(
             assert service.get("/", headers={"authorization": wrong}).status_code == 401
 
 
-def test_private_without_a_secret_is_a_setting_that_cannot_be() -> None:
+def test_private_without_a_secret_is_refused() -> None:
     done = acsync("serve", ACSYNC_PRIVATE="true", CRON_SECRET="")
 
     assert done.returncode == 2
@@ -309,7 +307,7 @@ def test_private_without_a_secret_is_a_setting_that_cannot_be() -> None:
 def test_no_secret_is_in_the_log(
     served_account: Account, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JSON lines, whatever was asked and however the sync ended."""
+    """The log is JSON lines, for any request and any end of the sync."""
     monkeypatch.setenv("PREFECT_API_URL", "")
     served_account.faults.add(transport_faults.forbidden())
     with served(ACSYNC_LOG_FORMAT="json", POSTGRES_URL=database_url) as (service, process):
@@ -317,19 +315,19 @@ def test_no_secret_is_in_the_log(
         service.get("/", params={"secret": SECRET})
         service.post(TRIGGER, params={"token": SECRET})
         process.terminate()
-        _, said = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=30)
 
-    lines = [json.loads(line) for line in said.splitlines()]
+    lines = [json.loads(line) for line in log.splitlines()]
     assert {"timestamp", "level", "logger", "message"} <= set(lines[0])
     assert any("started over HTTP" in line["message"] for line in lines)
-    assert SECRET not in said
-    assert served_account.options.api_key not in said
+    assert SECRET not in log
+    assert served_account.options.api_key not in log
 
 
-# What goes wrong
+# Errors
 
 
-def test_a_database_that_is_down_is_503_until_it_is_back(
+def test_a_database_outage_is_503_until_it_ends(
     account: Account,  # noqa: ARG001  # only its settings
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -358,17 +356,17 @@ def test_a_database_that_is_down_is_503_until_it_is_back(
 def test_a_sync_that_was_killed_does_not_look_alive(
     served_account: Account, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    """The progress is of the heartbeat: without one for 90 seconds nothing runs."""
+    """Progress needs a heartbeat. After 90 seconds without one, no sync runs."""
     monkeypatch.setenv("PREFECT_API_URL", "")
     with served() as (service, _):
         process = subprocess.Popen([sys.executable, "-m", "acsync", "sync"])
         wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
         assert "A sync is running" in service.get("/live").text
-        # With the server that Prefect started for it, which would go on.
+        # Kill also the server that Prefect started for it.
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
-        for one in family:
-            one.kill()
+        for member in family:
+            member.kill()
         process.wait()
         fetch(database, EXPIRE)
         wait_for("no sync", lambda: service.get("/api/sync-status").json()["running"] is None)
@@ -378,10 +376,10 @@ def test_a_sync_that_was_killed_does_not_look_alive(
     assert served_account.statistics.calls > 0
 
 
-def test_the_last_error_stands_apart_and_nothing_in_it_is_markup(
+def test_the_last_error_is_shown_apart_and_as_text(
     service: httpx.Client, copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:
-    """With what to do, since when, and how often; gone with the next complete sync."""
+    """With its remedy, its start and its count, until the next complete sync."""
     served_account.faults.add(transport_faults.forbidden())
     copy_account()
     fetch(
@@ -414,7 +412,7 @@ def test_the_last_error_stands_apart_and_nothing_in_it_is_markup(
         ("POST", f"{TRIGGER}?wait=perhaps", 422),
     ],
 )
-def test_what_is_not_there_is_one_sentence(
+def test_an_unknown_path_is_one_sentence(
     service: httpx.Client, method: str, path: str, status: int
 ) -> None:
     answer = service.request(method, path, headers=BEARER)
@@ -444,20 +442,20 @@ def test_every_answer_keeps_browsers_from_running_foreign_code(service: httpx.Cl
 
 
 def test_a_dataset_that_is_copied_no_more_has_no_metrics(copy_account: CopyAccount) -> None:
-    """It would be stale for ever, and so would the alert on it."""
+    """It would be stale forever, and its alert would never end."""
     copy_account()
 
     with served(ACSYNC_DATASETS="contacts") as (service, _):
         metrics = service.get("/metrics").text
 
-    success = [one for one in metrics.splitlines() if one.startswith("acsync_last_success_")]
-    assert ["contacts" in one for one in success] == [True]
+    success = [line for line in metrics.splitlines() if line.startswith("acsync_last_success_")]
+    assert ["contacts" in line for line in success] == [True]
 
 
-def test_the_metrics_are_read_by_prometheus_and_their_counters_are_sums(
+def test_prometheus_reads_the_metrics_and_counters_are_sums(
     service: httpx.Client, copy_account: CopyAccount, served_account: Account
 ) -> None:
-    """Names and labels are the contract's."""
+    """Names and labels are those of the contract."""
     began = datetime.now(UTC).timestamp()
     copy_account()
     served_account.add("contacts", 3)
@@ -466,9 +464,9 @@ def test_the_metrics_are_read_by_prometheus_and_their_counters_are_sums(
     copy_account()
 
     families = list(text_string_to_metric_families(service.get("/metrics").text))
-    found = [sample for family in families for sample in family.samples]
+    listed = [sample for family in families for sample in family.samples]
     samples = {}
-    for sample in found:
+    for sample in listed:
         labels = sorted(item for item in sample.labels.items() if item[0] != "account")
         samples[sample.name, *(value for _, value in labels)] = sample.value
 
@@ -493,7 +491,7 @@ def test_the_metrics_are_read_by_prometheus_and_their_counters_are_sums(
         ("acsync_running",): 0,
         ("acsync_build_info", "0.1.0"): 1,
     }
-    assert {name for sample in found for name in sample.labels} == {
+    assert {name for sample in listed for name in sample.labels} == {
         "account",
         "dataset",
         "change",
@@ -505,7 +503,7 @@ def test_the_metrics_are_read_by_prometheus_and_their_counters_are_sums(
 def test_the_document_describes_every_answer_that_a_fuzzer_gets(
     service: httpx.Client, copy_account: CopyAccount
 ) -> None:
-    """Wrong methods, parameters and bodies among them, and no answer above 500 but 503."""
+    """Includes wrong methods, parameters and bodies. No status is above 500 except 503."""
     copy_account()
     done = subprocess.run(
         [
@@ -527,7 +525,7 @@ def test_many_requests_at_once_ask_postgres_a_few_times(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A wall of dashboards must not slow a sync."""
+    """Many open dashboards must not slow a sync."""
     monkeypatch.setenv("PREFECT_API_URL", "")
     copy_account()
     sql = "select xact_commit from pg_stat_database where datname = current_database()"
@@ -549,7 +547,7 @@ def test_many_requests_at_once_ask_postgres_a_few_times(
             thread.start()
         for thread in threads:
             thread.join()
-    # A connection counts what it did when it ends.
+    # Postgres counts the work of a connection when it ends.
     wait_for("the end of its connections", lambda: not fetch(database, connected))
 
     ((after,),) = fetch(database, sql)

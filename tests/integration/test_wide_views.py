@@ -1,4 +1,4 @@
-"""Typed columns for people who use BI tools: named once, kept permanently, in nobody's way."""
+"""Typed columns for BI tools are named once, never dropped, and block nobody."""
 
 import re
 import time
@@ -28,7 +28,7 @@ SMALL = AccountOptions(contacts=120, deals=90, rate_limit=None, contact_fields=1
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take an account with a field of each type."""
+    """Use an account with a field of each type."""
     return SMALL
 
 
@@ -48,13 +48,13 @@ def fields_of(database: Database, data_type: str) -> list[tuple[Any, ...]]:
 
 
 def expected_value(entry: Record | None, kind: str) -> Any:
-    """Return what a column of that type shows: written anew, not with the SQL under test."""
+    """Return the value that a column of this type shows, computed without the SQL under test."""
     value: Any = entry and entry["value"]
     if value is None:
         return None
     if kind == "date":
-        found = re.match(r"\d{4}-\d\d-\d\d", value)
-        return date.fromisoformat(found[0]) if found and found[0] > "0001" else None
+        match = re.match(r"\d{4}-\d\d-\d\d", value)
+        return date.fromisoformat(match[0]) if match and match[0] > "0001" else None
     if kind == "datetime":
         return datetime.fromisoformat(value) if re.search(r"[+-]\d\d:\d\d$", value) else None
     if kind in ("number", "currency"):
@@ -69,7 +69,7 @@ def expected_value(entry: Record | None, kind: str) -> Any:
 def test_every_value_is_in_the_column_of_its_type(
     name: Any, label: str, account: Account, copy_account: CopyAccount, database: Database
 ) -> None:
-    """Held against the account's own records, of all types."""
+    """Compared with the account's own records, for all types."""
     assert copy_account().success
 
     rows = wide(database, f"ac_{name}_wide")
@@ -107,12 +107,12 @@ BASE = {
 def test_fields_come_change_and_go_while_readers_read(
     account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
 ) -> None:
-    """Columns are appended or kept; a user's own view, and an open cursor, never notice."""
+    """Columns are added or kept. A user's own view and an open cursor never notice."""
     assert copy_account().success
     before = wide(database, "ac_contacts_wide")
     execute(database, "create view of_a_user as select * from ac_contacts_wide")
     fields = account.metadata.listings["contact_fields"]
-    renamed, retyped, vanished = (next(one for one in fields if one["type"] == kind)
+    renamed, retyped, vanished = (next(field for field in fields if field["type"] == kind)
                                   for kind in ("text", "date", "dropdown"))  # fmt: skip
     columns = {row[0]: row[4] for row in fields_of(database, "contacts")}
     renamed["perstag"], renamed["title"] = "ANOTHER_NAME", "Another name"
@@ -130,7 +130,7 @@ def test_fields_come_change_and_go_while_readers_read(
         blocked = wide(database, "ac_contacts_wide")
     assert list(blocked[0]) == list(before[0])
     assert time.monotonic() - started < 60
-    changes = {(one.kind, one.column) for one in result.datasets["contacts"].fields}
+    changes = {(change.kind, change.column) for change in result.datasets["contacts"].fields}
     assert changes == {
         ("renamed", columns[renamed["id"]]),
         ("retyped", f"{columns[retyped['id']]}_{retyped['id']}_text"),
@@ -162,17 +162,17 @@ def test_fields_come_change_and_go_while_readers_read(
 
 @contextmanager
 def reader_of(database: Database, postgres: Postgres, view: str) -> Iterator[Connection]:
-    """Hold a view as a BI tool or a dump does: in a transaction that stays open."""
+    """Keep a view in an open transaction, as a BI tool or a dump does."""
     url = database.engine.url.render_as_string(hide_password=False)
     with closing(postgres.open(url)) as other, other.begin() as reader:
         reader.exec_driver_sql(f"select count(*) from {view}")
         yield reader
 
 
-def test_a_renamed_field_keeps_its_values_while_a_reader_holds_the_view(
+def test_a_renamed_field_keeps_its_values(
     account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
 ) -> None:
-    """Another field gets the key that it had; only comments change, and no reader waits."""
+    """Another field gets the old key. Only comments change, and no reader waits."""
     assert copy_account().success
     before = wide(database, "ac_deals_wide")
     fields = account.metadata.listings["deal_fields"]
@@ -199,7 +199,7 @@ def test_a_renamed_field_keeps_its_values_while_a_reader_holds_the_view(
 
 
 def test_the_first_of_two_values_is_shown_with_its_currency(database: Database) -> None:
-    """A record can hold two values of one field, and values of fields that were deleted."""
+    """A record can hold two values of one field, and values of deleted fields."""
     execute(
         database,
         "insert into ac_field_columns (data_type, field_id, type, key, column_name, first_sync) "
@@ -228,7 +228,7 @@ def test_the_first_of_two_values_is_shown_with_its_currency(database: Database) 
 def test_a_view_that_a_reader_holds_is_warned_of(
     account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
 ) -> None:
-    """A new field needs the view's lock; the result and the status say that it is missing."""
+    """A new field needs the view's lock. Result and status say that it is missing."""
     assert copy_account().success
     fields = account.metadata.listings["contact_fields"]
     fields.append({**fields[0], "id": "901", "perstag": "NEWEST"})
@@ -253,7 +253,7 @@ def test_a_role_that_may_not_update_the_view_is_warned(
     postgres: Postgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The grants of the README were not run again: data comes, columns do not."""
+    """The documented grants were not run again, so data comes but no columns."""
     role = f"syncs_{len(postgres.made)}"
     postgres.execute(f"create role {role} login")
     execute(
@@ -273,7 +273,7 @@ def test_a_role_that_may_not_update_the_view_is_warned(
 
 @pytest.mark.parametrize("dataset", ["'x'", "null"])
 def test_there_is_no_wide_view_of_anything_else(database: Database, dataset: str) -> None:
-    """It changed the view of the deals."""
+    """It used to change the view of the deals."""
     with pytest.raises(StoreError, match="there is no wide view"):
         execute(database, f"select ac_update_wide_view({dataset})")
 
@@ -284,12 +284,12 @@ HOSTILE = (
 )
 
 
-def test_hostile_names_and_more_fields_than_columns_come_while_a_reader_reads(
+def test_1600_fields_with_hostile_names_lose_no_value(
     account: Account, copy_account: CopyAccount, database: Database, postgres: Postgres
 ) -> None:
-    """Sixteen hundred fields: what has no column is said, and is still in custom_fields.
+    """Fields without a column are named, and their values are in custom_fields.
 
-    Those that were there are renamed, retyped and deleted at the same time.
+    At the same time the existing fields are renamed, retyped and deleted.
     """
     assert copy_account().success
     before = wide(database, "ac_contacts_wide")
@@ -297,7 +297,8 @@ def test_hostile_names_and_more_fields_than_columns_come_while_a_reader_reads(
     fields = account.metadata.listings["contact_fields"]
     template = fields[0]
     renamed, retyped, vanished = (
-        next(one for one in fields if one["type"] == kind) for kind in ("text", "date", "dropdown")
+        next(field for field in fields if field["type"] == kind)
+        for kind in ("text", "date", "dropdown")
     )
     was = {field_id: column for field_id, _, _, _, column in fields_of(database, "contacts")}
     renamed["title"], retyped["type"] = HOSTILE[0], "text"
@@ -361,14 +362,14 @@ def test_a_column_is_named_after_the_key(
     assert choose_column(field.key, field.field_id, field.type, taken) == column
 
 
-def test_the_role_of_the_syncs_brings_the_view_up_to_date(
+def test_the_role_of_the_syncs_updates_the_view(
     account: Account,
     copy_account: CopyAccount,
     database: Database,
     postgres: Postgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the grants of the README: it may change no table, and nobody else may call it."""
+    """The documented grants allow no change of a table, and no other role can call the function."""
     role = f"syncs_{len(postgres.made)}"
     postgres.execute(f"create role {role} login")
     execute(
@@ -390,7 +391,7 @@ def test_the_role_of_the_syncs_brings_the_view_up_to_date(
 
 
 def test_columns_say_what_they_are(copy_account: CopyAccount, database: Database) -> None:
-    """Tools show comments beside the columns."""
+    """BI tools show the comments of columns."""
     copy_account()
 
     (comment,) = fetch(

@@ -1,4 +1,4 @@
-"""Provide a measurement with its own folder and Postgres, whatever is set here."""
+"""Provide a measurement with its own environment, folder and Postgres."""
 
 import os
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from tests.support.prefect_server import QUIET
 
 @contextmanager
 def own_environment(account_url: str, api_key: str, calls_per_second: float) -> Iterator[Path]:
-    """Set this process's environment, and that of what it starts, until the block ends.
+    """Set the environment of this process and its children until the block ends.
 
-    Gives Prefect's home, in which the caller starts a server.
+    Yields Prefect's home, in which the caller starts a server.
     """
     with TemporaryDirectory(prefix="acsync-") as folder:
         own = simulated_environment(account_url, api_key, calls_per_second, Path(folder))

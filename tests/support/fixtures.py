@@ -1,6 +1,6 @@
-"""What integration tests and drills share: a real Postgres, a real Prefect server, an account.
+"""Fixtures of integration tests and drills: a real Postgres, a real Prefect server, an account.
 
-One server of each a test run, and a fresh database a test.
+A test run has one server of each, and each test a fresh database.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,27 +27,26 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.sync_activecampaign import sync_activecampaign
-from tests.support.deployment import forget
 from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres, running_postgres
-from tests.support.prefect_server import PatientTransport, prefect_server
+from tests.support.prefect_server import PatientTransport, forget, prefect_server
 
 # Runs the flow in this process, and returns its final state.
 Sync: TypeAlias = Callable[..., State[Any]]
 
-# Makes one sync without Prefect, and returns what it came to.
+# Runs one sync without Prefect, and returns its result.
 CopyAccount: TypeAlias = Callable[..., SyncResult]
 
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """Return an empty folder of this test's own.
+    """Return an empty folder for this test.
 
-    Each test run closes the folder of pytest's own ones to other users when it starts. As root,
-    Postgres runs as another user, and could not start there beside a second test run.
+    At its start, each test run closes pytest's own folders to other users. As root, Postgres runs
+    as another user, so a second test run would lock the first one out.
     """
     with TemporaryDirectory(prefix="acsync-") as folder:
-        # As root, an embedded Postgres in a folder of it runs as a user who must get through.
+        # As root, an embedded Postgres runs as a user who must be able to enter its folder.
         Path(folder).chmod(0o711)
         yield Path(folder)
 
@@ -106,13 +105,13 @@ def api(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Cli
 
 @pytest.fixture
 def options() -> AccountOptions:
-    """Take an account of several slices; a test may ask for another by parametrizing this."""
+    """Use an account of several slices; tests can parametrize another one."""
     return AccountOptions(contacts=700, deals=600, rate_limit=None)
 
 
 @pytest.fixture
 def account(options: AccountOptions) -> Account:
-    """Invent the account."""
+    """Create the simulated account."""
     return Account(options)
 
 
@@ -120,7 +119,7 @@ def account(options: AccountOptions) -> Account:
 def served_account(
     account: Account, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Account]:
-    """Serve the account, and set this process up for it as a worker is, by the environment."""
+    """Serve the account, and set this process's environment as a worker's is."""
     with serve(account) as url:
         monkeypatch.setenv("AC_API_URL", url)
         monkeypatch.setenv("AC_API_KEY", account.options.api_key)
@@ -134,11 +133,11 @@ def served_account(
 def copy_account(
     served_account: Account,  # noqa: ARG001  # what is copied, by the environment
 ) -> CopyAccount:
-    """Return the steps of a sync one after the other, without Prefect."""
+    """Return a function that runs the steps of a sync without Prefect."""
 
-    def copy(only: DatasetName | None = None, accept_shrink: bool = False) -> SyncResult:
+    def copy(only: DatasetName | None = None, **options: Any) -> SyncResult:
         settings = read_settings()
-        return run_sync(settings, (only,) if only else settings.datasets, accept_shrink)
+        return run_sync(settings, (only,) if only else settings.datasets, **options)
 
     return copy
 
@@ -148,7 +147,7 @@ def sync(
     served_account: Account,  # noqa: ARG001  # what is copied, by the environment
     prefect_api: str,  # noqa: ARG001  # the server that the flow finds in Prefect's settings
 ) -> Sync:
-    """Return the flow, set up as a worker is."""
+    """Return the flow, set up as in a worker."""
     return lambda *words, **options: sync_activecampaign(*words, **options, return_state=True)
 
 

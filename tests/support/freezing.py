@@ -15,12 +15,12 @@ from tests.support.local_sync import run_sync
 
 
 def freeze() -> None:
-    """Stop this process; it goes on with SIGCONT."""
+    """Stop this process until SIGCONT."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class FrozenFile(io.BytesIO):
-    """Rows of a COPY that stop to come when the first of them were sent."""
+    """Rows of a COPY that stop after the first of them were sent."""
 
     frozen = False
 
@@ -52,7 +52,7 @@ def around(
 
 
 def says(words: str) -> Callable[..., bool]:
-    """Accept the statements with these words."""
+    """Accept the statements that contain this text."""
     return lambda _connection, sql, *_: words in sql
 
 

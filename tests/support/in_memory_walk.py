@@ -1,4 +1,4 @@
-"""Walk an account in memory, without sockets, waits or Postgres, so that thousands are seconds."""
+"""Walk an account in memory, without sockets, waits or Postgres: thousands in seconds."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,10 +22,10 @@ from acsync.sync.verify import close_walk
 from tests.support.skipping_clock import SkippingClock
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
-"""Waits are for the clock: here trouble follows trouble at once."""
+"""Retries follow at once, without waiting for the clock."""
 
 MAX_ROUNDS = 300
-"""The copy gives up far sooner and comes again later; here there is no later."""
+"""Far more than in a sync, which can leave the rest to the next one."""
 
 
 def account_of(records: int, page_cap: int = 100, **options: Any) -> Account:

@@ -1,10 +1,12 @@
 """Run a sync through acsync.sync without Prefect: the same steps, one after the other."""
 
+from dataclasses import replace
+
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import AcsyncError
 from acsync.models import SyncResult
 from acsync.settings import Settings
-from acsync.sync.context import SyncContext, open_sync
+from acsync.sync.context import RECOUNT_PAUSES, SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
 from acsync.sync.job import Job
 from acsync.sync.plan import plan
@@ -17,9 +19,11 @@ def run_sync(
     settings: Settings,
     datasets: tuple[DatasetName, ...] = tuple(DATASETS),
     accept_shrink: bool = False,
+    recount_pauses: tuple[float, ...] = RECOUNT_PAUSES,
 ) -> SyncResult:
     """Run one sync; a dataset that fails in one step does not affect the other."""
-    with open_sync(settings, datasets, accept_shrink=accept_shrink, holder="a test") as context:
+    with open_sync(settings, datasets, accept_shrink=accept_shrink, holder="a test") as opened:
+        context = replace(opened, recount_pauses=recount_pauses)
         verified: list[Verified] = []
         failures: dict[DatasetName, str] = {}
         for name in datasets:

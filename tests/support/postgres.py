@@ -1,25 +1,30 @@
-"""Run one real Postgres for a test run, and make databases in it in a tenth of a second each."""
+"""Run one real Postgres per test run, which makes a database in a tenth of a second."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import psycopg2
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, make_url
 
 import migrations
-from acsync.local.embedded_postgres import start_embedded, stop_embedded
+from acsync.local.embedded_postgres import pg_ctl, start_embedded, stop_embedded
 from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database, quote
 
+Mode: TypeAlias = Literal["fast", "immediate"]
+
 
 class UserDatabase(Database):
-    """A database whose transactions find names without the schema, as those of users do."""
+    """A database whose transactions find names without the schema, as users do."""
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Open a transaction of acsync's and set its search path to the schema."""
+        """Open a transaction, and set its search path to the schema."""
         with super().begin() as connection:
             connection.exec_driver_sql(f"set local search_path = {quote(self.schema)}")
             yield connection
@@ -48,7 +53,7 @@ class Postgres:
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
     def open(self, url: str, schema: str = "public") -> Database:
-        """Open a database as acsync does; names of the schema are found unqualified too."""
+        """Open a database as acsync does, and find names without the schema too."""
         settings = read_database_settings(
             POSTGRES_URL=url, ACSYNC_SCHEMA=schema, ACSYNC_DATA_DIR=self.data_dir
         )
@@ -58,7 +63,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(data_dir: Path) -> Iterator[Postgres]:
-    """Start the server of the wheel, with one migrated template, and stop it at the end."""
+    """Start the embedded server with one migrated template, and stop it at the end."""
     server = Postgres(start_embedded(data_dir), data_dir)
     server.execute("create database template_migrated")
     template = make_url(server.url).set(database="template_migrated")
@@ -66,6 +71,17 @@ def running_postgres(data_dir: Path) -> Iterator[Postgres]:
         migrations.upgrade(database)
     yield server
     stop_embedded(data_dir)
+
+
+def upgrade_to(database: Database, revision: str) -> None:
+    """Create the tables of an earlier revision, as an earlier acsync did."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations.__path__[0]))
+    config.set_main_option("path_separator", "os")
+    config.attributes["schema"] = database.schema
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def execute(database: Database, sql: str) -> int:
@@ -79,3 +95,33 @@ def url_of(database: Database, role: str) -> str:
     """Return the URL of the same database for another role."""
     url = make_url(database.engine.url).set(username=role)
     return url.render_as_string(hide_password=False)
+
+
+class OwnPostgres:
+    """An embedded server; `url` names its empty database."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self.url = start_embedded(data_dir)
+
+    def restart(self, mode: Mode) -> None:
+        """Stop and start it: `fast` as an upgrade does, `immediate` as a crash does."""
+        pg_ctl(self._data_dir, "-m", mode, "restart")
+
+    def stop(self) -> None:
+        """Stop it; its URL stays the same."""
+        stop_embedded(self._data_dir)
+
+    def start(self) -> None:
+        """Start it again."""
+        start_embedded(self._data_dir)
+
+
+@contextmanager
+def own_postgres(data_dir: Path) -> Iterator[OwnPostgres]:
+    """Run a server in this folder until the block ends."""
+    server = OwnPostgres(data_dir)
+    try:
+        yield server
+    finally:
+        stop_embedded(data_dir)

@@ -1,4 +1,4 @@
-"""Run a real Prefect server of one's own, for a test run or a benchmark."""
+"""Run a real Prefect server and a real worker, as an operator starts them."""
 
 import os
 import socket
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from prefect.client.orchestration import get_client
 
 from tests.support.processes import ended, wait_for
 
@@ -22,7 +23,7 @@ QUIET = {
 
 
 def free_port() -> int:
-    """Return a port nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -30,16 +31,16 @@ def free_port() -> int:
 
 
 class PatientTransport(httpx.HTTPTransport):
-    """Ask Prefect's server again as long as it answers 503.
+    """Ask Prefect's server again while it answers 503.
 
     For some writes the server (3.9.1) reads first and then writes in one transaction. SQLite
-    refuses the write at once where another transaction was committed in between, as with every
-    event of a run that just ended; the server answers 503. Prefect's client waits 2, 4, 8, 16 and
-    32 s and gives up; many tries in a row meet a gap.
+    refuses the write if another transaction was committed in between, for example with the events
+    of a run that just ended, and the server answers 503. Prefect's client stops after waits of
+    2, 4, 8, 16 and 32 s. Many quick retries find a gap.
     """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the first other answer."""
+        """Return the first answer that is not a 503."""
         send = super().handle_request
 
         def answer() -> httpx.Response | None:
@@ -49,15 +50,17 @@ class PatientTransport(httpx.HTTPTransport):
             response.close()
             return None
 
-        answered: httpx.Response = wait_for("an answer of Prefect's server but 503", answer)
+        answered: httpx.Response = wait_for(
+            "an answer of Prefect's server that is not a 503", answer
+        )
         return answered
 
 
 @contextmanager
 def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
-    """Start a server whose state lives in `home`, and give the URL of its API.
+    """Start a server whose state is in `home`, and yield the URL of its API.
 
-    Raises TimeoutError where it does not come up; its log is `home/server.log`.
+    Raises TimeoutError if it does not start; its log is `home/server.log`.
     """
     home.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -81,3 +84,31 @@ def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", home: Path)
             time.sleep(0.2)
     log = (home / "server.log").read_text(errors="replace")
     raise TimeoutError(f"The Prefect server did not start; its log ends with:\n{log[-2000:]}")
+
+
+@contextmanager
+def prefect_worker(home: Path, api: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a worker of the pool `acsync`, with its log in `home/worker.log`."""
+    home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "flows.worker", "--pool", "acsync", *arguments]
+    own = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with (home / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            command, env={**os.environ, **QUIET, **own}, stdout=log, stderr=log
+        )
+        with ended(worker, within_seconds=30):
+            yield worker
+
+
+def forget() -> None:
+    """Delete all deployments, work pools, automations and blocks."""
+    patient = {"transport": PatientTransport()}
+    with get_client(sync_client=True, httpx_settings=patient) as client:
+        for deployment in client.read_deployments():
+            client.delete_deployment(deployment.id)
+        for automation in client.read_automations():
+            client.delete_automation(automation.id)
+        for block in client.read_block_documents(limit=None):
+            client.delete_block_document(block.id)
+        for pool in client.read_work_pools():
+            client.delete_work_pool(pool.name)

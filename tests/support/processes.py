@@ -1,4 +1,4 @@
-"""Wait for what processes do, and end them as one would like to be ended."""
+"""Wait for processes, and end them politely."""
 
 import subprocess
 import time
@@ -9,18 +9,18 @@ from typing import Any
 PATIENCE_SECONDS = 120
 
 
-def wait_for(what: str, seen: Callable[[], Any]) -> Any:
-    """Wait until there is something to see, and give it."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not (found := seen()):
+def wait_for(what: str, seen: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+    """Call `seen` until it returns something true, and return that."""
+    until = time.monotonic() + seconds
+    while not (result := seen()):
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.2)
-    return found
+    return result
 
 
 @contextmanager
 def ended(process: "subprocess.Popen[bytes]", within_seconds: float) -> Iterator[None]:
-    """Ask a process to end when the block does, and kill it where it does not."""
+    """Terminate a process when the block ends, and kill it if it does not stop in time."""
     try:
         yield
     finally:

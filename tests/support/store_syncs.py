@@ -1,4 +1,4 @@
-"""Run the store's part of a sync on records that a test invents."""
+"""Run the store's part of a sync on invented records."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ EXPIRE = "update ac_lease set renewed_at = clock_timestamp() - interval '91 seco
 
 
 def people(*ids: int, **values: Any) -> list[Record]:
-    """Invent contacts that are alike but for their ids."""
+    """Create contacts that differ only in their ids."""
     return [{"id": str(number), "email": f"p{number}@example.com"} | values for number in ids]
 
 
@@ -34,7 +34,7 @@ def cut(
     *,
     age: float = 0.0,
 ) -> StagedSlice:
-    """Make a slice as the copy does, read `age` seconds ago: bodies only of what differs."""
+    """Build a slice, read `age` seconds ago, with bodies only of changed records."""
     encoded = {
         int(record["id"]): json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
         for record in records
@@ -52,7 +52,7 @@ def cut(
 
 
 def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dict[str, Changes]:
-    """Publish what is staged, all in one transaction with the log row."""
+    """Publish what is staged in one transaction with the log row."""
     with database.begin() as connection:
         require_lease(connection, sync)
         changes = {name: publish_dataset(connection, sync, name, 5) for name in names}
@@ -66,7 +66,7 @@ def publish(database: Database, sync: Sync, names: Iterable[DatasetName]) -> dic
 def sync_all(
     database: Database, records: Mapping[DatasetName, list[Record]]
 ) -> tuple[str, dict[str, Changes]]:
-    """Run a whole sync of the datasets given, and give its id and what it changed."""
+    """Run a whole sync of these datasets, and return its id and its changes."""
     sync = start_sync(database, "a test", None)
     with keep_lease(database, sync):
         for name, rows in records.items():
@@ -75,7 +75,7 @@ def sync_all(
 
 
 def fetch(database: Database, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-    """Run a query as a user would, in the schema public."""
+    """Run a query in the schema public, as a user would."""
     with database.engine.begin() as connection:
         result = connection.execute(text(sql), values)
         return [tuple(row) for row in result] if result.returns_rows else []

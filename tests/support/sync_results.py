@@ -1,4 +1,4 @@
-"""Look at what a sync left in Postgres."""
+"""Look at the results of a sync in Postgres."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def last_log(database: Database) -> dict[str, Any]:
 
 
 def changes_of(database: Database) -> dict[str, tuple[int, int, int]]:
-    """Return what the last sync added, updated and deleted, as its log row says."""
+    """Return what the last sync added, updated and deleted, from its log row."""
     row = last_log(database)
     return {
         name: tuple(row[f"{name}_{change}"] for change in ("added", "updated", "deleted"))

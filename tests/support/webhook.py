@@ -1,4 +1,4 @@
-"""Receive alerts as the chat of an operator would, over HTTP."""
+"""Receive alerts over HTTP, as an operator's chat does."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Webhook(ThreadingHTTPServer):
-    """Keeps every message it is sent, in order, and answers each with `status`."""
+    """Keeps every message in order, and answers each with `status`."""
 
     def __init__(self, status: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -21,13 +21,13 @@ class Webhook(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/hook/secret-token"
 
     def subjects(self, word: str) -> list[str]:
-        """Return the subjects with that word in them."""
+        """Return the subjects that contain this word."""
         return [sent["subject"] for sent in self.messages if word in sent["subject"]]
 
     def body_of(self, subject: str) -> str:
-        """Return what was said under that subject, however often.
+        """Return the body of the messages with this subject.
 
-        Where SQLite is locked for a minute, Prefect's triggers (3.8.8) fire again for one event.
+        If SQLite is locked for a minute, Prefect's triggers (3.8.8) fire again for one event.
         """
         (body,) = {sent["body"] for sent in self.messages if sent["subject"] == subject}
         return body
@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Webhook
 
     def do_POST(self) -> None:
-        """Take one message."""
+        """Store one message."""
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.messages.append(json.loads(body))
         self.send_response(self.server.status)

@@ -53,7 +53,7 @@ DIRECTIVE = re.compile(r"#\s*(noqa|type:|fmt:|pragma|hadolint)[^#]*")
 
 @dataclass(frozen=True)
 class Hit:
-    """A sentence that matches a pattern, with the line where its text begins."""
+    """A sentence that matches a pattern, and the line of its text."""
 
     path: Path
     line: int

@@ -1,4 +1,4 @@
-"""The folder tree is the architecture: these contracts keep the arrows one-way."""
+"""The folder tree is the architecture, and these contracts allow imports one way only."""
 
 import subprocess
 import sys
@@ -8,7 +8,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_imports_go_down_and_each_room_keeps_its_libraries() -> None:
-    """The contracts are data, in pyproject.toml; a process, since the linter silences loggers."""
+    """The contracts are in pyproject.toml.
+
+    The linter runs as a process, because it silences loggers.
+    """
     linter = Path(sys.executable).with_name("lint-imports")
 
     linted = subprocess.run(

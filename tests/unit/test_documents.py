@@ -15,12 +15,12 @@ from tests.support.words import literals
 SETTINGS = (ROOT / "acsync" / "settings.py").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
-# Others write these messages.
+# acsync does not write these messages.
 FOREIGN = {"Deployment concurrency limit reached"}
 
 
 def test_the_readme_takes_five_minutes() -> None:
-    """Everything else belongs in docs."""
+    """Details belong in docs."""
     readme = (ROOT / "README.md").read_text()
 
     assert len(readme.splitlines()) <= 130

@@ -1,4 +1,4 @@
-"""Files are replaced whole, keep their mode, and nothing but a file is replaced."""
+"""Files are replaced as a whole and keep their mode; other kinds of paths are never replaced."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ import pytest
 
 from acsync.files import replace_file
 
-LIKE_NULL = os.makedev(1, 3)  # a node of our own for the device that /dev/null is
+LIKE_NULL = os.makedev(1, 3)  # a second node for the device of /dev/null
 
 
 def write(path: Path, content: bytes = b"new") -> None:
@@ -26,7 +26,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_a_new_file_is_closed_to_others(tmp_path: Path) -> None:
-    """It holds personal data, whatever the umask allows."""
+    """It holds personal data, so the umask does not matter."""
     umask = os.umask(0)
     try:
         write(tmp_path / "out.csv")
@@ -38,7 +38,7 @@ def test_a_new_file_is_closed_to_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
 def test_an_old_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
-    """Who closed it, or opened it to a group, did so on purpose."""
+    """Somebody closed it, or opened it to a group, on purpose."""
     file = tmp_path / "out.csv"
     file.write_bytes(b"old")
     file.chmod(mode)
@@ -48,7 +48,7 @@ def test_an_old_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     assert (mode_of(file), file.read_bytes()) == (mode, b"new")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner")
 def test_an_old_file_keeps_its_owner(tmp_path: Path) -> None:
     """Root's cron job must not take a file from the user who reads it."""
     file = tmp_path / "out.csv"
@@ -62,7 +62,7 @@ def test_an_old_file_keeps_its_owner(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_symlink_stays_and_its_target_is_replaced(tmp_path: Path, is_there: bool) -> None:
-    """Also through two links and a relative path; a dangling link gets its target."""
+    """Two links and a relative path work too. A dangling link gets its target."""
     (tmp_path / "data").mkdir()
     target = tmp_path / "data" / "out.csv"
     if is_there:
@@ -80,7 +80,7 @@ def test_a_symlink_stays_and_its_target_is_replaced(tmp_path: Path, is_there: bo
 
 @pytest.mark.parametrize("name", ["fifo", "link"])
 def test_a_fifo_is_written_to(tmp_path: Path, name: str) -> None:
-    """Its reader gets the bytes; it was replaced, and the reader waited forever."""
+    """acsync used to replace the FIFO, and its reader waited forever."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("fifo")
     read: list[bytes] = []
@@ -97,7 +97,7 @@ def test_a_fifo_is_written_to(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
 def test_a_device_stays_a_device(tmp_path: Path) -> None:
-    """As root, /dev/null became a file full of contacts, which broke the machine."""
+    """As root, acsync replaced /dev/null by a file of contacts, which broke the machine."""
     device = tmp_path / "null"
     os.mknod(device, stat.S_IFCHR | 0o666, LIKE_NULL)
 
@@ -108,7 +108,7 @@ def test_a_device_stays_a_device(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
-    """And no temporary one."""
+    """No temporary file is left either."""
     file = tmp_path / "out.csv"
     file.write_bytes(b"old")
 

@@ -1,4 +1,4 @@
-"""Every URL that hosts and libraries hand out becomes one that libpq takes."""
+"""Every URL that hosts and libraries print is turned into one that libpq accepts."""
 
 import pytest
 from sqlalchemy import make_url
@@ -10,7 +10,7 @@ from acsync.settings import read_database_settings
 
 
 def libpq_options(url: str) -> dict[str, object]:
-    """Return what SQLAlchemy passes to libpq for a URL as users write it."""
+    """Return the options that SQLAlchemy passes to libpq for a URL."""
     _, options = PGDialect_psycopg2().create_connect_args(make_url(parse_postgres_url(url)))  # type: ignore[no-untyped-call]
     return dict(options)
 
@@ -35,7 +35,7 @@ def libpq_options(url: str) -> dict[str, object]:
     ],
 )
 def test_a_url_may_name_several_hosts(url: str, options: dict[str, object]) -> None:
-    """Tools for failover print such URLs; urlsplit reads the list as one port."""
+    """Failover tools print such URLs, and urlsplit reads the list as one port."""
     assert libpq_options(url) == options
 
 
@@ -72,7 +72,7 @@ def test_options_of_other_libraries_are_translated(query: str, options: dict[str
     ],
 )
 def test_a_url_that_cannot_work_is_refused_without_its_password(url: str, problem: str) -> None:
-    """Without the check, some end in a traceback of the driver."""
+    """Without this check, some of them end in a traceback of the driver."""
     with pytest.raises(SettingsError, match=problem) as refusal:
         read_database_settings(POSTGRES_URL=url)
 
@@ -80,7 +80,7 @@ def test_a_url_that_cannot_work_is_refused_without_its_password(url: str, proble
 
 
 def test_a_normalized_url_stays_as_it_is() -> None:
-    """Settings are read again from values that were read before."""
+    """Settings can be read from values that were read before."""
     url = parse_postgres_url("postgres://u:p%40s@h1,h2:1/db#x?sslmode=no-verify&host=/tmp")
 
     assert parse_postgres_url(url) == url

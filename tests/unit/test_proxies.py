@@ -1,4 +1,4 @@
-"""Calls to this machine stay on this machine."""
+"""Calls to this machine never go through a proxy."""
 
 import os
 
@@ -15,7 +15,7 @@ VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture(autouse=True)
 def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without any, and put back what was there."""
+    """Start without proxies, and restore the environment afterwards."""
     for name in VARIABLES:
         for variable in (name, name.lower()):
             monkeypatch.setenv(variable, "")
@@ -24,7 +24,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("proxy", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_call_to_this_machine_takes_no_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    """Nothing listens at the address of the proxy; a call to another host still goes there."""
+    """Nothing listens at the proxy's address. Calls to other hosts still go there."""
     monkeypatch.setenv(proxy, f"http://127.0.0.1:{free_port()}")
     with serve(Account(AccountOptions(contacts=1, deals=0))) as url:
         with pytest.raises(httpx.ConnectError):
@@ -38,7 +38,7 @@ def test_a_call_to_this_machine_takes_no_proxy(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
 def test_the_users_exceptions_stay(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """In both spellings, since some programs read one and some the other."""
+    """In both spellings, since each program reads only one of them."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example")
     monkeypatch.setenv(name, "intranet.example, ::1")
 
@@ -49,7 +49,7 @@ def test_the_users_exceptions_stay(monkeypatch: pytest.MonkeyPatch, name: str) -
 
 
 def test_without_a_proxy_nothing_is_set() -> None:
-    """On macOS an environment with NO_PROXY hides the proxies of the system."""
+    """On macOS, NO_PROXY in the environment hides the proxies of the system."""
     bypass_for_loopback()
 
     assert not {"NO_PROXY", "no_proxy"} & set(os.environ)

@@ -1,4 +1,4 @@
-"""People read what a sync did, and what others wrote stays text while they do."""
+"""The report shows what a sync did, with foreign text as plain text."""
 
 from datetime import UTC, datetime
 
@@ -16,35 +16,35 @@ NASTY = (
 
 
 def outcome(**datasets: DatasetResult) -> SyncResult:
-    """Return a sync of two minutes that removed three characters."""
+    """Return the result of a sync of two minutes that escaped three characters."""
     return SyncResult(
         "sync-1", "a.example", datetime.now(UTC), 120_000, 10, None, CallCounts(600, 2, 1), 3,
         {"contacts": datasets["contacts"], "deals": datasets["deals"]},
     )  # fmt: skip
 
 
-def test_a_report_says_what_was_published_and_what_was_not_and_why() -> None:
-    """The figures and the reason are what an operator looks for first."""
-    told = outcome(
+def test_a_report_shows_what_was_published_or_why_not() -> None:
+    """Operators look for the figures and the reason first."""
+    result = outcome(
         contacts=DatasetResult(90_000, Changes(1_200, 3, 2, 1, 0)),
         deals=DatasetResult(4_000, error="The page did not come."),
     )
 
-    assert list(report_lines(told)) == [
+    assert list(report_lines(result)) == [
         "contacts: 1,200 records; 3 added, 2 updated, 1 deleted",
         "deals: not published. The page did not come.",
         "600 calls in 120.0 s, 50% of the rate limit of 10/s; 2 retries, 1 refused as too many; "
         "3 characters removed",
     ]
-    assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(told)
-    assert "**deals not published.** The page did not come." in report_markdown(told)
+    assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(result)
+    assert "**deals not published.** The page did not come." in report_markdown(result)
 
 
 def test_a_hostile_reason_is_shown_as_text_and_nothing_else() -> None:
-    """The API may quote anything in an error, and Prefect's UI renders Markdown with HTML."""
-    told = outcome(contacts=DatasetResult(1, error=NASTY), deals=DatasetResult(1, error=NASTY))
+    """An error can quote any answer, and Prefect's UI renders Markdown with HTML."""
+    result = outcome(contacts=DatasetResult(1, error=NASTY), deals=DatasetResult(1, error=NASTY))
 
-    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(report_markdown(told))
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(report_markdown(result))
 
     reason = next(token for token in tokens if token.content.startswith("**contacts"))
     kinds = {child.type for child in reason.children or ()}
@@ -64,5 +64,5 @@ def test_a_hostile_reason_is_shown_as_text_and_nothing_else() -> None:
     ],
 )
 def test_an_error_is_one_line_that_no_terminal_obeys(sent: str, shown: str) -> None:
-    """Errors quote what was received, and go to terminals, logs and a table."""
+    """Errors quote answers, and go to terminals, logs and a table."""
     assert str(AcsyncError(sent)) == shown

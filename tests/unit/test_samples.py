@@ -1,4 +1,4 @@
-"""Samples of what an account answers can be sent to strangers."""
+"""Samples of an account's answers can be sent to strangers."""
 
 import json
 import re
@@ -44,10 +44,10 @@ def shape_of(value: Any) -> Any:
     return type(value), len(value) if isinstance(value, str) else None
 
 
-def test_nothing_of_the_original_values_is_in_the_files_and_the_shape_is_all_there(
+def test_samples_keep_the_shape_but_no_value(
     tmp_path: Path,
 ) -> None:
-    """Whoever meets an oddity must be able to send it without sending a person's data."""
+    """People can report an oddity without sending anybody's data."""
     account = Account(AccountOptions(contacts=100, deals=100, rate_limit=None))
     bodies: dict[str, Any] = {}
     writer = SampleWriter(tmp_path / "samples")
@@ -78,7 +78,7 @@ def test_nothing_of_the_original_values_is_in_the_files_and_the_shape_is_all_the
         and len(text) > 3
         and text.lower() not in KNOWN_WORDS
         and set(text) - set("xX9")
-        and f'"{text}":' not in everything  # a word that is also a key of the API's
+        and f'"{text}":' not in everything  # a word that is also a key of the API
     }
     assert len(told) > 1_000
     assert [text for text in told if json.dumps(text, ensure_ascii=False)[1:-1] in everything] == []
@@ -120,12 +120,12 @@ def test_nothing_of_the_original_values_is_in_the_files_and_the_shape_is_all_the
     ],
 )
 def test_a_value_becomes_another_of_its_kind(value: Any, disguised: Any) -> None:
-    """Type, length, marks and oddities stay: they are what is looked at."""
+    """Type, length, punctuation and oddities stay, because they help to find the error."""
     assert Disguise().value(value) == disguised
 
 
 def test_errors_and_headers_are_kept_too(tmp_path: Path) -> None:
-    """A refusal nobody has seen before is worth more than a good answer."""
+    """A new kind of refusal is worth more than a good answer."""
     account = Account(AccountOptions(contacts=3, rate_limit=None))
     account.faults.add(
         transport_faults.too_many(0).only(on_numbers(1)),
@@ -143,8 +143,8 @@ def test_errors_and_headers_are_kept_too(tmp_path: Path) -> None:
     assert "not JSON" in json.loads((tmp_path / "contacts-502.json").read_text())["body"]
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_any_call(tmp_path: Path) -> None:
-    """It is a wrong option, not a problem of the account."""
+def test_a_wrong_folder_is_reported_before_any_call(tmp_path: Path) -> None:
+    """The option is wrong, not the account."""
     (tmp_path / "taken").write_text("")
 
     with pytest.raises(SettingsError, match="--save-samples"):
@@ -174,8 +174,8 @@ ANSWERS = st.recursive(
 
 @given(ANSWERS)
 @settings(deadline=None)  # on a busy machine
-def test_no_word_and_no_phone_number_of_an_answer_is_in_its_sample(answer: Any) -> None:
-    """Only keys and the words that the API itself chose are the same."""
+def test_no_word_or_phone_number_reaches_a_sample(answer: Any) -> None:
+    """Only keys, and words that the API itself chose, are the same."""
     disguise = Disguise()
 
     sample = json.dumps(disguise.value(answer), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The environment is read once, and all its problems are reported at once."""
+"""The environment is read once, and all its problems are reported together."""
 
 import os
 from collections.abc import Callable
@@ -24,7 +24,7 @@ ACCOUNT = {"AC_API_URL": "https://acme.api-us1.com", "AC_API_KEY": "k3y"}
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Read:
-    """Read the settings from an account's variables and these alone."""
+    """Read the settings of a complete account with these changes and no other variables."""
 
     def read(**variables: str) -> Settings:
         for name in os.environ:
@@ -37,7 +37,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
 
 
 def test_two_variables_are_enough(read: Read) -> None:
-    """Every default of the contract, in one place."""
+    """This is the one place with every default of the contract."""
     settings = read(ACSYNC_DATA_DIR="data")
 
     assert settings.model_dump() == {
@@ -60,8 +60,8 @@ def test_two_variables_are_enough(read: Read) -> None:
     }
 
 
-def test_all_problems_are_reported_at_once_with_their_names_and_remedies(read: Read) -> None:
-    """Who corrects one variable at a time starts the program seven times."""
+def test_all_problems_are_reported_at_once_with_remedies(read: Read) -> None:
+    """Otherwise a user corrects one variable at a time and starts the program seven times."""
     with pytest.raises(SettingsError) as caught:
         read(
             AC_API_URL="ftp://acme",
@@ -102,7 +102,7 @@ def test_all_problems_are_reported_at_once_with_their_names_and_remedies(read: R
     ],
 )
 def test_the_account_url_is_taken_in_every_form_people_paste(read: Read, text: str) -> None:
-    """ActiveCampaign shows it without a path; its documentation with one."""
+    """ActiveCampaign shows it without a path, and its documentation with one."""
     assert read(AC_API_URL=text).account_url == "https://acme.api-us1.com/api/3"
 
 
@@ -117,8 +117,8 @@ def test_the_account_url_is_taken_in_every_form_people_paste(read: Read, text: s
         "https://",
     ],
 )
-def test_a_url_that_could_leak_the_key_or_is_none_is_refused(read: Read, text: str) -> None:
-    """Plain http to a host beyond this machine would send the key in the open."""
+def test_an_unsafe_or_invalid_url_is_refused(read: Read, text: str) -> None:
+    """Plain http to another host would send the key unencrypted."""
     with pytest.raises(SettingsError, match="AC_API_URL"):
         read(AC_API_URL=text)
 
@@ -133,7 +133,7 @@ def test_plain_http_is_allowed_to_this_machine_only(read: Read) -> None:
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_both_postgres_schemes_work_and_the_query_string_stays(read: Read, scheme: str) -> None:
-    """SQLAlchemy knows only one of them, and from 2.1 reads it as another driver."""
+    """SQLAlchemy knows only one of them, and from 2.1 takes it as another driver."""
     url = f"{scheme}://u:p%40ss@db.example:6543/app?sslmode=require"
 
     assert read(POSTGRES_URL=url).database_url == SecretStr(
@@ -150,13 +150,13 @@ def test_an_empty_value_counts_as_unset(read: Read) -> None:
 
 
 def test_a_problem_names_the_variable_that_was_read(read: Read) -> None:
-    """DATABASE_URL is read where POSTGRES_URL is unset."""
+    """DATABASE_URL is read if POSTGRES_URL is unset."""
     with pytest.raises(SettingsError, match="DATABASE_URL is not a Postgres URL"):
         read(DATABASE_URL="mysql://h/d")
 
 
-def test_given_values_come_before_the_environment(read: Read) -> None:
-    """A block's values; also None, which is the embedded Postgres."""
+def test_arguments_come_before_the_environment(read: Read) -> None:
+    """They are the values of a block; with None, the embedded Postgres is used."""
     read(POSTGRES_URL="postgres://h/d", DATABASE_URL="postgres://h/d", ACSYNC_SCHEMA="other")
 
     settings = read_database_settings(POSTGRES_URL=None, ACSYNC_SCHEMA="acme")
@@ -165,7 +165,7 @@ def test_given_values_come_before_the_environment(read: Read) -> None:
 
 
 def test_a_command_without_the_api_reads_nothing_of_it(read: Read) -> None:
-    """`acsync status` runs where no key is known."""
+    """`acsync status` runs on machines without the key."""
     with pytest.raises(SettingsError):
         read(AC_API_KEY="", AC_RATE_LIMIT="fast", ACSYNC_ALERT_URL="https://hooks.example")
 
@@ -174,7 +174,7 @@ def test_a_command_without_the_api_reads_nothing_of_it(read: Read) -> None:
 
 
 def test_no_secret_shows_in_a_repr(read: Read) -> None:
-    """Frozen objects end up in tracebacks and logs."""
+    """Settings end up in tracebacks and logs."""
     settings = read(
         POSTGRES_URL="postgres://u:pa55word@h/d",
         CRON_SECRET="cr0n",
@@ -196,14 +196,14 @@ def test_no_secret_shows_in_a_repr(read: Read) -> None:
 def test_what_is_copied_can_be_chosen(
     text: str, datasets: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plan without CRM has contacts alone."""
+    """A plan without CRM has only contacts."""
     monkeypatch.setenv("ACSYNC_DATASETS", text)
 
     assert read_database_settings().datasets == datasets
 
 
 def test_a_dataset_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To copy less than was meant would be silent."""
+    """Otherwise acsync would silently copy less than the user meant."""
     monkeypatch.setenv("ACSYNC_DATASETS", "contacts,leads")
 
     with pytest.raises(SettingsError, match="ACSYNC_DATASETS is 'contacts,leads': write contacts"):
@@ -212,7 +212,7 @@ def test_a_dataset_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("text", ["9999999d", "999999999h", "36501d", "10001"])
 def test_an_absurd_time_or_count_is_refused(read: Read, text: str) -> None:
-    """Postgres has no time that far back; the first publication would fail."""
+    """Postgres has no time that far back, so the first publication would fail."""
     with pytest.raises(SettingsError, match=f"ACSYNC_KEEP_SYNCS is '{text}': .* at most 36500d"):
         read(ACSYNC_KEEP_SYNCS=text)
 
@@ -227,7 +227,7 @@ def test_every_absurd_duration_is_refused(read: Read) -> None:
 def test_a_secret_that_no_client_can_send_is_refused(
     secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody would get in, by Bearer or Basic."""
+    """Neither Bearer nor Basic could carry it."""
     monkeypatch.setenv("CRON_SECRET", f"x{secret}x")
 
     with pytest.raises(SettingsError, match="CRON_SECRET contains characters") as refusal:

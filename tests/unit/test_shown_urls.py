@@ -1,4 +1,4 @@
-"""Whatever address is shown, the login in it is not."""
+"""No address is shown with its login."""
 
 import shlex
 from contextlib import closing
@@ -30,7 +30,7 @@ RUN = UUID(int=1)
     ],
 )
 def test_the_psql_line_shows_host_port_user_and_database(url: str, options: str) -> None:
-    """The dashboard is public, and libpq takes secrets from the query of a URL too."""
+    """The dashboard is public, and libpq also accepts secrets in the query of a URL."""
     settings = read_database_settings(POSTGRES_URL=url)
     with closing(open_database(settings)) as database:
         line = psql_line(settings, database)
@@ -40,7 +40,7 @@ def test_the_psql_line_shows_host_port_user_and_database(url: str, options: str)
 
 
 def test_links_to_prefect_hide_the_login_of_its_api() -> None:
-    """Prefect derives the address of its UI from PREFECT_API_URL, login and all."""
+    """Prefect derives the address of its UI from PREFECT_API_URL, with the login."""
     with temporary_settings({PREFECT_API_URL: "https://ops:S3CRET@prefect.example/api"}):
         shown = (api_url(), ui_url(), page_url("flow-run", RUN))
 
@@ -65,7 +65,7 @@ def test_a_url_without_a_login_is_shown_as_it_is() -> None:
 
 
 def test_without_an_api_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefect would name the UI of a server that nobody has started."""
+    """Prefect would name the UI of a server that nobody started."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     with temporary_settings(restore_defaults={PREFECT_API_URL, PREFECT_UI_URL}):
         assert (api_url(), ui_url()) == (None, None)

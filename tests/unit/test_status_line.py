@@ -1,4 +1,4 @@
-"""A logged sync is one line, for `acsync status`, `acsync up`, and a sync that Prefect lost."""
+"""A logged sync is one line in `acsync status`, in `acsync up`, and after a lost Prefect run."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ FAILED = replace(
 
 
 def test_a_line_has_the_result_the_seconds_and_each_dataset() -> None:
-    """A dataset that was not asked for is left out; what an API sent is made harmless."""
+    """Datasets that were not requested are left out, and foreign text is made harmless."""
     assert sync_line(COMPLETE) == "sync-1: complete after 385.5 s; 82,000 contacts; 75,000 deals"
     assert sync_line(FAILED) == (
         "sync-1: not complete after 385.5 s; deals: status 403\ufffd[2J. Check AC_API_KEY."
@@ -36,10 +36,10 @@ def test_a_line_has_the_result_the_seconds_and_each_dataset() -> None:
     assert sync_line(replace(COMPLETE, success=None)) == "sync-1: running"
 
 
-def test_a_sync_that_prefect_lost_is_judged_by_its_log_row(
+def test_a_run_lost_by_prefect_is_judged_by_its_log_row(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A complete one is a success, and standard error says that Prefect knows nothing of it."""
+    """A complete sync is a success, and standard error says that Prefect lost the run."""
     line = logged_line(COMPLETE)
 
     assert (line, capsys.readouterr().err) == (sync_line(COMPLETE), PREFECT_MISSED_IT)

@@ -49,8 +49,8 @@ NARROWED_PER_CALL = 5e-5
 WIDENED_LEAST, WIDENED_MOST = 0.15, 2.0
 SOON_CALLS, LATE_CALLS = 30, 1_000
 MIN_MARGIN_SECONDS, MAX_MARGIN_SECONDS = 0.002, 0.12
-# If the widest margin is refused too, another program is the likely cause.
-RESET_MARGIN_SECONDS = 0.03
+# The margin after a wide one helped, and after the widest one did not.
+JITTER_MARGIN_SECONDS = 0.03
 # Wider than most jitter, yet ten calls still leave within a second.
 CAREFUL_MARGIN_SECONDS = 0.09
 
@@ -143,10 +143,10 @@ class Pacing:
         if (rate := rate or self._judge_runs(refusal)) is not None:
             self._fall(rate, refusal.pause_seconds, now)
             return
-        if accepted >= self.window:
-            self._widen()
-        # A probe is tried once more, without doubt about the jitter.
+        # A probe is tried once more, with a margin that leaves no doubt about the jitter.
         self._careful = is_probe and is_quiet
+        if self._careful or accepted >= self.window:
+            self._widen()
         if not self._careful:
             self._noise_at = self._calls
 
@@ -154,7 +154,8 @@ class Pacing:
         """Return what the account allows if a rate that is not proven was too high."""
         if refusal.told_rate is not None and refusal.told_rate < self.rate:
             return max(refusal.told_rate, self._proven_rate)
-        if is_quiet and (self._careful or accepted < self.window):
+        # A limit is met by the first calls that are closer together, jitter by any.
+        if is_quiet and (self._careful or accepted < self.window / 2):
             return max(self._proven_rate, min(accepted, self.rate - 1))
         return None
 
@@ -182,7 +183,8 @@ class Pacing:
         soon = SOON_CALLS / max(1, self._calls - self._widened_at)
         widened = self.margin_seconds * (1 + min(max(soon, WIDENED_LEAST), WIDENED_MOST))
         if self.margin_seconds * (1 + WIDENED_LEAST) > MAX_MARGIN_SECONDS:
-            widened = RESET_MARGIN_SECONDS
+            # Another program is the likely cause.
+            widened = JITTER_MARGIN_SECONDS
         self.margin_seconds = min(widened, MAX_MARGIN_SECONDS)
         self._widened_at = self._calls
 
@@ -194,6 +196,9 @@ class Pacing:
         return seconds * self.window
 
     def _prove(self) -> None:
+        if self._careful:
+            # The wide margin helped, so calls do arrive late.
+            self.margin_seconds = max(self.margin_seconds, JITTER_MARGIN_SECONDS)
         self._proven_rate = max(self._proven_rate, self.rate)
         self._proven_margin = self.margin_seconds
         self._careful = False

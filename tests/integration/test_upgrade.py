@@ -81,14 +81,14 @@ def test_wide_views_survive_the_migration(
     before = {
         view: rows_of(older, f"older.{view}") for view in ("ac_contacts_wide", "ac_deals_wide")
     }
-    execute(older, "create view of_a_user as select * from older.ac_contacts_wide")
+    execute(older, "create view older.of_a_user as select * from older.ac_contacts_wide")
 
     assert migrations.upgrade(older) == ("0009", migrations.HEAD)
 
     for view, rows in before.items():
         assert rows_of(older, f"older.{view}") == rows
         assert rows_of(older, f"public.{view}") == rows
-    assert rows_of(older, "of_a_user") == before["ac_contacts_wide"]
+    assert rows_of(older, "older.of_a_user") == before["ac_contacts_wide"]
     for name in ("contact", "deal"):
         assert fetch(
             older,

@@ -121,7 +121,7 @@ def read_total(meta: object) -> int | None:
         return None
     text = str(total).strip() if isinstance(total, str | int) else type(total).__name__
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise TransientError(f"a total that is not a count ({text[:40]!r})")
+        raise TransientError("a total that is not a count")
     return int(text)
 
 
@@ -138,10 +138,7 @@ def record_id(row: Record) -> int:
     except ValueError:
         number = 0
     if not 0 < number < LARGEST_ID:
-        raise PaginationError(
-            f"ActiveCampaign sent a record without a usable id ({str(row.get('id'))[:40]!r}).",
-            NOT_PUBLISHED,
-        )
+        raise PaginationError("ActiveCampaign sent a record without a usable id.", NOT_PUBLISHED)
     return number
 
 

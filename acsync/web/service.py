@@ -65,7 +65,8 @@ class Service:
         self._charts = Cached(lambda: read_charts(database), CHARTS_SECONDS)
         self._registry = make_registry(self._scrape)
         self._cookbook = read_cookbook()
-        self._version = version("acsync")  # reads a file
+        # Both read files.
+        self._version, self._psql = version("acsync"), psql_line(settings, database)
         self._templates = Environment(
             loader=PackageLoader("acsync.web"),
             autoescape=True,
@@ -130,7 +131,7 @@ class Service:
             "charts": await self._charts.get(),
             "views": views(live.status),
             "questions": [one for one in self._cookbook if one.name in FIRST],
-            "psql": psql_line(self._settings, self._database),
+            "psql": self._psql,
             "prefect_url": ui_url(),
             "version": self._version,
         }

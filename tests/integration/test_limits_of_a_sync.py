@@ -55,7 +55,7 @@ def test_another_account_is_refused_until_it_is_adopted(
     assert account.statistics.calls == calls
 
     adopted = acsync("migrate", "--adopt-account", POSTGRES_URL=database_url)
-    assert "held the records of acme.api-us1.com" in adopted.stdout
+    assert "It belonged to acme.api-us1.com" in adopted.stdout
     assert copy_account("contacts").success
     assert fetch(database, NOTED) == [("a simulated account",)]
     assert forget_account(database) == "a simulated account"

@@ -90,7 +90,7 @@ def _currencies(total: int) -> Record | list[Record]:
 
 
 def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answer:
-    """Return one record; a contact has its values beside it unasked.
+    """Return one record; the values of a contact come without include.
 
     A single contact also has other keys than one of the list, as recorded.
     """

@@ -1,4 +1,4 @@
-"""Print how long calls take beside another program, in a simulated time.
+"""Print how long calls take while another program uses the account, in simulated time.
 
 Run it with `python -m tests.benchmarks.pace`, and `--jitter 0.03`, `--known 10` or `--seeds 3` if
 you like. Each cell has the seconds over the least possible ones, and the refused calls.

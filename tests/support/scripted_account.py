@@ -35,6 +35,6 @@ class ScriptedAccount(httpx.BaseTransport):
         return httpx.Response(
             response.status_code,
             headers=response.headers.raw,
-            # A stream of its own for each call, since a response is read once.
+            # Each call gets a new stream, because a response can be read once.
             stream=httpx.ByteStream(response.content),
         )

@@ -85,7 +85,7 @@ def test_refusals_as_too_many_do_not_use_up_the_attempts() -> None:
 
 
 def test_an_account_that_refuses_ten_times_is_given_up() -> None:
-    """A sync that waits for ever holds the lease for ever."""
+    """A sync that never stops waiting never releases its lease."""
     account = ScriptedAccount(httpx.Response(429, headers={"Retry-After": "1"}))
 
     with pytest.raises(CallFailed, match="status 429, too many calls"):

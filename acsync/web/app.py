@@ -1,6 +1,6 @@
 """The addresses of the HTTP service, who may use them, and what its errors look like."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -195,7 +195,7 @@ def explain_errors(app: FastAPI) -> None:
     def refused(request: Request, error: Any) -> JSONResponse:
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["allow"] = ", ".join(methods_of(app.routes, request.url.path))
+            headers["Allow"] = ", ".join(methods_of(app, request.url.path))
         sentence = {
             404: "There is nothing at this address. See /openapi.json for all addresses.",
             405: "This address does not take that method. See /openapi.json.",
@@ -217,12 +217,7 @@ def explain_errors(app: FastAPI) -> None:
         return JSONResponse({"error": "The service failed; the reason is in its log."}, 500)
 
 
-def methods_of(routes: Sequence[Any], path: str) -> list[str]:
-    """Return all methods that an address takes."""
-    methods = {
-        method
-        for route in routes
-        if getattr(route, "path", None) == path
-        for method in getattr(route, "methods", ())
-    }
-    return sorted(methods | ({"HEAD"} if methods == {"GET"} else set()))
+def methods_of(app: FastAPI, path: str) -> list[str]:
+    """Return the methods that an address takes; those outside the document take GET."""
+    methods = [method.upper() for method in app.openapi()["paths"].get(path, ["get"])]
+    return sorted({*methods} if path == TRIGGER else {*methods, "HEAD"})

@@ -400,6 +400,15 @@ def test_the_last_error_is_shown_apart_and_as_text(
 
 
 @pytest.mark.parametrize(
+    ("path", "methods"), [(TRIGGER, "GET, POST"), ("/metrics", "GET, HEAD"), ("/", "GET, HEAD")]
+)
+def test_a_refused_method_gets_all_methods_of_the_address(
+    service: httpx.Client, path: str, methods: str
+) -> None:
+    assert service.request("OPTIONS", path).headers.get_list("allow") == [methods]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),

@@ -1,6 +1,5 @@
 """Start the temporary server that Prefect uses if no API is set."""
 
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
 from acsync.errors import AcsyncError
@@ -14,6 +13,9 @@ def require_api() -> None:
     """
     if PREFECT_API_URL.value():
         return
+    # This takes two seconds and 60 MB, which runs of a worker need not pay.
+    from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415
+
     server = SubprocessASGIServer()
     try:
         server.start()

@@ -20,3 +20,14 @@ def test_imports_go_down_and_each_room_keeps_its_libraries() -> None:
 
     assert linted.returncode == 0, linted.stdout + linted.stderr
     assert "Contracts: 5 kept, 0 broken." in linted.stdout
+
+
+def test_a_run_of_a_worker_imports_no_server() -> None:
+    """Prefect's server and FastAPI would cost every sync two seconds and 60 MB."""
+    script = "import sys, flows.sync_activecampaign; print(*sys.modules)"
+
+    imported = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert {"fastapi", "prefect.server.api", "pandas"}.isdisjoint(imported.stdout.split())

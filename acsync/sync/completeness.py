@@ -45,11 +45,15 @@ class Walked:
         return self.records - self.newer_records
 
 
-def has_shrunk(plan: Plan, total: int | None) -> bool:
-    """Return whether a fresh total shows that records were deleted since the plan was made."""
+def has_lost_records(plan: Plan, total: int | None, newest_ids: Sequence[int]) -> bool:
+    """Return whether a fresh newest page shows that many records were deleted since the plan.
+
+    Records that were added since then hide deletions in the total, and the page shows them.
+    """
     if total is None or plan.total is None:
         return False
-    return plan.total - total > count_tolerated(total)
+    added = sum(record_id > plan.newest_id for record_id in newest_ids)
+    return plan.total + added - total > count_tolerated(total)
 
 
 def require_complete(plan: Plan, covered: Iterable[Interval], walked: Walked) -> None:

@@ -21,7 +21,7 @@ from acsync.store.staging import (
     read_resumed,
 )
 from acsync.store.sync_log import record_plan
-from acsync.sync.completeness import has_shrunk
+from acsync.sync.completeness import has_lost_records
 from acsync.sync.context import SyncContext
 from acsync.sync.deadline import longest_resumable
 from acsync.sync.job import Job
@@ -80,8 +80,8 @@ def _resume(context: SyncContext, name: DatasetName, basis: str, newest: WalkPag
     values = json.loads(kept)
     slices = tuple(Slice(**part) for part in values["slices"])
     earlier = Plan(**values | {"slices": slices, "relations": tuple(values["relations"])})
-    if has_shrunk(earlier, newest.total):
-        logger.info("%s fell from %s to %s: all are read again", name, earlier.total, newest.total)
+    if has_lost_records(earlier, newest.total, newest.ids):
+        logger.info("%s were deleted since the plan was made: all %s are read again", name, name)
         drop_staging(context.database, context.sync, name)
         return None
     if newest.total is None:

@@ -95,29 +95,32 @@ def test_a_longer_time_limit_allows_older_records(
     assert bool(result.datasets["contacts"].warnings) is is_resumed
 
 
-def test_a_total_that_fell_drops_what_is_staged(
-    copy_account: CopyAccount, account: Account, database: Database
+@pytest.mark.parametrize(("deleted", "added"), [(150, 0), (40, 40), (150, 150)])
+def test_many_deletions_drop_what_is_staged(
+    copy_account: CopyAccount, account: Account, database: Database, deleted: int, added: int
 ) -> None:
-    """Half of the account was deleted, so the staged records are of no use."""
+    """Additions hide deletions in the total, but the newest page shows them."""
     stop_copying("contacts")
-    account.delete("contacts", 150)
+    account.delete("contacts", deleted)
+    account.add("contacts", added)
 
-    assert copy_account().success
+    result = copy_account()
 
+    assert (result.success, result.datasets["contacts"].warnings) == (True, ())
     assert_exact(database, account)
 
 
-def test_deletions_that_additions_hide_are_not_published(
+def test_a_surplus_of_resumed_records_is_not_published(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """The total is the same. The surplus shows at the end, and the records are read again."""
+    """More records were added than a page shows. At the end the count shows the deletions."""
     stop_copying("contacts")
     account.delete("contacts", 40)
-    account.add("contacts", 40)
+    account.add("contacts", 160)
 
     refused = copy_account()
     assert re.match(
-        "ActiveCampaign counts 300 contacts, but 3[34][0-9] were read",
+        "ActiveCampaign counts 420 contacts, but 4[56][0-9] were read",
         str(refused.datasets["contacts"].error),
     )
 

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from acsync.simulator.account import Account
 from acsync.store.database import Database
+from acsync.sync.context import STOPPED
 from tests.support import transport_faults
 from tests.support.commands import BEARER, SECRET, acsync, deploy, served
 from tests.support.fixtures import CopyAccount
@@ -195,20 +196,31 @@ def test_without_a_deployment_the_sync_ends_with_the_service(
                 202,
                 {"flowRunId": None, "flowRunUrl": None},
             )
-            assert service.post(TRIGGER, headers=BEARER).status_code == 409
-            wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+            refused = service.post(TRIGGER, headers=BEARER)
+            running = wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+            assert (refused.status_code, refused.json()["syncId"]) == (409, running["sync_id"])
             family = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(kind)
             _, alive = psutil.wait_procs(family, timeout=30)
-        ended = fetch(database, "select overall_success from ac_sync_logs")
+        ended = fetch(database, "select overall_success, deals_error from ac_sync_logs")
 
         assert alive == []
-        assert ended == [(False,)] * number
+        assert ended == [(False, STOPPED)] * number
 
     served_account.statistics.log.clear()
     with served(AC_RATE_LIMIT="100") as (service, _):
         done = service.post(TRIGGER, headers=BEARER)
         assert (done.status_code, done.json()["deals"]["recordCount"]) == (200, 600)
+
+
+def test_a_trigger_right_after_a_sync_starts_the_next(service: httpx.Client) -> None:
+    """The child process of the last sync needs some seconds to exit."""
+    accepted = service.post(TRIGGER, params={"wait": "false"}, headers=BEARER)
+    wait_for("its end", lambda: service.get("/api/sync-status").json()["currentStatus"])
+
+    next_sync = service.post(TRIGGER, headers=BEARER)
+
+    assert (accepted.status_code, next_sync.status_code) == (202, 200)
 
 
 @pytest.mark.usefixtures("served_account")

@@ -29,6 +29,8 @@ from acsync.store.sync_history import (
 from flows.runs import RunState, find_deployment, read_state, run_url, start_run
 from flows.sync_activecampaign import TURNED_AWAY
 
+TRIGGER = "/api/sync-activecampaign"
+
 LOOK_SECONDS = 0.5
 
 # After this long without a worker, answer the caller; the run stays queued.
@@ -73,8 +75,9 @@ class Trigger:
             if running := await self._running():
                 return running
             deployment_id = await to_thread.run_sync(find_deployment, self._account)
-            child = None if deployment_id else await self._start_child()
-        if child:
+            if deployment_id is None:
+                child = await self._start_child()
+        if deployment_id is None:
             return await self._wait_for_child(child) if wait else _accepted(None, None)
         run_id = await to_thread.run_sync(start_run, deployment_id)
         logger.info("flow run %s was started over HTTP", run_id)

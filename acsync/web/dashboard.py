@@ -143,7 +143,7 @@ def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -
         Row(
             sync.started,
             duration_of(sync),
-            tuple(_number(sync, count) for count in _counts(sync)),
+            tuple("–" if count is None else f"{count:,}" for count in _counts(sync)),
             outcome_of(sync),
             reason_of(sync),
             url_of(sync.flow_run_id) if sync.flow_run_id else None,
@@ -153,12 +153,13 @@ def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -
 
 
 def _counts(sync: SyncRecord) -> list[int | None]:
-    changes = [sync.total(change) for change in ("count", "added", "updated", "deleted")]
+    """Return the numbers of COLUMNS, those of the records only if some were published."""
+    is_published = any(dataset.success for dataset in sync.datasets.values())
+    changes = [
+        sync.total(field) if is_published else None
+        for field in ("count", "added", "updated", "deleted")
+    ]
     return [*changes, sync.calls, sync.refused]
-
-
-def _number(sync: SyncRecord, count: int | None) -> str:
-    return "–" if count is None or sync.success is None else f"{count:,}"
 
 
 def outcome_of(sync: SyncRecord) -> str:

@@ -1,5 +1,6 @@
 "use strict";
-// Add the reader's local time to each time in UTC, and a copy button to each block of code.
+// Add the reader's local time to each time in UTC, and a copy button to each block of code. Load a
+// page again once it can be shown.
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
 const calendar = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -28,3 +29,13 @@ function enhance(part) {
   part.querySelectorAll(".code").forEach(addCopyButton);
 }
 enhance(document);
+
+async function retry() {
+  const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+  if (answer?.ok) location.reload();
+}
+const notice = document.getElementById("retry");
+if (notice) {
+  notice.hidden = false;
+  setInterval(retry, 10000);
+}

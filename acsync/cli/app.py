@@ -153,8 +153,8 @@ def status(
     ] = None,
     account: AccountName = None,
 ) -> None:
-    """Show what is published and how the last syncs went."""
-    run_status(console, database_of(account), as_json, max_age)
+    """Show what is published, when the next sync is due, and how the last syncs went."""
+    run_status(console, database_of(account), as_json, max_age, account)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import typer
@@ -13,10 +13,13 @@ from acsync.errors import AcsyncError, sanitize
 from acsync.settings import Settings, parse_duration
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.sync_history import PublishedDataset, SyncStatus, read_status
-from acsync.sync.report import sync_line
+from acsync.sync.report import advice, sync_line
+from acsync.web.freshness import describe
 
 
-def run_status(console: Console, settings: Settings, as_json: bool, max_age: str | None) -> None:
+def run_status(
+    console: Console, settings: Settings, as_json: bool, max_age: str | None, account: str | None
+) -> None:
     """Print the status; raises AcsyncError if a dataset is older than `max_age`."""
     limit = _read_duration(max_age) if max_age else None
     database = open_database(settings)
@@ -26,7 +29,9 @@ def run_status(console: Console, settings: Settings, as_json: bool, max_age: str
     if as_json:
         sys.stdout.write(json.dumps(status.as_json(), indent=2) + "\n")
     else:
-        _print_status(console, status, settings.datasets)
+        for line in status_lines(status, settings.datasets, datetime.now(UTC)):
+            console.print(line, soft_wrap=True)
+        console.print(f"next sync: {describe_next_start(account)}", soft_wrap=True)
     if limit is not None:
         for name in settings.datasets:
             _require_fresh(name, status.published.get(name), limit)
@@ -50,17 +55,47 @@ def _read_duration(text: str) -> timedelta:
         raise typer.BadParameter(str(error)) from None
 
 
-def _print_status(console: Console, status: SyncStatus, datasets: Sequence[DatasetName]) -> None:
+def status_lines(
+    status: SyncStatus, datasets: Sequence[DatasetName], now: datetime
+) -> Iterator[str]:
+    """Yield what is published, the warnings, the running sync, and one line per last sync."""
     for name in datasets:
         if data := status.published.get(name):
-            console.print(f"{name}: {data.record_count:,} records, as of {data.read_from:%F %T %Z}")
+            yield f"{name}: {data.record_count:,} records, read {_ago(data.read_from, now)}"
         else:
-            console.print(f"{name}: nothing published yet")
+            yield f"{name}: nothing published yet"
     for warning in status.warnings:
-        console.print(sanitize(f"warning: {warning}"), soft_wrap=True)
+        yield sanitize(f"warning: {warning}")
     if status.running:
-        console.print(f"running: {status.running.sync_id}, since {status.running.started:%F %T %Z}")
+        started = _ago(status.running.started, now)
+        yield f"running: {status.running.sync_id}, started {started}"
     if status.recent:
-        console.print("Last syncs, newest first:")
+        yield "Last syncs, newest first:"
     for sync in status.recent:
-        console.print(f"{sync.started:%F %T}  {sync_line(sync)}", soft_wrap=True)
+        yield f"  {_ago(sync.started, now):37}  {sync_line(sync, is_short=True)}"
+    if status.latest and (remedy := advice(status.latest)):
+        yield f"What to do: {remedy}"
+
+
+def _ago(moment: datetime, now: datetime) -> str:
+    return f"{describe(now - moment)} ago ({moment.astimezone(UTC):%F %T} UTC)"
+
+
+def describe_next_start(account: str | None) -> str:
+    """Return when the next scheduled sync is due, or why that is not known."""
+    from flows.links import api_url  # noqa: PLC0415
+    from flows.runs import read_next_start  # noqa: PLC0415
+
+    if not api_url():
+        return "not known, because PREFECT_API_URL is not set"
+    try:
+        next_start = read_next_start(account)
+    except AcsyncError as error:
+        return f"not known. {error}"
+    if next_start is None:
+        option = f" --account {account}" if account else ""
+        return f"none is scheduled. To schedule syncs, run: acsync deploy{option}"
+    at, now = f"{next_start.astimezone(UTC):%F %T} UTC", datetime.now(UTC)
+    if next_start < now:
+        return f"was due {describe(now - next_start)} ago ({at}), and no worker has taken it"
+    return f"due in {describe(next_start - now)} ({at})"

@@ -12,7 +12,7 @@ from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DATASETS, DatasetName, RelationName
-from acsync.errors import AcsyncError
+from acsync.errors import AcsyncError, sanitize
 from acsync.models import DatasetResult, Sync
 from acsync.process import ignore_signals, spare_memory
 from acsync.settings import Settings
@@ -25,6 +25,12 @@ from acsync.sync.progress import Progress
 
 # Seconds to wait before the newest page is read and counted again.
 RECOUNT_PAUSES = (0.5, 1.0, 2.0)
+
+STOPPED = (
+    "The sync was stopped before it was complete: its process received a signal, for example "
+    "because a worker was stopped, a run was cancelled, or somebody pressed Ctrl-C. The next sync "
+    "resumes what was read recently."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -117,9 +123,18 @@ def open_sync(
         except BaseException as error:
             with ignore_signals():
                 client.close()
-                reason = str(error) or f"The sync was ended by {type(error).__name__}."
-                _fail(database, sync, dict.fromkeys(datasets, DatasetResult(error=reason)), limiter)
+                failed = DatasetResult(error=reason_of(error))
+                _fail(database, sync, dict.fromkeys(datasets, failed), limiter)
             raise
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the sentence for the log row of a sync that this error ended."""
+    if isinstance(error, AcsyncError):
+        return str(error)
+    if not isinstance(error, Exception):  # a signal, or Prefect's exception for one
+        return STOPPED
+    return sanitize(f"The sync failed unexpectedly ({type(error).__name__}): {error}")
 
 
 def _fail(

@@ -11,6 +11,9 @@ from acsync.store.sync_history import SyncRecord
 # Characters with a meaning in Markdown or HTML, and those that turn an address into a link.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
 
+# The first sentence of an error says what happened, the others what to do.
+SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+
 FIELD_CHANGES = {
     "new": "that are new",
     "renamed": "that have another name",
@@ -87,25 +90,50 @@ def calls_line(result: SyncResult) -> str:
     calls = result.calls
     share = calls.calls / (result.rate_limit * seconds) if seconds else 0.0
     learned = f"; it allows about {result.learned_rate:.1f}/s" if result.learned_rate else ""
-    cleaned = f"; {result.cleaned:,} characters removed" if result.cleaned else ""
+    cleaned = (
+        f"; {_count(result.cleaned, 'character', 'characters')} removed" if result.cleaned else ""
+    )
     return (
-        f"{calls.calls:,} calls in {seconds:,.1f} s, {share:.0%} of the rate limit of "
-        f"{result.rate_limit:g}/s; {calls.retries:,} retries, {calls.rate_limited:,} refused "
-        f"as too many{learned}{cleaned}"
+        f"{_count(calls.calls, 'call', 'calls')} in {seconds:,.1f} s, {share:.0%} of the rate "
+        f"limit of {result.rate_limit:g}/s; {_count(calls.retries, 'retry', 'retries')}, "
+        f"{calls.rate_limited:,} refused as too many{learned}{cleaned}"
     )
 
 
-def sync_line(sync: SyncRecord) -> str:
-    """Return one line on how a sync went."""
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number:,} {singular if number == 1 else plural}"
+
+
+def sync_line(sync: SyncRecord, is_short: bool = False) -> str:
+    """Return one line on how a sync went; if it is short, without advice."""
     if sync.success is None:
         return f"{sync.sync_id}: running"
     result = "complete" if sync.success else "not complete"
     seconds = (sync.duration_ms or 0) / 1000
-    parts = [
-        f"{dataset.count or 0:,} {name}" if dataset.success else f"{name}: {dataset.error}"
+    counts = [
+        f"{dataset.count or 0:,} {name}"
         for name, dataset in sync.datasets.items()
+        if dataset.success
     ]
-    return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {'; '.join(parts)}")
+    parts = "; ".join([*counts, *error_lines(sync, is_short)])
+    return sanitize(f"{sync.sync_id}: {result} after {seconds:,.1f} s; {parts}")
+
+
+def error_lines(sync: SyncRecord, is_short: bool) -> list[str]:
+    """Return each error of a sync once, with its datasets; if short, only the first sentence."""
+    datasets: dict[str, list[str]] = {}
+    for name, dataset in sync.datasets.items():
+        if error := dataset.error:
+            text = SENTENCE_END.split(error)[0].rstrip(".") if is_short else error
+            datasets.setdefault(text, []).append(name)
+    return [f"{' and '.join(names)}: {text}" for text, names in datasets.items()]
+
+
+def advice(sync: SyncRecord) -> str:
+    """Return what the errors of a sync say after their first sentences, each sentence once."""
+    errors = [dataset.error or "" for dataset in sync.datasets.values()]
+    sentences = [sentence for error in errors for sentence in SENTENCE_END.split(error)[1:]]
+    return sanitize(" ".join(dict.fromkeys(sentences)))
 
 
 def _markdown_row(name: DatasetName, dataset: DatasetResult) -> str:

@@ -1,4 +1,4 @@
-"""The addresses of the HTTP service, who may use them, and what its errors look like."""
+"""The addresses of the HTTP service, and who may use them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from acsync.errors import AcsyncError
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.web.auth import RequireBearer, RequireBearerOrBasic
+from acsync.web.problems import explain_errors
 from acsync.web.service import Service
+from acsync.web.trigger import TRIGGER
 
 STATIC = Path(__file__).parent / "static"
-TRIGGER = "/api/sync-activecampaign"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -186,38 +185,3 @@ class HeadAndHeaders:
         if scope["method"] == "HEAD" and scope["path"] != TRIGGER:
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send_with_headers)
-
-
-def explain_errors(app: FastAPI) -> None:
-    """Turn every error into JSON with one sentence; no stack trace leaves the service."""
-
-    @app.exception_handler(HTTPException)
-    def refused(request: Request, error: Any) -> JSONResponse:
-        headers = dict(error.headers or {})
-        if error.status_code == 405:
-            headers["Allow"] = ", ".join(methods_of(app, request.url.path))
-        sentence = {
-            404: "There is nothing at this address. See /openapi.json for all addresses.",
-            405: "This address does not take that method. See /openapi.json.",
-        }.get(error.status_code, error.detail)
-        return JSONResponse({"error": sentence}, error.status_code, headers)
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(_request: Request, error: Any) -> JSONResponse:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:])
-        return JSONResponse({"error": f"The parameter {name}: {first['msg']}."}, 422)
-
-    @app.exception_handler(AcsyncError)
-    def unavailable(_request: Request, error: Any) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 503)
-
-    @app.exception_handler(Exception)
-    def failed(_request: Request, _error: Any) -> JSONResponse:
-        return JSONResponse({"error": "The service failed; the reason is in its log."}, 500)
-
-
-def methods_of(app: FastAPI, path: str) -> list[str]:
-    """Return the methods that an address takes; those outside the document take GET."""
-    methods = [method.upper() for method in app.openapi()["paths"].get(path, ["get"])]
-    return sorted({*methods} if path == TRIGGER else {*methods, "HEAD"})

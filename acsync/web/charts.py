@@ -8,6 +8,9 @@ from acsync.store.sync_totals import Period
 # Of the SVG's viewBox; the left margin is for the numbers of the axis.
 WIDTH, HEIGHT, LEFT, TOP = 320, 120, 52, 8
 
+# With fewer points, a chart shows nothing that the table does not show.
+FEWEST_POINTS = 4
+
 Value = Callable[[Period], float | None]
 
 
@@ -53,8 +56,10 @@ CHARTS: dict[str, dict[str, Value]] = {
 
 
 def make_charts(periods: Sequence[Period]) -> list[Chart]:
-    """Return all charts of these periods; none if there are no periods."""
-    return [_chart(title, values, periods) for title, values in CHARTS.items()] if periods else []
+    """Return all charts of these periods, or none if they are too few."""
+    if len(periods) < FEWEST_POINTS:
+        return []
+    return [_chart(title, values, periods) for title, values in CHARTS.items()]
 
 
 def _chart(title: str, values: dict[str, Value], periods: Sequence[Period]) -> Chart:

@@ -19,11 +19,12 @@ from acsync.store.sync_history import (
     read_status,
     read_syncs,
 )
-from acsync.store.sync_totals import Failing, read_failing, read_periods
-from acsync.web.charts import Chart, make_charts
-from acsync.web.freshness import Freshness, describe, judge, worst
+from acsync.store.sync_totals import Failing, Period, read_failing, read_periods
+from acsync.sync.report import error_lines
+from acsync.web.freshness import Judgement, describe, judge
 
-HEIGHTS = 20  # steps of the strip's bars, as in dashboard.css
+# Pixels of the strip's highest bar.
+HEIGHT = 80
 STRIP_SYNCS, TABLE_SYNCS = 50, 10
 COLUMNS = ("records", "added", "updated", "deleted", "calls", "refused")
 
@@ -36,7 +37,7 @@ LATE = 1.6
 
 @dataclass(frozen=True)
 class Bar:
-    """One sync of the strip, or an interval without one; `height` is from 1 to HEIGHTS."""
+    """One sync of the strip, or an interval without one; `height` is in pixels."""
 
     outcome: str
     title: str
@@ -45,9 +46,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One sync of the table, as text; the numbers are those of COLUMNS."""
+    """One sync of the table; the numbers are those of COLUMNS."""
 
-    started: str
+    started: datetime
     duration: str
     numbers: tuple[str, ...]
     outcome: str
@@ -62,14 +63,9 @@ class Live:
     account: str
     at: datetime
     status: SyncStatus
-    datasets: tuple[Freshness, ...]
+    judgement: Judgement
     failing: Failing | None
     runs: tuple[SyncRecord, ...]
-
-    @property
-    def worst(self) -> Freshness:
-        """Return the dataset whose verdict is the page's verdict."""
-        return worst(self.datasets)
 
     @property
     def running(self) -> RunningSync | None:
@@ -78,18 +74,18 @@ class Live:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Return warnings about the last finished sync, which was published."""
-        last = next((one for one in self.runs if one.success is not None), None)
-        notices = list(self.status.warnings)
-        if last and (masked := last.total("masked")):
+        """Return warnings about the last finished sync, as sentences."""
+        notices = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in self.status.warnings]
+        latest = self.status.latest
+        if latest and (masked := latest.total("masked")):
             notices.append(
                 f"{masked:,} deals are masked: the key's user cannot see their pipeline. They keep "
                 "the content they had when they were last visible. To see them again, let the "
                 "user see that pipeline."
             )
-        if last and last.learned_rate:
+        if latest and latest.learned_rate:
             notices.append(
-                f"The account refused calls: it allows about {last.learned_rate:.1f} per second, "
+                f"The account refused calls: it allows about {latest.learned_rate:.1f} per second, "
                 "and syncs keep to that."
             )
         return tuple(notices)
@@ -104,93 +100,107 @@ def read_live(database: Database, account: str, datasets: Sequence[DatasetName])
     return Live(account, now, status, judge(status, datasets, now), failing, runs)
 
 
-def read_charts(database: Database) -> list[Chart]:
-    """Read the charts of the last week."""
+def read_week(database: Database) -> tuple[Period, ...]:
+    """Read the points of the charts: one per six hours with a finished sync."""
     with database.begin() as connection:
-        return make_charts(read_periods(connection, days=7, hours=6))
+        return read_periods(connection, days=7, hours=6)
+
+
+def next_steps(account: str | None, is_scheduled: bool) -> list[tuple[str, str]]:
+    """Return what to do before the first sync: a sentence and a command each."""
+    option = f" --account {shlex.quote(account)}" if account else ""
+    steps = [
+        ("Check the key, the database and Prefect:", f"acsync check{option}"),
+        ("Copy the account once:", f"acsync sync{option}"),
+    ]
+    worker = "python -m flows.worker --pool acsync"
+    if is_scheduled:
+        return [*steps, ("The schedule exists. It needs a worker:", worker)]
+    schedule = f"acsync deploy{option}\n{worker}"
+    return [*steps, (f"Or copy it every {describe(INTERVAL)}, with a Prefect server:", schedule)]
 
 
 def make_strip(runs: Sequence[SyncRecord]) -> list[Bar]:
     """Return one bar per sync, the oldest first, and a grey one per missed interval."""
-    longest = max((one.duration_ms or 0 for one in runs), default=0) or 1
+    longest = max((sync.duration_ms or 0 for sync in runs), default=0) or 1
     bars: list[Bar] = []
     before: datetime | None = None
-    for one in reversed(runs):
-        if before and one.started - before > LATE * INTERVAL:
-            missed = round((one.started - before) / INTERVAL) - 1
-            title = f"no sync between {before:%Y-%m-%d %H:%M} and {one.started:%Y-%m-%d %H:%M} UTC"
-            bars += [Bar("none", title, 1)] * min(missed, STRIP_SYNCS)
-        height = max(1, round((one.duration_ms or 0) / longest * HEIGHTS))
-        bars.append(Bar(outcome_of(one), _title(one), height))
-        before = one.started
+    for sync in reversed(runs):
+        if before and sync.started - before > LATE * INTERVAL:
+            missed = round((sync.started - before) / INTERVAL) - 1
+            title = f"no sync between {before:%Y-%m-%d %H:%M} and {sync.started:%Y-%m-%d %H:%M} UTC"
+            bars += [Bar("none", title, 2)] * min(missed, STRIP_SYNCS)
+        height = max(4, round((sync.duration_ms or 0) / longest * HEIGHT))
+        bars.append(Bar(outcome_of(sync), _title(sync), height))
+        before = sync.started
     bars = bars[-STRIP_SYNCS:]
-    return [Bar("none", "no sync yet", 1)] * (STRIP_SYNCS - len(bars)) + bars
+    return [Bar("none", "no sync yet", 2)] * (STRIP_SYNCS - len(bars)) + bars
 
 
 def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -> list[Row]:
     """Return the last syncs as text; `url_of` returns the address of a flow run."""
     return [
         Row(
-            f"{one.started.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-            duration_of(one),
-            tuple(_number(one, count) for count in _counts(one)),
-            outcome_of(one),
-            reason_of(one),
-            url_of(one.flow_run_id) if one.flow_run_id else None,
+            sync.started,
+            duration_of(sync),
+            tuple("–" if count is None else f"{count:,}" for count in _counts(sync)),
+            outcome_of(sync),
+            reason_of(sync),
+            url_of(sync.flow_run_id) if sync.flow_run_id else None,
         )
-        for one in runs[:TABLE_SYNCS]
+        for sync in runs[:TABLE_SYNCS]
     ]
 
 
-def _counts(one: SyncRecord) -> list[int | None]:
-    changes = [one.total(change) for change in ("count", "added", "updated", "deleted")]
-    return [*changes, one.calls, one.refused]
+def _counts(sync: SyncRecord) -> list[int | None]:
+    """Return the numbers of COLUMNS, those of the records only if some were published."""
+    is_published = any(dataset.success for dataset in sync.datasets.values())
+    changes = [
+        sync.total(field) if is_published else None
+        for field in ("count", "added", "updated", "deleted")
+    ]
+    return [*changes, sync.calls, sync.refused]
 
 
-def _number(one: SyncRecord, count: int | None) -> str:
-    return "–" if count is None or one.success is None else f"{count:,}"
-
-
-def outcome_of(one: SyncRecord) -> str:
+def outcome_of(sync: SyncRecord) -> str:
     """Return running, complete, failed, or partly (only one dataset was published)."""
-    if one.success is None:
+    if sync.success is None:
         return "running"
-    if one.success:
+    if sync.success:
         return "complete"
-    return "partly" if any(dataset.success for dataset in one.datasets.values()) else "failed"
+    return "partly" if any(dataset.success for dataset in sync.datasets.values()) else "failed"
 
 
-def reason_of(one: SyncRecord) -> str:
-    """Return why datasets failed; empty if none did."""
-    failed = {name: dataset.error for name, dataset in one.datasets.items() if dataset.error}
-    return sanitize(" ".join(f"{name}: {error}" for name, error in failed.items()))
+def reason_of(sync: SyncRecord) -> str:
+    """Return why datasets failed, without advice; empty if none did."""
+    return sanitize("; ".join(error_lines(sync, is_short=True)))
 
 
-def duration_of(one: SyncRecord) -> str:
+def duration_of(sync: SyncRecord) -> str:
     """Return the duration in minutes and seconds."""
-    if one.duration_ms is None:
+    if sync.duration_ms is None:
         return "–"
-    minutes, seconds = divmod(round(one.duration_ms / 1000), 60)
+    minutes, seconds = divmod(round(sync.duration_ms / 1000), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def _title(one: SyncRecord) -> str:
+def _title(sync: SyncRecord) -> str:
     counts = [
         f"{dataset.count:,} {name}"
-        for name, dataset in one.datasets.items()
+        for name, dataset in sync.datasets.items()
         if dataset.count is not None
     ]
-    words = [f"{one.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC", outcome_of(one)]
-    words += [duration_of(one)] if one.duration_ms is not None else []
-    return ", ".join([*words, *counts]) + (f": {reason}" if (reason := reason_of(one)) else "")
+    parts = [f"{sync.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC", outcome_of(sync)]
+    parts += [duration_of(sync)] if sync.duration_ms is not None else []
+    return ", ".join([*parts, *counts]) + (f": {reason}" if (reason := reason_of(sync)) else "")
 
 
 def progress_lines(running: RunningSync) -> list[tuple[str, int, int]]:
     """Return name, records and expected records of each dataset that is planned."""
     return [
-        (name, min(one.records, one.expected), one.expected)
-        for name, one in running.progress.items()
-        if one.expected
+        (name, min(dataset.records, dataset.expected), dataset.expected)
+        for name, dataset in running.progress.items()
+        if dataset.expected
     ]
 
 

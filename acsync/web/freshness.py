@@ -1,4 +1,4 @@
-"""Judge the age of what is published, counted from its oldest read."""
+"""Judge what is published by its age, counted from its oldest read, and by the last sync."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,30 @@ from acsync.datasets import DatasetName
 from acsync.schedule import LATE_AFTER, STALE_AFTER
 from acsync.store.sync_history import SyncStatus
 
-Verdict: TypeAlias = Literal["fresh", "late", "stale", "never synced"]
+# `failing`: fresh, but the last sync failed. `new`: no sync has finished yet.
+Verdict: TypeAlias = Literal["fresh", "failing", "late", "stale", "never", "new"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a verdict is shown; the shape is for people who do not see the colour."""
+
+    title: str
+    shape: str
+    colour: str
+
+
+GREEN, AMBER, RED, BLUE, GREY = "#146c37", "#8a5200", "#b3261e", "#1d4ed8", "#545b67"
 
 # From good to bad.
-VERDICTS: tuple[Verdict, ...] = ("fresh", "late", "stale", "never synced")
+LOOKS: dict[Verdict, Look] = {
+    "fresh": Look("Fresh", "●", GREEN),
+    "failing": Look("Fresh, but the last sync failed", "◆", AMBER),
+    "late": Look("Late", "◐", AMBER),
+    "stale": Look("Stale", "▲", RED),
+    "never": Look("Never synced", "○", RED),
+    "new": Look("No sync yet", "○", BLUE),
+}
 
 
 @dataclass(frozen=True)
@@ -27,10 +47,15 @@ class Freshness:
     def verdict(self) -> Verdict:
         """Return how fresh it is: late after two intervals, stale after three."""
         if self.age is None:
-            return "never synced"
+            return "never"
         if self.age < LATE_AFTER:
             return "fresh"
         return "late" if self.age < STALE_AFTER else "stale"
+
+    @property
+    def look(self) -> Look:
+        """Return how its verdict is shown."""
+        return LOOKS[self.verdict]
 
     @property
     def sentence(self) -> str:
@@ -40,22 +65,55 @@ class Freshness:
         return f"The {self.name} were read {describe(self.age)} ago."
 
 
-def judge(
-    status: SyncStatus, datasets: Sequence[DatasetName], now: datetime
-) -> tuple[Freshness, ...]:
-    """Judge each of the datasets."""
-    return tuple(
-        Freshness(name, data.record_count, max(now - data.read_from, timedelta(0)))
-        if (data := status.published.get(name))
-        else Freshness(name, None, None)
-        for name in datasets
+@dataclass(frozen=True)
+class Judgement:
+    """All datasets together; `last_sync` is whether it was complete, None if there is none."""
+
+    datasets: tuple[Freshness, ...]
+    last_sync: bool | None
+
+    @property
+    def worst(self) -> Freshness:
+        """Return the dataset with the worst verdict, and of those the oldest."""
+        order = [*LOOKS]
+        return max(
+            self.datasets,
+            key=lambda dataset: (order.index(dataset.verdict), dataset.age or timedelta(0)),
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the worst verdict of the datasets; a failed sync makes fresh ones failing."""
+        if self.last_sync is None and all(dataset.age is None for dataset in self.datasets):
+            return "new"
+        verdict = self.worst.verdict
+        return "failing" if verdict == "fresh" and self.last_sync is False else verdict
+
+    @property
+    def look(self) -> Look:
+        """Return how the verdict is shown."""
+        return LOOKS[self.verdict]
+
+    @property
+    def badge(self) -> str:
+        """Return the text of the badge."""
+        if self.worst.age is None:
+            return "never synced"
+        failed = ", last sync failed" if self.verdict == "failing" else ""
+        return f"synced {describe(self.worst.age)} ago{failed}"
+
+
+def judge(status: SyncStatus, datasets: Sequence[DatasetName], now: datetime) -> Judgement:
+    """Judge these datasets."""
+    return Judgement(
+        tuple(
+            Freshness(name, data.record_count, max(now - data.read_from, timedelta(0)))
+            if (data := status.published.get(name))
+            else Freshness(name, None, None)
+            for name in datasets
+        ),
+        status.latest.success if status.latest else None,
     )
-
-
-def worst(judged: Sequence[Freshness]) -> Freshness:
-    """Return the dataset with the worst verdict."""
-    oldest = timedelta(-1)
-    return max(judged, key=lambda one: (VERDICTS.index(one.verdict), one.age or oldest))
 
 
 def describe(age: timedelta) -> str:

@@ -2,15 +2,14 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain
 from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from fastapi.responses import JSONResponse, Response
 from prometheus_client.exposition import choose_encoder
 
 from acsync.errors import AcsyncError
@@ -20,34 +19,31 @@ from acsync.store.schema_owner import read_account
 from acsync.store.sync_history import SyncStatus, read_status
 from acsync.store.sync_totals import read_totals
 from acsync.web.cached import Cached
+from acsync.web.charts import FEWEST_POINTS, make_charts
 from acsync.web.dashboard import (
     COLUMNS,
     Live,
     make_rows,
     make_strip,
+    next_steps,
     progress_lines,
     psql_line,
-    read_charts,
     read_live,
+    read_week,
     time_left,
 )
-from acsync.web.freshness import Freshness, describe, judge, worst
+from acsync.web.freshness import GREY, Judgement, judge
 from acsync.web.metrics import Scrape, make_registry
+from acsync.web.pages import render_badge, render_page
 from acsync.web.queries import FIRST, read_cookbook, views
 from acsync.web.trigger import Trigger
 from flows.links import ui_url
 from flows.runs import read_next_start, run_url
 
 # Seconds for which an answer of Postgres or Prefect is used again.
-STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, CHARTS_SECONDS = 0.2, 1.0, 15.0, 5.0
+STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, WEEK_SECONDS = 0.2, 1.0, 15.0, 5.0
 
-# Shapes, for people who do not see the colours.
-SHAPES = {"fresh": "●", "late": "◐", "stale": "▲", "never synced": "○"}
 MARKS = {"complete": "✓", "partly": "◐", "failed": "✕", "running": "…", "none": ""}
-
-# Of the badge; a letter of its font is 6.6 pixels wide on average.
-COLOURS = {"fresh": "#146c37", "late": "#8a5200", "stale": "#b3261e", "never synced": "#b3261e"}
-LETTER_WIDTH, MARGIN = 6.6, 12
 
 logger = logging.getLogger(__name__)
 
@@ -62,18 +58,11 @@ class Service:
         self._status = Cached(self._read_status, STATUS_SECONDS)
         self._live = Cached(self._read_live, LIVE_SECONDS)
         self._next_start = Cached(self._read_next_start, NEXT_START_SECONDS)
-        self._charts = Cached(lambda: read_charts(database), CHARTS_SECONDS)
+        self._week = Cached(lambda: read_week(database), WEEK_SECONDS)
         self._registry = make_registry(self._scrape)
         self._cookbook = read_cookbook()
         # Both read files.
         self._version, self._psql = version("acsync"), psql_line(settings, database)
-        self._templates = Environment(
-            loader=PackageLoader("acsync.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
 
     async def close(self) -> None:
         """Stop the sync that was started here, if any."""
@@ -98,9 +87,9 @@ class Service:
         """Return 200 if every dataset was read less than three intervals ago, else 503."""
         try:
             bad = [
-                one.sentence
-                for one in await self._judge()
-                if one.verdict in ("stale", "never synced")
+                dataset.sentence
+                for dataset in (await self._judge()).datasets
+                if dataset.verdict in ("stale", "never")
             ]
         except AcsyncError as error:
             bad = [str(error)]
@@ -117,40 +106,44 @@ class Service:
         return Response(text, headers={"content-type": content_type})
 
     async def badge(self) -> Response:
-        """Return the age of the oldest dataset as a picture: green, amber or red."""
-        oldest = worst(await self._judge())
-        text = "never synced" if oldest.age is None else f"synced {describe(oldest.age)} ago"
-        width = round(len(text) * LETTER_WIDTH) + MARGIN
-        values = {"text": text, "width": width, "colour": COLOURS[oldest.verdict]}
-        return Response(self._render("badge.svg", values), media_type="image/svg+xml")
+        """Return the age of the oldest dataset as a picture, also if it is not known."""
+        try:
+            judgement = await self._judge()
+        except AcsyncError:
+            return render_badge("unknown", GREY)
+        return render_badge(judgement.badge, judgement.look.colour)
 
     async def dashboard(self) -> Response:
         """Return the page for people."""
-        live = await self._live.get()
-        values = await self._live_values(live) | {
-            "charts": await self._charts.get(),
-            "views": views(live.status),
-            "questions": [one for one in self._cookbook if one.name in FIRST],
-            "psql": self._psql,
-            "prefect_url": ui_url(),
-            "version": self._version,
-        }
-        return HTMLResponse(self._render("dashboard.html", values))
+        live, week = await self._live.get(), await self._week.get()
+        questions = chain.from_iterable(self._cookbook.values())
+        return render_page(
+            "dashboard.html",
+            **await self._live_values(live),
+            charts=make_charts(week),
+            points=len(week),
+            fewest_points=FEWEST_POINTS,
+            views=views(live.status),
+            questions=[question for question in questions if question.name in FIRST],
+            psql=self._psql,
+            prefect_url=ui_url(),
+            version=self._version,
+        )
 
     async def live(self) -> Response:
         """Return the live part of the page."""
-        values = await self._live_values(await self._live.get())
-        return HTMLResponse(self._render("live.html", values))
+        return render_page("live.html", **await self._live_values(await self._live.get()))
 
     async def queries(self) -> Response:
         """Return the cookbook's page."""
-        return HTMLResponse(self._render("queries.html", {"questions": self._cookbook}))
+        return render_page("queries.html", topics=self._cookbook)
 
     async def openapi(self, request: Request) -> Response:
         """Return the API's document."""
         return JSONResponse(request.app.openapi())
 
     async def _live_values(self, live: Live) -> dict[str, Any]:
+        next_start = await self._next_start.get()
         return {
             "live": live,
             "progress": progress_lines(live.running) if live.running else [],
@@ -158,18 +151,14 @@ class Service:
             "strip": make_strip(live.runs),
             "columns": COLUMNS,
             "rows": make_rows(live.runs, run_url),
-            "next_start": await self._next_start.get(),
-            "shapes": SHAPES,
+            "next_start": next_start,
+            "next_steps": next_steps(self._account, next_start is not None),
             "marks": MARKS,
-            "utc": UTC,
         }
 
-    async def _judge(self) -> tuple[Freshness, ...]:
+    async def _judge(self) -> Judgement:
         status, _ = await self._status.get()
         return judge(status, self._settings.datasets, datetime.now(UTC))
-
-    def _render(self, name: str, values: Mapping[str, Any]) -> str:
-        return self._templates.get_template(name).render(values)
 
     def _read_status(self) -> tuple[SyncStatus, bytes]:
         require_current_schema(self._database)

@@ -5,9 +5,10 @@ import logging
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from anyio import to_thread
@@ -18,6 +19,7 @@ from acsync.errors import AcsyncError
 from acsync.process import end_with_parent
 from acsync.store.database import Database
 from acsync.store.sync_history import (
+    RunningSync,
     SyncRecord,
     read_recent_syncs,
     read_running,
@@ -27,10 +29,15 @@ from acsync.store.sync_history import (
 from flows.runs import RunState, find_deployment, read_state, run_url, start_run
 from flows.sync_activecampaign import TURNED_AWAY
 
+TRIGGER = "/api/sync-activecampaign"
+
 LOOK_SECONDS = 0.5
 
 # After this long without a worker, answer the caller; the run stays queued.
 TAKEN_WITHIN_SECONDS = 300.0
+
+# How long to wait for a child process that does not hold the lease: it is starting or exiting.
+CHILD_SECONDS = 60.0
 
 # How long to wait for Prefect's server before telling the caller.
 AWAY_SECONDS = 60.0
@@ -44,20 +51,34 @@ LEASE_HELD = 3
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Child:
+    """A sync in a child process, its standard error, and the id of the sync before it."""
+
+    process: asyncio.subprocess.Process
+    errors: IO[bytes]
+    before: str | None
+
+
 class Trigger:
     """Starts the syncs of one account and waits for them; a caller that hangs up stops nothing."""
 
     def __init__(self, database: Database, account: str | None) -> None:
         self._database, self._account = database, account
         self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()  # so that two requests do not both start a child
 
     async def sync(self, wait: bool) -> JSONResponse:
         """Start a sync and answer as the contract says; raises AcsyncError before it began."""
-        if running := await self._running():
-            return running
-        deployment_id = await to_thread.run_sync(find_deployment, self._account)
+        async with self._starting:
+            await self._wait_for_idle_child()
+            if running := await self._running():
+                return running
+            deployment_id = await to_thread.run_sync(find_deployment, self._account)
+            if deployment_id is None:
+                child = await self._start_child()
         if deployment_id is None:
-            return await self._sync_here(wait)
+            return await self._wait_for_child(child) if wait else _accepted(None, None)
         run_id = await to_thread.run_sync(start_run, deployment_id)
         logger.info("flow run %s was started over HTTP", run_id)
         if not wait:
@@ -73,9 +94,22 @@ class Trigger:
             except TimeoutError:
                 self._process.kill()
 
+    async def _wait_for_idle_child(self) -> None:
+        """Wait until a child process that does not hold the lease takes it, or exits."""
+        for _ in range(round(CHILD_SECONDS / LOOK_SECONDS)):
+            if not self._child_is_alive() or await self._read_running():
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _child_is_alive(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def _read_running(self) -> RunningSync | None:
+        return await to_thread.run_sync(read_running, self._database)
+
     async def _running(self) -> JSONResponse | None:
-        running = await to_thread.run_sync(read_running, self._database)
-        if running is None and (self._process is None or self._process.returncode is not None):
+        running = await self._read_running()
+        if running is None and not self._child_is_alive():
             return None
         sync_id = running.sync_id if running else None
         return JSONResponse(
@@ -120,28 +154,27 @@ class Trigger:
         message = state.message or f"Flow run {run_id} ended as {state.name}."
         return JSONResponse({"error": message}, 500)
 
-    async def _sync_here(self, wait: bool) -> JSONResponse:
+    async def _start_child(self) -> Child:
         recent = await to_thread.run_sync(read_recent_syncs, self._database)
-        before = recent[0].sync_id if recent else None
-        words = ["--account", self._account] if self._account else []
+        account = ["--account", self._account] if self._account else []
+        # A file, because children of a killed sync would keep a pipe open.
+        errors = TemporaryFile()  # noqa: SIM115  # it closes with the last reference
         # Linux stops a child together with the thread that started it: this one lives as long as
-        # the service. Standard error is a file, because children of a killed sync would keep a
-        # pipe open.
-        with TemporaryFile() as errors:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "acsync", "sync", *words),
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=errors,
-                preexec_fn=partial(end_with_parent, signal.SIGHUP),
-            )
-            self._process = process
-            logger.info("a sync was started over HTTP, in process %d", process.pid)
-            if not wait:
-                return _accepted(None, None)
-            status = await process.wait()
-            errors.seek(0)
-            error = _last_paragraph(errors.read())
-        logged = await to_thread.run_sync(read_sync_after, self._database, before)
+        # the service.
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "acsync", "sync", *account),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=errors,
+            preexec_fn=partial(end_with_parent, signal.SIGHUP),
+        )
+        logger.info("a sync was started over HTTP, in process %d", self._process.pid)
+        return Child(self._process, errors, recent[0].sync_id if recent else None)
+
+    async def _wait_for_child(self, child: Child) -> JSONResponse:
+        status = await child.process.wait()
+        child.errors.seek(0)
+        error = _last_paragraph(child.errors.read())
+        logged = await to_thread.run_sync(read_sync_after, self._database, child.before)
         if status == LEASE_HELD:
             return await self._running() or JSONResponse({"error": error}, 409)
         return result(logged) if logged else JSONResponse({"error": error}, 500)

@@ -162,7 +162,8 @@ def calls_needed(account: Account) -> int:
 
 def print_queries(database: Database) -> None:
     """Time the queries of the cookbook, and print the slowest."""
-    times = {query.name: fastest_ms(database, query.sql) for query in read_cookbook()}
+    questions = [question for topic in read_cookbook().values() for question in topic]
+    times = {question.name: fastest_ms(database, question.sql) for question in questions}
     slow = sorted(times, key=lambda name: -times[name])[:5]
     slowest = ", ".join(f"{name} {times[name]:.0f} ms" for name in slow)
     say(f"{len(times)} queries of the cookbook; the slowest: {slowest}")

@@ -47,6 +47,10 @@ HISTORY = """
 """
 
 
+FAILED = "update ac_sync_logs set overall_success = false, deals_error = 'Status 403.'"
+COMPLETE = "update ac_sync_logs set overall_success = true, deals_error = null"
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start Debian's Chromium."""
@@ -76,12 +80,19 @@ def visit(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
     stack = ExitStack()
 
     def visit(
-        name: str, path: str = "/", *, phone: bool = False, dark: bool = False, scripts: bool = True
+        name: str,
+        path: str = "/",
+        *,
+        status: int = 200,
+        phone: bool = False,
+        dark: bool = False,
+        scripts: bool = True,
     ) -> Page:
         context = browser.new_context(
             viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
             color_scheme="dark" if dark else "light",
             java_script_enabled=scripts,
+            timezone_id="Asia/Kolkata",
         )
         stack.callback(context.close)
         page = context.new_page()
@@ -89,7 +100,11 @@ def visit(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: troubles.extend(foreign(request.url, url)))
-        page.goto(url + path)
+        answer = page.goto(url + path)
+        assert answer is not None
+        assert answer.status == status
+        if status != 200:  # Chromium logs it
+            troubles.clear()
         SCREENSHOTS.mkdir(exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -127,13 +142,19 @@ def test_the_page_reads_well_in_every_state(
         """Wait until the service has read again what it keeps for some seconds."""
         wait_for("the page", lambda: shows(httpx.get(url).text))
 
-    assert "Never synced" in visit("never").content()
+    assert "Next steps" in visit("never").content()
 
-    visit("queries", "/queries", phone=True)
     copy_account()
     show(lambda text: "Fresh" in text)
     fresh = visit("fresh", phone=True, dark=True)
     assert fresh.locator(".verdict h2").inner_text().endswith("Fresh")
+    assert "So far: 1." in fresh.content()
+    assert re.search(r" UTC \(.*(IST|GMT\+5:30)\)$", fresh.locator(".at").inner_text())
+
+    fetch(database, FAILED)
+    show(lambda text: "the last sync failed" in text)
+    assert visit("failing", phone=True).locator(".wrong").is_visible()
+    fetch(database, COMPLETE)
 
     fetch(database, HISTORY)
     show(lambda text: bool(re.search(r'points="(\S+ ){9}', text)))
@@ -154,8 +175,33 @@ def test_the_page_reads_well_in_every_state(
         finish_log(connection, running, {"contacts": failed_result}, CallCounts(), Pace(10))
     fetch(database, "update ac_published set read_from = now() - interval '50 minutes'")
     failed = visit("failed", phone=True)
-    assert HOSTILE.split("\u202e", maxsplit=1)[0] in failed.locator(".failing dd").inner_text()
+    assert HOSTILE.split("\u202e", maxsplit=1)[0] in failed.locator(".wrong dd").inner_text()
     assert visit("stale", dark=True).locator(".verdict h2").inner_text().endswith("Stale")
+
+
+def test_questions_open_and_copy_their_sql(visit: Callable[..., Page]) -> None:
+    """By topic; each opens with its SQL and a button, also on plain http."""
+    page = visit("queries", "/queries", phone=True)
+
+    page.get_by_text("How does the win rate develop?").click()
+    page.locator("details[open] button").click()
+
+    assert page.locator("details[open] button").inner_text() == "Copied"
+    assert "percent_won" in page.evaluate("getSelection().toString()")
+    assert page.locator("h2").count() == 6
+
+
+def test_a_browser_is_told_what_to_do_without_tables(
+    visit: Callable[..., Page], database: Database
+) -> None:
+    """The page comes with status 503, and shows the dashboard as soon as there are tables."""
+    fetch(database, "alter table ac_schema_revision rename to ac_schema_revision_away")
+
+    page = visit("no-tables", status=503)
+
+    assert "What to do" in page.content()
+    fetch(database, "alter table ac_schema_revision_away rename to ac_schema_revision")
+    page.get_by_text("Next steps").wait_for(timeout=60_000)
 
 
 def test_the_live_part_updates_and_says_if_it_cannot(

@@ -17,8 +17,9 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from tests.support import transport_faults
-from tests.support.commands import ACSYNC, acsync
+from tests.support.commands import ACSYNC, acsync, deploy
 from tests.support.prefect_server import free_port
+from tests.support.processes import wait_for
 
 
 @pytest.mark.usefixtures("served")
@@ -39,6 +40,23 @@ def test_sync_shows_its_progress_and_what_it_did(account: Account) -> None:
     assert payload["statistics"]["successRate"] == "100.00%"
     assert account.statistics.calls > 0
     assert "contacts: 700 records" in acsync("status").stdout
+
+
+@pytest.mark.usefixtures("served_account")
+def test_status_says_when_the_next_sync_is_due(api: httpx.Client) -> None:
+    """Without a schedule, or without Prefect, it says that instead."""
+    unscheduled = acsync("status").stdout
+    deploy()
+    # Prefect makes the runs of a new schedule within some seconds.
+    wait_for("a scheduled run", lambda: "next sync: due in" in acsync("status").stdout)
+    alone = acsync("status", PREFECT_API_URL="").stdout
+    away = acsync("status", PREFECT_API_URL="http://127.0.0.1:9/api")
+
+    assert api.get("/health").status_code == 200
+    assert "next sync: none is scheduled. To schedule syncs, run: acsync deploy" in unscheduled
+    assert "next sync: not known, because PREFECT_API_URL is not set" in alone
+    assert "next sync: not known. Prefect's API at http://127.0.0.1:9/api" in away.stdout
+    assert away.returncode == 0
 
 
 @pytest.mark.usefixtures("served")

@@ -1,8 +1,11 @@
 """Every question of the cookbook has an answer, on an account with everything in it."""
 
+import re
+
 from acsync.simulator.account import Account
 from acsync.store.database import Database
-from acsync.web.queries import FIRST, read_cookbook
+from acsync.web.queries import FIRST, TOPICS, read_cookbook
+from tests.support.documents import ROOT
 from tests.support.fixtures import CopyAccount
 from tests.support.store_syncs import fetch
 
@@ -26,7 +29,7 @@ def test_every_question_is_answered(
         account.delete(name, 3)
         account.add(name, 3)
     assert copy_account().success
-    questions = read_cookbook()
+    questions = [question for topic in read_cookbook().values() for question in topic]
 
     answers = {question.name: len(fetch(database, question.sql)) for question in questions}
 
@@ -34,3 +37,27 @@ def test_every_question_is_answered(
     assert {*FIRST} <= {*answers}
     assert {name for name, rows in answers.items() if not rows} <= MAY_BE_EMPTY
     assert all(question.title.endswith("?") for question in questions)
+
+
+def test_no_question_is_outside_the_topics() -> None:
+    """A file in another folder would be on no page."""
+    cookbook = ROOT / "acsync" / "web" / "cookbook"
+
+    folders = {path.parent.relative_to(cookbook).as_posix() for path in cookbook.rglob("*.sql")}
+
+    assert folders == {*TOPICS}
+
+
+def test_the_document_has_the_questions_by_the_same_topics() -> None:
+    """Each topic is a heading, with one link per question."""
+    document = (ROOT / "docs" / "queries.md").read_text()
+    documented = {}
+    for section in document.split("\n## ")[1:]:
+        if links := re.findall(r"^- \[(.*)\]\(.*/(\w+)\.sql\)$", section, re.MULTILINE):
+            documented[section.splitlines()[0]] = links
+
+    assert documented == {
+        topic: [(question.title, question.name) for question in questions]
+        for topic, questions in read_cookbook().items()
+    }
+    assert [*documented] == [*TOPICS.values()]

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from acsync.simulator.account import Account
 from acsync.store.database import Database
+from acsync.sync.context import STOPPED
 from tests.support import transport_faults
 from tests.support.commands import BEARER, SECRET, acsync, deploy, served
 from tests.support.fixtures import CopyAccount
@@ -70,7 +71,8 @@ def test_the_status_is_what_the_command_prints(
 def test_every_page_answers_before_the_first_sync(service: httpx.Client) -> None:
     """People open the dashboard first."""
     assert {path: service.get(path).status_code for path in PAGES} == dict.fromkeys(PAGES, 200)
-    assert "Never synced" in service.get("/").text
+    page = service.get("/").text
+    assert all(text in page for text in ("No sync yet", "acsync check", "So far: 0."))
     assert service.get("/healthz").json() == {
         "error": "The contacts were never published. The deals were never published."
     }
@@ -108,6 +110,27 @@ def test_the_verdict_is_of_the_published_data(
     assert colour in badge.text
     assert re.search(r"synced \d\d min ago</text>", badge.text)
     assert service.get("/healthz").status_code == healthy
+
+
+def test_fresh_data_after_a_failed_sync_is_a_verdict_of_its_own(
+    service: httpx.Client, copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The data is right, but somebody has to act before it is late."""
+    copy_account()
+    fetch(database, "update ac_sync_logs set contacts_warnings = array['the rest is kept']")
+    warned = service.get("/live").text
+    served_account.faults.add(transport_faults.forbidden())
+    copy_account()
+    page = wait_for(
+        "the page", lambda: (text := service.get("/").text) and "What went wrong" in text and text
+    )
+    badge = service.get("/badge.svg").text
+
+    assert "<li>The rest is kept.</li>" in warned
+    assert "</span> Fresh, but the last sync failed</h2>" in page
+    assert "<title>acsync: fresh, but the last sync failed, " in page
+    assert re.search(r"#8a5200.*synced \d+ (s|min) ago, last sync failed</text>", badge, re.DOTALL)
+    assert service.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/healthz/", "/metrics/", "/static", "/api/sync-status/"])
@@ -195,20 +218,31 @@ def test_without_a_deployment_the_sync_ends_with_the_service(
                 202,
                 {"flowRunId": None, "flowRunUrl": None},
             )
-            assert service.post(TRIGGER, headers=BEARER).status_code == 409
-            wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+            refused = service.post(TRIGGER, headers=BEARER)
+            running = wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+            assert (refused.status_code, refused.json()["syncId"]) == (409, running["sync_id"])
             family = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(kind)
             _, alive = psutil.wait_procs(family, timeout=30)
-        ended = fetch(database, "select overall_success from ac_sync_logs")
+        ended = fetch(database, "select overall_success, deals_error from ac_sync_logs")
 
         assert alive == []
-        assert ended == [(False,)] * number
+        assert ended == [(False, STOPPED)] * number
 
     served_account.statistics.log.clear()
     with served(AC_RATE_LIMIT="100") as (service, _):
         done = service.post(TRIGGER, headers=BEARER)
         assert (done.status_code, done.json()["deals"]["recordCount"]) == (200, 600)
+
+
+def test_a_trigger_right_after_a_sync_starts_the_next(service: httpx.Client) -> None:
+    """The child process of the last sync needs some seconds to exit."""
+    accepted = service.post(TRIGGER, params={"wait": "false"}, headers=BEARER)
+    wait_for("its end", lambda: service.get("/api/sync-status").json()["currentStatus"])
+
+    next_sync = service.post(TRIGGER, headers=BEARER)
+
+    assert (accepted.status_code, next_sync.status_code) == (202, 200)
 
 
 @pytest.mark.usefixtures("served_account")
@@ -340,9 +374,11 @@ def test_a_database_outage_is_503_until_it_ends(
         assert service.get("/api/sync-status").status_code == 200
         postgres.stop()
         wait_for("the end", lambda: service.get("/api/sync-status").status_code == 503)
-        down = {path: service.get(path) for path in (*PAGES, "/healthz") if path != "/queries"}
+        needs_postgres = {*PAGES, "/healthz"} - {"/queries", "/openapi.json", "/badge.svg"}
+        down = {path: service.get(path) for path in needs_postgres}
         down |= {TRIGGER: service.post(TRIGGER, headers=BEARER)}
-        del down["/openapi.json"]
+        page = service.get("/", headers={"accept": "text/html,*/*;q=0.8"})
+        badge = service.get("/badge.svg")
         postgres.start()
         wait_for("an answer", lambda: service.get("/api/sync-status").status_code == 200)
 
@@ -351,6 +387,12 @@ def test_a_database_outage_is_503_until_it_ends(
     for answer in down.values():
         assert list(answer.json()) == ["error"]
         assert "cannot be reached" in answer.json()["error"]
+    assert (page.status_code, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "cannot be reached" in page.text
+    assert "What to do" in page.text
+    # A wiki shows no picture that comes with an error.
+    assert (badge.status_code, badge.headers["content-type"]) == (200, "image/svg+xml")
+    assert ">unknown</text>" in badge.text
 
 
 def test_a_sync_that_was_killed_does_not_look_alive(
@@ -431,6 +473,15 @@ def test_an_unknown_path_is_one_sentence(
     assert re.search(r"\.$", answer.json()["error"])
 
 
+def test_a_browser_gets_a_page_for_an_unknown_path(service: httpx.Client) -> None:
+    """With its style, also under the path of a proxy."""
+    answer = service.get("/a/b", headers={"accept": "text/html"})
+
+    assert answer.status_code == 404
+    assert "There is nothing at this address." in answer.text
+    assert 'href="../static/dashboard.css"' in answer.text
+
+
 def test_a_body_that_nobody_reads_is_refused(service: httpx.Client) -> None:
     answer = service.post(TRIGGER, headers=BEARER, content=b'{"only": "contacts"}')
 
@@ -439,7 +490,7 @@ def test_a_body_that_nobody_reads_is_refused(service: httpx.Client) -> None:
 
 def test_every_answer_keeps_browsers_from_running_foreign_code(service: httpx.Client) -> None:
     """No inline script or style, nothing of another host: the pages hold to it themselves."""
-    for path in (*PAGES, "/nothing", "/static/dashboard.js"):
+    for path in (*PAGES, "/nothing", "/static/page.js"):
         answer = service.get(path)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy

@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 
 from acsync.errors import AcsyncError
 from acsync.models import CallCounts, Changes, DatasetResult, SyncResult
-from acsync.sync.report import report_lines, report_markdown
+from acsync.sync.report import calls_line, report_lines, report_markdown
 
 NASTY = (
     "<script>alert(1)</script> <!-- &lt; ![x](http://evil.example/a.png) [y](javascript:z) "
@@ -38,6 +38,17 @@ def test_a_report_shows_what_was_published_or_why_not() -> None:
     ]
     assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(result)
     assert "**deals not published.** The page did not come." in report_markdown(result)
+
+
+def test_one_call_and_one_retry_are_singular() -> None:
+    result = SyncResult(
+        "sync-1", "a.example", datetime.now(UTC), 1_000, 10, None, CallCounts(1, 1, 0), 1, {}
+    )  # fmt: skip
+
+    assert calls_line(result) == (
+        "1 call in 1.0 s, 10% of the rate limit of 10/s; 1 retry, 0 refused as too many; "
+        "1 character removed"
+    )
 
 
 def test_a_hostile_reason_is_shown_as_text_and_nothing_else() -> None:

@@ -10,6 +10,7 @@ async function refresh() {
     const answer = await fetch("live", { cache: "no-store", signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error((await answer.json()).error);
     live.innerHTML = await answer.text();
+    enhance(live);
     seen = Date.now();
     connection.hidden = true;
   } catch (error) {

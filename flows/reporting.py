@@ -158,12 +158,13 @@ def save_data_age(settings: Settings, sentence: str) -> None:
 
 
 def hide_routine_log_lines() -> None:
-    """Drop the lines that Prefect logs for each of some 200 successful tasks."""
+    """Drop the lines that Prefect logs at the end of each of some 200 tasks."""
     logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    # The timeline shows which tasks completed. Prefect also warns that threads cannot be
-    # interrupted. But each HTTP call has its own timeout, so a task's timeout is never far off.
-    ended_well = record.levelno <= logging.INFO and record.msg.startswith("Finished in state")
-    return not ended_well and "running in a worker thread" not in record.msg
+    # The timeline shows how tasks ended, and a failed task has logged its error. Prefect also
+    # warns that threads cannot be interrupted. But each HTTP call has its own timeout, so a task's
+    # timeout is never far off.
+    is_end = record.msg.startswith("Finished in state")
+    return not is_end and "running in a worker thread" not in record.msg

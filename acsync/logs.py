@@ -10,12 +10,27 @@ from pythonjsonlogger.json import JsonFormatter
 from acsync.errors import SettingsError
 from acsync.settings import read_log_format
 
-# Makes Prefect write its log lines as JSON, in child processes too.
-JSON_LOGS = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
+# Makes Prefect write its log lines with JsonLines, in child processes too.
+JSON_LOGS = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json",
+    "PREFECT_LOGGING_FORMATTERS_JSON_CLASS": "acsync.logs.JsonLines",
+}
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 logger = logging.getLogger("acsync")
+
+
+class JsonLines(JsonFormatter):
+    """One JSON object per line, with the same keys in commands, service, worker and runs."""
+
+    def __init__(self, *_: object) -> None:  # Prefect passes a format, which is not used
+        super().__init__(
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger"},
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's, for terminals
+            timestamp=True,
+        )
 
 
 def set_up_command() -> None:
@@ -25,13 +40,7 @@ def set_up_command() -> None:
     """
     if read_log_format() == "json":
         os.environ.update(JSON_LOGS)
-        formatter = JsonFormatter(
-            "%(levelname)s %(name)s %(message)s",
-            rename_fields={"levelname": "level", "name": "logger"},
-            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's, for terminals
-            timestamp=True,
-        )
-        logging.getLogger().addHandler(_handler(formatter))
+        logging.getLogger().addHandler(_handler(JsonLines()))
 
 
 def set_up_service() -> None:
@@ -46,13 +55,14 @@ def set_up_service() -> None:
 
 def report(error: Exception | str) -> None:
     """Write an error to standard error: a paragraph, or a log line if logs are JSON."""
-    if _is_json():
+    if is_json():
         logger.error("%s", error)
     else:
         sys.stderr.write(f"{error}\n")
 
 
-def _is_json() -> bool:
+def is_json() -> bool:
+    """Return whether logs are JSON; a wrong setting counts as text."""
     try:
         return read_log_format() == "json"
     except SettingsError:

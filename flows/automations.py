@@ -1,7 +1,8 @@
 """Prefect automations: alert on failed syncs and stale data, and mark lost runs as crashed.
 
 The messages are Jinja templates that Prefect's server fills in. The message of the run's state
-holds the details that only the sync knows.
+holds the details that only the sync knows. Runs that crash leave no such message, so the account
+and the age of the data come from a Prefect variable that each sync updates.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,9 +27,14 @@ Labels: TypeAlias = dict[str, str | list[str]]
 FAILED_AUTOMATION = "acsync: sync failed"
 STALE_AUTOMATION = "acsync: data is stale"
 LOST_AUTOMATION = "acsync: run is lost"
+NOT_STARTED_AUTOMATION = "acsync: run is lost before its start"
 
 HEARTBEAT_SECONDS = 60
 LOST_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
+
+# A healthy run may send no event for minutes before it starts, while a container image is pulled
+# or a cluster adds a machine: 400 MB at 6 Mbit/s take nine minutes.
+NOT_STARTED_AFTER = timedelta(minutes=10)
 
 SUCCEEDED = "Completed"
 FAILED_STATES = ("Failed", "Crashed", "TimedOut")
@@ -37,11 +43,28 @@ FAILED_STATES = ("Failed", "Crashed", "TimedOut")
 # become late; without a free slot, they are cancelled.
 OTHER_STATES = ("Late", "Pending", "Cancelled")
 
+# A run in one of these states holds a slot of its deployment, but sends no heartbeats yet.
+STARTING_STATES = ("Pending", "Submitting", "InfrastructurePending")
+
+# How Prefect (3.9.1) describes a run that got SIGTERM, as when its worker is stopped.
+STOPPED_MESSAGE = "Execution was aborted by a termination signal."
+
 HEARTBEAT = "heartbeat"
 OF_DEPLOYMENT: Labels = {
     "prefect.resource.role": "deployment",
     "prefect.resource.id": "prefect.deployment.*",
 }
+
+
+# Expressions of the templates.
+_VARIABLE = "variables['acsync_' ~ deployment.name | replace('-', '_')]"
+ACCOUNT = f"{_VARIABLE}.account or deployment.name"
+PUBLISHED = f"{_VARIABLE}.published"
+
+
+def variable_name(deployment: str) -> str:
+    """Return the name of the Prefect variable with the account and the age of its data."""
+    return f"acsync_{deployment.replace('-', '_')}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +84,11 @@ class Audience:
         """Return the labels of all resources of the flow."""
         return {"prefect.resource.role": "flow", "prefect.resource.name": self.flow}
 
+    @property
+    def nobody(self) -> str:
+        """Return a sentence for descriptions if no message can be sent."""
+        return "" if self.blocks else " It alerts nobody: set ACSYNC_ALERT_URL and deploy again."
+
     def notify(self, subject: str, body: str) -> list[ActionTypesOrUnknown]:
         """Return one action per block; without blocks, the automation fires and does nothing."""
         actions: list[ActionTypesOrUnknown] = [
@@ -72,22 +100,27 @@ class Audience:
 
 def make_automations(audience: Audience) -> list[AutomationCore]:
     """Return all automations."""
-    return [_failed(audience), _stale(audience), _lost(audience)]
+    return [_failed(audience), _stale(audience), _lost(audience), _not_started(audience)]
 
 
 def _failed(audience: Audience) -> AutomationCore:
     return AutomationCore(
         name=FAILED_AUTOMATION,
-        description="A sync failed, crashed or timed out.",
+        description=f"A sync failed, crashed or timed out.{audience.nobody}",
         trigger=EventTrigger(
             expect=_events(FAILED_STATES),
+            match={"prefect.state-message": f"!{STOPPED_MESSAGE}"},
             match_related=[audience.of_flow],
             posture=Posture.Reactive,
             threshold=1,
         ),
         actions=audience.notify(
-            "acsync: sync {{ flow_run.state.name | lower }}: {{ flow_run.name }}",
-            "{{ flow_run.state.message }}\n\n" + _link("Run", audience.run_url, "flow_run"),
+            "acsync: sync {{ flow_run.state.name | lower }}: "
+            f"{{{{ flow_run.parameters.account or {ACCOUNT} or flow_run.name }}}}",
+            # The message of a failed sync ends with the age of the data.
+            "{{ flow_run.state.message }}"
+            f"{{% if flow_run.state.name != 'Failed' %}} {{{{ {PUBLISHED} }}}}{{% endif %}}\n\n"
+            + _link("Run", audience.run_url, "flow_run"),
         ),
     )
 
@@ -95,7 +128,7 @@ def _failed(audience: Audience) -> AutomationCore:
 def _stale(audience: Audience) -> AutomationCore:
     return AutomationCore(
         name=STALE_AUTOMATION,
-        description=f"No scheduled sync completed for {minutes(STALE_AFTER)}.",
+        description=f"No scheduled sync completed for {minutes(STALE_AFTER)}.{audience.nobody}",
         trigger=EventTrigger(
             after=_events((SUCCEEDED, *FAILED_STATES, *OTHER_STATES)),
             expect=_events((SUCCEEDED,)),
@@ -106,11 +139,12 @@ def _stale(audience: Audience) -> AutomationCore:
             within=STALE_AFTER,
         ),
         actions=audience.notify(
-            "acsync: data is stale: {{ deployment.name }}",
+            f"acsync: data is stale: {{{{ {ACCOUNT} }}}}",
             "No sync of {{ deployment.name }} has completed since "
             "{{ (firing.triggered - automation.trigger.within).strftime('%Y-%m-%d %H:%M') }} UTC "
-            "or earlier, so the published data is at least that old. Check that a worker is "
-            "running (python -m flows.worker --pool acsync) and how the last runs ended.\n\n"
+            "or earlier, so the published data is at least that old. "
+            f"{{{{ {PUBLISHED} }}}} Check that a worker is running "
+            "(acsync worker) and how the last runs ended.\n\n"
             + _link("Deployment", audience.deployment_url, "deployment"),
         ),
     )
@@ -118,26 +152,40 @@ def _stale(audience: Audience) -> AutomationCore:
 
 def _lost(audience: Audience) -> AutomationCore:
     """Mark runs whose machine died as crashed; otherwise they would stay `Running`."""
+    reason = f"The run sent no heartbeat for {minutes(LOST_AFTER)}"
+    return _crash(audience, LOST_AUTOMATION, (HEARTBEAT,), LOST_AFTER, reason)
+
+
+def _not_started(audience: Audience) -> AutomationCore:
+    """Mark runs whose worker died before their start; otherwise they would keep their slot."""
+    reason = f"The run did not start within {minutes(NOT_STARTED_AFTER)}"
+    return _crash(audience, NOT_STARTED_AUTOMATION, STARTING_STATES, NOT_STARTED_AFTER, reason)
+
+
+def _crash(
+    audience: Audience, name: str, after: Sequence[str], within: timedelta, reason: str
+) -> AutomationCore:
+    """Mark a run as crashed if no event follows in time. This frees its slot and sends an alert."""
     return AutomationCore(
-        name=LOST_AUTOMATION,
-        description=f"A run sent no heartbeat for {minutes(LOST_AFTER)}.",
+        name=name,
+        description=f"{reason}.",
         trigger=EventTrigger(
-            after=_events((HEARTBEAT,)),
+            after=_events(after),
             expect=_events(("*",)),
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=[audience.of_flow],
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=LOST_AFTER,
+            within=within,
         ),
         actions=[
             ChangeFlowRunState(
                 state=StateType.CRASHED,
                 name="Crashed",
                 force=False,
-                message=f"The run sent no heartbeat for {minutes(LOST_AFTER)}: its process or "
-                "machine has probably died. The next sync resumes the data that it staged.",
+                message=f"{reason}: its process or machine has probably died. "
+                "The next sync resumes the data that it staged.",
             )
         ],
     )

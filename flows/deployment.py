@@ -12,6 +12,8 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Interval
@@ -22,6 +24,7 @@ from acsync.schedule import INTERVAL
 from acsync.settings import read_database_settings
 from flows.automations import (
     HEARTBEAT_SECONDS,
+    NOT_STARTED_AFTER,
     Audience,
     make_automations,
     minutes,
@@ -40,8 +43,11 @@ ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 
 # One run syncs, and a second one may start and be turned away. Further runs, for example after an
 # outage of all workers, are cancelled instead of queued.
+# A run keeps its slot until it starts or the automation marks it as lost, whichever comes first.
 CONCURRENCY = ConcurrencyLimitConfig(
-    limit=2, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+    limit=2,
+    collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW,
+    grace_period_seconds=int(1.5 * NOT_STARTED_AFTER.total_seconds()),
 )
 
 # Send acsync's warnings to the logs of the run, and a heartbeat so that lost runs are noticed soon.
@@ -62,11 +68,37 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
         if account is not None:
             load_account(account)
         deployment = make_deployment(account)
+        if existing := _find(client, deployment):
+            # Someone may have paused it, or changed its schedule in Prefect.
+            deployment.paused = existing.paused
+            deployment.schedules = None
+            deployment.model_fields_set.discard("schedules")  # Prefect then keeps the schedules
         deployment_id = cast(UUID, deployment.apply())
-        schedule = f"every {minutes(INTERVAL)}, unless paused"
+        schedule = describe_schedule(existing) if existing else f"every {minutes(INTERVAL)}"
         yield f"Deployment {deployment.full_name} is deployed: {schedule}."
+        if url := page_url("deployment", deployment_id):
+            yield f"See {url}"
         yield _ensure_alerts(client, alert_url)
         yield from _ensure_automations(client, deployment_id)
+
+
+def _find(client: SyncPrefectClient, deployment: RunnerDeployment) -> DeploymentResponse | None:
+    try:
+        return client.read_deployment_by_name(deployment.full_name)
+    except ObjectNotFound:
+        return None
+
+
+def describe_schedule(deployment: DeploymentResponse) -> str:
+    """Return when an existing deployment runs, and why `acsync deploy` does not change that."""
+    active = [schedule.schedule for schedule in deployment.schedules if schedule.active]
+    if deployment.paused or not active:
+        return "it was paused and stays paused; resume it in Prefect's UI"
+    intervals = [schedule.interval for schedule in active if isinstance(schedule, IntervalSchedule)]
+    if intervals == [INTERVAL] and len(active) == 1:
+        return f"every {minutes(INTERVAL)}"
+    times = ", ".join(f"every {minutes(interval)}" for interval in intervals) or "on a schedule"
+    return f"{times}, as set in Prefect; acsync's own is every {minutes(INTERVAL)}"
 
 
 def name_deployment(account: str | None) -> str:
@@ -103,7 +135,7 @@ def _ensure_work_pool(client: SyncPrefectClient) -> str:
         pool = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         pool = client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
-        return f"Work pool {WORK_POOL} was created. Run: python -m flows.worker --pool {WORK_POOL}"
+        return f"Work pool {WORK_POOL} was created. Run: acsync worker"
     return f"Work pool {WORK_POOL} exists (type {pool.type})."
 
 
@@ -129,7 +161,8 @@ def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Itera
         _url_before_id("deployment", deployment_id),
     )
     for automation in make_automations(audience):
-        yield f"Automation {automation.name!r} {save_automation(client, automation)}."
+        silent = audience.nobody if audience.nobody in automation.description else ""
+        yield f"Automation {automation.name!r} {save_automation(client, automation)}.{silent}"
 
 
 def _url_before_id(kind: str, example: UUID) -> str | None:

@@ -33,7 +33,7 @@ from acsync.errors import SettingsError, SettingsProblem
 from acsync.models import SyncResult
 from acsync.schedule import STALE_AFTER
 from acsync.sync.report import report_lines
-from flows.automations import FAILED_STATES, SUCCEEDED
+from flows.automations import FAILED_STATES, STOPPED_MESSAGE, SUCCEEDED
 from flows.links import page_url
 from flows.reporting import warn_on_failure
 
@@ -134,7 +134,8 @@ def _problem_before(deployment_id: str | None, flow_run_id: str) -> str | None:
         ended = _last_run(client, UUID(deployment_id), [SUCCEEDED, *FAILED_STATES], flow_run_id)
         good = _last_run(client, UUID(deployment_id), [SUCCEEDED], flow_run_id)
     since = f"{good.end_time:%Y-%m-%d %H:%M %Z}" if good and good.end_time else "the beginning"
-    if ended and ended.state and ended.state.name in FAILED_STATES:
+    state = ended.state if ended else None
+    if state and state.name in FAILED_STATES and state.message != STOPPED_MESSAGE:
         return f"The last sync had failed, and none had completed since {since}."
     if good and good.end_time and datetime.now(UTC) - good.end_time > STALE_AFTER:
         return f"No sync had completed since {since}."

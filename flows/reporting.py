@@ -19,7 +19,8 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
+from prefect.variables import Variable
 
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
@@ -28,7 +29,8 @@ from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.store.sync_history import read_data_age
 from acsync.sync.job import Job
-from acsync.sync.report import calls_line, report_markdown
+from acsync.sync.report import report_markdown, report_summary
+from flows.automations import variable_name
 
 STEP_PERCENT = 5.0
 SCHEMA_CHANGED = "acsync.schema.changed"
@@ -113,7 +115,7 @@ def save_report(result: SyncResult) -> None:
     """Keep the report with the flow run."""
     with warn_on_failure("report"):
         create_markdown_artifact(
-            report_markdown(result), key="acsync-report", description=calls_line(result)
+            report_markdown(result), key="acsync-report", description=report_summary(result)
         )
 
 
@@ -147,13 +149,22 @@ def describe_data_age(settings: Settings) -> str:
     return f"Still published: {', '.join(published)}." if published else ""
 
 
+def save_data_age(settings: Settings, sentence: str) -> None:
+    """Save the account and its data's age for alerts about later runs that crash."""
+    if deployment.name:
+        with warn_on_failure("age of the data"):
+            value = {"account": settings.account_host, "published": sentence}
+            Variable.set(variable_name(deployment.name), value, overwrite=True)
+
+
 def hide_routine_log_lines() -> None:
-    """Drop the lines that Prefect logs for each of some 200 successful tasks."""
+    """Drop the lines that Prefect logs at the end of each of some 200 tasks."""
     logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    # The timeline shows which tasks completed. Prefect also warns that threads cannot be
-    # interrupted. But each HTTP call has its own timeout, so a task's timeout is never far off.
-    ended_well = record.levelno <= logging.INFO and record.msg.startswith("Finished in state")
-    return not ended_well and "running in a worker thread" not in record.msg
+    # The timeline shows how tasks ended, and a failed task has logged its error. Prefect also
+    # warns that threads cannot be interrupted. But each HTTP call has its own timeout, so a task's
+    # timeout is never far off.
+    is_end = record.msg.startswith("Finished in state")
+    return not is_end and "running in a worker thread" not in record.msg

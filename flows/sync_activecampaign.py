@@ -15,8 +15,8 @@ Eight functions take a record from ActiveCampaign to the views:
 """
 
 import socket
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, cast
 
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -58,10 +58,14 @@ from flows.reporting import (
     emit_field_changes,
     hide_routine_log_lines,
     label_flow_run,
+    save_data_age,
     save_report,
 )
 
 T = TypeVar("T")
+
+# The tasks of each dataset so far.
+Steps: TypeAlias = dict[DatasetName, list[PrefectFuture[Any]]]
 
 # Slices read at the same time: enough for ten calls per second if each call takes a second.
 WORKERS = 12
@@ -159,25 +163,38 @@ def sync_activecampaign(
 
 
 def copy_account(context: SyncContext) -> SyncResult:
-    """Run the steps. A dataset that fails in one step does not affect the other."""
+    """Run the steps. A dataset that fails in one step does not affect the other.
+
+    No task is submitted after a failed one: Prefect would show it as `NotReady` permanently.
+    """
     sync = as_it_is(context)
-    reads: dict[DatasetName, list[PrefectFuture[Any]]] = {}
-    jobs: dict[DatasetName, PrefectFuture[Job]] = {}
-    for name in context.datasets:
-        needs = context.settings.needs(name)
-        listings = {need: read_metadata_task.submit(sync, need) for need in needs}
-        newest = read_newest_task.submit(sync, name)
-        reads[name] = [*listings.values(), newest]
-        metadata = {need: result_of(listing) for need, listing in listings.items()}
-        jobs[name] = plan_task.submit(sync, name, result_of(newest), metadata)
+    listings = {
+        name: {need: read_metadata_task.submit(sync, need) for need in context.settings.needs(name)}
+        for name in context.datasets
+    }
+    newest = {name: read_newest_task.submit(sync, name) for name in context.datasets}
     # Import pandas, which the plans need, during the first calls.
     import acsync.enrich.enricher  # noqa: F401, PLC0415
 
+    steps: Steps = {name: [*listings[name].values(), newest[name]] for name in context.datasets}
+    jobs = {
+        name: plan_task.submit(
+            sync,
+            name,
+            result_of(newest[name]),
+            {need: result_of(listing) for need, listing in listings[name].items()},
+        )
+        for name in healthy(steps)
+    }
+    add_steps(steps, jobs)
     slices = start_slices(context, jobs)
     newest_again = {
-        name: read_newest_again_task.submit(sync, result_of(jobs[name])) for name in jobs
+        name: read_newest_again_task.submit(sync, result_of(jobs[name])) for name in healthy(steps)
     }
     copies = await_slices(jobs, slices)
+    for name, copied in copies.items():
+        steps[name] += copied
+    add_steps(steps, newest_again)
     verified = {
         name: verify_task.submit(
             sync,
@@ -185,15 +202,23 @@ def copy_account(context: SyncContext) -> SyncResult:
             [result_of(copy) for copy in copies[name]],
             result_of(newest_again[name]),
         )
-        for name in context.datasets
+        for name in healthy(steps)
     }
-    failures = {}
-    for name in context.datasets:
-        steps = [*reads[name], jobs[name], *copies[name], newest_again[name], verified[name]]
-        if reason := first_failure(steps):
-            failures[name] = reason
-    healthy = [result_of(verified[name]) for name in context.datasets if name not in failures]
-    return publish_task(sync, healthy, failures)
+    add_steps(steps, verified)
+    failures = {name: reason for name in steps if (reason := first_failure(steps[name]))}
+    publishable = [result_of(verified[name]) for name in steps if name not in failures]
+    return publish_task(sync, publishable, failures)
+
+
+def add_steps(steps: Steps, futures: Mapping[DatasetName, PrefectFuture[Any]]) -> None:
+    """Add one more step to each of these datasets."""
+    for name, future in futures.items():
+        steps[name].append(future)
+
+
+def healthy(steps: Steps) -> Iterator[DatasetName]:
+    """Wait for each dataset's steps in turn; yield those in which every step completed."""
+    yield from (name for name in steps if first_failure(steps[name]) is None)
 
 
 def start_slices(
@@ -277,8 +302,10 @@ def report(settings: Settings, result: SyncResult) -> State[Any]:
     for line in lines:
         get_run_logger().info(line)
     summary = f"{'. '.join(lines)}."
+    data_age = describe_data_age(settings)
+    save_data_age(settings, data_age)
     if result.success:
         send_recovery(result)
         return Completed(message=summary, data=result)
-    reason = f"{summary} {describe_data_age(settings)}".rstrip()
+    reason = f"{summary} {data_age}".rstrip()
     return Failed(message=reason, data=SyncFailed(reason))

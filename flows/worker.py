@@ -1,4 +1,4 @@
-"""Run a Prefect worker that stops its syncs before itself: python -m flows.worker.
+"""Run a Prefect worker that stops its syncs before itself: acsync worker.
 
 A worker of Prefect 3.9.1 kills its runs as soon as it gets a signal (PrefectHQ/prefect#22528). The
 log row then stays open, the lease stays taken, and the run stays `Running` until the automation
@@ -7,20 +7,21 @@ row, release the lease and report to Prefect. Then the worker is stopped. Proces
 in time are killed.
 """
 
-import os
+import logging
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import psutil
 
-from acsync.logs import JSON_LOGS
+from acsync import logs
+from acsync.errors import SettingsError
 from acsync.proxies import bypass_for_loopback
-from acsync.settings import read_log_format
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
@@ -34,6 +35,8 @@ END_SECONDS = 20.0
 REPORT_SECONDS = 1.0
 WORKER_SECONDS = 5.0
 
+logger = logging.getLogger(__name__)
+
 
 class _Stop(SystemExit):
     """A signal came; this exception ends the process without a traceback."""
@@ -46,19 +49,39 @@ def run_worker(arguments: Sequence[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     bypass_for_loopback()
-    if read_log_format() == "json":
-        os.environ.update(JSON_LOGS)
     # A separate process group, so that Ctrl-C in a terminal does not reach the worker first.
     command = [sys.executable, "-m", "prefect", "worker", "start", *arguments]
-    worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # arguments of the caller
-    try:
-        for number in SIGNALS:
-            signal.signal(number, _stop)
-        status = worker.wait()
-    except _Stop:
-        status = end_worker(worker)
+    with _start(command) as worker:
+        try:
+            for number in SIGNALS:
+                signal.signal(number, _stop)
+            status = worker.wait()
+        except _Stop:
+            status = end_worker(worker)
     # A worker that is still starting has no signal handler yet, and is terminated by the signal.
     return 0 if status == -signal.SIGTERM else status
+
+
+@contextmanager
+def _start(command: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start the worker. If logs are JSON, turn its other lines into JSON until it ends."""
+    stdout, stderr = (subprocess.PIPE, subprocess.STDOUT) if logs.is_json() else (None, None)
+    worker = subprocess.Popen(command, process_group=0, stdout=stdout, stderr=stderr)  # noqa: S603
+    forwarder = threading.Thread(target=_forward, args=(worker.stdout or (),), daemon=True)
+    forwarder.start()
+    yield worker
+    forwarder.join(REPORT_SECONDS)
+
+
+def _forward(lines: Iterable[bytes]) -> None:
+    """Write the log lines of a worker, and what Prefect prints, as JSON."""
+    logger.setLevel(logging.INFO)
+    for line in lines:
+        text = line.decode(errors="replace").rstrip()
+        if text.startswith("{"):
+            sys.stderr.write(f"{text}\n")
+        elif text:
+            logger.info("%s", text)
 
 
 def _stop(*_: object) -> NoReturn:
@@ -118,5 +141,15 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
             process.kill()
 
 
+def main() -> int:
+    """Run the worker with this process's arguments, outside of `acsync worker`."""
+    try:
+        logs.set_up_command()
+    except SettingsError as error:
+        logs.report(error)
+        return 2
+    return run_worker(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(run_worker(sys.argv[1:]))
+    sys.exit(main())

@@ -67,13 +67,15 @@ def _show_version(is_asked: bool) -> None:
 
 @app.callback()
 def every_command(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     bypass_for_loopback()
-    for name, value in (QUIET_PREFECT | PATIENT_PREFECT).items():
+    quiet = {} if context.invoked_subcommand == "worker" else QUIET_PREFECT
+    for name, value in (quiet | PATIENT_PREFECT).items():
         os.environ.setdefault(name, value)
     logs.set_up_command()
     # If its server is down, Prefect prints each log line that it could not send.
@@ -224,6 +226,19 @@ def deploy(account: AccountName = None) -> None:
         raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
     for line in deployment.deploy(account, alert_url):
         console.print(line, soft_wrap=True)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def worker(context: typer.Context) -> None:
+    """Run the syncs of all deployments until Ctrl-C; options as `prefect worker start`."""
+    from flows.worker import run_worker  # noqa: PLC0415
+
+    has_pool = any(argument.startswith(("--pool", "-p")) for argument in context.args)
+    pool = [] if has_pool else ["--pool", "acsync"]
+    sys.exit(run_worker([*pool, *context.args]))
 
 
 @app.command()

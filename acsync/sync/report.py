@@ -45,6 +45,16 @@ def report_markdown(result: SyncResult) -> str:
     )
 
 
+def report_summary(result: SyncResult) -> str:
+    """Return the records of each dataset, or why it was not published, as Markdown."""
+    return "; ".join(
+        f"{changes.records:,} {name}"
+        if (changes := dataset.changes)
+        else f"{name} not published: {_escape(dataset.error or '')}"
+        for name, dataset in result.datasets.items()
+    )
+
+
 def report_lines(result: SyncResult) -> Iterator[str]:
     """Yield one line per dataset and per warning, and a line about the calls."""
     for name, dataset in result.datasets.items():

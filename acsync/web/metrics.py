@@ -1,6 +1,6 @@
 """Export metrics to Prometheus; each scrape reads the log, the lease and the snapshot."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypeAlias
@@ -19,9 +19,10 @@ Values: TypeAlias = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True)
 class Scrape:
-    """The data of one scrape; `published` has only the datasets that are copied."""
+    """The data of one scrape; `datasets` are copied, and `published` has those that ever were."""
 
     account: str
+    datasets: Sequence[DatasetName]
     published: Mapping[DatasetName, PublishedDataset]
     running: RunningSync | None
     totals: Totals
@@ -69,10 +70,12 @@ def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
 
 def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
     published = scrape.published.items()
+    never: Values = {(scrape.account, name): 0 for name in scrape.datasets}
+    read_from = {(scrape.account, name): data.read_from.timestamp() for name, data in published}
     yield _gauge(
         "last_success_timestamp_seconds",
-        "When the oldest record of the published snapshot was read.",
-        {(scrape.account, name): data.read_from.timestamp() for name, data in published},
+        "When the oldest record of the published snapshot was read; 0 if nothing was published.",
+        never | read_from,
         ["account", "dataset"],
     )
     yield _gauge(

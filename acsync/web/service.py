@@ -184,4 +184,6 @@ class Service:
         status = read_status(self._database)
         chosen = self._settings.datasets
         published = {name: data for name, data in status.published.items() if name in chosen}
-        return Scrape(read_account(self._database) or "", published, status.running, totals)
+        # Before the first sync, only the settings know the account.
+        account = read_account(self._database) or self._settings.account_name
+        return Scrape(account, chosen, published, status.running, totals)

@@ -140,7 +140,7 @@ class Trigger:
                 raise AcsyncError(
                     f"No worker has taken flow run {run_id} for {TAKEN_WITHIN_SECONDS:.0f} s; it "
                     "stays queued.",
-                    "Start a worker: python -m flows.worker --pool acsync",
+                    "Start a worker: acsync worker",
                 )
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS

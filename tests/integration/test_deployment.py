@@ -97,7 +97,7 @@ def test_deploying_again_only_restores_what_was_deleted(
 
     output = deploy()
     assert automations(api) == paused
-    assert output.count("is up to date") == 3
+    assert output.count("is up to date") == 4
     assert URL not in output
 
     api.delete(f"/automations/{first[0]['id']}").raise_for_status()
@@ -105,8 +105,31 @@ def test_deploying_again_only_restores_what_was_deleted(
     assert [automation["name"] for automation in automations(api)] == [
         "acsync: data is stale",
         "acsync: run is lost",
+        "acsync: run is lost before its start",
         "acsync: sync failed",
     ]
+
+
+def test_deploying_again_keeps_a_paused_and_a_changed_schedule(api: httpx.Client) -> None:
+    """An upgrade ends with `acsync deploy`, and must not start syncs during maintenance."""
+    output = deploy()
+    deployment = api.get("/deployments/name/sync-activecampaign/every-15-minutes").json()
+    assert f"/deployments/deployment/{deployment['id']}" in output
+    (schedule,) = deployment["schedules"]
+    address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+
+    hourly = {"schedule": {**schedule["schedule"], "interval": 3600}}
+    api.patch(address, json=hourly).raise_for_status()
+    assert "every 60 minutes, as set in Prefect; acsync's own is every 15 minutes" in deploy()
+    api.patch(address, json={"active": False}).raise_for_status()
+    assert "was paused and stays paused" in deploy()
+    (kept,) = deployed(api)["schedules"]
+    assert (kept["active"], kept["schedule"]["interval"]) == (False, 3600)
+
+    api.patch(address, json={"active": True}).raise_for_status()
+    api.post(f"/deployments/{deployment['id']}/pause_deployment").raise_for_status()
+    assert "was paused and stays paused" in deploy()
+    assert deployed(api)["paused"] is True
 
 
 def test_a_block_made_by_hand_is_used_unchanged(
@@ -120,7 +143,7 @@ def test_a_block_made_by_hand_is_used_unchanged(
 
     (block,) = api.post("/block_documents/filter", json={"include_secrets": True}).json()
     assert block["data"]["url"] == "https://hooks.slack.com/services/A/B/C"
-    stale, _, failed = automations(api)
+    stale, _, _, failed = automations(api)
     assert stale["actions"][0]["block_document_id"] == block["id"]
     assert failed["actions"][0]["block_document_id"] == block["id"]
     assert (
@@ -133,8 +156,11 @@ def test_without_an_alert_url_the_automations_are_prepared(api: httpx.Client) ->
     output = deploy()
 
     assert "No alerts can be sent. Set ACSYNC_ALERT_URL" in output
-    stale, _, failed = automations(api)
+    stale, _, _, failed = automations(api)
     assert stale["actions"] == failed["actions"] == [{"type": "do-nothing"}]
+    for automation in (stale, failed):
+        assert "It alerts nobody: set ACSYNC_ALERT_URL" in automation["description"]
+        assert f"{automation['name']!r} created. It alerts nobody" in output
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pytest
 
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
+from flows.automations import STOPPED_MESSAGE
 from tests.support import commands, transport_faults
 from tests.support.calls import on_call
 from tests.support.commands import deploy
@@ -146,8 +147,7 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
     revoked.clear()
     (failed,) = stack.runs("Failed")
     body = stack.alerts.body_of(subject)
-    assert subject == f"acsync: sync failed: {failed['name']}"
-    assert host() in subject
+    assert subject == f"acsync: sync failed: {host()}"
     assert "contacts: not published." in body
     assert "deals: not published." in body
     assert "status 403" in body
@@ -169,10 +169,32 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
     stack.worker.wait(30)
     subject = wait_for("word of staleness", lambda: stack.alerts.subjects("stale"))[0]
     body = stack.alerts.body_of(subject)
-    assert subject == "acsync: data is stale: every-15-minutes"
+    assert subject == f"acsync: data is stale: {host()}"
     assert re.search(r"has completed since 20\d\d-\d\d-\d\d \d\d:\d\d UTC", body)
+    assert re.search(r"Still published: contacts of 20\d\d-\d\d-\d\d \d\d:\d\d UTC, deals", body)
     assert "/deployments/deployment/" in body
     assert account.options.api_key not in str(stack.alerts.messages)
+
+
+def test_a_planned_stop_of_the_worker_sends_no_alert(stack: Stack, account: Account) -> None:
+    """Each upgrade stops a worker. The alert that follows here shows that others are sent."""
+    stack.rest()
+    held, freed = threading.Event(), threading.Event()
+    on_call(account, lambda _call: True, held.set)
+    on_call(account, lambda _call: True, lambda: freed.wait(PATIENCE_SECONDS))
+    run = [sys.executable, "-m", "prefect", "deployment", "run", NAME]
+    subprocess.run(run, capture_output=True, check=True)
+    assert held.wait(PATIENCE_SECONDS)
+    stack.worker.terminate()
+    freed.set()
+    stack.worker.wait(30)
+    crashed = wait_for("the end of the run", lambda: stack.runs("Crashed"))
+    assert [run["state"]["message"] for run in crashed] == [STOPPED_MESSAGE]
+
+    failed = {"state": {"type": "CRASHED", "name": "Crashed", "message": "Killed"}, "force": True}
+    stack.api.post(f"/flow_runs/{crashed[0]['id']}/set_state", json=failed).raise_for_status()
+    wait_for("another alert", lambda: stack.alerts.messages)
+    assert {message["body"].split()[0] for message in stack.alerts.messages} == {"Killed"}
 
 
 def host() -> str:

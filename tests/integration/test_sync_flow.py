@@ -147,6 +147,10 @@ def test_a_wrong_key_is_told_and_nothing_is_published(
     assert state.is_failed()
     assert "AC_API_KEY" in last_log(database)["contacts_error"]
     assert "an-old-secret" not in str(last_log(database)) + (state.message or "")
+    run_id = state.state_details.flow_run_id
+    wait_for("the last step", lambda: "publish" in asyncio.run(read_run(run_id))[0])
+    names, _ = asyncio.run(read_run(run_id))
+    assert {name.partition(" ")[0] for name in names} == {"read", "publish"}, "none is NotReady"
 
 
 def test_a_second_sync_ends_at_once_as_skipped(

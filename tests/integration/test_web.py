@@ -512,6 +512,15 @@ def test_a_dataset_that_is_copied_no_more_has_no_metrics(copy_account: CopyAccou
     assert ["contacts" in line for line in success] == [True]
 
 
+def test_a_dataset_that_was_never_published_is_stale(service: httpx.Client) -> None:
+    """Without a value, Prometheus' rule about stale data never fires."""
+    metrics = service.get("/metrics").text
+
+    for name in ("contacts", "deals"):
+        labels = f'account="a simulated account",dataset="{name}"'
+        assert f"acsync_last_success_timestamp_seconds{{{labels}}} 0.0" in metrics
+
+
 def test_prometheus_reads_the_metrics_and_counters_are_sums(
     service: httpx.Client, copy_account: CopyAccount, served_account: Account
 ) -> None:

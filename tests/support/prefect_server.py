@@ -101,7 +101,7 @@ def prefect_worker(home: Path, api: str, *arguments: str) -> Iterator["subproces
 
 
 def forget() -> None:
-    """Delete all deployments, work pools, automations and blocks."""
+    """Delete all deployments, work pools, automations, blocks and variables."""
     patient = {"transport": PatientTransport()}
     with get_client(sync_client=True, httpx_settings=patient) as client:
         for deployment in client.read_deployments():
@@ -110,5 +110,7 @@ def forget() -> None:
             client.delete_automation(automation.id)
         for block in client.read_block_documents(limit=None):
             client.delete_block_document(block.id)
+        for variable in client.read_variables():
+            client.delete_variable_by_name(variable.name)
         for pool in client.read_work_pools():
             client.delete_work_pool(pool.name)

@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 
 from acsync.errors import AcsyncError
 from acsync.models import CallCounts, Changes, DatasetResult, SyncResult
-from acsync.sync.report import calls_line, report_lines, report_markdown
+from acsync.sync.report import calls_line, report_lines, report_markdown, report_summary
 
 NASTY = (
     "<script>alert(1)</script> <!-- &lt; ![x](http://evil.example/a.png) [y](javascript:z) "
@@ -36,6 +36,7 @@ def test_a_report_shows_what_was_published_or_why_not() -> None:
         "600 calls in 120.0 s, 50% of the rate limit of 10/s; 2 retries, 1 refused as too many; "
         "3 characters removed",
     ]
+    assert report_summary(result) == "1,200 contacts; deals not published: The page did not come."
     assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(result)
     assert "**deals not published.** The page did not come." in report_markdown(result)
 

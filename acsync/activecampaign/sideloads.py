@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from acsync.activecampaign.page import NOT_PUBLISHED, Page
 from acsync.datasets import RELATIONS, Dataset, Record, RelationName, as_list, is_masked
@@ -57,18 +56,8 @@ def require_arrays(dataset: Dataset, page: Page) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Stray:
-    """A sideloaded row that a record names, but that does not name this record in return."""
-
-    key: str
-    row_id: str
-    record_id: str
-    owner_keys: Sequence[str]
-
-
-def find_stray(dataset: Dataset, page: Page) -> Stray | None:
-    """Return the first sideloaded row that does not name the record that names it.
+def find_stray(dataset: Dataset, page: Page) -> str:
+    """Describe the first sideloaded row that does not name the record that names it, or "".
 
     Rows that no record of the page names are ignored. Some answers contain rows of other records,
     and a row that was added between the two queries of a page arrives with the next sync.
@@ -80,8 +69,11 @@ def find_stray(dataset: Dataset, page: Page) -> Stray | None:
         for record_id, row in zip(map(str, page.ids), page.rows, strict=True):
             for row_id in as_list(row.get(key)) or ():
                 if owners.get(str(row_id), record_id) != record_id:
-                    return Stray(key, str(row_id), record_id, keys)
-    return None
+                    return (
+                        f"{key} {row_id}, which record {record_id} names, without that record's "
+                        f"id in {' or '.join(keys)}"
+                    )
+    return ""
 
 
 def _owner(row: Record, keys: Sequence[str]) -> str:
@@ -91,12 +83,7 @@ def _owner(row: Record, keys: Sequence[str]) -> str:
 def require_landed(dataset: Dataset, page: Page) -> None:
     """Raise PaginationError if a sideloaded row does not name the record that names it."""
     if stray := find_stray(dataset, page):
-        raise PaginationError(
-            f"/{dataset.path} sent {stray.key} {stray.row_id}, which record {stray.record_id} "
-            f"names, without that record's id in {' or '.join(stray.owner_keys)}: it would be "
-            "lost.",
-            NOT_PUBLISHED,
-        )
+        raise PaginationError(f"/{dataset.path} sent {stray}: it would be lost.", NOT_PUBLISHED)
 
 
 class OptionalRelations:

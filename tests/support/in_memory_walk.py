@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
+from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.slices import NEWEST_SLICE, plan_slices
@@ -68,13 +69,14 @@ class Reading:
         self.name = name
         self.page_size = page_size
         self.optional = OptionalRelations()
-        self.walk = Walk(
+        pages = PageReader(
             client_of(account),
             DATASETS[name],
             page_size,
             relations=relations,
             optional=self.optional,
         )
+        self.walk = Walk(pages)
         self.covered: dict[int, Interval] = {}
         self.ids: set[int] = set()
         self.values: set[str] = set()

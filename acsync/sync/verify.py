@@ -8,17 +8,11 @@ from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CustomField, Plan, Warnings
+from acsync.models import CustomField, Warnings
 from acsync.store.snapshot import count_staged
 from acsync.store.staging import drop_plan
 from acsync.store.sync_log import read_differences, record_total
-from acsync.sync.completeness import (
-    Walked,
-    count_difference,
-    is_emptied,
-    judge_total,
-    require_complete,
-)
+from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import warn_of_left_out
 from acsync.sync.gap_fill import End, GapFill, make_gap_fill
@@ -52,16 +46,16 @@ def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> V
     context.progress.enter("verifying")
     name, database, sync = job.dataset, context.database, context.sync
     gap_fill, count = make_gap_fill(context, job), partial(count_walked, context, job)
-    walked, end = close_walk(job.plan, gap_fill, end, count, context.recount_pauses)
+    walked, end = close_walk(gap_fill, end, count, context.recount_pauses)
     drop_plan(database, sync, name)
     _record_total(context, job, walked)
     gaps = gap_fill.find_open()
     asked = ask_for_hidden(context, job, gap_fill, walked)
     if asked.alive:
-        walked = add_alive(job.plan, walked, asked)
+        walked = add_alive(walked, asked)
         _record_total(context, job, walked)
-    require_complete(job.plan, gap_fill.covered().values(), walked)
-    total_warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
+    require_complete(gap_fill.covered().values(), walked)
+    total_warnings = judge_total(walked, read_differences(database, sync, name))
     require_no_shrink(context, job)
     return Verified(
         name,
@@ -88,16 +82,15 @@ def count_walked(context: SyncContext, job: Job, newest: WalkPage) -> Walked:
         newest_id=newest.newest_id,
         planned_id=job.plan.newest_id,
     )
-    return Walked(newest.newest_id, newest.total, *astuple(staged))
+    return Walked(job.plan, newest.newest_id, newest.total, *astuple(staged))
 
 
 def _record_total(context: SyncContext, job: Job, walked: Walked) -> None:
-    difference = count_difference(job.plan, walked)
-    record_total(context.database, context.sync, job.dataset, walked.total, difference)
+    total, difference = walked.total, walked.difference
+    record_total(context.database, context.sync, job.dataset, total, difference)
 
 
 def close_walk(
-    plan: Plan,
     gap_fill: GapFill,
     end: End,
     count: Callable[[WalkPage], Walked],
@@ -111,8 +104,7 @@ def close_walk(
     end = gap_fill.fill(end)
     walked = count(end.page)
     for pause in pauses:
-        is_odd = count_difference(plan, walked) or is_emptied(plan, walked)
-        if not is_odd and not gap_fill.find_open():
+        if not (walked.difference or walked.is_emptied or gap_fill.find_open()):
             break
         time.sleep(pause)
         newest = gap_fill.read_newest()

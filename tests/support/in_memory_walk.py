@@ -114,10 +114,10 @@ class Reading:
         def count(newest: WalkPage) -> Walked:
             planned = sum(record <= plan.newest_id for record in self.ids)
             newer = sum(record > max(newest.newest_id, plan.newest_id) for record in self.ids)
-            return Walked(newest.newest_id, newest.total, len(self.ids), planned, newer)
+            return Walked(plan, newest.newest_id, newest.total, len(self.ids), planned, newer)
 
         pauses = [0.0] * len(RECOUNT_PAUSES)
-        walked, _ = close_walk(plan, self.gap_fill(plan), end, count, pauses)
+        walked, _ = close_walk(self.gap_fill(plan), end, count, pauses)
         return walked
 
     def run(self) -> set[int]:
@@ -129,5 +129,5 @@ class Reading:
 
     def require_complete(self, plan: Plan, end: End) -> None:
         walked = self.close(plan, end)
-        require_complete(plan, self.covered.values(), walked)
-        judge_total(plan, walked, earlier=())
+        require_complete(self.covered.values(), walked)
+        judge_total(walked, earlier=())

@@ -143,7 +143,7 @@ def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -
 
 
 def _counts(one: SyncRecord) -> list[int | None]:
-    changes = [one.total(change) for change in ("count", "added", "updated", "deleted")]
+    changes = [one.total(change) for change in ("records", "added", "updated", "deleted")]
     return [*changes, one.calls, one.refused]
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from acsync.cli.sync import PREFECT_MISSED_IT, logged_line
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.store.sync_history import DatasetRecord, SyncRecord
+from acsync.models import Changes, DatasetResult
+from acsync.store.sync_history import SyncRecord
 from acsync.sync.report import sync_line
 
 COMPLETE = SyncRecord(
@@ -16,14 +17,14 @@ COMPLETE = SyncRecord(
     duration_ms=385_520,
     success=True,
     datasets={
-        "contacts": DatasetRecord(True, count=82_000),
-        "deals": DatasetRecord(True, count=75_000),
+        "contacts": DatasetResult(changes=Changes(82_000, 0, 0, 0, 0)),
+        "deals": DatasetResult(changes=Changes(75_000, 0, 0, 0, 0)),
     },
 )
 FAILED = replace(
     COMPLETE,
     success=False,
-    datasets={"deals": DatasetRecord(False, error="status 403\x1b[2J. Check AC_API_KEY.")},
+    datasets={"deals": DatasetResult(error="status 403\x1b[2J. Check AC_API_KEY.")},
 )
 
 

@@ -54,14 +54,6 @@ class StagedSlice:
     asked_at: Sequence[float]
 
 
-@dataclass(frozen=True)
-class Resumed:
-    """The records that a sync resumed; `oldest_read` is None if there are none."""
-
-    records: int
-    oldest_read: datetime | None
-
-
 def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: StagedSlice) -> None:
     """Stage a whole slice, replacing an earlier try; raise LeaseLost without the lease."""
     _drop_slice(database, sync, name, staged.number)
@@ -147,8 +139,8 @@ def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> i
         return counted
 
 
-def read_resumed(database: Database, sync: Sync, name: DatasetName) -> Resumed:
-    """Return the staged records that were read before this sync started."""
+def read_resumed(database: Database, sync: Sync, name: DatasetName) -> tuple[int, datetime | None]:
+    """Count the staged records read before this sync started, and return the oldest time."""
     sql = f"""
         select coalesce(sum(records), 0)::bigint, min(oldest_read)
         from (
@@ -159,7 +151,8 @@ def read_resumed(database: Database, sync: Sync, name: DatasetName) -> Resumed:
     """
     values = {"sync_no": sync.number, "started_at": sync.started_at}
     with database.begin() as connection:
-        return Resumed(*run(connection, sql, name, **values).one())
+        records, oldest_read = run(connection, sql, name, **values).one()
+        return records, oldest_read
 
 
 def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:

@@ -12,7 +12,7 @@ from acsync.datasets import DatasetName, Record, is_masked
 from acsync.enrich.encoding import ENRICHED_KEYS
 from acsync.errors import AccountError, Incomplete
 from acsync.models import Interval, Warnings
-from acsync.store.losses import Vanished, read_vanished
+from acsync.store.losses import read_vanished
 from acsync.store.snapshot import published_records
 from acsync.store.sync_log import read_differences
 from acsync.sync.completeness import Walked, count_tolerated
@@ -48,10 +48,10 @@ def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
     - if a gap has more records than the limit and some of them exist: a replica lags, and the next
       sync will not have this gap.
     """
-    suspects = _find_suspects(context, job, gap_fill, walked)
+    suspects, newest_ids = _find_suspects(context, job, gap_fill, walked)
     alive: dict[int, int] = {}
     unknown: dict[int, str] = {}
-    for record_id in suspects.newest_ids:
+    for record_id in newest_ids:
         try:
             if page := _request(context, job, gap_fill, record_id):
                 alive[record_id] = gap_fill.stage_next([page])
@@ -59,17 +59,19 @@ def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
             unknown[record_id] = error.message
             if not _may_go_on(context, walked):
                 raise _incomplete(context, job.dataset, record_id, error) from None
-    not_asked = suspects.records - len(suspects.newest_ids)
-    asked = Asked([*alive], sum(alive.values()), not_asked, unknown)
+    asked = Asked([*alive], sum(alive.values()), suspects - len(newest_ids), unknown)
     if alive and asked.not_asked and walked.difference <= 0:
         raise _lagging(job.dataset, asked)
     return asked
 
 
-def _find_suspects(context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked) -> Vanished:
+def _find_suspects(
+    context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked
+) -> tuple[int, Sequence[int]]:
+    """Count the published records that may be hidden, and return the newest of their ids."""
     within = [ALL_IDS] if walked.difference > 0 else gap_fill.find_open()
     if not within or not walked.records:
-        return Vanished(0, ())
+        return 0, ()
     database, sync = context.database, context.sync
     return read_vanished(database, sync, job.dataset, within, count_tolerated(walked.total))
 

@@ -41,7 +41,7 @@ class PageReader:
         client: Client,
         dataset: Dataset,
         page_size: int,
-        missing: MissingValues | None = None,
+        missing: MissingValues,
         relations: tuple[RelationName, ...] = (),
         optional: OptionalRelations | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class PageReader:
         self.dataset = dataset
         self.page_size = page_size
         self._relations = relations
-        self._missing = missing or MissingValues(dataset)
+        self._missing = missing
         self._optional = optional or OptionalRelations()
         # A page of a walk by offset needs a new record besides the one that was read before.
         self._smallest = 1 if dataset.keyset else 2

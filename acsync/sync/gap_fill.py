@@ -91,7 +91,7 @@ class GapFill:
 def make_gap_fill(context: SyncContext, job: Job) -> GapFill:
     """Return the gap fill of a job, which stages in Postgres."""
     return GapFill(
-        context.walk(job.dataset, job.plan.relations),
+        job.open_walk(),
         job.plan,
         partial(read_coverage, context.database, context.sync, job.dataset),
         partial(stage_pages, context, job),

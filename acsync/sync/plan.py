@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 
 from acsync.activecampaign.slices import plan_slices
@@ -54,6 +55,7 @@ def plan(
     return Job(
         made,
         metadata,
+        partial(context.walk, name, made.relations),
         context.settings.relations(name),
         _find_staged(context, name) if resumed else frozenset(),
         warnings=(*warnings, *_warn_of_resumed(context, name)),

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
+from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
@@ -73,7 +74,8 @@ class Reading:
             client_of(account),
             DATASETS[name],
             page_size,
-            relations=relations,
+            MissingValues(DATASETS[name]),
+            relations,
             optional=self.optional,
         )
         self.walk = Walk(pages)

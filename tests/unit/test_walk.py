@@ -120,7 +120,10 @@ def read_interleaved(reading: Reading, chance: Random) -> None:
     The newest page is read again while the last slices are read.
     """
     plan = reading.plan()
-    under_way = {part.number: reading.read(part) for part in interleave([Job(plan, {})])}
+    under_way = {
+        part.number: reading.read(part)
+        for part in interleave([Job(plan, {}, lambda: reading.walk)])
+    }
     newest: End | None = None
     while under_way:
         if newest is None and len(under_way) < 4 and chance.random() < 0.3:

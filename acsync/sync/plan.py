@@ -13,14 +13,8 @@ from acsync.activecampaign.slices import plan_slices
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName, ListingName, Metadata, RelationName
 from acsync.models import ListingRows, Plan, Slice, Warnings
-from acsync.store.staging import (
-    adopt_staging,
-    count_staged_records,
-    drop_staging,
-    keep_plan,
-    read_coverage,
-    read_resumed,
-)
+from acsync.store.staged_plans import adopt_staging, keep_plan, read_resumed
+from acsync.store.staging import count_staged_records, drop_staging, read_coverage
 from acsync.store.sync_log import record_plan
 from acsync.sync.completeness import has_shrunk
 from acsync.sync.context import SyncContext

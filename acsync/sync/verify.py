@@ -10,7 +10,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
 from acsync.models import CustomField, Warnings
 from acsync.store.snapshot import count_staged
-from acsync.store.staging import drop_plan
+from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_log import read_differences, record_total
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import SyncContext

@@ -8,15 +8,8 @@ from acsync.models import Interval, Sync
 from acsync.store.database import Database
 from acsync.store.lease import start_sync
 from acsync.store.snapshot import published_ids
-from acsync.store.staging import (
-    adopt_staging,
-    drop_plan,
-    keep_plan,
-    read_coverage,
-    read_resumed,
-    stage_slice,
-    sweep_staging,
-)
+from acsync.store.staged_plans import adopt_staging, drop_plan, keep_plan, read_resumed
+from acsync.store.staging import read_coverage, stage_slice, sweep_staging
 from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_all
 
 STAGED = """

@@ -49,7 +49,7 @@ class WalkPage:
 
 
 class Walk:
-    """Reads one dataset in id order, with a reader of its own."""
+    """Reads one dataset in id order; `pages` keeps its page size, so each walk has another."""
 
     def __init__(self, pages: PageReader) -> None:
         self.pages = pages

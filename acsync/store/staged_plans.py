@@ -58,8 +58,7 @@ def adopt_staging(
             drop_all(connection, name)
             return None
         _take_over(connection, sync, name, stored.sync_no)
-        plan: str = stored.plan
-        return plan
+        return str(stored.plan)
 
 
 def _drop_old_slices(
@@ -88,8 +87,7 @@ def _drop_old_slices(
             where sync_no = :sync_no and data_type = :data_type
         )
     """
-    is_left: bool = run(connection, sql, name, sync_no=sync_no).scalar_one()
-    return is_left
+    return bool(run(connection, sql, name, sync_no=sync_no).scalar_one())
 
 
 def _take_over(connection: Connection, sync: Sync, name: DatasetName, sync_no: int) -> None:

@@ -134,8 +134,7 @@ def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> i
         where sync_no = :sync_no and data_type = :data_type
     """
     with database.begin() as connection:
-        counted: int = run(connection, sql, name, sync_no=sync.number).scalar_one()
-        return counted
+        return int(run(connection, sql, name, sync_no=sync.number).scalar_one())
 
 
 def drop_staging(database: Database, sync: Sync, name: DatasetName) -> None:

@@ -151,13 +151,12 @@ class SyncStatus:
                 "avgDurationSeconds": None if duration is None else f"{duration:.2f}",
                 "lastSyncTime": last_sync and last_sync.isoformat(),
             },
-            "latestData": {name: self._latest_data(name) for name in DATASETS},
+            "latestData": dict.fromkeys(DATASETS)
+            | {
+                name: {"recordCount": data.record_count, "syncedAt": data.synced_at.isoformat()}
+                for name, data in self.published.items()
+            },
         }
-
-    def _latest_data(self, name: DatasetName) -> dict[str, Any] | None:
-        if (data := self.published.get(name)) is None:
-            return None
-        return {"recordCount": data.record_count, "syncedAt": data.synced_at.isoformat()}
 
 
 def read_status(database: Database) -> SyncStatus:

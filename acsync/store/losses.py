@@ -43,7 +43,7 @@ READ_VANISHED = f"""
 # Whether a record has a custom field with a known definition. Values and definitions can be lost.
 HAS_FIELDS = "jsonb_path_exists({row}.record, '$.customFields.*.fieldType ? (@ != null)')"
 
-# The SQL twin of models.is_masked.
+# The SQL twin of datasets.is_masked.
 IS_MASKED = "coalesce(lower({row}.record ->> 'isDisabled') in ('true', '1'), false)"
 
 # Whether a deal has the names of its pipeline and stage.

@@ -69,11 +69,6 @@ class SyncContext:
         account = f" --account {self.account}" if self.account else ""
         return f"acsync sync --only {name} --accept-shrink{account}"
 
-    @property
-    def elapsed_ms(self) -> int:
-        """Return the milliseconds since the sync started."""
-        return round((time.monotonic() - self.started) * 1000)
-
 
 @contextmanager
 def open_sync(

@@ -61,7 +61,7 @@ class MissingValues:
 
     def __init__(self, dataset: Dataset) -> None:
         self.orphans: set[ValueName] = set()
-        self._dataset = dataset
+        self.dataset = dataset
         self.judging = threading.Lock()
         self._counting = threading.Lock()
         self._most_sent: Counter[str] = Counter()
@@ -77,8 +77,8 @@ class MissingValues:
 
     def find(self, page: Page) -> Missing:
         """Return the missing values of a page, without known orphans."""
-        sent = sent_names(self._dataset, page)
-        named = named_values(self._dataset, page).items()
+        sent = sent_names(self.dataset, page)
+        named = named_values(self.dataset, page).items()
         return {
             record: missing for record, names in named if (missing := names - sent - self.orphans)
         }
@@ -136,7 +136,7 @@ class MissingValues:
                 unjudged.difference_update(*missing_here.values())
                 continue
             halves = _read_halves(part, place, read)
-            if any(unjudged & sent_names(self._dataset, half) for _, half in halves):
+            if any(unjudged & sent_names(self.dataset, half) for _, half in halves):
                 return Verdict.CUT
             if not self._confirms(part, [half for _, half in halves], all_of=missing_here):
                 return Verdict.UNCLEAR
@@ -148,20 +148,20 @@ class MissingValues:
 
         They must contain all records of `all_of`.
         """
-        before = came_with(self._dataset, page)
+        before = came_with(self.dataset, page)
         after: dict[int, set[ValueName]] = {}
         for other in others:
-            after |= came_with(self._dataset, other)
+            after |= came_with(self.dataset, other)
         return after.keys() >= {*all_of} and all(
             before[record] <= names for record, names in after.items() if record in before
         )
 
     def _note_sent(self, page: Page) -> None:
         with self._counting:
-            self._most_sent |= count_objects(self._dataset, page)
+            self._most_sent |= count_objects(self.dataset, page)
 
     def _note_cut(self, page: Page, missing: Missing) -> None:
-        sent = count_objects(self._dataset, page)
+        sent = count_objects(self.dataset, page)
         with self._counting:
             self._sent_when_cut |= Counter({key: sent[key] for key in _keys_of(missing)})
 
@@ -186,7 +186,7 @@ class MissingValues:
 
         A limit may apply to each array or to all of them together. It is at least one object.
         """
-        sent = count_objects(self._dataset, page)
+        sent = count_objects(self.dataset, page)
         return all(sent[key] < max(self._most_sent[key], 1) for key in _keys_of(missing))
 
     def _is_at_limit(self, page: Page, missing: Missing) -> bool:
@@ -194,7 +194,7 @@ class MissingValues:
 
         If another page has even more, those pages were not cut by a limit: the server lagged.
         """
-        sent = count_objects(self._dataset, page)
+        sent = count_objects(self.dataset, page)
         limits = {key: self._sent_when_cut[key] for key in _keys_of(missing)}
         return any(sent[key] >= limits[key] >= max(self._most_sent[key], 1) for key in limits)
 

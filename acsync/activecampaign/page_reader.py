@@ -14,7 +14,7 @@ from acsync.activecampaign.sideloads import (
     require_arrays,
     require_landed,
 )
-from acsync.datasets import Dataset, RelationName
+from acsync.datasets import RelationName
 from acsync.errors import (
     AccountError,
     CallFailed,
@@ -39,20 +39,19 @@ class PageReader:
     def __init__(
         self,
         client: Client,
-        dataset: Dataset,
         page_size: int,
         missing: MissingValues,
         relations: tuple[RelationName, ...] = (),
         optional: OptionalRelations | None = None,
     ) -> None:
         self.client = client
-        self.dataset = dataset
+        self.dataset = missing.dataset
         self.page_size = page_size
         self._relations = relations
         self._missing = missing
         self._optional = optional or OptionalRelations()
         # A page of a walk by offset needs a new record besides the one that was read before.
-        self._smallest = 1 if dataset.keyset else 2
+        self._smallest = 1 if self.dataset.keyset else 2
 
     def read(self, position: Position, order: Order) -> Page:
         """Return a page with every value that its records name, except orphans.

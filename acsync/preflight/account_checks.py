@@ -74,7 +74,7 @@ def _check_listing(client: Client, listing: Listing) -> CheckResult:
 
 def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator[CheckResult]:
     """Read the newest and the oldest pages as a sync does, with all of its checks."""
-    walk = Walk(PageReader(client, dataset, page_size, MissingValues(dataset)))
+    walk = Walk(PageReader(client, page_size, MissingValues(dataset)))
     try:
         newest = walk.read_newest()
         plan = plan_slices(dataset, newest, page_size)

@@ -56,7 +56,6 @@ class SyncContext:
         """Return the reader of a dataset; it requests `relations` while the account sends them."""
         pages = PageReader(
             self.client,
-            DATASETS[name],
             self.settings.page_size,
             self.missing_values[name],
             relations,

@@ -72,7 +72,6 @@ class Reading:
         self.optional = OptionalRelations()
         pages = PageReader(
             client_of(account),
-            DATASETS[name],
             page_size,
             MissingValues(DATASETS[name]),
             relations,

@@ -125,6 +125,14 @@ def as_list(value: object) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
+def pick(row: Record, *names: str) -> Any:
+    """Return the value of the first key that is not null; the API uses several spellings."""
+    for name in names:
+        if (value := row.get(name)) is not None:
+            return value
+    return None
+
+
 def is_masked(record: Record) -> bool:
     """Return whether a deal is a stub because the key's user has no access to it."""
     # Recordings have a boolean, the documentation has a 1, and "0" means no.

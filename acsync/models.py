@@ -184,7 +184,8 @@ class Changes:
 class DatasetResult:
     """One dataset of one sync: its `changes`, or the `error` if it was not published.
 
-    `duration_ms` is the time from the plan to the proof that no record is missing.
+    `duration_ms` is the time from the plan to the proof that no record is missing. The log does not
+    keep `fields`.
     """
 
     duration_ms: int | None = None
@@ -197,6 +198,11 @@ class DatasetResult:
     def success(self) -> bool:
         """Return whether the dataset was published."""
         return self.changes is not None
+
+    @property
+    def count(self) -> int | None:
+        """Return the number of published records, if the dataset was published."""
+        return self.changes.records if self.changes else None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import opaque, quote
 
 from acsync.activecampaign.client import ATTEMPTS, DEFAULT_LIMITS
+from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName, ListingName
 from acsync.errors import (
     AcsyncError,
@@ -47,7 +48,7 @@ from acsync.sync.copy_slice import copy_slice, stage_newest
 from acsync.sync.job import Job
 from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
-from acsync.sync.read import Newest, read_metadata, read_newest, read_newest_again
+from acsync.sync.read import read_metadata, read_newest, read_newest_again
 from acsync.sync.report import report_lines
 from acsync.sync.verify import verify
 from flows.blocks import read_account_settings
@@ -101,11 +102,11 @@ read_newest_task = task(task_run_name="read newest {name}", **RETRIES)(read_newe
 def plan_task(
     context: SyncContext,
     name: DatasetName,
-    newest: Newest,
+    newest: WalkPage,
     listings: Mapping[ListingName, ListingRows],
 ) -> Job:
     """Plan the copy of a dataset, and stage the newest page, which the plan was made from."""
-    return stage_newest(context, plan(context, name, newest, listings), newest.page)
+    return stage_newest(context, plan(context, name, newest, listings), newest)
 
 
 copy_slice_task = task(task_run_name="{part.title}", **RETRIES)(copy_slice)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from acsync.errors import CallFailed
@@ -14,15 +13,6 @@ Position: TypeAlias = Mapping[str, int]
 ReadIds: TypeAlias = Callable[[Position, int], tuple[int, ...]]
 
 MAX_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of a page, one of which makes it fail; `before_id` is the id of the row before them."""
-
-    position: Position
-    rows: int
-    before_id: int | None = None
 
 
 def advance(position: Position, ids: Sequence[int]) -> Position:
@@ -38,26 +28,24 @@ def describe_bad_record(read: ReadIds, position: Position, rows: int) -> tuple[s
     The page is read in halves, each requested once: about ten calls for a page of 100. The search
     starts with one record, so an account that is down costs two calls.
     """
-    part, size, is_found = Part(position, rows, position.get("id_greater")), 1, False
+    size, before_id = 1, position.get("id_greater")
     deadline = time.monotonic() + MAX_SECONDS
-    while not is_found and time.monotonic() < deadline:
-        smaller = _narrow(read, part, size)
-        if smaller is None:
+    while time.monotonic() < deadline:
+        # The bad record is one of `rows` records from `position`, after the record `before_id`.
+        ids = _try(read, position, size)
+        if ids is None:
+            rows = size
+            if size == 1:
+                break
+        elif not ids or len(ids) >= rows:
             return "Read in smaller parts, all of it came.", "Lower LIMIT_PER_PAGE if this lasts."
-        is_found = size == 1 and smaller.position == part.position
-        part, size = smaller, max(smaller.rows // 2, 1)
-    next_position = {**part.position, "offset": part.position.get("offset", 0) + part.rows}
-    return _describe(part, _try(read, next_position, 1))
-
-
-def _narrow(read: ReadIds, part: Part, size: int) -> Part | None:
-    """Read the first rows of a part; return the smaller part that has the bad record."""
-    ids = _try(read, part.position, size)
-    if ids is None:
-        return replace(part, rows=size)
-    if not ids or len(ids) >= part.rows:
-        return None
-    return Part(advance(part.position, ids), part.rows - len(ids), ids[-1])
+        else:
+            position, rows, before_id = advance(position, ids), rows - len(ids), ids[-1]
+        size = max(rows // 2, 1)
+    next_ids = _try(read, {**position, "offset": position.get("offset", 0) + rows}, 1)
+    if next_ids is None and rows == 1 and before_id == position.get("id_greater"):
+        return "", ""  # neither the first record nor the second came
+    return _describe(position, rows, [before_id, *(next_ids or ())])
 
 
 def _try(read: ReadIds, position: Position, rows: int) -> tuple[int, ...] | None:
@@ -67,15 +55,11 @@ def _try(read: ReadIds, position: Position, rows: int) -> tuple[int, ...] | None
         return None
 
 
-def _describe(part: Part, next_ids: tuple[int, ...] | None) -> tuple[str, str]:
-    if next_ids is None and part.rows == 1 and part.before_id == part.position.get("id_greater"):
-        return "", ""  # neither the first record nor the second came
-    record = "One record" if part.rows == 1 else f"One of {part.rows} records"
-    neighbours = [
-        f"id {record_id}" for record_id in (part.before_id, *(next_ids or ())) if record_id
-    ]
-    where = f"{'between' if len(neighbours) > 1 else 'next to'} {' and '.join(neighbours)}"
-    offset = f", at offset {part.position['offset']}" if "offset" in part.position else ""
+def _describe(position: Position, rows: int, neighbours: Sequence[int | None]) -> tuple[str, str]:
+    record = "One record" if rows == 1 else f"One of {rows} records"
+    names = [f"id {record_id}" for record_id in neighbours if record_id]
+    where = f"{'between' if len(names) > 1 else 'next to'} {' and '.join(names)}"
+    offset = f", at offset {position['offset']}" if "offset" in position else ""
     return (
         f"{record} breaks the page: it is {where}{offset}. Without it the dataset is incomplete "
         "and is not published.",

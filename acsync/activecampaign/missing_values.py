@@ -14,11 +14,15 @@ from typing import TypeAlias
 
 from acsync.activecampaign.bad_record import Position, advance
 from acsync.activecampaign.page import Page
-from acsync.activecampaign.sideloads import array_keys, visible_rows
-from acsync.datasets import RELATIONS, Dataset, Relation, as_list
-
-# The key of an array, and the id of an object in it.
-ValueName: TypeAlias = tuple[str, str]
+from acsync.activecampaign.sideloads import (
+    ALL_ARRAYS,
+    ValueName,
+    came_with,
+    count_objects,
+    named_values,
+    sent_names,
+)
+from acsync.datasets import Dataset
 
 # The names that did not come, by the id of the record that names them.
 Missing: TypeAlias = dict[int, set[ValueName]]
@@ -33,9 +37,6 @@ MIN_JUDGED = 3
 # on the largest page. Eleven such pages hold the rows of ten, so a slice costs one more call.
 JUDGED_AT_FULL_SIZE = 10
 CALM_SHARE = 10 / 11
-
-# The count of the objects of all arrays together.
-ALL_ARRAYS = ""
 
 
 class Verdict(Enum):
@@ -60,7 +61,7 @@ class MissingValues:
 
     def __init__(self, dataset: Dataset) -> None:
         self.orphans: set[ValueName] = set()
-        self._dataset = dataset
+        self.dataset = dataset
         self.judging = threading.Lock()
         self._counting = threading.Lock()
         self._most_sent: Counter[str] = Counter()
@@ -76,9 +77,11 @@ class MissingValues:
 
     def find(self, page: Page) -> Missing:
         """Return the missing values of a page, without known orphans."""
-        missing = find_missing(self._dataset, page)
-        unknown = {record: names - self.orphans for record, names in missing.items()}
-        return {record: names for record, names in unknown.items() if names}
+        sent = sent_names(self.dataset, page)
+        named = named_values(self.dataset, page).items()
+        return {
+            record: missing for record, names in named if (missing := names - sent - self.orphans)
+        }
 
     def judge_at_sight(self, page: Page, *, may_trust: bool, may_shrink: bool) -> Verdict | None:
         """Return a verdict if one is possible without another call.
@@ -133,7 +136,7 @@ class MissingValues:
                 unjudged.difference_update(*missing_here.values())
                 continue
             halves = _read_halves(part, place, read)
-            if any(unjudged & sent_names(self._dataset, half) for _, half in halves):
+            if any(unjudged & sent_names(self.dataset, half) for _, half in halves):
                 return Verdict.CUT
             if not self._confirms(part, [half for _, half in halves], all_of=missing_here):
                 return Verdict.UNCLEAR
@@ -145,20 +148,20 @@ class MissingValues:
 
         They must contain all records of `all_of`.
         """
-        before = came_with(self._dataset, page)
+        before = came_with(self.dataset, page)
         after: dict[int, set[ValueName]] = {}
         for other in others:
-            after |= came_with(self._dataset, other)
+            after |= came_with(self.dataset, other)
         return after.keys() >= {*all_of} and all(
             before[record] <= names for record, names in after.items() if record in before
         )
 
     def _note_sent(self, page: Page) -> None:
         with self._counting:
-            self._most_sent |= count_objects(self._dataset, page)
+            self._most_sent |= count_objects(self.dataset, page)
 
     def _note_cut(self, page: Page, missing: Missing) -> None:
-        sent = count_objects(self._dataset, page)
+        sent = count_objects(self.dataset, page)
         with self._counting:
             self._sent_when_cut |= Counter({key: sent[key] for key in _keys_of(missing)})
 
@@ -183,7 +186,7 @@ class MissingValues:
 
         A limit may apply to each array or to all of them together. It is at least one object.
         """
-        sent = count_objects(self._dataset, page)
+        sent = count_objects(self.dataset, page)
         return all(sent[key] < max(self._most_sent[key], 1) for key in _keys_of(missing))
 
     def _is_at_limit(self, page: Page, missing: Missing) -> bool:
@@ -191,7 +194,7 @@ class MissingValues:
 
         If another page has even more, those pages were not cut by a limit: the server lagged.
         """
-        sent = count_objects(self._dataset, page)
+        sent = count_objects(self.dataset, page)
         limits = {key: self._sent_when_cut[key] for key in _keys_of(missing)}
         return any(sent[key] >= limits[key] >= max(self._most_sent[key], 1) for key in limits)
 
@@ -214,64 +217,3 @@ def _read_halves(page: Page, position: Position, read: ReadPart) -> list[tuple[P
         return []
     middle = advance(position, first.ids)
     return [(position, first), (middle, read(middle, left))]
-
-
-# Names and objects of a page
-
-
-def find_missing(dataset: Dataset, page: Page) -> Missing:
-    """Return, by record id, the names of the values that did not come."""
-    sent = sent_names(dataset, page)
-    missing = {record: names - sent for record, names in _names(dataset, page).items()}
-    return {record: names for record, names in missing.items() if names}
-
-
-def came_with(dataset: Dataset, page: Page) -> dict[int, set[ValueName]]:
-    """Return, by record id, the names of the values that came."""
-    sent = sent_names(dataset, page)
-    return {record: names & sent for record, names in _names(dataset, page).items()}
-
-
-def sent_names(dataset: Dataset, page: Page) -> set[ValueName]:
-    """Return the names of all objects that came with a page."""
-    return {
-        (key, str(value.get("id")))
-        for key in array_keys(dataset, page.relations)
-        for value in page.sideloads.get(key, [])
-    }
-
-
-def count_objects(dataset: Dataset, page: Page) -> Counter[str]:
-    """Return how many objects came in each array, and in all of them."""
-    keys = array_keys(dataset, page.relations)
-    counts = Counter({key: len(page.sideloads.get(key, [])) for key in keys})
-    counts[ALL_ARRAYS] = counts.total()
-    return counts
-
-
-def _names(dataset: Dataset, page: Page) -> dict[int, set[ValueName]]:
-    """Return, by record id, the values that each record names, except masked deals."""
-    keys = [dataset.sideload, *(RELATIONS[name].key for name in page.relations)]
-    names = {
-        record: {(key, name) for key in keys for name in _ids(row.get(key))}
-        for record, row in visible_rows(page).items()
-    }
-    for relation in (RELATIONS[name] for name in page.relations):
-        if relation.explained_by:
-            _add_explanations(page, relation, relation.explained_by, names)
-    return names
-
-
-def _add_explanations(
-    page: Page, relation: Relation, key: str, names: dict[int, set[ValueName]]
-) -> None:
-    """Add the rows that a relation points to, such as the tag of a `contactTags` row."""
-    column = key.removesuffix("s")
-    for row in page.sideloads.get(relation.key, []):
-        record = str(row.get("contact"))
-        if record.isdigit() and int(record) in names:
-            names[int(record)].add((key, str(row.get(column))))
-
-
-def _ids(value: object) -> set[str]:
-    return {str(name) for name in as_list(value) or () if isinstance(name, str | int)}

@@ -64,15 +64,6 @@ class Run:
     after_pause: bool = True
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """One refused call, by number; `told_rate` is the limit that the response names, if any."""
-
-    call: int
-    pause_seconds: float
-    told_rate: float | None = None
-
-
 class Pacing:
     """The rate and the margin of one account, learned from its calls and refusals.
 
@@ -126,22 +117,27 @@ class Pacing:
             self._rise(now)
         return self._calls
 
-    def note_refusal(self, refusal: Refusal, now: float) -> None:
-        """Learn from a refused call: fall, widen the margin, or take it for another program."""
+    def note_refusal(
+        self, call: int, now: float, pause_seconds: float, told_rate: float | None = None
+    ) -> None:
+        """Learn from a refused call: fall, widen the margin, or take it for another program.
+
+        `call` is its number. `told_rate` is the limit that the response names, if any.
+        """
         run = self._run
-        if refusal.call <= run.before:
+        if call <= run.before:
             return  # It left before the last pause or change, and says nothing about what follows.
-        accepted = refusal.call - run.before - 1
-        self._run = Run(self._calls, now + refusal.pause_seconds)
+        accepted = call - run.before - 1
+        self._run = Run(self._calls, now + pause_seconds)
         if accepted >= self._proof_calls:
             self._runs.clear()
         elif run.after_pause:
             self._runs.append(accepted)
         is_probe = self.rate > self._proven_rate
         is_quiet = self._calls - self._noise_at >= QUIET_CALLS
-        rate = self._judge_probe(refusal, accepted, is_quiet) if is_probe else None
-        if (rate := rate or self._judge_runs(refusal)) is not None:
-            self._fall(rate, refusal.pause_seconds, now)
+        rate = self._judge_probe(told_rate, accepted, is_quiet) if is_probe else None
+        if (rate := rate or self._judge_runs(pause_seconds)) is not None:
+            self._fall(rate, pause_seconds, now)
             return
         # A probe is tried once more, with a margin that leaves no doubt about the jitter.
         self._careful = is_probe and is_quiet
@@ -150,18 +146,18 @@ class Pacing:
         if not self._careful:
             self._noise_at = self._calls
 
-    def _judge_probe(self, refusal: Refusal, accepted: int, is_quiet: bool) -> float | None:
+    def _judge_probe(self, told_rate: float | None, accepted: int, is_quiet: bool) -> float | None:
         """Return what the account allows if a rate that is not proven was too high."""
-        if refusal.told_rate is not None and refusal.told_rate < self.rate:
-            return max(refusal.told_rate, self._proven_rate)
+        if told_rate is not None and told_rate < self.rate:
+            return max(told_rate, self._proven_rate)
         # A limit is met by the first calls that are closer together, jitter by any.
         if is_quiet and (self._careful or accepted < self.window / 2):
             return max(self._proven_rate, min(accepted, self.rate - 1))
         return None
 
-    def _judge_runs(self, refusal: Refusal) -> float | None:
+    def _judge_runs(self, pause_seconds: float) -> float | None:
         """Return what the account allows if the last runs were about equally long."""
-        needed = RUNS if refusal.pause_seconds <= LONG_PAUSE_SECONDS else RUNS_OF_LONG_PAUSES
+        needed = RUNS if pause_seconds <= LONG_PAUSE_SECONDS else RUNS_OF_LONG_PAUSES
         runs = self._runs[-needed:]
         if len(runs) < needed or min(runs) == 0 or max(runs) > 2 * min(runs) + 1:
             return None

@@ -14,7 +14,7 @@ from acsync.activecampaign.sideloads import (
     require_arrays,
     require_landed,
 )
-from acsync.datasets import Dataset, RelationName
+from acsync.datasets import RelationName
 from acsync.errors import (
     AccountError,
     CallFailed,
@@ -30,25 +30,28 @@ MAX_ANSWERS = 4
 
 
 class PageReader:
-    """Reads pages of `page_size` records, smaller ones after a page was too large."""
+    """Reads pages of `page_size` records of one dataset, smaller ones after a page was too large.
+
+    `relations` are read with each record, for as long as the account sends them. All readers of a
+    dataset in one sync share `missing` and `optional`.
+    """
 
     def __init__(
         self,
         client: Client,
-        dataset: Dataset,
         page_size: int,
-        missing: MissingValues | None = None,
+        missing: MissingValues,
         relations: tuple[RelationName, ...] = (),
         optional: OptionalRelations | None = None,
     ) -> None:
         self.client = client
+        self.dataset = missing.dataset
         self.page_size = page_size
-        self._dataset = dataset
         self._relations = relations
-        self._missing = missing or MissingValues(dataset)
+        self._missing = missing
         self._optional = optional or OptionalRelations()
         # A page of a walk by offset needs a new record besides the one that was read before.
-        self._smallest = 1 if dataset.keyset else 2
+        self._smallest = 1 if self.dataset.keyset else 2
 
     def read(self, position: Position, order: Order) -> Page:
         """Return a page with every value that its records name, except orphans.
@@ -100,8 +103,7 @@ class PageReader:
             else f"and its answers contradicted each other {MAX_ANSWERS} times"
         )
         return CallFailed(
-            f"/{self._dataset.path} sent record {record} without {len(names)} of its {keys}, "
-            f"{how}.",
+            f"/{self.dataset.path} sent record {record} without {len(names)} of its {keys}, {how}.",
             "Sync again. If it happens again, tell ActiveCampaign's support.",
         )
 
@@ -171,19 +173,19 @@ class PageReader:
 
         It is requested again if a sideloaded row does not belong to the record that names it.
         """
-        includes = join_includes(self._dataset, relations)
+        includes = join_includes(self.dataset, relations)
         params = {"limit": rows, "orders[id]": order, "include": includes, **position}
 
         def ask() -> Page:
-            page = self.client.get_page(self._dataset.path, params, attempts)
+            page = self.client.get_page(self.dataset.path, params, attempts)
             page = replace(page, limit=rows, relations=relations)
-            require_arrays(self._dataset, page)
+            require_arrays(self.dataset, page)
             return page
 
         page = ask()
-        if find_stray(self._dataset, page):
+        if find_stray(self.dataset, page):
             page = ask()
-            require_landed(self._dataset, page)
+            require_landed(self.dataset, page)
         return page
 
     def read_single(self, single_id: int) -> Page | None:
@@ -192,17 +194,17 @@ class PageReader:
         The values of one record are never cut off, so missing ones belong to deleted fields.
         Raises AccountError if ActiveCampaign does not say whether the record exists.
         """
-        path = f"{self._dataset.path}/{single_id}"
+        path = f"{self.dataset.path}/{single_id}"
         relations = self._optional.usable(self._relations)
         try:
-            page = self.client.get_page(path, {"include": join_includes(self._dataset, relations)})
+            page = self.client.get_page(path, {"include": join_includes(self.dataset, relations)})
         except NotFound:
             return None
         if page.ids != (single_id,):
             raise PaginationError(f"/{path} sent the ids {[*page.ids[:3]]}.", NOT_PUBLISHED)
         page = replace(page, relations=relations)
-        require_arrays(self._dataset, page)
-        require_landed(self._dataset, page)
+        require_arrays(self.dataset, page)
+        require_landed(self.dataset, page)
         return page
 
     def _with_bad_record(

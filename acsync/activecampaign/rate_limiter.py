@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from acsync.activecampaign.pacing import Pacing, Refusal
+from acsync.activecampaign.pacing import Pacing
 from acsync.errors import SyncFailed
 from acsync.models import CallCounts, Pace
 
@@ -98,8 +98,7 @@ class RateLimiter:
             self.counts = replace(self.counts, rate_limited=self.counts.rate_limited + 1)
             # Before another thread can be released.
             self._pause(pause_seconds)
-            refusal = Refusal(turn.number, pause_seconds, told_rate)
-            self._pacing.note_refusal(refusal, self.clock())
+            self._pacing.note_refusal(turn.number, self.clock(), pause_seconds, told_rate)
 
     def _pause(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, self.clock() + seconds)

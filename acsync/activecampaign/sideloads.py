@@ -2,12 +2,28 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from acsync.activecampaign.page import NOT_PUBLISHED, Page
-from acsync.datasets import RELATIONS, Dataset, Record, RelationName, as_list, is_masked
+from acsync.datasets import (
+    RELATIONS,
+    Dataset,
+    Record,
+    Relation,
+    RelationName,
+    as_list,
+    is_masked,
+    pick,
+)
 from acsync.errors import PaginationError
+
+# The key of an array, and the id of an object in it.
+ValueName: TypeAlias = tuple[str, str]
+
+# The count of the objects of all arrays together.
+ALL_ARRAYS = ""
 
 logger = logging.getLogger(__name__)
 
@@ -57,18 +73,8 @@ def require_arrays(dataset: Dataset, page: Page) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Stray:
-    """A sideloaded row that a record names, but that does not name this record in return."""
-
-    key: str
-    row_id: str
-    record_id: str
-    owner_keys: Sequence[str]
-
-
-def find_stray(dataset: Dataset, page: Page) -> Stray | None:
-    """Return the first sideloaded row that does not name the record that names it.
+def find_stray(dataset: Dataset, page: Page) -> str:
+    """Describe the first sideloaded row that does not name the record that names it, or "".
 
     Rows that no record of the page names are ignored. Some answers contain rows of other records,
     and a row that was added between the two queries of a page arrives with the next sync.
@@ -76,27 +82,73 @@ def find_stray(dataset: Dataset, page: Page) -> Stray | None:
     owner_keys: dict[str, Sequence[str]] = {dataset.sideload: dataset.owner_keys}
     owner_keys |= {RELATIONS[name].key: ("contact",) for name in page.relations}
     for key, keys in owner_keys.items():
-        owners = {str(row.get("id")): _owner(row, keys) for row in page.sideloads.get(key, [])}
+        rows = page.sideloads.get(key, [])
+        owners = {str(row.get("id")): str(pick(row, *keys)) for row in rows}
         for record_id, row in zip(map(str, page.ids), page.rows, strict=True):
             for row_id in as_list(row.get(key)) or ():
                 if owners.get(str(row_id), record_id) != record_id:
-                    return Stray(key, str(row_id), record_id, keys)
-    return None
-
-
-def _owner(row: Record, keys: Sequence[str]) -> str:
-    return str(next((row[key] for key in keys if row.get(key) is not None), None))
+                    return (
+                        f"{key} {row_id}, which record {record_id} names, without that record's "
+                        f"id in {' or '.join(keys)}"
+                    )
+    return ""
 
 
 def require_landed(dataset: Dataset, page: Page) -> None:
     """Raise PaginationError if a sideloaded row does not name the record that names it."""
     if stray := find_stray(dataset, page):
-        raise PaginationError(
-            f"/{dataset.path} sent {stray.key} {stray.row_id}, which record {stray.record_id} "
-            f"names, without that record's id in {' or '.join(stray.owner_keys)}: it would be "
-            "lost.",
-            NOT_PUBLISHED,
-        )
+        raise PaginationError(f"/{dataset.path} sent {stray}: it would be lost.", NOT_PUBLISHED)
+
+
+def came_with(dataset: Dataset, page: Page) -> dict[int, set[ValueName]]:
+    """Return, by record id, the names of the values that came."""
+    sent = sent_names(dataset, page)
+    return {record: names & sent for record, names in named_values(dataset, page).items()}
+
+
+def sent_names(dataset: Dataset, page: Page) -> set[ValueName]:
+    """Return the names of all objects that came with a page."""
+    return {
+        (key, str(value.get("id")))
+        for key in array_keys(dataset, page.relations)
+        for value in page.sideloads.get(key, [])
+    }
+
+
+def count_objects(dataset: Dataset, page: Page) -> Counter[str]:
+    """Return how many objects came in each array, and in all of them."""
+    keys = array_keys(dataset, page.relations)
+    counts = Counter({key: len(page.sideloads.get(key, [])) for key in keys})
+    counts[ALL_ARRAYS] = counts.total()
+    return counts
+
+
+def named_values(dataset: Dataset, page: Page) -> dict[int, set[ValueName]]:
+    """Return, by record id, the values that each record names, except masked deals."""
+    keys = [dataset.sideload, *(RELATIONS[name].key for name in page.relations)]
+    names = {
+        record: {(key, name) for key in keys for name in _ids(row.get(key))}
+        for record, row in visible_rows(page).items()
+    }
+    for relation in (RELATIONS[name] for name in page.relations):
+        if relation.explained_by:
+            _add_explanations(page, relation, relation.explained_by, names)
+    return names
+
+
+def _add_explanations(
+    page: Page, relation: Relation, key: str, names: dict[int, set[ValueName]]
+) -> None:
+    """Add the rows that a relation points to, such as the tag of a `contactTags` row."""
+    column = key.removesuffix("s")
+    for row in page.sideloads.get(relation.key, []):
+        record = str(row.get("contact"))
+        if record.isdigit() and int(record) in names:
+            names[int(record)].add((key, str(row.get(column))))
+
+
+def _ids(value: object) -> set[str]:
+    return {str(name) for name in as_list(value) or () if isinstance(name, str | int)}
 
 
 class OptionalRelations:

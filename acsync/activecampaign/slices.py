@@ -37,7 +37,7 @@ def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
         number, records = NEWEST_SLICE + 1 + len(slices), _count_records(step, below, offset)
         slices.append(Slice(dataset.name, number, offset, records, through_id))
         offset += step
-    return Plan(dataset.name, total, newest.newest_id, page_rows, tuple(slices))
+    return Plan(dataset.name, total, newest.newest_id, page_rows, tuple(slices), newest.relations)
 
 
 def _count_records(step: int, below: int | None, offset: int) -> int:

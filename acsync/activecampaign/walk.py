@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from acsync.activecampaign.bad_record import Position
-from acsync.activecampaign.client import Client
-from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page import NOT_PUBLISHED, Page, require_order
 from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader
-from acsync.activecampaign.sideloads import OptionalRelations, array_keys
-from acsync.datasets import Dataset, Record, RelationName
+from acsync.activecampaign.sideloads import array_keys
+from acsync.datasets import Record, RelationName
 from acsync.errors import CallFailed, PaginationError
 from acsync.models import Interval, Slice
 
@@ -51,23 +49,11 @@ class WalkPage:
 
 
 class Walk:
-    """Reads one dataset in id order, `page_size` records per page.
+    """Reads one dataset in id order; `pages` keeps its page size, so each walk has another."""
 
-    `relations` are read with each record, for as long as the account sends them. All walks of a
-    sync through the same dataset share `missing` and `optional`.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        dataset: Dataset,
-        page_size: int,
-        missing: MissingValues | None = None,
-        relations: tuple[RelationName, ...] = (),
-        optional: OptionalRelations | None = None,
-    ) -> None:
-        self.dataset = dataset
-        self.pages = PageReader(client, dataset, page_size, missing, relations, optional)
+    def __init__(self, pages: PageReader) -> None:
+        self.pages = pages
+        self.dataset = pages.dataset
         self._largest = 0
 
     def read_newest(self, page_rows: int | None = None) -> WalkPage:

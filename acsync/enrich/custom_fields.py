@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from acsync.datasets import DATASETS, Record, as_list
+from acsync.datasets import DATASETS, Record, as_list, pick
 from acsync.enrich.encoding import Cleaner
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
@@ -36,14 +36,6 @@ COLUMN_OF_TYPE = {
     "currency": "custom_field_currency_value",
     "textarea": "custom_field_text_blob",
 }
-
-
-def pick(row: Record, *names: str) -> Any:
-    """Return the value of the first key that is not null; the API uses several spellings."""
-    for name in names:
-        if (value := row.get(name)) is not None:
-            return value
-    return None
 
 
 def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:

@@ -26,7 +26,7 @@ DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
 }
 
 # The key to add to a deal, the listing with its rows, and the key of the deal with the row's id.
-RELATIONS: tuple[tuple[str, ListingName, str], ...] = (
+REFERENCES: tuple[tuple[str, ListingName, str], ...] = (
     ("pipelineData", "pipelines", "group"),
     ("stageData", "stages", "stage"),
     ("ownerData", "users", "owner"),
@@ -44,7 +44,7 @@ class Enricher:
         listing, *columns = DEFINITIONS[name]
         frame = catalogue_fields(metadata[listing], *columns)
         self._catalogue = Catalogue(frame, "fieldTitle" if name == "contacts" else "fieldLabel")
-        relations = RELATIONS if name == "deals" else ()
+        relations = REFERENCES if name == "deals" else ()
         self._related = {
             key: (column, Related(metadata[listing])) for key, listing, column in relations
         }

@@ -7,7 +7,9 @@ from itertools import islice
 
 from acsync.activecampaign.client import Client, Exchange
 from acsync.activecampaign.listings import read_listing
+from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page import record_id
+from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.slices import NO_LIMIT, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
@@ -72,7 +74,7 @@ def _check_listing(client: Client, listing: Listing) -> CheckResult:
 
 def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator[CheckResult]:
     """Read the newest and the oldest pages as a sync does, with all of its checks."""
-    walk = Walk(client, dataset, page_size)
+    walk = Walk(PageReader(client, page_size, MissingValues(dataset)))
     try:
         newest = walk.read_newest()
         plan = plan_slices(dataset, newest, page_size)

@@ -14,8 +14,7 @@ from acsync.simulator.records import Contacts, Deals
 from acsync.simulator.requests import Call, RateWindow, Statistics
 from acsync.simulator.values import Slots, draw, make_fields
 
-MASK_SALT = 31
-ORPHAN_SALT = 32
+MASK_SALT, ORPHAN_SALT = 31, 32
 
 # Ids of values whose field was deleted start here.
 FIRST_ORPHAN = 900_000_000
@@ -93,8 +92,6 @@ class Account:
         self._random = Random(options.seed)  # noqa: S311  # repeatable
         self._masked: set[int] = set()
 
-    # The records that exist
-
     def ids(self, dataset: DatasetName) -> list[int]:
         """Return the ids that exist now, ascending."""
         with self._lock:
@@ -118,8 +115,6 @@ class Account:
     def untouched_since(self, dataset: DatasetName, mark: Mapping[DatasetName, int]) -> set[int]:
         """Return the ids that existed at the mark and still do; no id is used twice."""
         return {record_id for record_id in self.ids(dataset) if record_id <= mark[dataset]}
-
-    # Changes
 
     def add(self, dataset: DatasetName, count: int = 1) -> list[int]:
         """Create records with the highest ids, and return their ids."""
@@ -146,8 +141,6 @@ class Account:
             return list(which)
         ids = self._stores[dataset].ids
         return self._random.sample(ids, min(which, len(ids)))
-
-    # Answers
 
     def page(
         self, dataset: DatasetName, call: Call, sideload: bool

@@ -61,9 +61,6 @@ def message(status: int, text: str) -> Answer:
     return Answer(status, {"message": text})
 
 
-# Contacts and deals
-
-
 def _dataset_page(account: Account, call: Call, dataset: Dataset) -> Record:
     """Return a page of contacts or deals; deals ignore `id_greater` and `id_less`."""
     known = call if dataset.keyset else call.without("id_greater", "id_less")
@@ -102,23 +99,14 @@ def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answ
         return message(404, f"No Result found for {kind} with id {record}")
     if not dataset.keyset:
         return Answer(data={dataset.sideload: values, key: row} if sideload else {key: row})
-    beside: Record = {"contactAutomations": [], "contactLists": [], "deals": [], "geoIps": []}
-    del row["scoreValues"]
-    row |= {name: [] for name in beside}
+    arrays: Record = {"contactAutomations": [], "contactLists": [], "deals": [], "geoIps": []}
     if account.options.relations == "served":
+        included = ("contactTags", "tags") if call.includes_any("contactTags") else ()
         related = account.related(record)
-        beside["contactLists"] = related["contactLists"]
-        if call.includes_any("contactTags"):
-            beside |= {key: related[key] for key in ("contactTags", "tags")}
-        row |= {
-            key: [one["id"] for one in beside[key]]
-            for key in ("contactLists", "contactTags")
-            if key in beside
-        }
-    return Answer(data={**beside, dataset.sideload: values, "accountContacts": [], key: row})
-
-
-# Metadata
+        arrays |= {name: related[name] for name in ("contactLists", *included)}
+    del row["scoreValues"]
+    row |= {name: [item["id"] for item in arrays[name]] for name in arrays if name != "tags"}
+    return Answer(data={**arrays, dataset.sideload: values, "accountContacts": [], key: row})
 
 
 # The key of a count in the rows of a listing, and the records that it counts.

@@ -189,16 +189,13 @@ def _deal_value(value: Record, kind: str | None) -> Any:
 
 
 def _pick(listing: list[Record], row_id: str | None, keys: tuple[str, ...]) -> Record | None:
-    for row in listing:
-        if row_id is not None and str(row["id"]) == str(row_id):
-            return {key: row[key] for key in keys}
-    return None
+    row = next((row for row in listing if str(row["id"]) == str(row_id)), None)
+    return row and {key: row[key] for key in keys}
 
 
 def _as_record(row: Record) -> Record:
     """Return the row as JSON holds it, without the NUL characters that Postgres cannot store."""
-    record: Record = _without_nul(orjson.loads(orjson.dumps(row)))
-    return record
+    return dict(_without_nul(orjson.loads(orjson.dumps(row))))
 
 
 def _without_nul(value: Any) -> Any:

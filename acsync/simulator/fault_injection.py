@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from acsync.simulator.requests import Answer, Call
 
@@ -30,9 +30,7 @@ class Fault:
     ask: Callable[[Call], Call] | None = None
     reply: Reply | None = None
 
-    def only(
-        self, when: When | None = None, times: int | None = None, share: float = 1.0
-    ) -> "Fault":
+    def only(self, when: When | None = None, times: int | None = None, share: float = 1.0) -> Self:
         """Return the same fault for some calls: `cut_off().only(on_path("deals"), times=2)`."""
         return replace(self, when=when or self.when, times=times, share=share)
 

@@ -70,7 +70,7 @@ class IdStore:
     def select(self, call: Call) -> tuple[list[int], int]:
         """Return the ids of the requested page, and the number of ids within its cursor."""
         id_less = call.whole_number("id_less")
-        first = bisect_right(self.ids, call.cursor or 0)
+        first = bisect_right(self.ids, call.whole_number("id_greater") or 0)
         end = len(self.ids) if id_less is None else max(first, bisect_left(self.ids, id_less))
         order = call.params.get("orders[id]", "").upper()
         start, stop = call.offset, call.offset + call.limit()
@@ -100,9 +100,7 @@ class IdStore:
 
 def spread_ids(seed: int, count: int) -> Iterable[int]:
     """Return ids as years of use leave them; the last is about three times their number."""
-
-    def gap(place: int) -> int:
-        largest = next(largest for share, largest in SPREAD if place / count < share)
-        return 1 + draw(seed, place) % largest
-
-    return accumulate(gap(place) for place in range(count))
+    largest = (
+        next(gap for share, gap in SPREAD if place / count < share) for place in range(count)
+    )
+    return accumulate(1 + draw(seed, place) % gap for place, gap in enumerate(largest))

@@ -138,8 +138,7 @@ class Deals:
         self._slots = slots
         self._contacts = contacts
         self._value = _camel_case_value if camel_case else _snake_case_value
-        stages = metadata.listings["stages"]
-        self._stages = [(stage["id"], stage["group"]) for stage in stages]
+        self._stages = [(stage["id"], stage["group"]) for stage in metadata.listings["stages"]]
         self._users = [user["id"] for user in metadata.listings["users"]]
 
     def render(self, deal: Selected, sideload: bool) -> tuple[Record, list[Record]]:

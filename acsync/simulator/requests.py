@@ -28,11 +28,6 @@ class Call:
         """The requested offset, or 0."""
         return self.whole_number("offset") or 0
 
-    @property
-    def cursor(self) -> int | None:
-        """The value of `id_greater`."""
-        return self.whole_number("id_greater")
-
     def limit(self, default: int = 20) -> int:
         """Return the requested number of rows, silently clamped to the page cap."""
         return min(self.whole_number("limit") or default, self.page_cap)
@@ -116,7 +111,6 @@ class Statistics:
         self.calls = 0
         self.refused = 0
         self.by_path: Counter[str] = Counter()
-        self.by_status: Counter[int] = Counter()
         self.log: deque[LoggedCall] = deque(maxlen=20_000)
 
     def accept(self, path: str) -> int:
@@ -129,5 +123,4 @@ class Statistics:
     def record(self, at: float, status: int) -> None:
         """Note how a call was answered."""
         with self._lock:
-            self.by_status[status] += 1
             self.log.append(LoggedCall(at, status))

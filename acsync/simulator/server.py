@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from random import Random
 from secrets import compare_digest
+from threading import Thread
 from urllib.parse import parse_qsl
 
 import uvicorn
@@ -32,9 +32,7 @@ def serve(account: Account, port: int = 0) -> Iterator[str]:
     """Serve the account in a thread and yield its URL, for `AC_API_URL`."""
     with socket.create_server((HOST, port)) as listener:
         server = _uvicorn(account)
-        thread = threading.Thread(
-            target=server.run, args=([listener],), name="simulator", daemon=True
-        )
+        thread = Thread(target=server.run, args=([listener],), name="simulator", daemon=True)
         thread.start()
         try:
             yield f"http://{HOST}:{listener.getsockname()[1]}"
@@ -104,9 +102,13 @@ class Application:
         account = self.account
         call = Call(path, params, account.statistics.accept(path), account.options.page_cap)
         await asyncio.sleep(account.options.latency_seconds)
+
+        def write() -> Answer:
+            answer = answer_with_faults(account, call)
+            return replace(answer, data=None, body=answer.content())
+
         # Not in this thread, which notes when calls arrive. One thread keeps faults in order.
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, _write, account, call)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, write)
 
 
 def _too_many(limit: int, retry_after: int | None) -> Answer:
@@ -116,22 +118,15 @@ def _too_many(limit: int, retry_after: int | None) -> Answer:
     return Answer(429, content_type=None, headers=tuple(texts))
 
 
-def _write(account: Account, call: Call) -> Answer:
-    answer = answer_with_faults(account, call)
-    return replace(answer, data=None, body=answer.content())
-
-
 async def _still_there(receive: Receive, seconds: float) -> bool:
     """Wait, and return whether the caller did."""
     if not seconds:
         return True
 
-    async def leave() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
     try:
-        await asyncio.wait_for(leave(), seconds)
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
     except TimeoutError:
         return True
     return False

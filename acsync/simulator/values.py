@@ -172,17 +172,16 @@ def choose(choices: tuple[str, ...], bits: int) -> list[str]:
     return chosen or [choices[bits % len(choices)]]
 
 
-def _several(choices: tuple[str, ...], bits: int) -> str:
-    return f"||{'||'.join(choose(choices, bits))}||"
-
-
 _MAKERS: dict[str, Callable[[tuple[str, ...], int], str]] = {
     "text": lambda _, bits: text(bits),
     "textarea": lambda _, bits: f"{text(bits)}.\n{text(draw(bits))}.",
     "date": lambda _, bits: NAIVE[bits % TIMES][:10] if bits % 40 else "0000-00-00",
     "datetime": lambda _, bits: STAMPS[bits % TIMES],
     **dict.fromkeys(("dropdown", "radio"), lambda choices, bits: choices[bits % len(choices)]),
-    **dict.fromkeys(("listbox", "checkbox", "multiselect"), _several),
+    **dict.fromkeys(
+        ("listbox", "checkbox", "multiselect"),
+        lambda choices, bits: f"||{'||'.join(choose(choices, bits))}||",
+    ),
     # One number in thirty is larger than a float can hold.
     "number": lambda _, bits: f"{bits % 10_000}.{bits % 7}0" if bits % 30 else f"{bits}.10",
     "currency": lambda _, bits: str(bits % 2_000_000),

@@ -67,10 +67,8 @@ def _is_taken(connection: Connection) -> bool:
     try:
         with connection.begin_nested():
             run(connection, "insert into {schema}.ac_lease (id) values (1) on conflict do nothing")
-            taken: bool = run(
-                connection, f"select {ALIVE} from {{schema}}.ac_lease where id = 1 for update"
-            ).scalar_one()
-            return taken
+            sql = f"select {ALIVE} from {{schema}}.ac_lease where id = 1 for update"
+            return bool(run(connection, sql).scalar_one())
     except OperationalError as error:
         if isinstance(error.orig, LockNotAvailable):
             return True

@@ -43,7 +43,7 @@ READ_VANISHED = f"""
 # Whether a record has a custom field with a known definition. Values and definitions can be lost.
 HAS_FIELDS = "jsonb_path_exists({row}.record, '$.customFields.*.fieldType ? (@ != null)')"
 
-# The SQL twin of models.is_masked.
+# The SQL twin of datasets.is_masked.
 IS_MASKED = "coalesce(lower({row}.record ->> 'isDisabled') in ('true', '1'), false)"
 
 # Whether a deal has the names of its pipeline and stage.
@@ -171,14 +171,6 @@ class Losses:
     by_key: Mapping[Kind, Mapping[str, KeyLoss]]
 
 
-@dataclass(frozen=True)
-class Vanished:
-    """Published records that are not staged: their number and the newest ids."""
-
-    records: int
-    newest_ids: Sequence[int]
-
-
 def count_losses(database: Database, sync: Sync, name: DatasetName, least: int) -> Losses:
     """Return what publishing would lose; count by key only if `least` of a kind are lost.
 
@@ -215,8 +207,8 @@ def _read_by_key(
 
 def read_vanished(
     database: Database, sync: Sync, name: DatasetName, within: Sequence[Interval], most: int
-) -> Vanished:
-    """Return the published records in the intervals that are not staged."""
+) -> tuple[int, Sequence[int]]:
+    """Count the published records in the intervals that are not staged; return the newest ids."""
     bounds = {
         "firsts": [interval.first for interval in within],
         "lasts": [interval.last for interval in within],
@@ -224,4 +216,4 @@ def read_vanished(
     with database.begin() as connection:
         forbid_nested_loops(connection)
         row = run(connection, READ_VANISHED, name, sync_no=sync.number, most=most, **bounds).one()
-    return Vanished(row.records, row.newest_ids)
+    return row.records, row.newest_ids

@@ -1,15 +1,14 @@
 """Stage what a sync reads, invisible to readers, until all of it can be published.
 
 New and changed records are staged with their bodies, unchanged ones only as ids. A staged slice is
-an interval of ids with the times at which they were read. If a sync crashes, the next one resumes
-its plan and its slices, as long as they are young enough and no newer snapshot was published.
+an interval of ids with the times at which they were read.
 """
 
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -52,14 +51,6 @@ class StagedSlice:
     record_ids: Sequence[int]
     changed: Sequence[EnrichedRecord]
     asked_at: Sequence[float]
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """The records that a sync resumed; `oldest_read` is None if there are none."""
-
-    records: int
-    oldest_read: datetime | None
 
 
 def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: StagedSlice) -> None:
@@ -143,138 +134,20 @@ def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> i
         where sync_no = :sync_no and data_type = :data_type
     """
     with database.begin() as connection:
-        counted: int = run(connection, sql, name, sync_no=sync.number).scalar_one()
-        return counted
-
-
-def read_resumed(database: Database, sync: Sync, name: DatasetName) -> Resumed:
-    """Return the staged records that were read before this sync started."""
-    sql = f"""
-        select coalesce(sum(records), 0)::bigint, min(oldest_read)
-        from (
-            select records, {OLDEST_READ} as oldest_read from {{schema}}.ac_staged_slices
-            where sync_no = :sync_no and data_type = :data_type
-        ) as staged
-        where oldest_read < :started_at
-    """
-    values = {"sync_no": sync.number, "started_at": sync.started_at}
-    with database.begin() as connection:
-        return Resumed(*run(connection, sql, name, **values).one())
-
-
-def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:
-    """Store a plan as JSON; only a sync with the same `basis` can resume it."""
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
-        run(
-            connection,
-            """
-            insert into {schema}.ac_staged_plans (data_type, sync_no, basis, plan, planned_at)
-            values (:data_type, :sync_no, :basis, cast(:plan as jsonb), clock_timestamp())
-            on conflict (data_type) do update
-            set sync_no = excluded.sync_no, basis = excluded.basis, plan = excluded.plan,
-                planned_at = excluded.planned_at
-            """,
-            name,
-            sync_no=sync.number,
-            basis=basis,
-            plan=plan,
-        )
-
-
-def adopt_staging(
-    database: Database, sync: Sync, name: DatasetName, basis: str, oldest: timedelta
-) -> str | None:
-    """Take over the staging of a crashed sync and return its plan as JSON.
-
-    Slices with a record that was read longer than `oldest` ago are deleted. If there is no plan
-    with this basis, or none of its slices is left, delete all staging and return None.
-    """
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
-        stored = run(
-            connection,
-            """
-            select sync_no, plan::text as plan from {schema}.ac_staged_plans
-            where data_type = :data_type and basis = :basis
-            """,
-            name,
-            basis=basis,
-        ).one_or_none()
-        if stored is None or not _drop_old_slices(connection, stored.sync_no, name, oldest):
-            _drop_all(connection, name)
-            return None
-        _take_over(connection, sync, name, stored.sync_no)
-        plan: str = stored.plan
-        return plan
-
-
-def _drop_old_slices(
-    connection: Connection, sync_no: int, name: DatasetName, oldest: timedelta
-) -> bool:
-    """Delete slices that are too old or from the future; return whether any are left."""
-    run(
-        connection,
-        f"""
-        with old as (
-            delete from {{schema}}.ac_staged_slices
-            where sync_no = :sync_no and data_type = :data_type and (
-                {OLDEST_READ} < clock_timestamp() - :oldest or staged_at > clock_timestamp()
-            )
-            returning slice_no
-        )
-        delete from {{bodies}} where sync_no = :sync_no and slice_no in (select slice_no from old)
-        """,
-        name,
-        sync_no=sync_no,
-        oldest=oldest,
-    )
-    sql = """
-        select exists (
-            select from {schema}.ac_staged_slices
-            where sync_no = :sync_no and data_type = :data_type
-        )
-    """
-    is_left: bool = run(connection, sql, name, sync_no=sync_no).scalar_one()
-    return is_left
-
-
-def _take_over(connection: Connection, sync: Sync, name: DatasetName, sync_no: int) -> None:
-    """Move the staging of one sync to another, and delete all other staging."""
-    values = {"number": sync.number, "sync_no": sync_no}
-    for table, is_of_dataset in STAGING.items():
-        run(
-            connection,
-            f"delete from {table} where {is_of_dataset} and sync_no not in (:sync_no, :number)",
-            name,
-            **values,
-        )
-        run(
-            connection,
-            f"update {table} set sync_no = :number where {is_of_dataset} and sync_no <> :number",
-            name,
-            number=sync.number,
-        )
+        return int(run(connection, sql, name, sync_no=sync.number).scalar_one())
 
 
 def drop_staging(database: Database, sync: Sync, name: DatasetName) -> None:
     """Delete all that is staged of a dataset."""
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
-        _drop_all(connection, name)
+        drop_all(connection, name)
 
 
-def _drop_all(connection: Connection, name: DatasetName) -> None:
+def drop_all(connection: Connection, name: DatasetName) -> None:
+    """Delete all that is staged of a dataset, in a transaction that holds the lease."""
     for table, is_of_dataset in STAGING.items():
         run(connection, f"delete from {table} where {is_of_dataset}", name)
-
-
-def drop_plan(database: Database, sync: Sync, name: DatasetName) -> None:
-    """Keep later syncs from resuming what is staged, because it is about to be judged."""
-    sql = "delete from {schema}.ac_staged_plans where data_type = :data_type"
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
-        run(connection, sql, name)
 
 
 def sweep_staging(database: Database, sync: Sync, published: Sequence[DatasetName]) -> None:
@@ -290,5 +163,5 @@ def sweep_staging(database: Database, sync: Sync, published: Sequence[DatasetNam
             bodies += of_all
         else:
             for name in published:
-                _drop_all(connection, name)
+                drop_all(connection, name)
         run(connection, f"truncate {', '.join(bodies)}")

@@ -30,21 +30,6 @@ RUNNING = f"""
 
 
 @dataclass(frozen=True)
-class DatasetRecord:
-    """One dataset of a logged sync; the counts are None unless it was published."""
-
-    success: bool
-    duration_ms: int | None = None
-    count: int | None = None
-    error: str | None = None
-    added: int | None = None
-    updated: int | None = None
-    deleted: int | None = None
-    masked: int | None = None
-    warnings: Warnings = ()
-
-
-@dataclass(frozen=True)
 class SyncRecord:
     """One row of the log; `success` and `duration_ms` are None while the sync is running.
 
@@ -55,15 +40,15 @@ class SyncRecord:
     started: datetime
     duration_ms: int | None
     success: bool | None
-    datasets: Mapping[DatasetName, DatasetRecord]
+    datasets: Mapping[DatasetName, DatasetResult]
     calls: int | None = None
     refused: int | None = None
     flow_run_id: str | None = None
     learned_rate: float | None = None
 
     def total(self, field: str) -> int:
-        """Return the sum of a count over the datasets, such as `added`."""
-        return sum(getattr(dataset, field) or 0 for dataset in self.datasets.values())
+        """Return the sum of a count of `Changes` over the datasets, such as `added`."""
+        return sum(getattr(each.changes, field, 0) or 0 for each in self.datasets.values())
 
     @property
     def warnings(self) -> Warnings:
@@ -166,13 +151,12 @@ class SyncStatus:
                 "avgDurationSeconds": None if duration is None else f"{duration:.2f}",
                 "lastSyncTime": last_sync and last_sync.isoformat(),
             },
-            "latestData": {name: self._latest_data(name) for name in DATASETS},
+            "latestData": dict.fromkeys(DATASETS)
+            | {
+                name: {"recordCount": data.record_count, "syncedAt": data.synced_at.isoformat()}
+                for name, data in self.published.items()
+            },
         }
-
-    def _latest_data(self, name: DatasetName) -> dict[str, Any] | None:
-        if (data := self.published.get(name)) is None:
-            return None
-        return {"recordCount": data.record_count, "syncedAt": data.synced_at.isoformat()}
 
 
 def read_status(database: Database) -> SyncStatus:
@@ -224,13 +208,7 @@ def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, Datase
     row = run(connection, sql, number=sync.number).mappings().one_or_none()
     if row is None:
         return None
-    return {name: _result(data) for name, data in _sync_record(row).datasets.items()}
-
-
-def _result(dataset: DatasetRecord) -> DatasetResult:
-    counts: Any = (getattr(dataset, field) for field in ("count", *CHANGES, "masked"))
-    changes = Changes(*counts) if dataset.success else None
-    return DatasetResult(dataset.duration_ms, changes, dataset.error, dataset.warnings)
+    return dict(_sync_record(row).datasets)
 
 
 def read_latest(
@@ -249,7 +227,7 @@ def _sync_record(row: RowMapping) -> SyncRecord:
         row["total_duration_ms"],
         row["overall_success"],
         {
-            name: _dataset_record(name, row)
+            name: _dataset_result(name, row)
             for name in DATASETS
             if row[f"{name}_success"] is not None
         },
@@ -260,10 +238,14 @@ def _sync_record(row: RowMapping) -> SyncRecord:
     )
 
 
-def _dataset_record(name: DatasetName, row: RowMapping) -> DatasetRecord:
-    columns = ("success", "duration_ms", "count", "error", *CHANGES, "masked")
-    values = {column: row[f"{name}_{column}"] for column in columns}
-    return DatasetRecord(**values, warnings=tuple(row[f"{name}_warnings"] or ()))
+def _dataset_result(name: DatasetName, row: RowMapping) -> DatasetResult:
+    counts = (row[f"{name}_{column}"] for column in ("count", *CHANGES, "masked"))
+    return DatasetResult(
+        row[f"{name}_duration_ms"],
+        Changes(*counts) if row[f"{name}_success"] else None,
+        row[f"{name}_error"],
+        tuple(row[f"{name}_warnings"] or ()),
+    )
 
 
 def read_running(database: Database) -> RunningSync | None:

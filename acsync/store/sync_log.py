@@ -110,13 +110,14 @@ def finish_log(
 
     If the next sync considered this one crashed and closed its row, the row is not changed.
     """
+    refused = [(rate, bar.age_seconds, bar.bar_seconds) for rate, bar in pace.refused.items()]
     values: dict[str, Any] = {
         "overall_success": all(result.success for result in results.values()),
         "api_calls": calls.calls,
         "retries": calls.retries,
         "rate_limited": calls.rate_limited,
         "learned_rate": pace.learned_rate,
-        "pace": json.dumps([pace.rate, _refused_rows(pace), pace.margin_seconds]),
+        "pace": json.dumps([pace.rate, refused, pace.margin_seconds]),
     }
     for name, result in results.items():
         values |= _dataset_values(name, result)
@@ -170,13 +171,6 @@ def add_warning(database: Database, sync: Sync, name: DatasetName, warning: str)
             number=sync.number,
             warning=warning,
         )
-
-
-def _refused_rows(pace: Pace) -> list[tuple[float, float, float]]:
-    """Return each refused rate with its age and its bar, in seconds."""
-    return [
-        (rate, refused.age_seconds, refused.bar_seconds) for rate, refused in pace.refused.items()
-    ]
 
 
 def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
+from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk
@@ -59,24 +60,19 @@ class SyncContext:
 
     def walk(self, name: DatasetName, relations: tuple[RelationName, ...]) -> Walk:
         """Return the reader of a dataset; it requests `relations` while the account sends them."""
-        return Walk(
+        pages = PageReader(
             self.client,
-            DATASETS[name],
             self.settings.page_size,
             self.missing_values[name],
             relations,
             self.optional_relations[name],
         )
+        return Walk(pages)
 
     def accepting_command(self, name: DatasetName) -> str:
         """Return the command that publishes a dataset whatever it would lose."""
         account = f" --account {self.account}" if self.account else ""
         return f"acsync sync --only {name} --accept-shrink{account}"
-
-    @property
-    def elapsed_ms(self) -> int:
-        """Return the milliseconds since the sync started."""
-        return round((time.monotonic() - self.started) * 1000)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import Record, RelationName, is_masked
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.errors import SyncFailed
-from acsync.models import EnrichedRecord, Interval, Slice, Warnings
+from acsync.models import EnrichedRecord, Interval, Slice
 from acsync.store.snapshot import last_relations, published_state
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
@@ -23,7 +23,7 @@ def copy_slice(context: SyncContext, job: Job, part: Slice) -> int:
     if job.cancelled.is_set():
         raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
     context.progress.enter("copying")
-    pages = context.walk(job.dataset, job.plan.relations).read_slice(part, job.plan.page_rows)
+    pages = job.open_walk().read_slice(part, job.plan.page_rows)
     return stage_pages(context, job, part.number, _release_read(pages))
 
 
@@ -100,18 +100,3 @@ def _add_last_relations(
 
 def _pick(last: Record, names: list[RelationName]) -> Record:
     return {name: last[name] for name in names if last.get(name) is not None}
-
-
-def warn_of_left_out(context: SyncContext, job: Job) -> Warnings:
-    """Warn of the relations that did not come with all records: which, why, and what to set."""
-    reasons = context.optional_relations[job.dataset].reasons
-    left_out = [name for name in job.relations if name in reasons or name not in job.plan.relations]
-    if not left_out:
-        return ()
-    rest = ",".join(name for name in job.relations if name not in left_out)
-    remedy = f"set ACSYNC_SIDELOADS={rest}" if rest else "leave ACSYNC_SIDELOADS empty"
-    return (
-        f"ActiveCampaign does not send {' and '.join(left_out)} along with the {job.dataset}: they "
-        f"stay as they were last known. {' '.join(dict.fromkeys(reasons.values()))} If this lasts, "
-        f"{remedy}",
-    )

@@ -24,7 +24,6 @@ class Deadline:
     """
 
     def __init__(self, client: Client, max_duration: timedelta | None) -> None:
-        self.expired = False
         self._client = client
         self._is_fixed = max_duration is not None
         self._resumable = longest_resumable(max_duration)
@@ -54,7 +53,6 @@ class Deadline:
             # The limit may grow during the wait.
             if self._done.wait(min(left, 60.0)):
                 return
-        self.expired = True
         self._client.close(
             f"The sync took longer than {timedelta(seconds=round(self._seconds))} "
             "(ACSYNC_MAX_DURATION). The next sync resumes records that were read less "

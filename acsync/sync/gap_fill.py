@@ -66,15 +66,15 @@ class GapFill:
             gaps = slice_gaps(self.plan, self.covered(), through_id)
             if not gaps:
                 break
-            cleaned = end.cleaned + sum(self._copy(gap) for gap in gaps)
+            cleaned = end.cleaned
+            for gap in gaps:
+                pages = self.walk.read_slice(gap, self.plan.page_rows)
+                cleaned += self.stage(gap.number, pages)
             # Only now, so that the total does not count records deleted before their gap was read.
             newest = self.read_newest()
             end = End(newest.page, cleaned + newest.cleaned)
             through_id = end.page.newest_id
         return end
-
-    def _copy(self, gap: Slice) -> int:
-        return self.stage(gap.number, self.walk.read_slice(gap, self.plan.page_rows))
 
     def find_open(self) -> list[Interval]:
         """Return the gaps that are left below all that was read.
@@ -91,7 +91,7 @@ class GapFill:
 def make_gap_fill(context: SyncContext, job: Job) -> GapFill:
     """Return the gap fill of a job, which stages in Postgres."""
     return GapFill(
-        context.walk(job.dataset, job.plan.relations),
+        job.open_walk(),
         job.plan,
         partial(read_coverage, context.database, context.sync, job.dataset),
         partial(stage_pages, context, job),

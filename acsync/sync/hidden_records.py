@@ -11,11 +11,11 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName, Record, is_masked
 from acsync.enrich.encoding import ENRICHED_KEYS
 from acsync.errors import AccountError, Incomplete
-from acsync.models import Interval, Plan, Warnings
-from acsync.store.losses import Vanished, read_vanished
+from acsync.models import Interval, Warnings
+from acsync.store.losses import read_vanished
 from acsync.store.snapshot import published_records
 from acsync.store.sync_log import read_differences
-from acsync.sync.completeness import Walked, count_difference, count_tolerated
+from acsync.sync.completeness import Walked, count_tolerated
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import GapFill
 from acsync.sync.job import Job
@@ -48,30 +48,32 @@ def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
     - if a gap has more records than the limit and some of them exist: a replica lags, and the next
       sync will not have this gap.
     """
-    suspects = _find_suspects(context, job, gap_fill, walked)
+    suspects, newest_ids = _find_suspects(context, job, gap_fill, walked)
     alive: dict[int, int] = {}
     unknown: dict[int, str] = {}
-    for record_id in suspects.newest_ids:
+    for record_id in newest_ids:
         try:
             if page := _request(context, job, gap_fill, record_id):
                 alive[record_id] = gap_fill.stage_next([page])
         except AccountError as error:
             unknown[record_id] = error.message
-            if not _may_go_on(context, job, walked):
+            if not _may_go_on(context, walked):
                 raise _incomplete(context, job.dataset, record_id, error) from None
-    not_asked = suspects.records - len(suspects.newest_ids)
-    asked = Asked([*alive], sum(alive.values()), not_asked, unknown)
-    if alive and asked.not_asked and count_difference(job.plan, walked) <= 0:
+    asked = Asked([*alive], sum(alive.values()), suspects - len(newest_ids), unknown)
+    if alive and asked.not_asked and walked.difference <= 0:
         raise _lagging(job.dataset, asked)
     return asked
 
 
-def _find_suspects(context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked) -> Vanished:
-    within = [ALL_IDS] if count_difference(job.plan, walked) > 0 else gap_fill.find_open()
+def _find_suspects(
+    context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked
+) -> tuple[int, Sequence[int]]:
+    """Count the published records that may be hidden, and return the newest of their ids."""
+    within = [ALL_IDS] if walked.difference > 0 else gap_fill.find_open()
     if not within or not walked.records:
-        return Vanished(0, ())
+        return 0, ()
     database, sync = context.database, context.sync
-    return read_vanished(database, sync, job.dataset, within, count_tolerated(walked.total or 0))
+    return read_vanished(database, sync, job.dataset, within, count_tolerated(walked.total))
 
 
 def _request(context: SyncContext, job: Job, gap_fill: GapFill, record_id: int) -> WalkPage | None:
@@ -97,7 +99,7 @@ def as_listed(row: Record, published: Record) -> Record:
     return {key: value for key, value in published.items() if key not in added} | own
 
 
-def _may_go_on(context: SyncContext, job: Job, walked: Walked) -> bool:
+def _may_go_on(context: SyncContext, walked: Walked) -> bool:
     """Return whether a record may be treated as deleted although its call failed.
 
     If the total of the last two syncs differed at least as much, the account counts that way, and
@@ -105,8 +107,8 @@ def _may_go_on(context: SyncContext, job: Job, walked: Walked) -> bool:
     """
     if context.accept_shrink:
         return True
-    earlier = read_differences(context.database, context.sync, job.dataset)[:2]
-    return len(earlier) == 2 and 0 < count_difference(job.plan, walked) <= min(earlier)
+    earlier = read_differences(context.database, context.sync, walked.plan.dataset)[:2]
+    return len(earlier) == 2 and 0 < walked.difference <= min(earlier)
 
 
 def _incomplete(
@@ -128,9 +130,9 @@ def _lagging(name: DatasetName, asked: Asked) -> Incomplete:
     )
 
 
-def add_alive(plan: Plan, walked: Walked, asked: Asked) -> Walked:
+def add_alive(walked: Walked, asked: Asked) -> Walked:
     """Return the counts of a walk with the records that were requested one by one."""
-    planned = sum(record_id <= plan.newest_id for record_id in asked.alive)
+    planned = sum(record_id <= walked.plan.newest_id for record_id in asked.alive)
     return replace(
         walked,
         records=walked.records + len(asked.alive),

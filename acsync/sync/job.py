@@ -2,10 +2,12 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from acsync.activecampaign.walk import Walk
 from acsync.datasets import DatasetName, Metadata, RelationName
 from acsync.models import Plan, Slice, Warnings
 
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
 class Job:
     """One dataset to copy: its plan, its metadata, and the slices that are staged already.
 
-    `relations` are those to copy; the account may send only some of them (`plan.relations`).
+    `open_walk` returns a reader of the dataset. `relations` are those to copy; the account may send
+    only some of them (`plan.relations`).
     `cleaned` characters were removed from the newest page. `cancelled` is set after a slice has
     failed, so that the remaining slices are skipped.
     """
 
     plan: Plan
     metadata: Metadata
+    open_walk: Callable[[], Walk]
     relations: tuple[RelationName, ...] = ()
     staged: frozenset[int] = frozenset()
     cleaned: int = 0

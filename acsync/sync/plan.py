@@ -6,26 +6,20 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 
 from acsync.activecampaign.slices import plan_slices
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName, ListingName, Metadata, RelationName
 from acsync.models import ListingRows, Plan, Slice, Warnings
-from acsync.store.staging import (
-    adopt_staging,
-    count_staged_records,
-    drop_staging,
-    keep_plan,
-    read_coverage,
-    read_resumed,
-)
+from acsync.store.staged_plans import adopt_staging, keep_plan, read_resumed
+from acsync.store.staging import count_staged_records, drop_staging, read_coverage
 from acsync.store.sync_log import record_plan
 from acsync.sync.completeness import has_lost_records
 from acsync.sync.context import SyncContext
 from acsync.sync.deadline import longest_resumable
 from acsync.sync.job import Job
-from acsync.sync.read import Newest
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +27,7 @@ logger = logging.getLogger(__name__)
 def plan(
     context: SyncContext,
     name: DatasetName,
-    newest: Newest,
+    newest: WalkPage,
     listings: Mapping[ListingName, ListingRows],
 ) -> Job:
     """Plan the copy of a dataset, or resume the plan of a sync that did not finish.
@@ -43,8 +37,8 @@ def plan(
     context.progress.enter("planning")
     metadata = {need: listing.rows for need, listing in listings.items()}
     basis = _basis(context, name, metadata, newest.relations)
-    resumed = _resume(context, name, basis, newest.page)
-    made = resumed or _make_plan(context, name, newest)
+    resumed = _resume(context, name, basis, newest)
+    made = resumed or plan_slices(DATASETS[name], newest, context.settings.page_size)
     if not resumed:
         keep_plan(context.database, context.sync, name, basis, json.dumps(asdict(made)))
     record_plan(context.database, context.sync, name, made.total or 0)
@@ -55,10 +49,11 @@ def plan(
     return Job(
         made,
         metadata,
+        partial(context.walk, name, made.relations),
         context.settings.relations(name),
         _find_staged(context, name) if resumed else frozenset(),
         warnings=(*warnings, *_warn_of_resumed(context, name)),
-        started=newest.started,
+        started=newest.asked_at,
     )
 
 
@@ -89,11 +84,6 @@ def _resume(context: SyncContext, name: DatasetName, basis: str, newest: WalkPag
     return replace(earlier, total=newest.total, newest_id=newest.newest_id)
 
 
-def _make_plan(context: SyncContext, name: DatasetName, newest: Newest) -> Plan:
-    made = plan_slices(DATASETS[name], newest.page, context.settings.page_size)
-    return replace(made, relations=newest.relations)
-
-
 def _find_staged(context: SyncContext, name: DatasetName) -> frozenset[int]:
     staged = frozenset(read_coverage(context.database, context.sync, name))
     logger.info("%d slices of %s were staged by an earlier sync", len(staged), name)
@@ -101,12 +91,12 @@ def _find_staged(context: SyncContext, name: DatasetName) -> frozenset[int]:
 
 
 def _warn_of_resumed(context: SyncContext, name: DatasetName) -> Warnings:
-    resumed = read_resumed(context.database, context.sync, name)
-    if resumed.oldest_read is None:
+    records, oldest_read = read_resumed(context.database, context.sync, name)
+    if oldest_read is None:
         return ()
-    minutes = math.ceil((context.sync.started_at - resumed.oldest_read).total_seconds() / 60)
+    minutes = math.ceil((context.sync.started_at - oldest_read).total_seconds() / 60)
     return (
-        f"{resumed.records:,} {name} were taken over from a sync that did not finish; the oldest "
+        f"{records:,} {name} were taken over from a sync that did not finish; the oldest "
         f"was read {minutes} min before this sync started",
     )
 

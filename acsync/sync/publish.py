@@ -1,6 +1,7 @@
 """Publish the verified datasets and close the log row, in one transaction."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 
 from acsync.datasets import DatasetName
@@ -48,7 +49,7 @@ def publish(
         context.sync.sync_id,
         context.settings.account_host,
         context.sync.started_at,
-        context.elapsed_ms,
+        round((time.monotonic() - context.started) * 1000),
         context.settings.rate_limit,
         limiter.pace.learned_rate,
         limiter.counts,

@@ -1,27 +1,17 @@
 """Read what a sync needs apart from its slices: the metadata, and each dataset's newest page."""
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.page import record_id
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import LISTINGS, DatasetName, Listing, ListingName, RelationName
+from acsync.datasets import LISTINGS, DatasetName, Listing, ListingName
 from acsync.errors import AccountError, SyncFailed
 from acsync.models import ListingRows
 from acsync.store.snapshot import published_rows
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, make_gap_fill
 from acsync.sync.job import Job
-
-
-@dataclass(frozen=True)
-class Newest:
-    """The newest page of a dataset, the relations in it, and when it was requested."""
-
-    page: WalkPage
-    relations: tuple[RelationName, ...]
-    started: float
 
 
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
@@ -51,11 +41,9 @@ def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingR
     return ListingRows(rows, (warning,))
 
 
-def read_newest(context: SyncContext, name: DatasetName) -> Newest:
+def read_newest(context: SyncContext, name: DatasetName) -> WalkPage:
     """Read the newest page of a dataset, with the relations that the account sends."""
-    started = time.monotonic()
-    page = context.walk(name, context.settings.relations(name)).read_newest()
-    return Newest(page, page.relations, started)
+    return context.walk(name, context.settings.relations(name)).read_newest()
 
 
 def read_newest_again(context: SyncContext, job: Job) -> End:

@@ -8,19 +8,12 @@ from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CustomField, Plan, Warnings
+from acsync.models import CustomField, Warnings
 from acsync.store.snapshot import count_staged
-from acsync.store.staging import drop_plan
+from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_log import read_differences, record_total
-from acsync.sync.completeness import (
-    Walked,
-    count_difference,
-    is_emptied,
-    judge_total,
-    require_complete,
-)
+from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import SyncContext
-from acsync.sync.copy_slice import warn_of_left_out
 from acsync.sync.gap_fill import End, GapFill, make_gap_fill
 from acsync.sync.hidden_records import add_alive, ask_for_hidden, warn_of_hidden
 from acsync.sync.job import Job
@@ -52,16 +45,16 @@ def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> V
     context.progress.enter("verifying")
     name, database, sync = job.dataset, context.database, context.sync
     gap_fill, count = make_gap_fill(context, job), partial(count_walked, context, job)
-    walked, end = close_walk(job.plan, gap_fill, end, count, context.recount_pauses)
+    walked, end = close_walk(gap_fill, end, count, context.recount_pauses)
     drop_plan(database, sync, name)
     _record_total(context, job, walked)
     gaps = gap_fill.find_open()
     asked = ask_for_hidden(context, job, gap_fill, walked)
     if asked.alive:
-        walked = add_alive(job.plan, walked, asked)
+        walked = add_alive(walked, asked)
         _record_total(context, job, walked)
-    require_complete(job.plan, gap_fill.covered().values(), walked)
-    total_warnings = judge_total(job.plan, walked, read_differences(database, sync, name))
+    require_complete(gap_fill.covered().values(), walked)
+    total_warnings = judge_total(walked, read_differences(database, sync, name))
     require_no_shrink(context, job)
     return Verified(
         name,
@@ -73,7 +66,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> V
             *total_warnings,
             *warn_of_hidden(name, gaps, asked),
             *_warn_of_orphans(context, name),
-            *warn_of_left_out(context, job),
+            *_warn_of_left_out(context, job),
         ),
         job.enricher.fields,
     )
@@ -88,16 +81,15 @@ def count_walked(context: SyncContext, job: Job, newest: WalkPage) -> Walked:
         newest_id=newest.newest_id,
         planned_id=job.plan.newest_id,
     )
-    return Walked(newest.newest_id, newest.total, *astuple(staged))
+    return Walked(job.plan, newest.newest_id, newest.total, *astuple(staged))
 
 
 def _record_total(context: SyncContext, job: Job, walked: Walked) -> None:
-    difference = count_difference(job.plan, walked)
-    record_total(context.database, context.sync, job.dataset, walked.total, difference)
+    total, difference = walked.total, walked.difference
+    record_total(context.database, context.sync, job.dataset, total, difference)
 
 
 def close_walk(
-    plan: Plan,
     gap_fill: GapFill,
     end: End,
     count: Callable[[WalkPage], Walked],
@@ -111,8 +103,7 @@ def close_walk(
     end = gap_fill.fill(end)
     walked = count(end.page)
     for pause in pauses:
-        is_odd = count_difference(plan, walked) or is_emptied(plan, walked)
-        if not is_odd and not gap_fill.find_open():
+        if not (walked.difference or walked.is_emptied or gap_fill.find_open()):
             break
         time.sleep(pause)
         newest = gap_fill.read_newest()
@@ -136,3 +127,18 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
             "ActiveCampaign, probably because they were deleted; all others are published"
         )
     return tuple(warnings)
+
+
+def _warn_of_left_out(context: SyncContext, job: Job) -> Warnings:
+    """Warn of the relations that did not come with all records: which, why, and what to set."""
+    reasons = context.optional_relations[job.dataset].reasons
+    left_out = [name for name in job.relations if name in reasons or name not in job.plan.relations]
+    if not left_out:
+        return ()
+    rest = ",".join(name for name in job.relations if name not in left_out)
+    remedy = f"set ACSYNC_SIDELOADS={rest}" if rest else "leave ACSYNC_SIDELOADS empty"
+    return (
+        f"ActiveCampaign does not send {' and '.join(left_out)} along with the {job.dataset}: they "
+        f"stay as they were last known. {' '.join(dict.fromkeys(reasons.values()))} If this lasts, "
+        f"{remedy}",
+    )

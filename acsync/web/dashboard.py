@@ -157,7 +157,7 @@ def _counts(sync: SyncRecord) -> list[int | None]:
     is_published = any(dataset.success for dataset in sync.datasets.values())
     changes = [
         sync.total(field) if is_published else None
-        for field in ("count", "added", "updated", "deleted")
+        for field in ("records", "added", "updated", "deleted")
     ]
     return [*changes, sync.calls, sync.refused]
 

@@ -75,7 +75,7 @@ def in_metadata(call: Call) -> bool:
 
 def in_copying(call: Call) -> bool:
     """Accept the calls of a sync that reads slices of contacts."""
-    return call.path == "contacts" and call.cursor is not None
+    return call.path == "contacts" and "id_greater" in call.params
 
 
 def for_newest_page(call: Call) -> bool:

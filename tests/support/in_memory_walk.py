@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 
 from acsync.activecampaign.client import Client, RequestLimits
+from acsync.activecampaign.missing_values import MissingValues
+from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.slices import NEWEST_SLICE, plan_slices
@@ -68,13 +70,14 @@ class Reading:
         self.name = name
         self.page_size = page_size
         self.optional = OptionalRelations()
-        self.walk = Walk(
+        pages = PageReader(
             client_of(account),
-            DATASETS[name],
             page_size,
-            relations=relations,
+            MissingValues(DATASETS[name]),
+            relations,
             optional=self.optional,
         )
+        self.walk = Walk(pages)
         self.covered: dict[int, Interval] = {}
         self.ids: set[int] = set()
         self.values: set[str] = set()
@@ -112,10 +115,10 @@ class Reading:
         def count(newest: WalkPage) -> Walked:
             planned = sum(record <= plan.newest_id for record in self.ids)
             newer = sum(record > max(newest.newest_id, plan.newest_id) for record in self.ids)
-            return Walked(newest.newest_id, newest.total, len(self.ids), planned, newer)
+            return Walked(plan, newest.newest_id, newest.total, len(self.ids), planned, newer)
 
         pauses = [0.0] * len(RECOUNT_PAUSES)
-        walked, _ = close_walk(plan, self.gap_fill(plan), end, count, pauses)
+        walked, _ = close_walk(self.gap_fill(plan), end, count, pauses)
         return walked
 
     def run(self) -> set[int]:
@@ -127,5 +130,5 @@ class Reading:
 
     def require_complete(self, plan: Plan, end: End) -> None:
         walked = self.close(plan, end)
-        require_complete(plan, self.covered.values(), walked)
-        judge_total(plan, walked, earlier=())
+        require_complete(self.covered.values(), walked)
+        judge_total(walked, earlier=())

@@ -50,4 +50,4 @@ def plan_dataset(context: SyncContext, name: DatasetName) -> Job:
     """Read the metadata and the newest page of a dataset, plan it, and stage that page."""
     metadata = {need: read_metadata(context, need) for need in context.settings.needs(name)}
     newest = read_newest(context, name)
-    return stage_newest(context, plan(context, name, newest, metadata), newest.page)
+    return stage_newest(context, plan(context, name, newest, metadata), newest)

@@ -8,7 +8,7 @@ from math import floor
 
 import pytest
 
-from acsync.activecampaign.pacing import LONGEST_BAR_SECONDS, Pacing, Refusal
+from acsync.activecampaign.pacing import LONGEST_BAR_SECONDS, Pacing
 from acsync.models import Pace, RefusedRate
 from acsync.simulator.requests import RateWindow
 from tests.benchmarks.pace import CALLS, LIMITS, RIVALS, WINDOWS, measure
@@ -94,7 +94,7 @@ def test_a_refusal_at_the_documented_rate_only_pauses() -> None:
     for call in range(3):
         pacing.note_call(call * 0.2)
 
-    pacing.note_refusal(Refusal(call=3, pause_seconds=1.0), now=0.5)
+    pacing.note_refusal(call=3, now=0.5, pause_seconds=1.0)
 
     assert pacing.pace(now=0.5) == Pace(5, {}, pacing.margin_seconds)
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from acsync.activecampaign.client import retry_after_seconds
+from acsync.activecampaign.refused_answers import retry_after_seconds
 from acsync.errors import AccessDenied, CallFailed, CallRefused
 from tests.support.scripted_account import GOOD, ScriptedAccount
 

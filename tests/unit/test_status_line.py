@@ -8,7 +8,8 @@ import pytest
 from acsync.cli.status import status_lines
 from acsync.cli.sync import PREFECT_MISSED_IT, logged_line
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.store.sync_history import DatasetRecord, PublishedDataset, SyncRecord, SyncStatus
+from acsync.models import Changes, DatasetResult
+from acsync.store.sync_history import PublishedDataset, SyncRecord, SyncStatus
 from acsync.sync.report import advice, sync_line
 
 COMPLETE = SyncRecord(
@@ -17,14 +18,14 @@ COMPLETE = SyncRecord(
     duration_ms=385_520,
     success=True,
     datasets={
-        "contacts": DatasetRecord(True, count=82_000),
-        "deals": DatasetRecord(True, count=75_000),
+        "contacts": DatasetResult(changes=Changes(82_000, 0, 0, 0, 0)),
+        "deals": DatasetResult(changes=Changes(75_000, 0, 0, 0, 0)),
     },
 )
 FAILED = replace(
     COMPLETE,
     success=False,
-    datasets={"deals": DatasetRecord(False, error="status 403\x1b[2J. Check AC_API_KEY.")},
+    datasets={"deals": DatasetResult(error="status 403\x1b[2J. Check AC_API_KEY.")},
 )
 
 
@@ -39,7 +40,7 @@ def test_a_line_has_the_result_the_seconds_and_each_dataset() -> None:
 
 def test_a_reason_of_both_datasets_is_said_once() -> None:
     """A short line has no advice, which would repeat for each failed sync."""
-    advised = DatasetRecord(False, error="Status 403. Check AC_API_KEY.")
+    advised = DatasetResult(False, error="Status 403. Check AC_API_KEY.")
     both = replace(FAILED, datasets={"contacts": advised, "deals": advised})
 
     assert sync_line(both).endswith("; contacts and deals: Status 403. Check AC_API_KEY.")

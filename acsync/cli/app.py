@@ -83,7 +83,7 @@ def every_command(
 @app.command()
 def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) -> None:
     """Copy a simulated account into an embedded Postgres and show how to query it."""
-    from acsync.local.demo import run_demo  # noqa: PLC0415
+    from acsync.cli.demo import run_demo  # noqa: PLC0415
 
     run_demo(console, contacts, deals, rate)
 

@@ -33,8 +33,8 @@ def test_a_report_shows_what_was_published_or_why_not() -> None:
     assert list(report_lines(result)) == [
         "contacts: 1,200 records; 3 added, 2 updated, 1 deleted",
         "deals: not published. The page did not come.",
-        "600 calls in 120.0 s, 50% of the rate limit of 10/s; 2 retries, 1 refused as too many; "
-        "3 characters removed",
+        "600 calls in 120.0 s (5.0 per second, limit 10), 2 repeated, 1 refused as too many; "
+        "3 NUL characters removed, which Postgres cannot store",
     ]
     assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(result)
     assert "**deals not published.** The page did not come." in report_markdown(result)

@@ -39,6 +39,7 @@ from acsync.errors import (
     StoreError,
     SyncFailed,
     sanitize,
+    use_account,
 )
 from acsync.models import ListingRows, Slice, SyncResult
 from acsync.settings import Settings
@@ -134,6 +135,7 @@ def sync_activecampaign(
         account: Name of the block with the credentials. Default: the worker's environment.
     """
     hide_routine_log_lines()
+    use_account(account)
     try:
         settings = read_account_settings(account)
     except AcsyncError as error:
@@ -147,7 +149,6 @@ def sync_activecampaign(
             accept_shrink=accept_shrink,
             holder=holder,
             flow_run_id=flow_run.id,
-            account=account,
         ) as context:
             result = copy_account(context)
     except LeaseHeld as held:

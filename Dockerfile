@@ -1,6 +1,6 @@
 # By default a worker that runs the syncs. Other commands: docker run -p 8000:8000 IMAGE acsync serve --host 0.0.0.0
 #
-# Build: docker build -t acsync:0.1.0 .    A digest pins the base: --build-arg BASE=python@sha256:...
+# Build: docker build -t acsync:0.2.0 --build-arg SOURCE_COMMIT=$(git rev-parse HEAD) .    A digest pins the base: --build-arg BASE=python@sha256:...
 ARG BASE=python:3.12.12-slim-trixie
 
 FROM ${BASE} AS build
@@ -41,6 +41,10 @@ ENV PATH=/opt/acsync/bin:$PATH \
 # Docker and Kubernetes work pools run `prefect flow-run execute` in one container per run. If that is
 # stopped, Prefect 3.9.1 by default leaves the run unfinished; with this setting it reschedules the run.
 ENV PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR=reschedule
+
+# Shown by `acsync --version`.
+ARG SOURCE_COMMIT=
+ENV SOURCE_COMMIT=$SOURCE_COMMIT
 
 # A number lets Kubernetes verify that the user is not root.
 USER 10001:10001

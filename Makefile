@@ -4,22 +4,35 @@ BIN := .venv/bin
 # For syncs (and the image), and for development.
 LOCKS := requirements.lock requirements-dev.lock
 
-.PHONY: setup demo up lint unit integration test drills bench compare growth load soak lock
+.PHONY: setup demo up help clean lint unit integration test drills bench compare growth load soak lock
 setup: .venv/.installed
 
 .venv/.installed: $(LOCKS) pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "acsync needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes $(LOCKS:%=-r %)
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m pip check --quiet
-	touch $@
+	@echo 'Installing acsync and its tools into .venv (about a minute) ...'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "acsync needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes $(LOCKS:%=-r %)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check --quiet
+	@touch $@
+	@echo 'Installed. Next: make demo. All commands: make help'
 
 demo: setup
-	$(BIN)/acsync demo
+	@$(BIN)/acsync demo $(ARGUMENTS)
 
 up: setup
-	$(BIN)/acsync up
+	@$(BIN)/acsync up $(ARGUMENTS)
+
+help:
+	@echo 'make setup        install into .venv'
+	@echo 'make demo         copy a simulated account and show the copy'
+	@echo 'make up           run everything on this machine until Ctrl-C'
+	@echo 'make test         lint, unit and integration tests; make drills: the rest, as root'
+	@echo 'make clean        delete .venv and the caches; copies of accounts stay'
+	@echo 'Options of demo and up: make up ARGUMENTS="--port 4300 --web-port 8001"'
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 
 test: lint unit integration
 

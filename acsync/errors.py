@@ -22,8 +22,29 @@ AcsyncError                 everything foreseeable
     └── ShrinkRefused       the account lost a suspicious share of its records
 """
 
+import re
+import shlex
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+# The commands that take `--account`, unless they have one already.
+COMMANDS = re.compile(r"\bacsync (check|deploy|export|migrate|serve|status|sync)\b(?! --account)")
+
+_account: ContextVar[str | None] = ContextVar("account", default=None)
+
+
+def use_account(name: str | None) -> None:
+    """Let remedies name this Prefect block from now on, in this thread and in Prefect's tasks."""
+    _account.set(name)
+
+
+def add_account(text: str) -> str:
+    """Add `--account NAME` to the commands in a text if an account was chosen."""
+    account = _account.get()
+    if account is None:
+        return text
+    return COMMANDS.sub(lambda command: f"{command[0]} --account {shlex.quote(account)}", text)
 
 
 def sanitize(text: str) -> str:
@@ -39,11 +60,12 @@ def sanitize(text: str) -> str:
 class AcsyncError(Exception):
     """The root. `message` says what happened and where, `remedy` what to do; `str()` is both.
 
-    Both are sanitized: they may quote an API, and are shown in terminals, logs and tables.
+    Both are sanitized: they may quote an API, and are shown in terminals, logs and tables. The
+    commands of a remedy name the account in use.
     """
 
     def __init__(self, message: str = "", remedy: str = "") -> None:
-        self.message, self.remedy = sanitize(message), sanitize(remedy)
+        self.message, self.remedy = sanitize(message), sanitize(add_account(remedy))
         super().__init__(f"{self.message} {self.remedy}".strip())
 
 

@@ -40,6 +40,7 @@ from acsync.errors import (
     StoreError,
     SyncFailed,
     sanitize,
+    use_account,
 )
 from acsync.models import ListingRows, Slice, SyncResult
 from acsync.settings import Settings
@@ -139,6 +140,7 @@ def sync_activecampaign(
         account: Name of the block with the credentials. Default: the worker's environment.
     """
     hide_routine_log_lines()
+    use_account(account)
     try:
         settings = read_account_settings(account)
     except AcsyncError as error:
@@ -152,7 +154,6 @@ def sync_activecampaign(
             accept_shrink=accept_shrink,
             holder=holder,
             flow_run_id=flow_run.id,
-            account=account,
         ) as context:
             result = copy_account(context)
     except LeaseHeld as held:

@@ -20,6 +20,7 @@ from acsync.store.database import (
 )
 from acsync.store.inspection import UNICODE, UNICODE_REMEDY, read_encoding
 from acsync.store.lease import require_no_sync
+from migrations.revision_table import move_revision
 
 
 def _config(schema: str) -> Config:
@@ -63,6 +64,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             require_known(before, f"The schema {database.schema}")
             if before != HEAD:
                 require_no_sync(connection)
+        config.attributes["first"] = move_revision(connection)
         run(connection, "set local statement_timeout = 0")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -89,9 +91,20 @@ def _require_unicode(connection: Connection) -> None:
         )
 
 
-def sql(schema: str) -> str:
-    """Return the SQL that creates everything from scratch, ready for psql."""
-    config = _config(schema)
-    command.upgrade(config, "head", sql=True)
+def sql(schema: str, database: Database | None = None) -> str:
+    """Return the SQL that `upgrade` would run on a database, ready for psql.
+
+    Without a database it creates everything; "" if the schema lacks nothing. Raises SchemaTooNew.
+    """
+    config, before = _config(schema), None
+    if database is not None:
+        with database.begin() as connection:
+            before = read_revision(connection)
+            config.attributes["first"] = move_revision(connection)
+    if before == HEAD:
+        return ""
+    if before is not None:
+        require_known(before, f"The schema {schema}")
+    command.upgrade(config, f"{before}:head" if before else "head", sql=True)
     output = config.output_buffer
     return output.getvalue() if isinstance(output, StringIO) else ""

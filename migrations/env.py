@@ -4,7 +4,6 @@ from alembic import context
 
 from acsync.store.database import REVISION_TABLE, SEARCH_PATH, quote
 from migrations.privileges import close_new_objects, note_objects
-from migrations.revision_table import take_over
 
 schema = context.config.attributes["schema"]
 connection = context.config.attributes.get("connection")
@@ -25,7 +24,7 @@ with context.begin_transaction():
     context.execute(SEARCH_PATH)
     context.execute(CREATE_SCHEMA)
     context.execute(note_objects(schema))
-    if connection is not None:
-        take_over(connection)
+    for statement in context.config.attributes.get("first", ()):
+        context.execute(statement)
     context.run_migrations()
     context.execute(close_new_objects(schema))

@@ -8,30 +8,27 @@ from acsync.store.database import (
     has_table,
     read_revision,
     run,
+    schema_of,
 )
 
-SHARED = f"{{schema}}.{SHARED_REVISION_TABLE}"
-OWN = f"{{schema}}.{REVISION_TABLE}"
 
-
-def take_over(connection: Connection) -> None:
-    """Move acsync's row out of `alembic_version`, which it used up to revision 0009.
+def move_revision(connection: Connection) -> list[str]:
+    """Return SQL that moves acsync's row out of `alembic_version`, used up to revision 0009.
 
     If the table has no other row, it is renamed, so it keeps its grants.
     """
-    if has_table(connection, REVISION_TABLE):
-        return
     revision = read_revision(connection)
-    if revision is None:
-        return
-    if run(connection, f"select count(*) from {SHARED}").scalar_one() == 1:
-        run(connection, f"alter table {SHARED} rename to {REVISION_TABLE}")
-        run(
-            connection,
-            f"alter index if exists {{schema}}.{SHARED_REVISION_TABLE}_pkc "
-            f"rename to {REVISION_TABLE}_pkc",
-        )
-    else:
-        run(connection, f"create table {OWN} (like {SHARED} including all)")
-        run(connection, f"insert into {OWN} values (:revision)", revision=revision)
-        run(connection, f"delete from {SHARED} where version_num = :revision", revision=revision)
+    if revision is None or has_table(connection, REVISION_TABLE):
+        return []
+    schema = schema_of(connection)
+    shared, own = f"{schema}.{SHARED_REVISION_TABLE}", f"{schema}.{REVISION_TABLE}"
+    if run(connection, f"select count(*) from {shared}").scalar_one() == 1:
+        return [
+            f"alter table {shared} rename to {REVISION_TABLE}",
+            f"alter index if exists {shared}_pkc rename to {REVISION_TABLE}_pkc",
+        ]
+    return [
+        f"create table {own} (like {shared} including all)",
+        f"insert into {own} values ('{revision}')",
+        f"delete from {shared} where version_num = '{revision}'",
+    ]

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,8 +18,17 @@ from rich.console import Console
 from acsync import logs
 from acsync.cli.check import run_check
 from acsync.cli.status import run_status
+from acsync.cli.version import describe_version
 from acsync.datasets import DatasetName
-from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
+from acsync.errors import (
+    AcsyncError,
+    LeaseHeld,
+    SchemaTooNew,
+    SettingsError,
+    SettingsProblem,
+    StoreError,
+    use_account,
+)
 from acsync.local.embedded_postgres import with_database_url
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import ACCOUNT, DATABASE, SERVICE, Settings, read_alert_url, read_settings
@@ -44,12 +53,23 @@ app = typer.Typer(
     name="acsync",
     help="Copy every contact and deal of an ActiveCampaign account into Postgres.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # it shows `<bool>` next to every flag
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _use_account(name: str | None) -> str | None:
+    use_account(name)
+    return name
+
+
 AccountName = Annotated[
     str | None,
-    typer.Option("--account", help="Take the credentials from this Prefect block."),
+    typer.Option(
+        "--account", callback=_use_account, help="Take the credentials from this Prefect block."
+    ),
 ]
 Contacts = Annotated[int, typer.Option(min=0, help="Contacts in the simulated account.")]
 Deals = Annotated[int, typer.Option(min=0, help="Deals in the simulated account.")]
@@ -61,7 +81,7 @@ console = Console(markup=False, emoji=False, highlight=False)
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        console.print(f"acsync {version('acsync')}")
+        console.print(describe_version())
         raise typer.Exit
 
 
@@ -84,8 +104,8 @@ def every_command(
 
 @app.command()
 def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) -> None:
-    """Copy a simulated account into an embedded Postgres and show how to query it."""
-    from acsync.local.demo import run_demo  # noqa: PLC0415
+    """Copy a simulated account, show the copy and how to query it."""
+    from acsync.cli.demo import run_demo  # noqa: PLC0415
 
     run_demo(console, contacts, deals, rate)
 
@@ -120,20 +140,25 @@ def sync(
 @app.command()
 def migrate(
     sql: Annotated[
-        bool, typer.Option("--sql", help="Print the SQL instead of running it.")
+        bool,
+        typer.Option("--sql", help="Print the SQL that the schema lacks instead of running it."),
     ] = False,
     adopt_account: Annotated[
-        bool, typer.Option(help="Let the schema take another account, for example after a rename.")
+        bool,
+        typer.Option(
+            "--adopt-account",
+            help="Let the schema take another account, after a rename.",
+        ),
     ] = False,
     account: AccountName = None,
 ) -> None:
     """Bring the schema up to date."""
     import migrations  # noqa: PLC0415
 
-    settings = database_of(account)
     if sql:
-        sys.stdout.write(migrations.sql(settings.schema_name))
+        print_migration(settings_of(account, DATABASE))
         return
+    settings = database_of(account)
     database = open_database(settings)
     before, after = migrations.upgrade(database)
     forgotten = forget_account(database) if adopt_account else None
@@ -143,6 +168,25 @@ def migrate(
     if adopt_account:
         owner = f"It belonged to {forgotten}." if forgotten else "It belonged to no account."
         console.print(f"{owner} The next sync claims it for its account.", soft_wrap=True)
+
+
+def print_migration(settings: Settings) -> None:
+    """Print the SQL that the schema lacks, and on standard error what it is for."""
+    import migrations  # noqa: PLC0415
+
+    schema = settings.schema_name
+    settings = with_database_url(settings, start=False)
+    try:
+        with closing(open_database(settings)) as database:
+            sql = migrations.sql(schema, database)
+    except SchemaTooNew:
+        raise
+    except StoreError as error:
+        logs.report(f"{error.message} So this SQL creates everything in an empty schema.")
+        sql = migrations.sql(schema)
+    if not sql:
+        logs.report(f"Schema {schema} is up to date at revision {migrations.HEAD}.")
+    sys.stdout.write(sql)
 
 
 @app.command()
@@ -164,7 +208,7 @@ def export(  # noqa: PLR0913, PLR0917  # one per option
     name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
     form: Annotated[
         Literal["csv", "jsonl", "parquet"] | None,
-        typer.Option("--format", help="csv, jsonl or parquet. Default: by the name of the file."),
+        typer.Option("--format", help="csv, jsonl or parquet. Default: by the ending of the file."),
     ] = None,
     output: Annotated[str, typer.Option(help="File to write; - is standard output.")] = "-",
     wide: Annotated[bool, typer.Option("--wide", help="One column per custom field.")] = False,
@@ -186,7 +230,12 @@ def export(  # noqa: PLR0913, PLR0917  # one per option
         ".ndjson": "jsonl",
         ".parquet": "parquet",
     }
-    chosen = form or by_name.get(Path(output).suffix.lower(), "jsonl" if as_of else "csv")
+    ending = Path(output).suffix.lower()
+    if form is None and ending and output != "-" and ending not in by_name:
+        raise typer.BadParameter(
+            f"{ending} is not one of {', '.join(by_name)}. Name the format with --format."
+        )
+    chosen = form or by_name.get(ending, "jsonl" if as_of else "csv")
     if as_of and (wide or chosen != "jsonl"):
         raise typer.BadParameter(
             "--as-of writes JSON Lines only. Remove --wide, and use --format jsonl."
@@ -202,7 +251,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8000,
     account: AccountName = None,
 ) -> None:
-    """Serve the dashboard, status API, metrics and trigger until Ctrl-C."""
+    """Serve dashboard, status, metrics and trigger until Ctrl-C."""
     settings = database_of(account, DATABASE + SERVICE)
     from acsync.cli.serve import run_serve  # noqa: PLC0415
 
@@ -211,7 +260,7 @@ def serve(
 
 @app.command()
 def deploy(account: AccountName = None) -> None:
-    """Create work pool, deployment, alerts and automations on the Prefect API in use."""
+    """Create the deployment and its alerts on the Prefect API."""
     alert_url = read_alert_url()
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
@@ -254,7 +303,10 @@ def up(
     deals: Deals = 1_200,
     rate: Rate = 10.0,
 ) -> None:
-    """Run everything on this machine until Ctrl-C; no credentials: a simulated account."""
+    """Run everything on this machine until Ctrl-C.
+
+    Without credentials it syncs a simulated account.
+    """
     from acsync.local.up import run_up  # noqa: PLC0415
     from acsync.simulator.account import AccountOptions  # noqa: PLC0415
 
@@ -263,7 +315,9 @@ def up(
 
 @app.command()
 def simulate(  # noqa: PLR0913, PLR0917  # one per option
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 is any free one.")
+    ] = 8765,
     contacts: Contacts = 2_500,
     deals: Deals = 1_200,
     rate: Rate = 10.0,
@@ -278,6 +332,7 @@ def simulate(  # noqa: PLR0913, PLR0917  # one per option
     ] = None,
 ) -> None:
     """Serve only the simulated account until Ctrl-C."""
+    from acsync.cli.serve import listen  # noqa: PLC0415
     from acsync.simulator.account import Account, AccountOptions  # noqa: PLC0415
     from acsync.simulator.fault_injection import FAULTS  # noqa: PLC0415
     from acsync.simulator.server import serve_forever  # noqa: PLC0415
@@ -291,12 +346,13 @@ def simulate(  # noqa: PLR0913, PLR0917  # one per option
         if name not in FAULTS:
             raise typer.BadParameter(f"{name!r} is unknown; the faults are: {', '.join(FAULTS)}")
         account.faults.add(*FAULTS[name])
-    console.print(
-        f"A simulated account at http://127.0.0.1:{port}, key {account.options.api_key}. "
-        "Ctrl-C stops it.",
-        soft_wrap=True,
-    )
-    serve_forever(account, port)
+    with listen("127.0.0.1", port, "The simulated account", "acsync simulate") as listener:
+        console.print(
+            f"A simulated account at http://127.0.0.1:{listener.getsockname()[1]}, key "
+            f"{account.options.api_key}. Ctrl-C stops it.",
+            soft_wrap=True,
+        )
+        serve_forever(account, listener)
 
 
 def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT) -> Settings:

@@ -8,11 +8,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acsync.errors import AcsyncError, sanitize
+from acsync.errors import AcsyncError, add_account, sanitize
 from acsync.local.embedded_postgres import with_database_url
 from acsync.preflight.account_checks import check_account
 from acsync.preflight.check_result import CheckResult, Status, from_error
-from acsync.preflight.database_checks import check_database, read_rate_in_use
+from acsync.preflight.database_checks import (
+    check_database,
+    read_published_counts,
+    read_rate_in_use,
+)
 from acsync.preflight.samples import SampleWriter
 from acsync.settings import Settings
 
@@ -62,7 +66,8 @@ def _check_everything(
 
     yield from _guard("Postgres", lambda: check_database(settings))
     in_use = read_rate_in_use(settings)
-    yield from _guard("ActiveCampaign", lambda: check_account(settings, *in_use, writer))
+    published = read_published_counts(settings)
+    yield from _guard("ActiveCampaign", lambda: check_account(settings, *in_use, writer, published))
     yield from _guard("Prefect", lambda: check_prefect(account))
 
 
@@ -85,7 +90,7 @@ def _table(results: Sequence[CheckResult], width: int) -> Table:
     for header in ["what was seen", "what to do"] if wide else ["what was seen"]:
         table.add_column(header, overflow="fold")
     for result in results:
-        seen, remedy = sanitize(result.seen), sanitize(result.remedy)
+        seen, remedy = sanitize(result.seen), sanitize(add_account(result.remedy))
         cells = [seen, remedy] if wide else [f"{seen}\n→ {remedy}" if remedy else seen]
         status = Text(result.status, style=STYLES[result.status])
         table.add_row(sanitize(result.check), status, *cells)

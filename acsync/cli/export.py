@@ -48,6 +48,7 @@ def run_export(settings: Settings, request: Request, output: str) -> None:
         else:
             with _replacing(Path(output)) as file:
                 _write(database, request, file)
+            sys.stderr.write(f"Wrote the {request.name} to {output} ({request.form}).\n")
 
 
 def _write_to_pipe(database: Database, request: Request) -> None:

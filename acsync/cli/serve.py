@@ -24,7 +24,7 @@ def run_serve(
 
     A connection that stalls for `stall_seconds` is closed: see web/server.py.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port, "The service", "acsync serve")
     set_up_service()
     app = make_app(settings, open_database(settings), account)
     url_host = f"[{host}]" if ":" in host else host
@@ -32,7 +32,8 @@ def run_serve(
     Server(app, stall_seconds).run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, name: str, command: str) -> socket.socket:
+    """Listen on an address; raises AcsyncError, which names what would listen and its command."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -43,7 +44,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen()  # connections made before the service is ready wait
     except OSError as error:
         raise AcsyncError(
-            f"The service cannot listen on {host}, port {port}: {error.strerror}.",
-            "Stop what listens there, or use another port: acsync serve --port 8001",
+            f"{name} cannot listen on {host}, port {port}: {error.strerror}.",
+            f"Stop what listens there, or use another port: {command} --port 8001",
         ) from None
     return listener

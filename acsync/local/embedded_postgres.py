@@ -111,6 +111,14 @@ def psql_command(data_dir: Path) -> str:
     return shlex.join([str(_programs() / "psql"), "-h", socket_dir, "-U", USER, DATABASE])
 
 
+def delete_command(data_dir: Path) -> str:
+    """Return a shell line that stops the server in `data_dir` and deletes the whole folder."""
+    folder = _folder(data_dir)
+    pid_file = shlex.quote(str(folder / PID_FILE))
+    folders = shlex.join(dict.fromkeys((str(data_dir), str(folder.parent))))
+    return f'kill -INT "$(head -n 1 {pid_file})" && sleep 2 && rm -r {folders}'
+
+
 def pg_ctl(data_dir: Path, *arguments: str) -> None:
     """Run Postgres's `pg_ctl` on the server in `data_dir`, and wait until it is done."""
     folder = _folder(data_dir)

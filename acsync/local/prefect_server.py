@@ -21,6 +21,7 @@ from prefect.settings import (
 
 from acsync.errors import AcsyncError
 from acsync.local.processes import Processes, Program
+from acsync.local.programs import program
 from acsync.schedule import INTERVAL
 from acsync.settings import read_alert_url
 from acsync.store.database import Database
@@ -102,11 +103,12 @@ def where_to_look(deployment_id: UUID, secret_file: Path | None) -> Iterator[str
     `secret_file` holds the generated password of the server.
     """
     variables = f"PREFECT_API_URL={PREFECT_API_URL.value()}"
+    password = ""
     if secret_file:
         variables += f' PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(secret_file))})"'
-    yield f"Prefect:    {ui_url()}"
-    if secret_file:
-        yield f"Password:   cat {shlex.quote(str(secret_file))}"
+        password = f" (its password is in {secret_file})"
+    yield f"Prefect:    {ui_url()}{password}"
     yield f"Deployment: {page_url('deployment', deployment_id)}"
-    yield f"In a shell: export {variables}"
-    yield f"Sync now:   {variables} prefect deployment run '{make_deployment(None).full_name}'"
+    yield "To sync now, paste into another shell:"
+    yield f"  export {variables}"
+    yield f"  {program('prefect')} deployment run '{make_deployment(None).full_name}'"

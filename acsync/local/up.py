@@ -70,7 +70,7 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
         console.print(f"Dashboard:  http://{LOOPBACK}:{local.web_port}", soft_wrap=True)
         for line in prefect_server.where_to_look(deployment_id, local.secret_file):
             console.print(line, soft_wrap=True)
-        console.print(f"Query it:   {_how_to_query(local.database)}", soft_wrap=True)
+        console.print(f"To query:\n  {_how_to_query(local.database)}", soft_wrap=True)
         console.print("Ctrl-C stops everything. Syncs, as they end:")
         for sync in _follow_syncs(processes, database):
             console.print(sync_line(sync), soft_wrap=True)

@@ -1,6 +1,6 @@
 """Check an account in about twenty calls: the key, the permissions and the rate limit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +13,7 @@ from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.slices import NO_LIMIT, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
-from acsync.datasets import DATASETS, LISTINGS, Dataset, Listing, is_masked
+from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, is_masked
 from acsync.errors import AccessDenied, AccountError
 from acsync.models import Plan
 from acsync.preflight.check_result import CheckResult, from_error
@@ -33,11 +33,12 @@ def check_account(
     learned_rate: float | None,
     running: RunningSync | None,
     observe: Callable[[Exchange], None] | None = None,
+    published: Mapping[DatasetName, int] | None = None,
 ) -> Iterator[CheckResult]:
     """Check the key, every collection that a sync reads, and the rate limit.
 
-    `learned_rate` and `running` come from the database. `observe` is called with every request and
-    its response.
+    `learned_rate`, `running` and the `published` counts come from the database. `observe` is
+    called with every request and its response.
     """
     rate = min(settings.rate_limit, GENTLE_RATE) if running else settings.rate_limit
     key = settings.api_key.get_secret_value()
@@ -53,7 +54,9 @@ def check_account(
         for need in dict.fromkeys(need for name in names for need in settings.needs(name)):
             yield _check_listing(client, LISTINGS[need])
         for name in names:
-            yield from _check_dataset(client, DATASETS[name], settings.page_size)
+            published_count = (published or {}).get(name, 0)
+            least = round((1 - settings.max_shrink) * published_count)
+            yield from _check_dataset(client, DATASETS[name], settings.page_size, least)
         yield _check_rate_limit(client, settings.rate_limit, learned_rate, running)
 
 
@@ -72,7 +75,9 @@ def _check_listing(client: Client, listing: Listing) -> CheckResult:
         return replace(result, status="warning") if listing.optional else result
 
 
-def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator[CheckResult]:
+def _check_dataset(
+    client: Client, dataset: Dataset, page_size: int, least: int
+) -> Iterator[CheckResult]:
     """Read the newest and the oldest pages as a sync does, with all of its checks."""
     walk = Walk(PageReader(client, page_size, MissingValues(dataset)))
     try:
@@ -84,7 +89,7 @@ def _check_dataset(client: Client, dataset: Dataset, page_size: int) -> Iterator
     except AccountError as error:
         yield _unreadable(f"/{dataset.path}", dataset.name, error)
         return
-    yield _judge_pages(dataset, plan, page_size)
+    yield _judge_pages(dataset, plan, page_size, least)
     yield _judge_values(dataset, sample)
     if "pipelines" in dataset.needs:
         yield _judge_masked(dataset, sample)
@@ -130,12 +135,22 @@ def _judge_count(check: str, what: str, count: int) -> CheckResult:
     return CheckResult(check, "warning", f"There are no {what}.", remedy)
 
 
-def _judge_pages(dataset: Dataset, plan: Plan, page_size: int) -> CheckResult:
+def _judge_pages(dataset: Dataset, plan: Plan, page_size: int, least: int) -> CheckResult:
+    """Judge the total and the page size; a sync refuses to publish fewer than `least` records."""
     check = f"/{dataset.path}"
     if plan.total is None:
         seen = "The response has no total, so a sync cannot compare its count."
         return CheckResult(
             check, "warning", seen, "If this happens again, contact ActiveCampaign's support."
+        )
+    if plan.total < least:
+        return CheckResult(
+            check,
+            "problem",
+            f"{plan.total:,} {dataset.name}; a sync publishes no fewer than {least:,}, because of "
+            "ACSYNC_MAX_SHRINK and what is published now.",
+            f"Let the user of AC_API_KEY see all {dataset.name}. If the loss is right, run: "
+            f"acsync sync --only {dataset.name} --accept-shrink",
         )
     result = _judge_count(check, dataset.name, plan.total)
     if plan.page_rows >= page_size or result.status != "ok":

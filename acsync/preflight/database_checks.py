@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
+from acsync.datasets import DatasetName
+from acsync.errors import AnotherAccount, SchemaOutdated, SchemaTooNew, StoreError
 from acsync.preflight.check_result import CheckResult, Status, from_error
 from acsync.settings import Settings
 from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
@@ -21,7 +22,8 @@ from acsync.store.inspection import (
     read_unpublishable,
 )
 from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
-from acsync.store.sync_history import RunningSync, read_running
+from acsync.store.schema_owner import require_account
+from acsync.store.sync_history import RunningSync, read_running, read_status
 from acsync.store.sync_log import read_pace
 
 
@@ -33,7 +35,7 @@ def check_database(settings: Settings) -> Iterator[CheckResult]:
         yield from _check_encoding(server)
         yield from _check_creators(database)
         yield from _check_row_security(database)
-        yield from _check_schema(database)
+        yield from _check_schema(database, settings)
 
 
 def read_rate_in_use(settings: Settings) -> tuple[float | None, RunningSync | None]:
@@ -47,6 +49,16 @@ def read_rate_in_use(settings: Settings) -> tuple[float | None, RunningSync | No
             return pace.learned_rate if pace else None, read_running(database)
     except StoreError:
         return None, None
+
+
+def read_published_counts(settings: Settings) -> dict[DatasetName, int]:
+    """Return the number of published records per dataset; empty if they cannot be read."""
+    try:
+        with open_read_only(settings) as database:
+            published = read_status(database).published
+    except StoreError:
+        return {}
+    return {name: data.record_count for name, data in published.items()}
 
 
 def _check_server(server: ServerState) -> CheckResult:
@@ -90,7 +102,7 @@ def _check_row_security(database: Database) -> Iterator[CheckResult]:
         yield CheckResult("row security", status, seen, f"As the owner: {' '.join(statements)}")
 
 
-def _check_schema(database: Database) -> Iterator[CheckResult]:
+def _check_schema(database: Database, settings: Settings) -> Iterator[CheckResult]:
     """Check the revision, then the rights on the tables or the right to create them."""
     access = read_access(database)
     if access.usage is False:
@@ -107,7 +119,10 @@ def _check_schema(database: Database) -> Iterator[CheckResult]:
         yield from_error("schema", error, _grants(database, access.role))
     else:
         yield CheckResult("schema", "ok", f"{database.schema} is at revision {SCHEMA_REVISION}.")
-        yield _check_rights(database, access.role)
+        rights = _check_rights(database, access.role)
+        yield rights
+        if rights.status == "ok":
+            yield from _check_owner(database, settings)
         yield from _check_publications(database)
         yield _check_other_roles(database)
 
@@ -124,6 +139,14 @@ def _check_rights(database: Database, role: str) -> CheckResult:
         return CheckResult("rights", "ok", f"{role} has every right that a sync needs.")
     seen = f"{role} lacks these rights: {'; '.join(missing)}."
     return CheckResult("rights", "problem", seen, _grants(database, role))
+
+
+def _check_owner(database: Database, settings: Settings) -> Iterator[CheckResult]:
+    """Report a schema that holds another account, which a sync would refuse."""
+    try:
+        require_account(database, settings.account_name)
+    except AnotherAccount as error:
+        yield from_error("account", error)
 
 
 def _check_publications(database: Database) -> Iterator[CheckResult]:

@@ -41,11 +41,11 @@ def serve(account: Account, port: int = 0) -> Iterator[str]:
             thread.join(timeout=10)
 
 
-def serve_forever(account: Account, port: int) -> None:
-    """Serve the account in this thread until it is interrupted."""
+def serve_forever(account: Account, listener: socket.socket) -> None:
+    """Serve the account on a listening socket in this thread until it is interrupted."""
     # Garbage collection over a whole account would delay calls by 50 ms.
     gc.freeze()
-    with socket.create_server((HOST, port)) as listener, suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):
         _uvicorn(account).run([listener])
 
 

@@ -16,7 +16,10 @@ REMEDIES = {
     LOCK_NOT_AVAILABLE: (
         "Another transaction, such as a backup, holds a lock: try again when it has ended."
     ),
-    "25006": "Set POSTGRES_URL to the primary, or allow the role's transactions to write again.",
+    "25006": (
+        "This is a read replica, or a database that is closed for writing. Set POSTGRES_URL to the "
+        "primary, or allow the role's transactions to write again."
+    ),
     "25P03": (
         "The server's idle_in_transaction_session_timeout ended it: acsync's machine was too "
         "busy or asleep. Try again."

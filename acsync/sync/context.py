@@ -56,7 +56,6 @@ class SyncContext:
     progress: Progress
     started: float = field(default_factory=time.monotonic)
     recount_pauses: tuple[float, ...] = RECOUNT_PAUSES
-    account: str | None = None
 
     def walk(self, name: DatasetName, relations: tuple[RelationName, ...]) -> Walk:
         """Return the reader of a dataset; it requests `relations` while the account sends them."""
@@ -69,11 +68,6 @@ class SyncContext:
         )
         return Walk(pages)
 
-    def accepting_command(self, name: DatasetName) -> str:
-        """Return the command that publishes a dataset whatever it would lose."""
-        account = f" --account {self.account}" if self.account else ""
-        return f"acsync sync --only {name} --accept-shrink{account}"
-
 
 @contextmanager
 def open_sync(
@@ -83,12 +77,11 @@ def open_sync(
     accept_shrink: bool = False,
     holder: str,
     flow_run_id: str | None = None,
-    account: str | None = None,
 ) -> Iterator[SyncContext]:
     """Take the lease and open the log row; close both at the end, also after an error.
 
-    `holder` is the name that other syncs see in the lease, and `account` the Prefect block of the
-    settings. Raises LeaseHeld if another sync is running, and SchemaOutdated or SchemaTooNew.
+    `holder` is the name that other syncs see in the lease. Raises LeaseHeld if another sync is
+    running, and SchemaOutdated or SchemaTooNew.
     """
     spare_memory()
     with ExitStack() as stack:
@@ -114,7 +107,6 @@ def open_sync(
                 optional_relations={name: OptionalRelations() for name in datasets},
                 deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
                 progress=progress,
-                account=account,
             )
         except BaseException as error:
             with ignore_signals():

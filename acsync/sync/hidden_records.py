@@ -58,7 +58,7 @@ def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
         except AccountError as error:
             unknown[record_id] = error.message
             if not _may_go_on(context, walked):
-                raise _incomplete(context, job.dataset, record_id, error) from None
+                raise _incomplete(job.dataset, record_id, error) from None
     asked = Asked([*alive], sum(alive.values()), suspects - len(newest_ids), unknown)
     if alive and asked.not_asked and walked.difference <= 0:
         raise _lagging(job.dataset, asked)
@@ -111,14 +111,12 @@ def _may_go_on(context: SyncContext, walked: Walked) -> bool:
     return len(earlier) == 2 and 0 < walked.difference <= min(earlier)
 
 
-def _incomplete(
-    context: SyncContext, name: DatasetName, record_id: int, error: AccountError
-) -> Incomplete:
+def _incomplete(name: DatasetName, record_id: int, error: AccountError) -> Incomplete:
     return Incomplete(
         f"No page contained record {record_id} of the {name}, and the call for it alone does not "
         f"tell whether it exists: {error.message}",
         "The last snapshot stays. The next sync asks again. To treat such records as deleted, run: "
-        f"{context.accepting_command(name)}",
+        f"acsync sync --only {name} --accept-shrink",
     )
 
 

@@ -95,18 +95,21 @@ def warnings_of(result: SyncResult) -> list[str]:
 
 
 def calls_line(result: SyncResult) -> str:
-    """Return the calls and seconds of the sync, and its share of the account's rate limit."""
+    """Return the calls and seconds of the sync, and its rate next to the limit."""
     seconds = result.duration_ms / 1000
     calls = result.calls
-    share = calls.calls / (result.rate_limit * seconds) if seconds else 0.0
-    learned = f"; it allows about {result.learned_rate:.1f}/s" if result.learned_rate else ""
-    cleaned = (
-        f"; {_count(result.cleaned, 'character', 'characters')} removed" if result.cleaned else ""
+    rate = calls.calls / seconds if seconds else 0.0
+    learned = (
+        f"; the account allows about {result.learned_rate:.1f} per second"
+        if result.learned_rate
+        else ""
     )
+    removed = _count(result.cleaned, "NUL character", "NUL characters")
+    cleaned = f"; {removed} removed, which Postgres cannot store" if result.cleaned else ""
     return (
-        f"{_count(calls.calls, 'call', 'calls')} in {seconds:,.1f} s, {share:.0%} of the rate "
-        f"limit of {result.rate_limit:g}/s; {_count(calls.retries, 'retry', 'retries')}, "
-        f"{calls.rate_limited:,} refused as too many{learned}{cleaned}"
+        f"{_count(calls.calls, 'call', 'calls')} in {seconds:,.1f} s ({rate:.1f} per second, "
+        f"limit {result.rate_limit:g}), {calls.retries:,} repeated, {calls.rate_limited:,} refused "
+        f"as too many{learned}{cleaned}"
     )
 
 

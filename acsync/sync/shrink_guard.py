@@ -53,7 +53,7 @@ def _require_small(context: SyncContext, name: DatasetName, loss: Loss, text: st
     raise ShrinkRefused(
         f"{loss.lost:,} of {loss.had:,} {text}, more than ACSYNC_MAX_SHRINK ({allowed:g}) allows.",
         "Check what the user of AC_API_KEY may see. If the loss is right, run: "
-        f"{context.accepting_command(name)}",
+        f"acsync sync --only {name} --accept-shrink",
     )
 
 

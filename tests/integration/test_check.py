@@ -477,6 +477,30 @@ def test_a_database_that_takes_no_writes_is_a_problem(check: Check, database: Da
     assert "is read-only" in checked.rows["Postgres"][1]
 
 
+def test_a_schema_of_another_account_is_a_problem(check: Check, database: Database) -> None:
+    """A sync would refuse it."""
+    execute(database, "insert into ac_account (host) values ('old.api-us1.com')")
+
+    checked = check()
+
+    assert checked.not_ok() == {"account": "problem"}
+    assert "holds the records of old.api-us1.com" in checked.rows["account"][1]
+
+
+def test_an_account_that_lost_most_records_is_a_problem(
+    sync: Sync, check: Check, account: Account
+) -> None:
+    """The key's user probably lost a right. A sync would refuse to publish the loss."""
+    assert sync().is_completed()
+    account.delete("contacts", 60)
+
+    checked = check()
+
+    assert checked.not_ok() == {"/contacts": "problem"}
+    assert checked.rows["/contacts"][1].startswith("10 contacts; a sync publishes no fewer than 56")
+    assert checked.rows["/contacts"][2].endswith("acsync sync --only contacts --accept-shrink")
+
+
 # Prefect
 
 

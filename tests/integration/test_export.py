@@ -66,7 +66,9 @@ def test_parquet_and_csv_read_back_equal_the_view(
     parquet, table = tmp_path / "out.parquet", tmp_path / "out.csv"
     for file in (parquet, table):
         done = acsync(*words, "--output", str(file))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        form = file.suffix.removeprefix(".")
+        wrote = f"Wrote the {name} to {file} ({form}).\n"
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", wrote)
     expected = rows_of(database, view)
 
     typed = pd.read_parquet(parquet)
@@ -115,7 +117,7 @@ def test_parquet_holds_times_that_python_cannot(
 
     done = acsync("export", "contacts", "--output", str(file))
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     first, second = pd.read_parquet(file).to_dict("records")[:2]
     assert [plain(first[name]) for name in ("created_at", "updated_at")] == [
         datetime.max.replace(tzinfo=UTC),
@@ -211,6 +213,15 @@ def test_excel_runs_no_formula(
     assert list(first[["first_name", "last_name", "phone"]]) == ["'=HYPERLINK(1)", "'@x", "'+49 1"]
     refused = acsync("export", "contacts", "--excel", "--format", "jsonl")
     assert (refused.returncode, "--excel only works with CSV" in refused.stderr) == (2, True)
+
+
+def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
+    """It used to write a CSV of that name, which Excel does not open."""
+    done = acsync("export", "contacts", "--output", str(tmp_path / "contacts.xls"))
+
+    assert done.returncode == 2
+    assert ".xls is not one of .csv, .jsonl, .ndjson, .parquet." in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stopped_export_leaves_the_old_file(

@@ -30,7 +30,7 @@ from acsync.store.database import (
     require_current_schema,
 )
 from acsync.web.dashboard import psql_line
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, upgrade_to
 from tests.support.store_syncs import fetch
 
 HEAD = migrations.HEAD
@@ -146,6 +146,25 @@ def test_the_printed_sql_creates_what_migrate_creates(
 
     require_current_schema(printed)
     assert read_catalogue(printed) == read_catalogue(migrated)
+
+
+def test_the_printed_sql_upgrades_an_older_schema(
+    empty_database: Database, other_database: Database
+) -> None:
+    """It used to print everything from nothing, which an older schema refuses."""
+    for database in (empty_database, other_database):
+        upgrade_to(database, "0005")
+    migrations.upgrade(empty_database)
+    url = other_database.engine.url
+    with closing(
+        psycopg2.connect(host=url.query["host"], user="postgres", dbname=url.database)
+    ) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(migrations.sql("public", other_database))
+
+    require_current_schema(other_database)
+    assert read_catalogue(other_database) == read_catalogue(empty_database)
+    assert migrations.sql("public", other_database) == ""
 
 
 def test_migrating_and_printing_say_nothing(

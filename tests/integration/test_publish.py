@@ -12,7 +12,6 @@ from sqlalchemy import text
 import migrations
 from acsync.datasets import Record
 from acsync.errors import StoreError
-from acsync.local.demo import read_sample
 from acsync.models import Changes, EnrichedRecord, Interval
 from acsync.store.database import Database
 from acsync.store.lease import require_lease, start_sync
@@ -412,18 +411,3 @@ def test_views_and_grants_of_users_survive_every_sync(postgres: Postgres) -> Non
 
         assert (count, fetch(database, "select count(*) from leads")) == (5, [(5,)])
         fetch(database, "drop owned by analyst; drop role analyst")
-
-
-def test_the_sample_is_the_richest_records_of_each_dataset(database: Database) -> None:
-    """The demo shows the records that have the most to show."""
-    rich = people(2, customFields={"A": {"value": "b"}}, links={"deals": "https://x"})
-    sync_all(database, {"contacts": [*people(1), *rich], "deals": [{"id": "7"}]})
-
-    assert list(read_sample(database, {"contacts": 1, "deals": 2})) == [
-        (
-            "one of 2 contacts, without its links",
-            '{\n    "id": "2",\n    "email": "p2@example.com",\n    "customFields": {\n'
-            '        "A": {\n            "value": "b"\n        }\n    }\n}',
-        ),
-        ("one of 1 deals, without its links", '{\n    "id": "7"\n}'),
-    ]

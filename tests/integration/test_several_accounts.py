@@ -162,6 +162,20 @@ def test_a_problem_in_a_block_is_named_by_its_field() -> None:
 
 
 @pytest.mark.usefixtures("accounts")
+def test_a_remedy_names_the_account() -> None:
+    """Pasted without it, `acsync migrate` would create the tables in `public`."""
+    shown = commands.acsync("status", "--account", "acme")
+    checked = commands.acsync("check", "--account", "acme")
+    synced = commands.acsync("sync", "--account", "acme")
+
+    for done in (shown, synced):
+        assert done.returncode == 1
+        assert "Run: acsync migrate --account acme\n" in done.stderr
+    assert "Run: acsync migrate --account acme" in checked.stdout
+    assert "run again: acsync check --account acme\n" in checked.stderr
+
+
+@pytest.mark.usefixtures("accounts")
 def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
     done = commands.wait(commands.start("sync", "--account", "nobody"))
 

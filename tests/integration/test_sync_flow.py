@@ -203,7 +203,7 @@ def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
     assert artifacts["acsync-contacts"] == 100
     assert artifacts["acsync-deals"] == 100
     assert "| contacts | 700 | 700 | 0 | 0 | 0 |" in artifacts["acsync-report"]
-    assert "of the rate limit" in artifacts["acsync-report"]
+    assert "per second, limit " in artifacts["acsync-report"]
 
 
 async def read_run(flow_run_id: Any) -> tuple[set[str], dict[str, Any]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -558,7 +559,7 @@ def test_prometheus_reads_the_metrics_and_counters_are_sums(
         ("acsync_syncs_total", "failure"): 1,
         ("acsync_api_refusals_total",): 0,
         ("acsync_running",): 0,
-        ("acsync_build_info", "0.1.0"): 1,
+        ("acsync_build_info", version("acsync")): 1,
     }
     assert {name for sample in listed for name in sample.labels} == {
         "account",

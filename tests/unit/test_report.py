@@ -33,22 +33,22 @@ def test_a_report_shows_what_was_published_or_why_not() -> None:
     assert list(report_lines(result)) == [
         "contacts: 1,200 records; 3 added, 2 updated, 1 deleted",
         "deals: not published. The page did not come.",
-        "600 calls in 120.0 s, 50% of the rate limit of 10/s; 2 retries, 1 refused as too many; "
-        "3 characters removed",
+        "600 calls in 120.0 s (5.0 per second, limit 10), 2 repeated, 1 refused as too many; "
+        "3 NUL characters removed, which Postgres cannot store",
     ]
     assert report_summary(result) == "1,200 contacts; deals not published: The page did not come."
     assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(result)
     assert "**deals not published.** The page did not come." in report_markdown(result)
 
 
-def test_one_call_and_one_retry_are_singular() -> None:
+def test_one_call_and_one_character_are_singular() -> None:
     result = SyncResult(
         "sync-1", "a.example", datetime.now(UTC), 1_000, 10, None, CallCounts(1, 1, 0), 1, {}
     )  # fmt: skip
 
     assert calls_line(result) == (
-        "1 call in 1.0 s, 10% of the rate limit of 10/s; 1 retry, 0 refused as too many; "
-        "1 character removed"
+        "1 call in 1.0 s (1.0 per second, limit 10), 1 repeated, 0 refused as too many; "
+        "1 NUL character removed, which Postgres cannot store"
     )
 
 

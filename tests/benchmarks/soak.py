@@ -33,8 +33,8 @@ from tests.benchmarks.disturbances import (
 )
 from tests.benchmarks.usage import WARM_UP, Usage, describe_growth, measure_usage
 from tests.support.churn import Churn
+from tests.support.commands import wait_for
 from tests.support.environment import own_environment
-from tests.support.processes import wait_for
 from tests.support.sync_results import compare_copy
 
 MINUTES = 40

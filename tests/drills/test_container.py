@@ -17,10 +17,10 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.calls import in_copying, on_call
+from tests.support.commands import wait_for
 from tests.support.debian import require_program
 from tests.support.image import ROOT, Image, build, command_of, environment_of, stop
 from tests.support.prefect_server import PatientTransport, free_port, prefect_server
-from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 
 DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"

@@ -16,10 +16,10 @@ from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.sync_history import read_status
+from tests.support.commands import wait_for
 from tests.support.freezing import MOMENTS
 from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres
-from tests.support.processes import wait_for
 from tests.support.sync_results import assert_exact
 
 MOST_SECONDS = 120

@@ -16,10 +16,10 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support import commands
 from tests.support.calls import in_copying, on_call
+from tests.support.commands import wait_for
 from tests.support.hosts import HUB_ADDRESS, Host, made_hosts
 from tests.support.postgres import Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
-from tests.support.processes import wait_for
 from tests.support.store_syncs import EXPIRE, fetch
 from tests.support.sync_results import LEFT_OVERS, SNAPSHOT, assert_exact
 

@@ -16,9 +16,8 @@ import psutil
 import pytest
 
 from acsync.simulator.account import Account
-from tests.support.commands import BEARER, SECRET
+from tests.support.commands import BEARER, SECRET, ended, wait_for
 from tests.support.limited_service import DESCRIPTORS
-from tests.support.processes import ended, wait_for
 
 STALL_SECONDS = 3
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"

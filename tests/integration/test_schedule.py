@@ -21,10 +21,9 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support import commands, transport_faults
 from tests.support.calls import on_call
-from tests.support.commands import deploy
+from tests.support.commands import PATIENCE_SECONDS, deploy, wait_for
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import prefect_worker
-from tests.support.processes import PATIENCE_SECONDS, wait_for
 from tests.support.sync_results import assert_exact
 from tests.support.webhook import Webhook, webhook
 

@@ -20,10 +20,9 @@ from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
 from tests.support import commands
 from tests.support.calls import on_call
-from tests.support.commands import deploy
+from tests.support.commands import deploy, wait_for
 from tests.support.postgres import Postgres
 from tests.support.prefect_server import prefect_worker
-from tests.support.processes import wait_for
 from tests.support.store_syncs import fetch
 from tests.support.sync_results import assert_exact
 

@@ -28,8 +28,8 @@ from flows.sync_activecampaign import TURNED_AWAY
 from tests.support import data_faults, transport_faults
 from tests.support.calls import on_path
 from tests.support.churn import Churn
+from tests.support.commands import wait_for
 from tests.support.fixtures import Sync
-from tests.support.processes import wait_for
 from tests.support.sync_results import assert_exact, changes_of, last_log
 
 

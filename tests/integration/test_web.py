@@ -23,11 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from tests.support import transport_faults
-from tests.support.commands import BEARER, SECRET, acsync, deploy, served
+from tests.support.commands import BEARER, SECRET, acsync, deploy, served, wait_for
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import own_postgres
 from tests.support.prefect_server import prefect_worker
-from tests.support.processes import wait_for
 from tests.support.store_syncs import EXPIRE, fetch
 
 TRIGGER = "/api/sync-activecampaign"

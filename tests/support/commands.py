@@ -1,11 +1,13 @@
-"""Run `acsync` commands as processes: any command, the service, a deployment."""
+"""Run `acsync` commands as processes, wait for processes and end them politely."""
 
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 
@@ -65,3 +67,29 @@ def deploy(*arguments: str) -> str:
     done = wait(start("deploy", *arguments))
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+PATIENCE_SECONDS = 120
+
+
+def wait_for(what: str, seen: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+    """Call `seen` until it returns something true, and return that."""
+    until = time.monotonic() + seconds
+    while not (result := seen()):
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.2)
+    return result
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[bytes]", within_seconds: float) -> Iterator[None]:
+    """Terminate a process when the block ends, and kill it if it does not stop in time."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=within_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from prefect.client.orchestration import get_client
 
-from tests.support.processes import ended, wait_for
+from tests.support.commands import ended, wait_for
 
 START_SECONDS = 120
 QUIET = {

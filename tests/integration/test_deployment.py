@@ -17,8 +17,7 @@ from flows.deployment import make_deployment
 from flows.notifications import ALERT_BLOCK
 from tests.support import commands
 from tests.support.commands import deploy, wait_for
-from tests.support.prefect_server import forget
-from tests.support.webhook import webhook
+from tests.support.prefect_server import forget, webhook
 
 ROOT = Path(__file__).parents[2]
 OF_THE_SERVER = (

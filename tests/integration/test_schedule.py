@@ -23,9 +23,8 @@ from tests.support import commands, transport_faults
 from tests.support.calls import on_call
 from tests.support.commands import PATIENCE_SECONDS, deploy, wait_for
 from tests.support.fixtures import Sync
-from tests.support.prefect_server import prefect_worker
+from tests.support.prefect_server import Webhook, prefect_worker, webhook
 from tests.support.sync_results import assert_exact
-from tests.support.webhook import Webhook, webhook
 
 INTERVAL_SECONDS = 12
 STALE_SECONDS = 25

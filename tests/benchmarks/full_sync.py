@@ -24,7 +24,7 @@ from tests.benchmarks.measure import SyncCost, fastest_ms, measure_sync
 from tests.benchmarks.report import FOLDER, markdown_table
 from tests.support.environment import own_environment
 from tests.support.prefect_server import prefect_server
-from tests.support.sync_results import compare_copy
+from tests.support.syncs import compare_copy
 
 CHANGED_SHARE = 0.01
 MAX_QUERY_MS = 200.0

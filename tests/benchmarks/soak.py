@@ -35,7 +35,7 @@ from tests.benchmarks.usage import WARM_UP, Usage, describe_growth, measure_usag
 from tests.support.churn import Churn
 from tests.support.commands import wait_for
 from tests.support.environment import own_environment
-from tests.support.sync_results import compare_copy
+from tests.support.syncs import compare_copy
 
 MINUTES = 40
 INTERVAL_SECONDS = 25

@@ -21,7 +21,7 @@ from tests.support.commands import wait_for
 from tests.support.debian import require_program
 from tests.support.image import ROOT, Image, build, command_of, environment_of, stop
 from tests.support.prefect_server import PatientTransport, free_port, prefect_server
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"
 # Shells do this to a command that a script starts with `&`.

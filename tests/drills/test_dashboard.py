@@ -19,7 +19,7 @@ from acsync.store.sync_log import finish_log, record_plan
 from tests.support.commands import served, wait_for
 from tests.support.debian import require_program
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 # People look at these pictures; git ignores them.
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"

@@ -18,9 +18,8 @@ from acsync.simulator.server import serve
 from acsync.store.sync_history import read_status
 from tests.support.commands import wait_for
 from tests.support.freezing import MOMENTS
-from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact, run_sync
 
 MOST_SECONDS = 120
 

@@ -15,8 +15,7 @@ from tests.support.commands import acsync
 from tests.support.debian import pgbouncer, tls_postgres
 from tests.support.fixtures import Sync
 from tests.support.postgres import Postgres
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact, fetch
 
 ENCRYPTED = """
     select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid)

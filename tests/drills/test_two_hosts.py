@@ -20,8 +20,7 @@ from tests.support.commands import wait_for
 from tests.support.hosts import HUB_ADDRESS, Host, made_hosts
 from tests.support.postgres import Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
-from tests.support.store_syncs import EXPIRE, fetch
-from tests.support.sync_results import LEFT_OVERS, SNAPSHOT, assert_exact
+from tests.support.syncs import EXPIRE, LEFT_OVERS, SNAPSHOT, assert_exact, fetch
 
 ACCOUNT_PORT = 8765
 HELD = (

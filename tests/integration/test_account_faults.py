@@ -14,7 +14,7 @@ from tests.support import data_faults, transport_faults
 from tests.support.calls import nth_call, on_call, on_path
 from tests.support.churn import Churn
 from tests.support.fixtures import CopyAccount, Sync
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 

@@ -10,7 +10,7 @@ from acsync.store.sync_history import read_status
 from tests.support import data_faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.sync_results import assert_exact, last_log
+from tests.support.syncs import assert_exact, last_log
 
 DATA = on_path(*DATASETS)
 

@@ -4,7 +4,7 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.web.queries import FIRST, read_cookbook
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 # A healthy account may have no such rows.
 MAY_BE_EMPTY = {

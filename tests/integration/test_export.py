@@ -22,7 +22,7 @@ from acsync.store.export import open_export, read_batches, read_digits
 from tests.support import commands
 from tests.support.commands import ACSYNC, acsync, wait_for
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 
 @pytest.fixture

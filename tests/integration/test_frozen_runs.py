@@ -17,8 +17,7 @@ from tests.support.calls import nth_call, on_call
 from tests.support.commands import acsync, deploy, wait_for
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import prefect_worker
-from tests.support.store_syncs import EXPIRE, fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import EXPIRE, assert_exact, fetch
 
 SLACK_SECONDS = 30
 

@@ -10,8 +10,7 @@ from acsync.store.database import Database
 from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact, last_log
+from tests.support.syncs import assert_exact, fetch, last_log
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 

@@ -20,7 +20,7 @@ from tests.support.calls import on_path
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount, Sync
 from tests.support.hostile_account import DATES, ODD_STORED, PLACEHOLDER, Sent, clean
-from tests.support.sync_results import changes_of, last_log
+from tests.support.syncs import changes_of, last_log
 
 SMALL = AccountOptions(
     contacts=20, deals=20, contact_fields=20, deal_fields=20, users=20, stages=20,

@@ -10,8 +10,7 @@ from acsync.store.database import Database
 from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import compare_copy
+from tests.support.syncs import compare_copy, fetch
 
 pytestmark = pytest.mark.parametrize(
     "options", [AccountOptions(contacts=200, deals=60, users=30, lists=30, rate_limit=None)]

@@ -13,7 +13,7 @@ from acsync.preflight.database_checks import check_database
 from acsync.settings import read_database_settings
 from acsync.store.database import Database
 from tests.support.postgres import UserDatabase, execute, url_of
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 # Hosts grant this to the roles of their public API, and some people to everybody.
 BY_DEFAULT = """

@@ -17,7 +17,7 @@ from acsync.store.staging import (
     stage_slice,
     sweep_staging,
 )
-from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_all
+from tests.support.syncs import EXPIRE, cut, fetch, people, publish, sync_all
 
 STAGED = """
     select (select count(*) from ac_staged_plans), (select count(*) from ac_staged_slices),

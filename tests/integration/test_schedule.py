@@ -24,7 +24,7 @@ from tests.support.calls import on_call
 from tests.support.commands import PATIENCE_SECONDS, deploy, wait_for
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import Webhook, prefect_worker, webhook
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact
 
 INTERVAL_SECONDS = 12
 STALE_SECONDS = 25

@@ -24,7 +24,7 @@ from acsync.store.database import Database, open_database, require_current_schem
 from tests.support import transport_faults
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import free_port
-from tests.support.sync_results import last_log
+from tests.support.syncs import last_log
 
 KEY = "k3y-0f-the-acc0unt-7a1b2c3d"
 OLD_KEY = "0ld-k3y-9f8e7d6c"

@@ -11,8 +11,7 @@ from acsync.store.database import Database
 from tests.support import data_faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import last_log
+from tests.support.syncs import fetch, last_log
 
 COUNT_HELD = """
     select (select count(*) from ac_contacts, unnest(tags)),

@@ -7,8 +7,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support import data_faults
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import last_log
+from tests.support.syncs import fetch, last_log
 
 SHOWN = "select contact_id, tags, lists from ac_contacts order by contact_id"
 

@@ -20,9 +20,8 @@ from acsync.sync.verify import verify
 from tests.support import data_faults, transport_faults
 from tests.support.calls import for_newest_page, on_call, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.local_sync import copy_slices
 from tests.support.postgres import Postgres
-from tests.support.sync_results import assert_exact, changes_of, last_log
+from tests.support.syncs import assert_exact, changes_of, copy_slices, last_log
 
 SHORT_PAUSES = (0.01, 0.01, 0.01)
 

@@ -30,7 +30,7 @@ from tests.support.calls import on_path
 from tests.support.churn import Churn
 from tests.support.commands import wait_for
 from tests.support.fixtures import Sync
-from tests.support.sync_results import assert_exact, changes_of, last_log
+from tests.support.syncs import assert_exact, changes_of, last_log
 
 
 def test_the_account_is_copied_exactly_and_then_only_what_changed(

@@ -13,8 +13,7 @@ from acsync.store.database import Database
 from tests.support import data_faults, transport_faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact, fetch
 
 SHOWN = "select contact_id, tags, lists from ac_contacts order by contact_id"
 

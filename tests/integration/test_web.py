@@ -27,7 +27,7 @@ from tests.support.commands import BEARER, SECRET, acsync, deploy, served, wait_
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import own_postgres
 from tests.support.prefect_server import prefect_worker
-from tests.support.store_syncs import EXPIRE, fetch
+from tests.support.syncs import EXPIRE, fetch
 
 TRIGGER = "/api/sync-activecampaign"
 DEPLOYED = "/deployments/name/sync-activecampaign/every-15-minutes"

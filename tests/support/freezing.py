@@ -11,7 +11,7 @@ from acsync.activecampaign.client import Client
 from acsync.settings import read_settings
 from acsync.store import lease, staging
 from acsync.sync import context, plan, publish
-from tests.support.local_sync import run_sync
+from tests.support.syncs import run_sync
 
 
 def freeze() -> None:

@@ -11,8 +11,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from tests.support import data_faults, transport_faults
-from tests.support.calls import nth_call, on_call, on_path
-from tests.support.churn import Churn
+from tests.support.calls import Churn, nth_call, on_call, on_path
 from tests.support.fixtures import CopyAccount, Sync
 from tests.support.syncs import assert_exact
 

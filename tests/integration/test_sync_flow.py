@@ -26,8 +26,7 @@ from acsync.store.snapshot import published_ids
 from flows.automations import HEARTBEAT_SECONDS
 from flows.sync_activecampaign import TURNED_AWAY
 from tests.support import data_faults, transport_faults
-from tests.support.calls import on_path
-from tests.support.churn import Churn
+from tests.support.calls import Churn, on_path
 from tests.support.commands import wait_for
 from tests.support.fixtures import Sync
 from tests.support.syncs import assert_exact, changes_of, last_log

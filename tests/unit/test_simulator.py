@@ -22,8 +22,7 @@ from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.requests import Call, RateGate, RateWindow
 from acsync.simulator.server import serve
 from tests.support import data_faults, transport_faults
-from tests.support.calls import most_calls_in_a_second, on_call, on_numbers, on_path
-from tests.support.churn import Churn
+from tests.support.calls import Churn, most_calls_in_a_second, on_call, on_numbers, on_path
 
 SMALL = AccountOptions(contacts=250, deals=250, rate_limit=None)
 BY_ID: dict[str, str | int] = {"orders[id]": "ASC", "limit": 100}

@@ -15,7 +15,7 @@ from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
-from tests.support import data_faults
+from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount, Sync
@@ -121,7 +121,7 @@ def test_no_index_refuses_a_long_text(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """An index row holds 2,700 bytes. A longer tag or type blocked contacts and deals."""
-    account.faults.add(data_faults.long_texts(3_000))
+    account.faults.add(faults.long_texts(3_000))
 
     assert copy_account().success, last_log(database)
 

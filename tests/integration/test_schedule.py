@@ -19,7 +19,7 @@ import pytest
 
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
-from tests.support import commands, transport_faults
+from tests.support import commands, faults
 from tests.support.calls import on_call
 from tests.support.commands import PATIENCE_SECONDS, deploy, wait_for
 from tests.support.fixtures import Sync
@@ -137,7 +137,7 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
     assert "finished successfully in 'Completed'" in run_by_hand()
 
     revoked = threading.Event()
-    account.faults.add(transport_faults.forbidden().only(lambda _call: revoked.is_set()))
+    account.faults.add(faults.forbidden().only(lambda _call: revoked.is_set()))
     revoked.set()
     assert "finished in state 'Failed'" in run_by_hand()
     subject = wait_for("word of the failure", lambda: stack.alerts.subjects("failed"))[0]

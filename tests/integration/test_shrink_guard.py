@@ -8,7 +8,7 @@ from acsync.datasets import DATASETS
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.store.database import Database
-from tests.support import data_faults
+from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import fetch, last_log
@@ -30,13 +30,13 @@ def add_fault(account: Account, fault: Fault) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (data_faults.keep_few_relations("contactTags", 3), "tags of contacts are gone"),
-        (data_faults.keep_few_relations("contactTags", 0), "tags of contacts are gone"),
+        (faults.keep_few_relations("contactTags", 3), "tags of contacts are gone"),
+        (faults.keep_few_relations("contactTags", 0), "tags of contacts are gone"),
         (
-            data_faults.keep_few_relations("contactLists", 0),
+            faults.keep_few_relations("contactLists", 0),
             "list memberships of contacts are gone",
         ),
-        (data_faults.keep_few_values(1), "custom field values of contacts are gone"),
+        (faults.keep_few_values(1), "custom field values of contacts are gone"),
     ],
     ids=["most tags", "all tags", "all lists", "one value of eight"],
 )
@@ -62,7 +62,7 @@ def test_values_of_deals_that_vanish_are_not_published(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     assert copy_account("deals").success
-    add_fault(account, data_faults.keep_few_values(1))
+    add_fault(account, faults.keep_few_values(1))
 
     assert not copy_account("deals").success
 
@@ -71,16 +71,16 @@ def test_values_of_deals_that_vanish_are_not_published(
 
 def delete_field(account: Account) -> None:
     fields = account.metadata.listings["contact_fields"]
-    add_fault(account, data_faults.delete_contact_field(fields.pop()["id"]))
+    add_fault(account, faults.delete_contact_field(fields.pop()["id"]))
 
 
 def delete_list(account: Account) -> None:
     lists = account.metadata.listings["lists"]
-    add_fault(account, data_faults.delete_list(lists.pop()["id"]))
+    add_fault(account, faults.delete_list(lists.pop()["id"]))
 
 
 def delete_common_tag(account: Account) -> None:
-    add_fault(account, data_faults.delete_tag("1"))
+    add_fault(account, faults.delete_tag("1"))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_few_tags_of_a_small_account_are_everyday_work(
 ) -> None:
     assert copy_account("contacts").success
     assert 0 < fetch(database, COUNT_HELD)[0][0] < 10
-    add_fault(account, data_faults.keep_few_relations("contactTags", 0))
+    add_fault(account, faults.keep_few_relations("contactTags", 0))
 
     assert copy_account("contacts").success
 

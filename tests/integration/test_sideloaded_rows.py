@@ -5,7 +5,7 @@ import pytest
 from acsync.datasets import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
-from tests.support import data_faults
+from tests.support import faults
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import fetch, last_log
 
@@ -31,7 +31,7 @@ def test_values_that_name_their_record_under_another_key_are_refused(
     database: Database,
 ) -> None:
     """Otherwise all values would be lost, even in a first sync."""
-    account.faults.add(data_faults.rename_owner_keys(key, *OWNER_KEYS[key]))
+    account.faults.add(faults.rename_owner_keys(key, *OWNER_KEYS[key]))
 
     assert not copy_account(name).success
 
@@ -47,7 +47,7 @@ def test_relations_under_another_key_stay_as_they_were(
     """They count as not sent. The rest is published with a warning."""
     assert copy_account("contacts").success
     before = fetch(database, SHOWN)
-    account.faults.add(data_faults.rename_owner_keys(key, "contact"))
+    account.faults.add(faults.rename_owner_keys(key, "contact"))
 
     result = copy_account("contacts")
 
@@ -58,7 +58,7 @@ def test_relations_under_another_key_stay_as_they_were(
 
 @pytest.mark.parametrize("options", [SMALL])
 def test_one_stray_answer_is_asked_for_again(copy_account: CopyAccount, account: Account) -> None:
-    stray = data_faults.rename_owner_keys("fieldValues", *OWNER_KEYS["fieldValues"])
+    stray = faults.rename_owner_keys("fieldValues", *OWNER_KEYS["fieldValues"])
     account.faults.add(stray.only(lambda call: call.path == "contacts" and call.offset > 0, 1))
 
     assert copy_account("contacts").success

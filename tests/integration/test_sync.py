@@ -17,7 +17,7 @@ from acsync.store.sync_history import read_status
 from acsync.sync.context import open_sync
 from acsync.sync.read import read_newest_again
 from acsync.sync.verify import verify
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import for_newest_page, on_call, on_path
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres
@@ -81,7 +81,7 @@ def test_a_page_that_always_fails_costs_one_dataset(
     account.add("contacts", 5)
     account.add("deals", 5)
     ids = account.ids("contacts")
-    account.faults.add(transport_faults.breaks_on("contacts", ids[185]))
+    account.faults.add(faults.breaks_on("contacts", ids[185]))
 
     result = copy_account()
 
@@ -101,10 +101,10 @@ def test_a_page_that_always_fails_costs_one_dataset(
 @pytest.mark.parametrize(
     "fault",
     [
-        data_faults.ignore_parameter("id_greater"),
-        data_faults.ignore_parameter("orders"),
-        data_faults.ignore_parameter("include"),
-        data_faults.record_without_id(),
+        faults.ignore_parameter("id_greater"),
+        faults.ignore_parameter("orders"),
+        faults.ignore_parameter("include"),
+        faults.record_without_id(),
     ],
     ids=lambda fault: fault.name,
 )
@@ -194,7 +194,7 @@ def test_values_in_another_order_are_no_change(
 ) -> None:
     """The API chooses the order, so it must not fill the change feed."""
     assert copy_account().success
-    account.faults.add(data_faults.reverse_sideload())
+    account.faults.add(faults.reverse_sideload())
 
     assert copy_account().success
 
@@ -204,7 +204,7 @@ def test_values_in_another_order_are_no_change(
 
 @pytest.mark.parametrize(
     "fault",
-    [transport_faults.forbidden(), data_faults.empty_dataset()],
+    [faults.forbidden(), faults.empty_dataset()],
     ids=lambda fault: fault.name,
 )
 def test_users_that_cannot_be_listed_keep_the_last_known_owners(
@@ -287,7 +287,7 @@ def test_a_second_verification_keeps_the_doubts_of_the_first(
     with open_sync(read_settings(), ("contacts",), holder="a test") as opened:
         context = replace(opened, recount_pauses=SHORT_PAUSES)
         job, copied = copy_slices(context, "contacts")
-        account.faults.add(data_faults.add_to_total(25))
+        account.faults.add(faults.add_to_total(25))
         on_call(account, for_newest_page, lambda: account.add("contacts", 10), times=None)
         end = read_newest_again(context, job)
 

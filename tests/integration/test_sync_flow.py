@@ -25,7 +25,7 @@ from acsync.store.lease import keep_lease, start_sync
 from acsync.store.snapshot import published_ids
 from flows.automations import HEARTBEAT_SECONDS
 from flows.sync_activecampaign import TURNED_AWAY
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import Churn, on_path
 from tests.support.commands import wait_for
 from tests.support.fixtures import Sync
@@ -111,7 +111,7 @@ def test_lasting_records_are_published_once_whatever_changes(
 
 def test_a_failed_slice_costs_one_dataset(sync: Sync, account: Account, database: Database) -> None:
     """A server that ignores a parameter is not asked again, so later slices are not read."""
-    account.faults.add(data_faults.ignore_parameter("id_greater").only(on_path("contacts")))
+    account.faults.add(faults.ignore_parameter("id_greater").only(on_path("contacts")))
 
     state = sync()
 
@@ -126,7 +126,7 @@ def test_unreadable_metadata_fails_only_its_datasets(
     sync: Sync, account: Account, database: Database
 ) -> None:
     """Deals without their pipelines would be incomplete."""
-    account.faults.add(transport_faults.status(404).only(on_path("dealGroups")))
+    account.faults.add(faults.status(404).only(on_path("dealGroups")))
 
     assert sync().is_failed()
 

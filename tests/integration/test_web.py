@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from acsync.simulator.account import Account
 from acsync.store.database import Database
-from tests.support import transport_faults
+from tests.support import faults
 from tests.support.commands import BEARER, SECRET, acsync, deploy, served, wait_for
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import own_postgres
@@ -139,7 +139,7 @@ def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
         running = wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
         refused = service.post(TRIGGER, headers=BEARER)
         wait_for("its end", lambda: service.get("/api/sync-status").json()["running"] is None)
-        served_account.faults.add(transport_faults.forbidden())
+        served_account.faults.add(faults.forbidden())
         failed = service.post(TRIGGER, headers=BEARER)
         served_account.faults.clear()
         # Prefect frees the slot of a run shortly after its end, and cancels runs without one.
@@ -308,7 +308,7 @@ def test_no_secret_is_in_the_log(
 ) -> None:
     """The log is JSON lines, for any request and any end of the sync."""
     monkeypatch.setenv("PREFECT_API_URL", "")
-    served_account.faults.add(transport_faults.forbidden())
+    served_account.faults.add(faults.forbidden())
     with served(ACSYNC_LOG_FORMAT="json", POSTGRES_URL=database_url) as (service, process):
         assert service.post(TRIGGER, headers=BEARER).status_code == 500
         service.get("/", params={"secret": SECRET})
@@ -379,7 +379,7 @@ def test_the_last_error_is_shown_apart_and_as_text(
     service: httpx.Client, copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:
     """With its remedy, its start and its count, until the next complete sync."""
-    served_account.faults.add(transport_faults.forbidden())
+    served_account.faults.add(faults.forbidden())
     copy_account()
     fetch(
         database,
@@ -468,7 +468,7 @@ def test_prometheus_reads_the_metrics_and_counters_are_sums(
     copy_account()
     served_account.add("contacts", 3)
     copy_account()
-    served_account.faults.add(transport_faults.forbidden())
+    served_account.faults.add(faults.forbidden())
     copy_account()
 
     families = list(text_string_to_metric_families(service.get("/metrics").text))

@@ -34,7 +34,7 @@ from acsync.sync.context import RECOUNT_PAUSES, SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
 from acsync.sync.job import Job
 from acsync.sync.plan import plan
-from acsync.sync.publish import publish
+from acsync.sync.publish import publish as publish_sync
 from acsync.sync.read import read_metadata, read_newest, read_newest_again
 from acsync.sync.verify import Verified, verify
 
@@ -55,7 +55,7 @@ def run_sync(
                 verified.append(copy_dataset(context, name))
             except AcsyncError as error:
                 failures[name] = str(error)
-        return publish(context, verified, failures)
+        return publish_sync(context, verified, failures)
 
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:

@@ -9,7 +9,7 @@ import pytest
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError, ResponseTooLarge
 from acsync.simulator.fault_injection import Fault
-from tests.support import data_faults, in_memory_walk, transport_faults
+from tests.support import faults, in_memory_walk
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
@@ -31,10 +31,10 @@ def test_a_bad_network_costs_no_record_without_an_error(name: DatasetName, share
 def walk_through(name: DatasetName, share: float, seed: int) -> str:
     """Read an account through a bad network; return the error's name, or whether all was read."""
     account = account_of(300)
-    stall = transport_faults.stall(TIRELESS.read_timeout_seconds + 1)
-    refusals = transport_faults.too_many(0), transport_faults.too_many_until(-5)
+    stall = faults.stall(TIRELESS.read_timeout_seconds + 1)
+    refusals = faults.too_many(0), faults.too_many_until(-5)
     account.faults = type(account.faults)(seed)
-    account.faults.add(transport_faults.bad_network(seed, stall, *refusals).only(share=share))
+    account.faults.add(faults.bad_network(seed, stall, *refusals).only(share=share))
     try:
         read = Reading(account, name, 20).run()
     except AcsyncError as error:
@@ -46,7 +46,7 @@ def walk_through(name: DatasetName, share: float, seed: int) -> str:
 def test_null_means_no_values(name: DatasetName) -> None:
     """So do a missing key and an empty array."""
     account = account_of(300)
-    account.faults.add(data_faults.null_instead_of_no_values())
+    account.faults.add(faults.null_instead_of_no_values())
 
     assert Reading(account, name, 20).run() == set(account.ids(name))
 
@@ -58,17 +58,17 @@ def test_null_means_no_values(name: DatasetName) -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
     [
-        (data_faults.add_to_total(70), Incomplete, "counts 370 .*, but 300 were read"),
-        (data_faults.add_to_total(-70), Incomplete, "counts 230 .*, but 300 were read"),
-        (data_faults.total_is(10**15), Incomplete, "but 300 were read"),
-        (data_faults.total_is(-5), CallFailed, "a total that is not a count"),
-        (data_faults.total_is("many"), CallFailed, "a total that is not a count"),
-        (data_faults.ignore_parameter("orders"), PaginationError, r"ignores orders\[id\]"),
-        (data_faults.ignore_parameter("include"), PaginationError, "ignores include"),
-        (data_faults.unsorted_rows(), PaginationError, r"ignores orders\[id\]"),
-        (data_faults.repeat_page(), PaginationError, "ignores id_greater|repeats itself"),
-        (data_faults.record_without_id(), PaginationError, "without a usable id"),
-        (data_faults.drop_sideload(), CallFailed, "without .* of its"),
+        (faults.add_to_total(70), Incomplete, "counts 370 .*, but 300 were read"),
+        (faults.add_to_total(-70), Incomplete, "counts 230 .*, but 300 were read"),
+        (faults.total_is(10**15), Incomplete, "but 300 were read"),
+        (faults.total_is(-5), CallFailed, "a total that is not a count"),
+        (faults.total_is("many"), CallFailed, "a total that is not a count"),
+        (faults.ignore_parameter("orders"), PaginationError, r"ignores orders\[id\]"),
+        (faults.ignore_parameter("include"), PaginationError, "ignores include"),
+        (faults.unsorted_rows(), PaginationError, r"ignores orders\[id\]"),
+        (faults.repeat_page(), PaginationError, "ignores id_greater|repeats itself"),
+        (faults.record_without_id(), PaginationError, "without a usable id"),
+        (faults.drop_sideload(), CallFailed, "without .* of its"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -88,7 +88,7 @@ def test_a_lie_is_recognised_and_named(
 def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
     """The walk would read the first page again and again."""
     account = account_of(300)
-    account.faults.add(data_faults.ignore_parameter("id_greater"))
+    account.faults.add(faults.ignore_parameter("id_greater"))
 
     with pytest.raises(PaginationError, match="ignores id_greater"):
         Reading(account, "contacts", 20).run()
@@ -97,7 +97,7 @@ def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
 def test_a_server_that_ignores_the_offset_is_recognised() -> None:
     """Deals are read by offset, and each page shares a record with the page before it."""
     account = account_of(300)
-    account.faults.add(data_faults.ignore_parameter("offset"))
+    account.faults.add(faults.ignore_parameter("offset"))
 
     with pytest.raises(PaginationError, match="repeats itself"):
         Reading(account, "deals", 20).run()
@@ -107,11 +107,11 @@ def test_a_server_that_ignores_the_offset_is_recognised() -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        data_faults.ignore_parameter("limit"),
-        data_faults.page_cap(50),
-        data_faults.drop_rows(1),
-        data_faults.without_meta(),
-        data_faults.total_is(None),
+        faults.ignore_parameter("limit"),
+        faults.page_cap(50),
+        faults.drop_rows(1),
+        faults.without_meta(),
+        faults.total_is(None),
     ],
     ids=lambda fault: fault.name,
 )
@@ -132,26 +132,23 @@ def test_a_page_that_is_too_large_is_read_in_smaller_ones(
     """Some records hold texts of a megabyte."""
     monkeypatch.setattr(in_memory_walk, "TIRELESS", replace(TIRELESS, max_response_bytes=10**6))
     account = account_of(300)
-    account.faults.add(transport_faults.swell(10**6).only(lambda call: call.limit() > 30))
+    account.faults.add(faults.swell(10**6).only(lambda call: call.limit() > 30))
 
     assert Reading(account, name, 100).run() == set(account.ids(name))
 
-    account.faults.add(transport_faults.swell(10**6))
+    account.faults.add(faults.swell(10**6))
     with pytest.raises(ResponseTooLarge, match="limit="):
         Reading(account, name, 100).run()
 
 
 LIES: list[Callable[[], Fault]] = [
-    *(partial(data_faults.add_to_total, number) for number in (3, -3)),
-    *(
-        partial(data_faults.ignore_parameter, key)
-        for key in ("orders", "offset", "id_greater", "limit")
-    ),
-    data_faults.repeat_page,
-    partial(data_faults.page_cap, 7),
-    partial(data_faults.drop_rows, 2),
-    data_faults.unsorted_rows,
-    data_faults.empty_dataset,
+    *(partial(faults.add_to_total, number) for number in (3, -3)),
+    *(partial(faults.ignore_parameter, key) for key in ("orders", "offset", "id_greater", "limit")),
+    faults.repeat_page,
+    partial(faults.page_cap, 7),
+    partial(faults.drop_rows, 2),
+    faults.unsorted_rows,
+    faults.empty_dataset,
 ]
 
 

@@ -18,7 +18,7 @@ from acsync.models import ListingRows
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.server import serve
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import on_call, on_path
 from tests.support.skipping_clock import SkippingClock
 
@@ -75,24 +75,24 @@ def test_a_page_has_its_rows_its_sideloads_and_a_total_of_either_type(client: Cl
 
 
 PASSING_TROUBLE = [
-    transport_faults.status(500),
-    transport_faults.status(503),
-    transport_faults.html(502),
-    transport_faults.html(200),
-    transport_faults.forbidden(),
-    transport_faults.reset(),
-    transport_faults.stall(),
-    transport_faults.drip(0.05),
-    transport_faults.empty_body(),
-    transport_faults.cut_off(),
-    transport_faults.too_many(0),
-    transport_faults.too_many(1),
-    transport_faults.too_many(None),
-    transport_faults.too_many("soon"),
-    transport_faults.too_many_until(1),
-    transport_faults.too_many_until(-3600),
-    data_faults.total_is("many"),
-    data_faults.total_is(-5),
+    faults.status(500),
+    faults.status(503),
+    faults.html(502),
+    faults.html(200),
+    faults.forbidden(),
+    faults.reset(),
+    faults.stall(),
+    faults.drip(0.05),
+    faults.empty_body(),
+    faults.cut_off(),
+    faults.too_many(0),
+    faults.too_many(1),
+    faults.too_many(None),
+    faults.too_many("soon"),
+    faults.too_many_until(1),
+    faults.too_many_until(-3600),
+    faults.total_is("many"),
+    faults.total_is(-5),
 ]
 
 
@@ -111,16 +111,16 @@ def test_trouble_that_passes_is_retried_and_counted(
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
-        (transport_faults.status(500), CallFailed, "status 500"),
-        (transport_faults.empty_body(), CallFailed, "an empty response"),
-        (transport_faults.cut_off(), CallFailed, "not whole JSON"),
-        (transport_faults.reset(), CallFailed, "RemoteProtocolError"),
-        (transport_faults.drip(0.05), CallFailed, "a response not whole after 0.4 s"),
-        (transport_faults.packed("br"), CallFailed, "a response in the encoding 'br'"),
-        (transport_faults.packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
-        (transport_faults.forbidden(), CallRefused, "AC_API_KEY"),
-        (data_faults.total_is("many"), CallFailed, "a total that is not a count"),
-        (data_faults.total_is(-5), CallFailed, "a total that is not a count"),
+        (faults.status(500), CallFailed, "status 500"),
+        (faults.empty_body(), CallFailed, "an empty response"),
+        (faults.cut_off(), CallFailed, "not whole JSON"),
+        (faults.reset(), CallFailed, "RemoteProtocolError"),
+        (faults.drip(0.05), CallFailed, "a response not whole after 0.4 s"),
+        (faults.packed("br"), CallFailed, "a response in the encoding 'br'"),
+        (faults.packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
+        (faults.forbidden(), CallRefused, "AC_API_KEY"),
+        (faults.total_is("many"), CallFailed, "a total that is not a count"),
+        (faults.total_is(-5), CallFailed, "a total that is not a count"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -142,10 +142,10 @@ def test_trouble_that_stays_is_an_error_that_names_the_call(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (transport_faults.redirect(), "redirect"),
-        (transport_faults.status(401), "status 401"),
-        (transport_faults.status(404), "status 404"),
-        (transport_faults.status(422), "status 422"),
+        (faults.redirect(), "redirect"),
+        (faults.status(401), "status 401"),
+        (faults.status(404), "status 404"),
+        (faults.status(422), "status 422"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -172,7 +172,7 @@ def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
 
 def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account: Account) -> None:
     """Every byte begins the read timeout anew: the page of 20 contacts would take half an hour."""
-    account.faults.add(transport_faults.drip(0.05))
+    account.faults.add(faults.drip(0.05))
 
     began = time.monotonic()
     with serve(account) as url:
@@ -189,7 +189,7 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_packed_answer_is_read(encoding: str, client: Client, account: Account) -> None:
     """What was asked for, and what is smaller on its way."""
-    account.faults.add(transport_faults.packed(encoding))
+    account.faults.add(faults.packed(encoding))
 
     assert len(client.get_page("contacts", CONTACTS).rows) == 20
 
@@ -216,7 +216,7 @@ def test_an_answer_that_unpacks_to_gigabytes_is_given_up_early() -> None:
 
 def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     """One refusal is the account's: whoever calls during the pause is refused as well."""
-    account.faults.add(transport_faults.too_many(1).only(times=1))
+    account.faults.add(faults.too_many(1).only(times=1))
     limiter = client.rate_limiter
     began = limiter.clock()
 
@@ -230,10 +230,10 @@ def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        transport_faults.too_many(3600),
-        transport_faults.too_many_until(3600),
-        transport_faults.too_many("9" * 500),
-        transport_faults.unavailable(3600),
+        faults.too_many(3600),
+        faults.too_many_until(3600),
+        faults.too_many("9" * 500),
+        faults.unavailable(3600),
     ],
     ids=["seconds", "date", "nonsense", "503"],
 )
@@ -253,7 +253,7 @@ def test_a_503_that_says_when_to_come_back_is_obeyed_and_costs_no_rate(
     client: Client, account: Account, clock: SkippingClock
 ) -> None:
     """The server is in trouble, and the account's limit is not to blame."""
-    account.faults.add(transport_faults.unavailable(1).only(times=1))
+    account.faults.add(faults.unavailable(1).only(times=1))
     rate = client.rate_limiter.rate
 
     client.get_page("contacts", CONTACTS)
@@ -307,7 +307,7 @@ def test_a_row_that_is_deleted_between_two_pages_takes_no_other_with_it(name: Li
 
 def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Account) -> None:
     """Whether /dealCustomFieldMeta honours `offset` is unknown: its first page comes again."""
-    account.faults.add(data_faults.ignore_parameter("offset").only(on_path("dealCustomFieldMeta")))
+    account.faults.add(faults.ignore_parameter("offset").only(on_path("dealCustomFieldMeta")))
 
     found = read_listing(client, LISTINGS["deal_fields"])
 
@@ -319,11 +319,11 @@ def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Ac
     ("fault", "rows", "warned"),
     [
         (
-            data_faults.ignore_parameter("offset"),
+            faults.ignore_parameter("offset"),
             100,
             ["/dealCustomFieldMeta returned the same 100 rows twice"],
         ),
-        (data_faults.everything_at_once(), 130, []),
+        (faults.everything_at_once(), 130, []),
     ],
     ids=["a full page that repeats", "everything at once"],
 )
@@ -339,7 +339,7 @@ def test_more_than_a_page_of_deal_fields_is_warned_of_unless_all_came_at_once(
 
 def test_ties_in_an_order_that_is_not_given_lose_no_row() -> None:
     """One reading of three pages repeats a row and skips another; the next one has it."""
-    second_page = data_faults.repeat_row().only(lambda call: call.offset == 100, times=1)
+    second_page = faults.repeat_row().only(lambda call: call.offset == 100, times=1)
 
     found = read_many(LISTINGS["users"], second_page)
 
@@ -363,7 +363,7 @@ def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
     client: Client, account: Account
 ) -> None:
     """A definition that is missing would rename a column in everybody's queries."""
-    account.faults.add(data_faults.add_to_total(3).only(on_path("users")))
+    account.faults.add(faults.add_to_total(3).only(on_path("users")))
 
     with pytest.raises(PaginationError, match=r"/users counts .* rows, but 3 readings"):
         read_listing(client, LISTINGS["users"])

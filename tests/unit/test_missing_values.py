@@ -9,7 +9,7 @@ from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import CallFailed
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
-from tests.support import data_faults
+from tests.support import faults
 from tests.support.calls import on_numbers
 from tests.support.in_memory_walk import Reading, account_of
 
@@ -40,8 +40,8 @@ def test_a_limit_of_sideloaded_objects_loses_no_value(
 ) -> None:
     """Pages of 100 records have about 750 values; single records cannot be requested."""
     account = account_of(600, values_per_record=8, orphan_share=orphan_share)
-    account.faults.add(data_faults.cut_sideload(most, across_records=across_records))
-    account.faults.add(data_faults.no_singles())
+    account.faults.add(faults.cut_sideload(most, across_records=across_records))
+    account.faults.add(faults.no_singles())
     reading = Reading(account, name, 100)
 
     assert reading.run() == set(account.ids(name))
@@ -56,7 +56,7 @@ def test_pages_cut_in_the_middle_of_an_account_lose_no_value(name: DatasetName) 
     """Hundreds of records had shown values of a deleted field by then."""
     account = account_of(2000, values_per_record=8, orphan_share=1.0)
     middle = account.ids(name)[900:1200]
-    cut = data_faults.cut_sideload(60)
+    cut = faults.cut_sideload(60)
     account.faults.add(on_records(cut, name, middle[0], middle[-1]))
     reading = Reading(account, name, 100)
 
@@ -106,7 +106,7 @@ def test_values_of_a_deleted_field_on_every_record_cost_few_calls(
     """A field that was deleted can leave its values on each of 82,000 contacts."""
     records = 8_200
     account = account_of(records, values_per_record=8, orphan_share=1.0)
-    account.faults.add(data_faults.keep_values(SHAPES[shape](account, name)))
+    account.faults.add(faults.keep_values(SHAPES[shape](account, name)))
 
     assert len(Reading(account, name, 100).run()) == records
 
@@ -116,7 +116,7 @@ def test_values_of_a_deleted_field_on_every_record_cost_few_calls(
 def test_deleted_tags_cost_few_calls() -> None:
     """Thousands of contacts point to the same tag."""
     account = account_of(2000, values_per_record=2, orphan_share=0.2)
-    account.faults.add(data_faults.forget_tags("3", "7"))
+    account.faults.add(faults.forget_tags("3", "7"))
     reading = Reading(account, "contacts", 100, ("tags", "lists"))
 
     assert reading.run() == set(account.ids("contacts"))
@@ -129,7 +129,7 @@ def test_deleted_tags_cost_few_calls() -> None:
 def test_a_page_that_lags_once_is_read_again(name: DatasetName) -> None:
     """It lacks half of its values, twice, and is smaller than pages that were believed."""
     account = account_of(3000, values_per_record=8, orphan_share=1.0)
-    lagging = data_faults.drop_sideload()
+    lagging = faults.drop_sideload()
     for number in (15, 22, 30):
         account.faults.add(lagging.only(on_numbers(number, number + 1)))
     reading = Reading(account, name, 100)
@@ -146,7 +146,7 @@ def test_a_single_record_with_values_is_read(name: DatasetName, records: int) ->
     """No other page shows that the server would have sent more."""
     account = account_of(records, values_per_record=8, orphan_share=1.0, masked_share=0)
     only = account.ids(name)[-1]
-    account.faults.add(data_faults.keep_values(lambda record: 8 if record == only else 0))
+    account.faults.add(faults.keep_values(lambda record: 8 if record == only else 0))
 
     assert Reading(account, name, 100).run() == set(account.ids(name))
 
@@ -156,7 +156,7 @@ def test_a_single_record_with_values_is_read(name: DatasetName, records: int) ->
 def test_a_record_with_more_values_than_are_sent_is_named() -> None:
     """No smaller page brings them, so the dataset must not be published."""
     account = account_of(50, values_per_record=8)
-    account.faults.add(data_faults.cut_sideload(5))
+    account.faults.add(faults.cut_sideload(5))
 
     with pytest.raises(CallFailed, match=r"without . of its fieldValues, however small"):
         Reading(account, "contacts", 20).run()
@@ -166,7 +166,7 @@ def test_a_record_with_more_values_than_are_sent_is_named() -> None:
 @pytest.mark.parametrize("names", [7, True, "12", {"0": 1}, {"a": 1}, [None, {}]])
 def test_names_that_are_no_list_of_ids_lose_no_value(name: DatasetName, names: object) -> None:
     account = account_of(50, values_per_record=3)
-    account.faults.add(data_faults.names_values_as(names))
+    account.faults.add(faults.names_values_as(names))
     reading = Reading(account, name, 20)
 
     assert reading.run() == set(account.ids(name))

@@ -6,9 +6,9 @@ from acsync.datasets import RELATIONS, RelationName
 from acsync.errors import AccessDenied
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
-from tests.support import transport_faults
+from tests.support import faults
+from tests.support.faults import refuse_include
 from tests.support.in_memory_walk import Reading, account_of
-from tests.support.transport_faults import refuse_include
 
 BOTH_RELATIONS: tuple[RelationName, ...] = ("tags", "lists")
 STATUSES = pytest.mark.parametrize("status", [500, 504, 404, 422, 400, 403])
@@ -89,7 +89,7 @@ def test_all_readers_of_a_sync_learn_it_at_once() -> None:
 
 def test_a_wrong_key_is_not_blamed_on_relations() -> None:
     account = account_of(300)
-    account.faults.add(transport_faults.forbidden())
+    account.faults.add(faults.forbidden())
 
     with pytest.raises(AccessDenied, match="AC_API_KEY"):
         Reading(account, "contacts", 20, tuple(RELATIONS)).run()

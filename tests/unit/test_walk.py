@@ -17,7 +17,7 @@ from acsync.sync.context import RECOUNT_PAUSES
 from acsync.sync.gap_fill import End, find_gaps
 from acsync.sync.job import Job
 from acsync.sync.plan import interleave
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import for_newest_page, on_call, on_numbers
 from tests.support.in_memory_walk import Reading, account_of, client_of
 
@@ -95,7 +95,7 @@ def test_records_that_stayed_are_read_whatever_changes(
     """
     account, chance = account_of(records), Random(seed)
     rate, clump = changes
-    account.faults.add(data_faults.thin_pages(seed, thin))
+    account.faults.add(faults.thin_pages(seed, thin))
 
     def disturb() -> None:
         if chance.random() < rate and account.statistics.calls < 300:
@@ -371,7 +371,7 @@ def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
     """A person can open the records next to it, but not 'some page'."""
     account = account_of(400)
     ids = account.ids(name)
-    account.faults.add(transport_faults.breaks_on(name, ids[place]))
+    account.faults.add(faults.breaks_on(name, ids[place]))
 
     with pytest.raises(CallFailed, match="One record breaks the page") as caught:
         Reading(account, name, 100).run()
@@ -385,7 +385,7 @@ def test_a_record_that_breaks_every_page_is_named_by_its_neighbours(
 def test_no_record_is_searched_for_in_an_account_that_is_down(name: DatasetName) -> None:
     """A server in trouble does not need twenty more calls per page."""
     account = account_of(400)
-    account.faults.add(transport_faults.status(503))
+    account.faults.add(faults.status(503))
 
     with pytest.raises(CallFailed, match="status 503, tried 4 times"):
         Reading(account, name, 100).plan()
@@ -396,7 +396,7 @@ def test_no_record_is_searched_for_in_an_account_that_is_down(name: DatasetName)
 def test_a_page_that_only_works_in_parts_blames_no_record() -> None:
     """A page can be too large for the server without a bad record in it."""
     account = account_of(400)
-    account.faults.add(transport_faults.status(504).only(lambda call: call.limit(20) > 50))
+    account.faults.add(faults.status(504).only(lambda call: call.limit(20) > 50))
 
     with pytest.raises(CallFailed, match=r"all of it came\. Lower LIMIT_PER_PAGE"):
         Reading(account, "contacts", 100).plan()

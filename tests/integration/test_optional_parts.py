@@ -2,7 +2,7 @@
 
 import pytest
 
-from acsync.datasets import DatasetName
+from acsync.datasets import DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
@@ -116,11 +116,23 @@ def test_relations_that_were_read_stay_if_later_pages_fail(
     assert len(known) < 200
 
 
+def options_are(options: object) -> Fault:
+    """Replace the list of choices of each deal field."""
+
+    def change(rows: list[Record]) -> None:
+        for row in rows:
+            row["fieldOptions"] = options
+
+    return faults.rows_fault("options-are", change).only(
+        lambda call: call.path == "dealCustomFieldMeta"
+    )
+
+
 @pytest.mark.parametrize("odd", [7, True, {"0": "a", "3": "b"}, "letters"])
 def test_choices_that_are_no_list_do_not_stop_the_deals(
     odd: object, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    account.faults.add(faults.options_are(odd))
+    account.faults.add(options_are(odd))
     account.faults.add(faults.names_values_as(odd).only(on_path("deals"), share=0.3))
 
     assert copy_account("deals").success
@@ -129,10 +141,20 @@ def test_choices_that_are_no_list_do_not_stop_the_deals(
     assert fetch(database, count) == [(60,)]
 
 
+def nameless_tags(*tags: str) -> Fault:
+    """Send these tags without a name."""
+
+    def change(_call: Call, body: Record) -> None:
+        for tag in body.get("tags", []):
+            tag["tag"] = None if tag["id"] in tags else tag["tag"]
+
+    return faults.body_fault("nameless-tags", change)
+
+
 def test_a_tag_without_a_name_is_no_tag(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    account.faults.add(faults.nameless_tags("3", "4"))
+    account.faults.add(nameless_tags("3", "4"))
 
     assert copy_account("contacts").success
 

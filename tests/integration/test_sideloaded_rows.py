@@ -2,8 +2,10 @@
 
 import pytest
 
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from tests.support import faults
 from tests.support.fixtures import CopyAccount
@@ -19,6 +21,17 @@ OWNER_KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
+def rename_owner_keys(key: str, *owner_keys: str) -> Fault:
+    """Send a sideload whose rows name their record under another key."""
+
+    def change(_call: Call, body: Record) -> None:
+        for row in body.get(key, []):
+            for owner_key in owner_keys:
+                row[f"{owner_key}_ref"] = row.pop(owner_key, None)
+
+    return faults.body_fault(f"renames-{key}-owner", change)
+
+
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.parametrize(
     ("name", "key"), [("contacts", "fieldValues"), ("deals", "dealCustomFieldData")]
@@ -31,7 +44,7 @@ def test_values_that_name_their_record_under_another_key_are_refused(
     database: Database,
 ) -> None:
     """Otherwise all values would be lost, even in a first sync."""
-    account.faults.add(faults.rename_owner_keys(key, *OWNER_KEYS[key]))
+    account.faults.add(rename_owner_keys(key, *OWNER_KEYS[key]))
 
     assert not copy_account(name).success
 
@@ -47,7 +60,7 @@ def test_relations_under_another_key_stay_as_they_were(
     """They count as not sent. The rest is published with a warning."""
     assert copy_account("contacts").success
     before = fetch(database, SHOWN)
-    account.faults.add(faults.rename_owner_keys(key, "contact"))
+    account.faults.add(rename_owner_keys(key, "contact"))
 
     result = copy_account("contacts")
 
@@ -58,7 +71,7 @@ def test_relations_under_another_key_stay_as_they_were(
 
 @pytest.mark.parametrize("options", [SMALL])
 def test_one_stray_answer_is_asked_for_again(copy_account: CopyAccount, account: Account) -> None:
-    stray = faults.rename_owner_keys("fieldValues", *OWNER_KEYS["fieldValues"])
+    stray = rename_owner_keys("fieldValues", *OWNER_KEYS["fieldValues"])
     account.faults.add(stray.only(lambda call: call.path == "contacts" and call.offset > 0, 1))
 
     assert copy_account("contacts").success

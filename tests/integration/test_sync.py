@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 import migrations
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import Incomplete
 from acsync.preflight.account_checks import check_account
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from acsync.store.sync_history import read_status
@@ -189,12 +191,22 @@ def test_a_deletion_between_two_pages_hides_no_record(
     assert account.untouched_since(name, mark) <= set(published_ids(database, name))
 
 
+def reverse_sideload() -> Fault:
+    """Reverse the order of the sideloaded objects."""
+
+    def change(call: Call, body: Record) -> None:
+        if key := faults.SIDELOADS.get(call.path):
+            body.get(key, []).reverse()
+
+    return faults.body_fault("reverses-sideload", change)
+
+
 def test_values_in_another_order_are_no_change(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """The API chooses the order, so it must not fill the change feed."""
     assert copy_account().success
-    account.faults.add(faults.reverse_sideload())
+    account.faults.add(reverse_sideload())
 
     assert copy_account().success
 

@@ -4,13 +4,10 @@ To add one that changes a good answer, write a function that changes its parsed 
 and pass it to `body_fault`, or to `rows_fault` if it only needs the rows.
 """
 
-import gzip
-import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from itertools import chain
 from random import Random
 
 import orjson
@@ -58,16 +55,6 @@ def page_cap(rows: int) -> Fault:
     return Fault(f"pages-of-{rows}", ask=lambda call: replace(call, page_cap=rows))
 
 
-def everything_at_once() -> Fault:
-    """Ignore limit and offset, and send all rows."""
-
-    def ask(call: Call) -> Call:
-        asked = call.without("offset")
-        return replace(asked, params={**asked.params, "limit": "1000000"}, page_cap=1_000_000)
-
-    return Fault("everything-at-once", ask=ask)
-
-
 # Totals
 
 
@@ -92,26 +79,7 @@ def without_meta() -> Fault:
     return body_fault("without-meta", lambda _, body: body.pop("meta", None))
 
 
-def repeat_row() -> Fault:
-    """Send the second row of a page twice and omit the first, as ties in an order can do."""
-
-    def change(rows: list[Record]) -> None:
-        rows[:1] = rows[1:2]
-
-    return rows_fault("repeats-row", change)
-
-
 # Sideloads
-
-
-def reverse_sideload() -> Fault:
-    """Reverse the order of the sideloaded objects."""
-
-    def change(call: Call, body: Record) -> None:
-        if key := SIDELOADS.get(call.path):
-            body.get(key, []).reverse()
-
-    return body_fault("reverses-sideload", change)
 
 
 # Rows
@@ -151,29 +119,6 @@ def thin_pages(seed: int, share: float) -> Fault:
             holed = call.number
 
     return body_fault("thin-pages", change)
-
-
-# Every text that an account's users or ActiveCampaign choose.
-TEXT_KEYS = (
-    *("email", "firstName", "lastName", "phone", "orgname", "title", "description", "currency"),
-    *("perstag", "fieldLabel", "type", "fieldType", "tag", "name", "username", "label", "value"),
-    *("fieldDefault", "fieldOptions", "stringid", "sdate", "cdate", "custom_field_text_value"),
-)
-
-
-def long_texts(letters: int, seed: int = 1) -> Fault:
-    """Make every text that is no id or number longer by random letters, which do not compress."""
-    more = "".join(map(chr, Random(seed).choices(range(0x4E00, 0x9FFF), k=letters)))
-
-    def change(_call: Call, body: Record) -> None:
-        lists = (rows for rows in body.values() if isinstance(rows, list))
-        for row in chain.from_iterable(lists):
-            for key in TEXT_KEYS if isinstance(row, dict) else ():
-                text = row.get(key)
-                if isinstance(text, str) and not text.isdigit():
-                    row[key] = text + more
-
-    return body_fault("long-texts", change)
 
 
 def record_without_id() -> Fault:
@@ -232,58 +177,6 @@ def cut_sideload(most: int, *, across_records: bool = False) -> Fault:
     return body_fault("cuts-sideload", change)
 
 
-def keep_values(count: Callable[[int], int]) -> Fault:
-    """Keep only the first values of each record; `count` returns their number for an id.
-
-    Records still name their values of deleted fields.
-    """
-
-    def change(call: Call, body: Record) -> None:
-        key = SIDELOADS.get(call.path, "")
-        values = {value["id"]: value for value in body.get(key, [])}
-        for row in body.get(call.path, []):
-            kept = [name for name in row.get(key, []) if name in values][: count(int(row["id"]))]
-            orphans = [name for name in row.get(key, []) if name not in values]
-            row[key] = [*kept, *orphans]
-        named = {name for row in body.get(call.path, []) for name in row[key]}
-        body[key] = [value for name, value in values.items() if name in named]
-
-    return body_fault("keeps-values", change)
-
-
-def no_singles(status: int = 404) -> Fault:
-    """Answer 404 to requests for a single record, or with status 200 send no values."""
-
-    def reply(call: Call, answer: Answer) -> Answer:
-        key = SIDELOADS.get(call.path.partition("/")[0])
-        if status != 200 or answer.data is None:
-            return Answer(status, {"message": "No Result found"})
-        return replace(
-            answer, data={name: rows for name, rows in answer.data.items() if name != key}
-        )
-
-    return Fault("no-singles", lambda call: "/" in call.path, reply=reply)
-
-
-def forget_tags(*tags: str) -> Fault:
-    """Omit these tags, although contacts refer to them, as if they were deleted."""
-
-    def change(_call: Call, body: Record) -> None:
-        body["tags"] = [tag for tag in body.get("tags", []) if tag["id"] not in tags]
-
-    return body_fault("forgets-tags", change).only(lambda call: "tag" in call.params["include"])
-
-
-def nameless_tags(*tags: str) -> Fault:
-    """Send these tags without a name."""
-
-    def change(_call: Call, body: Record) -> None:
-        for tag in body.get("tags", []):
-            tag["tag"] = None if tag["id"] in tags else tag["tag"]
-
-    return body_fault("nameless-tags", change)
-
-
 def names_values_as(names: object) -> Fault:
     """Replace the list of value ids in each record that has one."""
 
@@ -293,37 +186,6 @@ def names_values_as(names: object) -> Fault:
                 row[key] = names
 
     return body_fault("names-values-oddly", change)
-
-
-def options_are(options: object) -> Fault:
-    """Replace the list of choices of each deal field."""
-
-    def change(rows: list[Record]) -> None:
-        for row in rows:
-            row["fieldOptions"] = options
-
-    return rows_fault("options-are", change).only(lambda call: call.path == "dealCustomFieldMeta")
-
-
-def sideload_as_object() -> Fault:
-    """Send sideloads as PHP does if keys have gaps: `{"0": …, "2": …}`, or `{}`."""
-
-    def change(call: Call, body: Record) -> None:
-        if key := SIDELOADS.get(call.path):
-            body[key] = {str(2 * place): value for place, value in enumerate(body[key])}
-
-    return body_fault("sideload-as-object", change)
-
-
-def null_instead_of_no_values() -> Fault:
-    """Send null instead of an empty list of values."""
-
-    def change(call: Call, body: Record) -> None:
-        key = SIDELOADS.get(call.path, "")
-        for row in body.get(call.path, []):
-            row[key] = row.get(key) or None
-
-    return body_fault("null-instead-of-no-values", change)
 
 
 def fields_vanish() -> Fault:
@@ -341,100 +203,7 @@ def fields_vanish() -> Fault:
 # Tags, lists and values
 
 
-def keep_few_relations(key: str, contacts: int) -> Fault:
-    """Send no tags, or no lists, but for a page's first contacts."""
-
-    def change(_call: Call, body: Record) -> None:
-        for row in body.get("contacts", [])[contacts:]:
-            gone = set(row[key])
-            row[key] = []
-            body[key] = [one for one in body[key] if one["id"] not in gone]
-
-    return body_fault(f"few-{key}", change)
-
-
-def keep_few_values(values: int) -> Fault:
-    """Let each record keep its first few values, and name no others."""
-
-    def change(call: Call, body: Record) -> None:
-        key = SIDELOADS.get(call.path, "")
-        kept: set[str] = set()
-        for row in body.get(call.path, []):
-            row[key] = row.get(key, [])[:values]
-            kept.update(row[key])
-        if key:
-            body[key] = [value for value in body[key] if value["id"] in kept]
-
-    return body_fault("few-values", change)
-
-
-def delete_tag(tag: str) -> Fault:
-    """Take one tag from every contact, as when a person deletes it."""
-
-    def change(_call: Call, body: Record) -> None:
-        _remove_relation(body, "contactTags", "tag", tag)
-        body["tags"] = [one for one in body.get("tags", []) if one["id"] != tag]
-
-    return body_fault("deletes-tag", change)
-
-
-def delete_list(number: str) -> Fault:
-    """Take all memberships of one list, as when a person deletes it."""
-    return body_fault(
-        "deletes-list", lambda _, body: _remove_relation(body, "contactLists", "list", number)
-    )
-
-
-def delete_contact_field(field: str) -> Fault:
-    """Take one field's values from every contact, as when a person deletes it."""
-    return body_fault(
-        "deletes-field", lambda _, body: _remove_relation(body, "fieldValues", "field", field)
-    )
-
-
-def _remove_relation(body: Record, key: str, column: str, number: str) -> None:
-    gone = {one["id"] for one in body.get(key, []) if str(one[column]) == number}
-    body[key] = [one for one in body.get(key, []) if one["id"] not in gone]
-    for row in body.get("contacts", []):
-        row[key] = [one for one in row[key] if one not in gone]
-
-
-def rename_owner_keys(key: str, *owner_keys: str) -> Fault:
-    """Send a sideload whose rows name their record under another key."""
-
-    def change(_call: Call, body: Record) -> None:
-        for row in body.get(key, []):
-            for owner_key in owner_keys:
-                row[f"{owner_key}_ref"] = row.pop(owner_key, None)
-
-    return body_fault(f"renames-{key}-owner", change)
-
-
 # Hidden records
-
-
-def hide_records(ids: Collection[int]) -> Fault:
-    """Leave these records out of all pages, while the total counts them."""
-    hidden = {str(one) for one in ids}
-
-    def change(call: Call, body: Record) -> None:
-        rows = body.get(call.path, [])
-        rows[:] = [row for row in rows if row["id"] not in hidden]
-
-    return body_fault("hides-records", change)
-
-
-def lag_behind(ids: Collection[int]) -> Fault:
-    """Neither show nor count these newest records on pages, as a replica that lags."""
-
-    def ask(call: Call) -> Call:
-        offset = call.offset + len(ids) if call.params.get("orders[id]") == "DESC" else call.offset
-        return replace(call, params={**call.params, "offset": str(offset)})
-
-    hide, count = hide_records(ids).reply, add_to_total(-len(ids)).reply
-    assert hide
-    assert count
-    return Fault("lags", ask=ask, reply=lambda call, answer: count(call, hide(call, answer)))
 
 
 HTML = b"<html><head><title>%d</title></head><body><h1>Bad gateway</h1>cloudflare</body></html>"
@@ -444,12 +213,6 @@ def status(code: int) -> Fault:
     """Answer with this status and a JSON message."""
     data = {"message": f"Simulated status {code}"}
     return Fault(f"status-{code}", reply=reply_with(status=code, data=data))
-
-
-def refuse_include(code: int, *relations: str) -> Fault:
-    """Answer with this status if `include` names one of these relations."""
-    fault = status(code).only(lambda call: any(map(call.includes_any, relations)))
-    return replace(fault, name=f"refuses-include-{code}")
 
 
 def html(code: int = 502) -> Fault:
@@ -470,12 +233,6 @@ def too_many(retry_after: str | int | None = 1) -> Fault:
     headers = () if retry_after is None else (("Retry-After", str(retry_after)),)
     reply = reply_with(status=429, data=None, content_type=None, headers=headers)
     return Fault("too-many", reply=reply)
-
-
-def unavailable(retry_after: int) -> Fault:
-    """Answer 503 with this `Retry-After`, in seconds."""
-    headers = (("Retry-After", str(retry_after)),)
-    return Fault("unavailable", reply=reply_with(status=503, data=None, headers=headers))
 
 
 def too_many_until(seconds: float) -> Fault:
@@ -506,28 +263,6 @@ def stall(seconds: float = 3600) -> Fault:
 def drip(seconds: float = 1.0) -> Fault:
     """Send the good answer byte by byte, with pauses too short for a read timeout."""
     return Fault("drip", reply=reply_with(byte_seconds=seconds))
-
-
-def swell(size: int) -> Fault:
-    """Append this many blanks to the good answer, which JSON allows."""
-
-    def reply(_call: Call, answer: Answer) -> Answer:
-        return replace(answer, data=None, body=answer.content() + b" " * size)
-
-    return Fault("swell", reply=reply)
-
-
-def packed(encoding: str) -> Fault:
-    """Compress the answer as in this `Content-Encoding`, once for each name in it."""
-
-    def reply(_call: Call, answer: Answer) -> Answer:
-        body = answer.content()
-        for name in encoding.split(", "):
-            body = zlib.compress(body) if name == "deflate" else gzip.compress(body)
-        headers = (*answer.headers, ("Content-Encoding", encoding))
-        return replace(answer, data=None, body=body, headers=headers)
-
-    return Fault("packed", reply=reply)
 
 
 def empty_body() -> Fault:

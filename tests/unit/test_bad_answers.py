@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError, ResponseTooLarge
 from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Answer, Call
 from tests.support import faults, in_memory_walk
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of
 
@@ -42,11 +43,22 @@ def walk_through(name: DatasetName, share: float, seed: int) -> str:
     return "exact" if read == set(account.ids(name)) else "wrong"
 
 
+def null_instead_of_no_values() -> Fault:
+    """Send null instead of an empty list of values."""
+
+    def change(call: Call, body: Record) -> None:
+        key = faults.SIDELOADS.get(call.path, "")
+        for row in body.get(call.path, []):
+            row[key] = row.get(key) or None
+
+    return faults.body_fault("null-instead-of-no-values", change)
+
+
 @BOTH
 def test_null_means_no_values(name: DatasetName) -> None:
     """So do a missing key and an empty array."""
     account = account_of(300)
-    account.faults.add(faults.null_instead_of_no_values())
+    account.faults.add(null_instead_of_no_values())
 
     assert Reading(account, name, 20).run() == set(account.ids(name))
 
@@ -125,6 +137,15 @@ def test_pages_that_are_only_smaller_or_uncounted_are_read_exactly(
     assert Reading(account, name, 100).run() == set(account.ids(name))
 
 
+def swell(size: int) -> Fault:
+    """Append this many blanks to the good answer, which JSON allows."""
+
+    def reply(_call: Call, answer: Answer) -> Answer:
+        return replace(answer, data=None, body=answer.content() + b" " * size)
+
+    return Fault("swell", reply=reply)
+
+
 @BOTH
 def test_a_page_that_is_too_large_is_read_in_smaller_ones(
     name: DatasetName, monkeypatch: pytest.MonkeyPatch
@@ -132,11 +153,11 @@ def test_a_page_that_is_too_large_is_read_in_smaller_ones(
     """Some records hold texts of a megabyte."""
     monkeypatch.setattr(in_memory_walk, "TIRELESS", replace(TIRELESS, max_response_bytes=10**6))
     account = account_of(300)
-    account.faults.add(faults.swell(10**6).only(lambda call: call.limit() > 30))
+    account.faults.add(swell(10**6).only(lambda call: call.limit() > 30))
 
     assert Reading(account, name, 100).run() == set(account.ids(name))
 
-    account.faults.add(faults.swell(10**6))
+    account.faults.add(swell(10**6))
     with pytest.raises(ResponseTooLarge, match="limit="):
         Reading(account, name, 100).run()
 

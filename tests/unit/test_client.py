@@ -3,8 +3,10 @@
 import gzip
 import time
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -16,7 +18,8 @@ from acsync.datasets import LISTINGS, Listing, ListingName, Record
 from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
 from acsync.models import ListingRows
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.fault_injection import FAULTS, Fault
+from acsync.simulator.fault_injection import FAULTS, Fault, reply_with
+from acsync.simulator.requests import Answer, Call
 from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import on_call, on_path
@@ -108,6 +111,19 @@ def test_trouble_that_passes_is_retried_and_counted(
     assert client.rate_limiter.counts.retries == 1
 
 
+def packed(encoding: str) -> Fault:
+    """Compress the answer as in this `Content-Encoding`, once for each name in it."""
+
+    def reply(_call: Call, answer: Answer) -> Answer:
+        body = answer.content()
+        for name in encoding.split(", "):
+            body = zlib.compress(body) if name == "deflate" else gzip.compress(body)
+        headers = (*answer.headers, ("Content-Encoding", encoding))
+        return replace(answer, data=None, body=body, headers=headers)
+
+    return Fault("packed", reply=reply)
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
@@ -116,8 +132,8 @@ def test_trouble_that_passes_is_retried_and_counted(
         (faults.cut_off(), CallFailed, "not whole JSON"),
         (faults.reset(), CallFailed, "RemoteProtocolError"),
         (faults.drip(0.05), CallFailed, "a response not whole after 0.4 s"),
-        (faults.packed("br"), CallFailed, "a response in the encoding 'br'"),
-        (faults.packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
+        (packed("br"), CallFailed, "a response in the encoding 'br'"),
+        (packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
         (faults.forbidden(), CallRefused, "AC_API_KEY"),
         (faults.total_is("many"), CallFailed, "a total that is not a count"),
         (faults.total_is(-5), CallFailed, "a total that is not a count"),
@@ -189,7 +205,7 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_packed_answer_is_read(encoding: str, client: Client, account: Account) -> None:
     """What was asked for, and what is smaller on its way."""
-    account.faults.add(faults.packed(encoding))
+    account.faults.add(packed(encoding))
 
     assert len(client.get_page("contacts", CONTACTS).rows) == 20
 
@@ -227,13 +243,19 @@ def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     assert limiter.wait_turn().given_at >= began + 1
 
 
+def unavailable(retry_after: int) -> Fault:
+    """Answer 503 with this `Retry-After`, in seconds."""
+    headers = (("Retry-After", str(retry_after)),)
+    return Fault("unavailable", reply=reply_with(status=503, data=None, headers=headers))
+
+
 @pytest.mark.parametrize(
     "fault",
     [
         faults.too_many(3600),
         faults.too_many_until(3600),
         faults.too_many("9" * 500),
-        faults.unavailable(3600),
+        unavailable(3600),
     ],
     ids=["seconds", "date", "nonsense", "503"],
 )
@@ -253,7 +275,7 @@ def test_a_503_that_says_when_to_come_back_is_obeyed_and_costs_no_rate(
     client: Client, account: Account, clock: SkippingClock
 ) -> None:
     """The server is in trouble, and the account's limit is not to blame."""
-    account.faults.add(faults.unavailable(1).only(times=1))
+    account.faults.add(unavailable(1).only(times=1))
     rate = client.rate_limiter.rate
 
     client.get_page("contacts", CONTACTS)
@@ -315,6 +337,16 @@ def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Ac
     assert found.warnings == ()
 
 
+def everything_at_once() -> Fault:
+    """Ignore limit and offset, and send all rows."""
+
+    def ask(call: Call) -> Call:
+        asked = call.without("offset")
+        return replace(asked, params={**asked.params, "limit": "1000000"}, page_cap=1_000_000)
+
+    return Fault("everything-at-once", ask=ask)
+
+
 @pytest.mark.parametrize(
     ("fault", "rows", "warned"),
     [
@@ -323,7 +355,7 @@ def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Ac
             100,
             ["/dealCustomFieldMeta returned the same 100 rows twice"],
         ),
-        (faults.everything_at_once(), 130, []),
+        (everything_at_once(), 130, []),
     ],
     ids=["a full page that repeats", "everything at once"],
 )
@@ -337,9 +369,18 @@ def test_more_than_a_page_of_deal_fields_is_warned_of_unless_all_came_at_once(
     assert [text.partition(",")[0] for text in found.warnings] == warned
 
 
+def repeat_row() -> Fault:
+    """Send the second row of a page twice and omit the first, as ties in an order can do."""
+
+    def change(rows: list[Record]) -> None:
+        rows[:1] = rows[1:2]
+
+    return faults.rows_fault("repeats-row", change)
+
+
 def test_ties_in_an_order_that_is_not_given_lose_no_row() -> None:
     """One reading of three pages repeats a row and skips another; the next one has it."""
-    second_page = faults.repeat_row().only(lambda call: call.offset == 100, times=1)
+    second_page = repeat_row().only(lambda call: call.offset == 100, times=1)
 
     found = read_many(LISTINGS["users"], second_page)
 

@@ -1,5 +1,7 @@
 """Contacts are read even if their tags and lists fail."""
 
+from dataclasses import replace
+
 import pytest
 
 from acsync.datasets import RELATIONS, RelationName
@@ -7,7 +9,6 @@ from acsync.errors import AccessDenied
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
 from tests.support import faults
-from tests.support.faults import refuse_include
 from tests.support.in_memory_walk import Reading, account_of
 
 BOTH_RELATIONS: tuple[RelationName, ...] = ("tags", "lists")
@@ -21,6 +22,12 @@ def read_through(fault: Fault) -> tuple[Account, Reading]:
     reading = Reading(account, "contacts", 20, BOTH_RELATIONS)
     assert reading.run() == set(account.ids("contacts"))
     return account, reading
+
+
+def refuse_include(code: int, *relations: str) -> Fault:
+    """Answer with this status if `include` names one of these relations."""
+    fault = faults.status(code).only(lambda call: any(map(call.includes_any, relations)))
+    return replace(fault, name=f"refuses-include-{code}")
 
 
 @STATUSES

@@ -31,10 +31,10 @@ from tests.benchmarks.disturbances import (
     backup,
     list_disturbances,
 )
+from tests.benchmarks.environment import own_environment
 from tests.benchmarks.usage import WARM_UP, Usage, describe_growth, measure_usage
 from tests.support.calls import Churn
 from tests.support.commands import wait_for
-from tests.support.environment import own_environment
 from tests.support.syncs import compare_copy
 
 MINUTES = 40

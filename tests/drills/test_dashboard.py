@@ -16,8 +16,7 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.sync_log import finish_log, record_plan
-from tests.support.commands import served, wait_for
-from tests.support.debian import require_program
+from tests.support.commands import require_program, served, wait_for
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import fetch
 

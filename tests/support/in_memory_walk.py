@@ -1,5 +1,7 @@
 """Walk an account in memory, without sockets, waits or Postgres: thousands in seconds."""
 
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,13 +21,32 @@ from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import RECOUNT_PAUSES
 from acsync.sync.gap_fill import End, GapFill
 from acsync.sync.verify import close_walk
-from tests.support.skipping_clock import SkippingClock
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
 """Retries follow at once, without waiting for the clock."""
 
 MAX_ROUNDS = 300
 """Far more than in a sync, which can leave the rest to the next one."""
+
+
+class SkippingClock:
+    """The real time plus all that was slept; `slept` are those seconds.
+
+    With it a client waits for a server in real time, and for pauses and retries not at all.
+    """
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return time.monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        """Skip some seconds."""
+        with self._lock:
+            self.slept += seconds
 
 
 def account_of(records: int, page_cap: int = 100, **options: Any) -> Account:

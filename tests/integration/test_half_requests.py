@@ -21,10 +21,15 @@ from tests.support.commands import BEARER, SECRET, ended, wait_for
 STALL_SECONDS = 3
 DESCRIPTORS = 128
 SERVE = f"""
+import os, resource
 from rich.console import Console
-from acsync.cli.serve import run_serve
+from acsync.cli.app import QUIET_PREFECT
 from acsync.settings import DATABASE, SERVICE, read_settings
 
+os.environ.update(QUIET_PREFECT)  # before Prefect is imported
+from acsync.cli.serve import run_serve
+
+resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
 run_serve(Console(), read_settings(DATABASE + SERVICE), None, "127.0.0.1", 0, {STALL_SECONDS})
 """
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -60,7 +65,6 @@ def limited(
             port = wait_for(
                 "its address", lambda: re.search(r"127\.0\.0\.1:(\d+)\.", log.read_text())
             )
-            psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
             yield Limited(int(port[1]), log, process.pid)
 
 

@@ -54,7 +54,9 @@ def account_of(records: int, page_cap: int = 100, **options: Any) -> Account:
     return Account(AccountOptions(contacts=records, deals=records, page_cap=page_cap, **options))
 
 
-def client_of(account: Account) -> Client:
+def client_of(
+    account: Account, limits: RequestLimits = TIRELESS, calls_per_second: float = 1e9
+) -> Client:
     """Connect to the account without a socket, so that thousands of walks take seconds."""
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -64,15 +66,15 @@ def client_of(account: Account) -> Client:
         answer = answer_with_faults(account, call)
         if answer.ending == "reset":
             raise httpx.RemoteProtocolError("peer closed connection")
-        if answer.delay_seconds > TIRELESS.read_timeout_seconds:
+        if answer.delay_seconds > limits.read_timeout_seconds:
             raise httpx.ReadTimeout("timed out")
         stream = httpx.ByteStream(answer.content())
         return httpx.Response(answer.status, headers=answer.headers, stream=stream)
 
     clock = SkippingClock()
-    limiter = RateLimiter(1e9, clock=clock, sleep=clock.sleep)
+    limiter = RateLimiter(calls_per_second, clock=clock, sleep=clock.sleep)
     transport = httpx.MockTransport(respond)
-    return Client("http://localhost/api/3/", "key", limiter, TIRELESS, transport)
+    return Client("http://localhost/api/3/", account.options.api_key, limiter, limits, transport)
 
 
 class Reading:
@@ -84,13 +86,14 @@ class Reading:
         name: DatasetName,
         page_size: int,
         relations: tuple[RelationName, ...] = (),
+        limits: RequestLimits = TIRELESS,
     ) -> None:
         self.account = account
         self.name = name
         self.page_size = page_size
         self.optional = OptionalRelations()
         self.walk = Walk(
-            client_of(account),
+            client_of(account, limits),
             DATASETS[name],
             page_size,
             relations=relations,

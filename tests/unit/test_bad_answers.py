@@ -10,7 +10,7 @@ from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, CallFailed, Incomplete, PaginationError, ResponseTooLarge
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer, Call
-from tests.support import faults, in_memory_walk
+from tests.support import faults
 from tests.support.in_memory_walk import TIRELESS, Reading, account_of
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
@@ -147,19 +147,17 @@ def swell(size: int) -> Fault:
 
 
 @BOTH
-def test_a_page_that_is_too_large_is_read_in_smaller_ones(
-    name: DatasetName, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_is_too_large_is_read_in_smaller_ones(name: DatasetName) -> None:
     """Some records hold texts of a megabyte."""
-    monkeypatch.setattr(in_memory_walk, "TIRELESS", replace(TIRELESS, max_response_bytes=10**6))
+    limits = replace(TIRELESS, max_response_bytes=10**6)
     account = account_of(300)
     account.faults.add(swell(10**6).only(lambda call: call.limit() > 30))
 
-    assert Reading(account, name, 100).run() == set(account.ids(name))
+    assert Reading(account, name, 100, limits=limits).run() == set(account.ids(name))
 
     account.faults.add(swell(10**6))
     with pytest.raises(ResponseTooLarge, match="limit="):
-        Reading(account, name, 100).run()
+        Reading(account, name, 100, limits=limits).run()
 
 
 LIES: list[Callable[[], Fault]] = [

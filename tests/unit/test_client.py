@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import httpx
@@ -23,7 +24,7 @@ from acsync.simulator.requests import Answer, Call
 from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import on_call, on_path
-from tests.support.in_memory_walk import SkippingClock
+from tests.support.in_memory_walk import SkippingClock, client_of
 
 HASTY = RequestLimits(
     read_timeout_seconds=0.3,
@@ -45,22 +46,17 @@ def account() -> Account:
 
 
 @pytest.fixture
-def limits() -> RequestLimits:
-    return HASTY
+def client(account: Account) -> Client:
+    return client_of(account, HASTY, calls_per_second=1000)
 
 
-@pytest.fixture
-def clock() -> SkippingClock:
-    return SkippingClock()
-
-
-@pytest.fixture
-def client(account: Account, limits: RequestLimits, clock: SkippingClock) -> Iterator[Client]:
+@contextmanager
+def connected(account: Account, key: str = "simulated-key") -> Iterator[Client]:
+    """Connect through a socket."""
+    clock = SkippingClock()
     limiter = RateLimiter(1000, clock=clock, sleep=clock.sleep)
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, limiter, limits)
+    with serve(account) as url, closing(Client(f"{url}/api/3/", key, limiter, HASTY)) as client:
         yield client
-        client.close()
 
 
 def test_a_page_has_its_rows_its_sideloads_and_a_total_of_either_type(client: Client) -> None:
@@ -85,7 +81,6 @@ PASSING_TROUBLE = [
     faults.forbidden(),
     faults.reset(),
     faults.stall(),
-    faults.drip(0.05),
     faults.empty_body(),
     faults.cut_off(),
     faults.too_many(0),
@@ -111,6 +106,18 @@ def test_trouble_that_passes_is_retried_and_counted(
     assert client.rate_limiter.counts.retries == 1
 
 
+@pytest.mark.parametrize(
+    "fault", [faults.reset(), faults.stall(), faults.drip(0.05)], ids=lambda fault: fault.name
+)
+def test_a_connection_that_breaks_or_stalls_once_is_retried(fault: Fault, account: Account) -> None:
+    """Through a real socket, where httpx and the kernel have their say."""
+    account.faults.add(fault.only(times=1))
+
+    with connected(account) as client:
+        assert len(client.get_page("contacts", CONTACTS).rows) == 20
+    assert client.rate_limiter.counts.retries  # on a busy machine more than one
+
+
 def packed(encoding: str) -> Fault:
     """Compress the answer as in this `Content-Encoding`, once for each name in it."""
 
@@ -131,7 +138,6 @@ def packed(encoding: str) -> Fault:
         (faults.empty_body(), CallFailed, "an empty response"),
         (faults.cut_off(), CallFailed, "not whole JSON"),
         (faults.reset(), CallFailed, "RemoteProtocolError"),
-        (faults.drip(0.05), CallFailed, "a response not whole after 0.4 s"),
         (packed("br"), CallFailed, "a response in the encoding 'br'"),
         (packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
         (faults.forbidden(), CallRefused, "AC_API_KEY"),
@@ -179,11 +185,11 @@ def test_what_no_retry_can_mend_is_refused_at_once(
 
 def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
     """A recycled key is answered with 403, no body and no content type."""
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", "an-old-key", RateLimiter(1000), HASTY)
-        with pytest.raises(CallRefused, match="AC_API_KEY"):
-            client.get_page("contacts", CONTACTS)
-        client.close()
+    with (
+        connected(account, "an-old-key") as client,
+        pytest.raises(CallRefused, match="AC_API_KEY"),
+    ):
+        client.get_page("contacts", CONTACTS)
 
 
 def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account: Account) -> None:
@@ -191,12 +197,10 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
     account.faults.add(faults.drip(0.05))
 
     began = time.monotonic()
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000), HASTY)
-        with pytest.raises(CallFailed):
+    with connected(account) as client:
+        with pytest.raises(CallFailed, match=r"a response not whole after 0\.4 s"):
             client.get_page("contacts", CONTACTS, attempts=1)
         given_up = time.monotonic() - began
-        client.close()
 
     assert HASTY.deadline_seconds < given_up < 10
     assert time.monotonic() - began < 20
@@ -212,7 +216,7 @@ def test_a_packed_answer_is_read(encoding: str, client: Client, account: Account
 
 def test_an_answer_that_unpacks_to_gigabytes_is_given_up_early() -> None:
     """The limit counts what comes out, as it comes out; asked again, it would come again."""
-    bomb = gzip.compress(bytes(200_000_000))
+    bomb = gzip.compress(bytes(50_000_000))
     transport = httpx.MockTransport(
         lambda _: httpx.Response(
             200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(bomb)
@@ -272,17 +276,18 @@ def test_a_pause_of_an_hour_is_a_clear_failure(
 
 
 def test_a_503_that_says_when_to_come_back_is_obeyed_and_costs_no_rate(
-    client: Client, account: Account, clock: SkippingClock
+    client: Client, account: Account
 ) -> None:
     """The server is in trouble, and the account's limit is not to blame."""
     account.faults.add(unavailable(1).only(times=1))
-    rate = client.rate_limiter.rate
+    limiter = client.rate_limiter
+    rate, began = limiter.rate, limiter.clock()
 
     client.get_page("contacts", CONTACTS)
 
-    assert clock.slept >= 0.95
-    assert client.rate_limiter.counts.rate_limited == 0
-    assert client.rate_limiter.rate == rate
+    assert limiter.clock() - began >= 0.95
+    assert limiter.counts.rate_limited == 0
+    assert limiter.rate == rate
 
 
 @pytest.mark.parametrize("name", list(LISTINGS))
@@ -300,10 +305,7 @@ def test_metadata_is_read_to_its_end(name: ListingName) -> None:
             lists=230,
         )
     )
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000))
-        rows = read_listing(client, LISTINGS[name]).rows
-        client.close()
+    rows = read_listing(client_of(account), LISTINGS[name]).rows
 
     assert ids_of(rows) == ids_of(account.metadata.listings[name])
     if name != "pipelines":
@@ -319,10 +321,7 @@ def test_a_row_that_is_deleted_between_two_pages_takes_no_other_with_it(name: Li
     listing = account.metadata.listings[name]
     path = LISTINGS[name].path
     on_call(account, on_path(path), lambda: listing.pop(5))
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000))
-        rows = read_listing(client, LISTINGS[name]).rows
-        client.close()
+    rows = read_listing(client_of(account), LISTINGS[name]).rows
 
     assert {*ids_of(listing)} <= {*ids_of(rows)}
 
@@ -393,11 +392,7 @@ def read_many(listing: Listing, fault: Fault) -> ListingRows:
     options = AccountOptions(contacts=0, deals=0, rate_limit=None, deal_fields=130, users=130)
     account = Account(options)
     account.faults.add(fault)
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", options.api_key, RateLimiter(1000), HASTY)
-        found = read_listing(client, listing)
-        client.close()
-    return found
+    return read_listing(client_of(account), listing)
 
 
 def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
@@ -432,15 +427,13 @@ def test_the_client_tells_when_each_call_left(account: Account) -> None:
 def test_a_program_that_takes_a_fifth_costs_its_pauses_and_no_rate(account: Account) -> None:
     """The simulator's own fault: 92 calls took 200 seconds when each refusal lowered the rate."""
     account.faults.add(*FAULTS["shared-budget"])
-    clock = SkippingClock()
-    limiter = RateLimiter(10, clock=clock, sleep=clock.sleep)
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, limiter, HASTY)
-        began = clock()
-        for _ in range(300):
-            client.get_page("users", {})
-        client.close()
+    client = client_of(account, HASTY, calls_per_second=10)
+    limiter = client.rate_limiter
+    began = limiter.clock()
+
+    for _ in range(300):
+        client.get_page("users", {})
 
     pauses = limiter.counts.rate_limited * 1.0
-    assert clock() - began <= 1.3 * (300 / (0.8 * 10) + pauses)
+    assert limiter.clock() - began <= 1.3 * (300 / (0.8 * 10) + pauses)
     assert limiter.rate > 5

@@ -1,11 +1,8 @@
 """A record that the account counts but does not list is not taken as deleted."""
 
-from collections.abc import Collection
-from dataclasses import replace
-
 import pytest
 
-from acsync.datasets import DATASETS, DatasetName, Record
+from acsync.datasets import DATASETS, DatasetName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault, When
 from acsync.simulator.requests import Call
@@ -74,17 +71,6 @@ def test_an_empty_account_is_copied(
 # Hidden records
 
 
-def hide_records(ids: Collection[int]) -> Fault:
-    """Leave these records out of all pages, while the total counts them."""
-    hidden = {str(record) for record in ids}
-
-    def change(call: Call, body: Record) -> None:
-        rows = body.get(call.path, [])
-        rows[:] = [row for row in rows if row["id"] not in hidden]
-
-    return faults.body_fault("hides-records", change)
-
-
 @BOTH
 def test_records_hidden_from_the_pages_are_asked_for_singly(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
@@ -93,7 +79,7 @@ def test_records_hidden_from_the_pages_are_asked_for_singly(
     assert copy_account().success
     hidden = account.ids(name)[40:400:45]
     assert len(hidden) == 8
-    account.faults.add(hide_records(hidden).only(PAGES))
+    account.faults.add(faults.hide_records(hidden).only(PAGES))
 
     result = copy_account(name)
 
@@ -111,7 +97,7 @@ def test_the_stay_of_a_hidden_deal_goes_on(
     copy_account("deals")
     stays = "select deal_id, entered_at, left_at from ac_deal_stages order by 1, 2"
     before = fetch(database, stays)
-    account.faults.add(hide_records(account.ids("deals")[50:58]).only(PAGES))
+    account.faults.add(faults.hide_records(account.ids("deals")[50:58]).only(PAGES))
     copy_account("deals")
     account.faults.clear()
     copy_account("deals")
@@ -126,7 +112,7 @@ def test_a_hidden_record_that_changed_is_updated(
     copy_account()
     hidden = account.ids(name)[100:103]
     account.change(name, hidden)
-    account.faults.add(hide_records(hidden).only(PAGES))
+    account.faults.add(faults.hide_records(hidden).only(PAGES))
 
     assert copy_account(name).success
 
@@ -141,7 +127,7 @@ def test_records_that_no_call_finds_are_deleted(
     """Either the total is wrong, or a replica lags in every call."""
     copy_account()
     hidden = account.ids(name)[50:55]
-    account.faults.add(hide_records(hidden).only(PAGES))
+    account.faults.add(faults.hide_records(hidden).only(PAGES))
     singles = on_path(*(f"{name}/{record}" for record in hidden))
     account.faults.add(faults.status(404).only(singles))
 
@@ -160,7 +146,7 @@ def test_unreadable_records_block_until_the_total_lasts(
     """Nobody knows whether they exist. The third sync in a row publishes with a warning."""
     copy_account()
     hidden = account.ids(name)[50:53]
-    account.faults.add(hide_records(hidden).only(PAGES))
+    account.faults.add(faults.hide_records(hidden).only(PAGES))
     singles = on_path(*(f"{name}/{record}" for record in hidden))
     account.faults.add(faults.status(422).only(singles))
 
@@ -183,7 +169,7 @@ def test_no_more_records_are_asked_for_than_the_tolerance(
     copy_account()
     account.delete(name, account.ids(name)[100:120])
     hidden = account.ids(name)[200:204]
-    account.faults.add(hide_records(hidden).only(PAGES))
+    account.faults.add(faults.hide_records(hidden).only(PAGES))
 
     result = copy_account(name)
 
@@ -206,26 +192,13 @@ def after_the_plan(name: DatasetName) -> When:
     return accept
 
 
-def lag_behind(ids: Collection[int]) -> Fault:
-    """Neither show nor count these newest records on pages, as a replica that lags."""
-
-    def ask(call: Call) -> Call:
-        offset = call.offset + len(ids) if call.params.get("orders[id]") == "DESC" else call.offset
-        return replace(call, params={**call.params, "offset": str(offset)})
-
-    hide, count = hide_records(ids).reply, faults.add_to_total(-len(ids)).reply
-    assert hide
-    assert count
-    return Fault("lags", ask=ask, reply=lambda call, answer: count(call, hide(call, answer)))
-
-
 @BOTH
 def test_records_above_a_lagging_newest_page_are_asked_for_singly(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """The plan's newest page came from another server and misses eight records."""
     copy_account()
-    lag = lag_behind(account.ids(name)[-28:])
+    lag = faults.lag_behind(account.ids(name)[-28:])
     account.faults.add(lag.only(after_the_plan(name)))
 
     result = copy_account(name)
@@ -242,7 +215,7 @@ def test_a_lag_beyond_the_tolerance_is_refused(
 ) -> None:
     """All records that were asked for exist, so the others are probably not deleted either."""
     copy_account()
-    lag = lag_behind(account.ids(name)[-40:])
+    lag = faults.lag_behind(account.ids(name)[-40:])
     account.faults.add(lag.only(after_the_plan(name)))
 
     assert not copy_account(name).success

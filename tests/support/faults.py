@@ -4,7 +4,7 @@ To add one that changes a good answer, write a function that changes its parsed 
 and pass it to `body_fault`, or to `rows_fault` if it only needs the rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -79,9 +79,6 @@ def without_meta() -> Fault:
     return body_fault("without-meta", lambda _, body: body.pop("meta", None))
 
 
-# Sideloads
-
-
 # Rows
 
 
@@ -149,6 +146,30 @@ def empty_dataset() -> Fault:
     return body_fault("empty-dataset", change)
 
 
+def hide_records(ids: Collection[int]) -> Fault:
+    """Leave these records out of all pages, while the total counts them."""
+    hidden = {str(record) for record in ids}
+
+    def change(call: Call, body: Record) -> None:
+        rows = body.get(call.path, [])
+        rows[:] = [row for row in rows if row["id"] not in hidden]
+
+    return body_fault("hides-records", change)
+
+
+def lag_behind(ids: Collection[int]) -> Fault:
+    """Neither show nor count these newest records on pages, as a replica that lags."""
+
+    def ask(call: Call) -> Call:
+        offset = call.offset + len(ids) if call.params.get("orders[id]") == "DESC" else call.offset
+        return replace(call, params={**call.params, "offset": str(offset)})
+
+    hide, count = hide_records(ids).reply, add_to_total(-len(ids)).reply
+    assert hide
+    assert count
+    return Fault("lags", ask=ask, reply=lambda call, answer: count(call, hide(call, answer)))
+
+
 # Custom field values
 
 
@@ -200,10 +221,7 @@ def fields_vanish() -> Fault:
     return body_fault("fields-vanish", change)
 
 
-# Tags, lists and values
-
-
-# Hidden records
+# HTTP and the network
 
 
 HTML = b"<html><head><title>%d</title></head><body><h1>Bad gateway</h1>cloudflare</body></html>"
@@ -239,15 +257,10 @@ def too_many_until(seconds: float) -> Fault:
     """Answer 429 with the HTTP date that is `seconds` after the answer."""
 
     def reply(_call: Call, _answer: Answer) -> Answer:
-        headers = (("Retry-After", http_date(seconds)),)
-        return Answer(429, content_type=None, headers=headers)
+        date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+        return Answer(429, content_type=None, headers=(("Retry-After", date),))
 
     return Fault("too-many-until", reply=reply)
-
-
-def http_date(seconds: float) -> str:
-    """Return the HTTP date that is `seconds` from now."""
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
 def reset() -> Fault:
@@ -282,30 +295,16 @@ def redirect(location: str = "https://elsewhere.example/api/3/") -> Fault:
     return Fault("redirect", reply=reply)
 
 
-def one_of(name: str, *faults: Fault, seed: int = 1) -> Fault:
-    """Answer with one of these, chosen by the seed."""
+def bad_network(seed: int, *more: Fault) -> Fault:
+    """Answer with one of the faults of proxies, networks and overloaded servers, or of `more`."""
+    faults = (html(502), status(503), reset(), empty_body(), cut_off(), forbidden(), *more)
     random = Random(seed)
 
     def reply(call: Call, answer: Answer) -> Answer:
         change = random.choice(faults).reply
         return change(call, answer) if change else answer
 
-    return Fault(name, reply=reply)
-
-
-def bad_network(seed: int, *more: Fault) -> Fault:
-    """Mix the faults of proxies, networks and overloaded servers."""
-    return one_of(
-        "bad-network",
-        html(502),
-        status(503),
-        reset(),
-        empty_body(),
-        cut_off(),
-        forbidden(),
-        *more,
-        seed=seed,
-    )
+    return Fault("bad-network", reply=reply)
 
 
 def breaks_on(path: str, record: int) -> Fault:

@@ -19,7 +19,7 @@ from acsync.sync.job import Job
 from acsync.sync.plan import interleave
 from tests.support import faults
 from tests.support.calls import for_newest_page, on_call, on_numbers
-from tests.support.in_memory_walk import Reading, account_of, client_of
+from tests.support.in_memory_walk import Reading, account_of
 
 CALLS_PER_CLUMP = 6
 
@@ -236,16 +236,14 @@ def test_a_replica_that_lags_until_the_newest_page_is_read_again_hides_nothing(
     name: DatasetName,
 ) -> None:
     """Then the gaps are empty too, and the total agrees with the records that were read."""
-    account, replica = account_of(300), account_of(300)
+    account = account_of(300)
     reading = Reading(account, name, page_size=10)
     plan = reading.plan()
-    reading.walk.pages.client = client_of(replica)
-    replica.delete(name, replica.ids(name)[250:])
+    account.faults.add(faults.lag_behind(account.ids(name)[250:]))
     for part in plan.slices:
         reading.keep(part.number, reading.read(part))
     newest = reading.gap_fill(plan).read_newest()
-    catch_up = partial(setattr, reading.walk.pages, "client", client_of(account))
-    on_call(replica, for_newest_page, catch_up)
+    on_call(account, for_newest_page, account.faults.clear)
 
     reading.require_complete(plan, newest)
 

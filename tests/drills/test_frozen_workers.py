@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import psutil
 
@@ -38,7 +38,7 @@ CALLS: dict[str, When] = {
 }
 STATEMENTS = {
     "as the plan is kept": "after insert on ac_staged_plans",
-    "with the lease checked": "before delete on ac_staged_slices",
+    "as the lease is taken": "before delete on ac_staged_slices",
     "while rows are sent": "before insert on ac_staged_contacts for each row",
     "before a slice is committed": "after insert on ac_staged_slices",
     "in the heartbeat": "after update on ac_lease for each row when (old.sync_no = new.sync_no)",
@@ -123,7 +123,8 @@ def started_worker(
 
 
 def end(process: psutil.Popen) -> None:
-    process.kill()
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
     process.wait()
 
 

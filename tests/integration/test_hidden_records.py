@@ -25,6 +25,10 @@ def counts_of(database: Database, name: DatasetName) -> tuple[int | None, ...]:
     return tuple(log[f"{name}_{change}"] for change in ("added", "updated", "deleted"))
 
 
+def hide(account: Account, ids: list[int]) -> None:
+    account.faults.add(faults.hide_records(ids).only(PAGES))
+
+
 # An empty account
 
 
@@ -79,7 +83,7 @@ def test_records_hidden_from_the_pages_are_asked_for_singly(
     assert copy_account().success
     hidden = account.ids(name)[40:400:45]
     assert len(hidden) == 8
-    account.faults.add(faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
 
     result = copy_account(name)
 
@@ -97,7 +101,7 @@ def test_the_stay_of_a_hidden_deal_goes_on(
     copy_account("deals")
     stays = "select deal_id, entered_at, left_at from ac_deal_stages order by 1, 2"
     before = fetch(database, stays)
-    account.faults.add(faults.hide_records(account.ids("deals")[50:58]).only(PAGES))
+    hide(account, account.ids("deals")[50:58])
     copy_account("deals")
     account.faults.clear()
     copy_account("deals")
@@ -112,7 +116,7 @@ def test_a_hidden_record_that_changed_is_updated(
     copy_account()
     hidden = account.ids(name)[100:103]
     account.change(name, hidden)
-    account.faults.add(faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
 
     assert copy_account(name).success
 
@@ -127,7 +131,7 @@ def test_records_that_no_call_finds_are_deleted(
     """Either the total is wrong, or a replica lags in every call."""
     copy_account()
     hidden = account.ids(name)[50:55]
-    account.faults.add(faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
     singles = on_path(*(f"{name}/{record}" for record in hidden))
     account.faults.add(faults.status(404).only(singles))
 
@@ -146,7 +150,7 @@ def test_unreadable_records_block_until_the_total_lasts(
     """Nobody knows whether they exist. The third sync in a row publishes with a warning."""
     copy_account()
     hidden = account.ids(name)[50:53]
-    account.faults.add(faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
     singles = on_path(*(f"{name}/{record}" for record in hidden))
     account.faults.add(faults.status(422).only(singles))
 
@@ -169,7 +173,7 @@ def test_no_more_records_are_asked_for_than_the_tolerance(
     copy_account()
     account.delete(name, account.ids(name)[100:120])
     hidden = account.ids(name)[200:204]
-    account.faults.add(faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
 
     result = copy_account(name)
 

@@ -97,22 +97,22 @@ def test_a_lie_is_recognised_and_named(
     assert account.statistics.calls < 60
 
 
-def test_a_server_that_ignores_the_cursor_is_recognised() -> None:
+@pytest.mark.parametrize(
+    ("name", "parameter", "message"),
+    [
+        ("contacts", "id_greater", "ignores id_greater"),
+        ("deals", "offset", "repeats itself"),
+    ],
+)
+def test_a_server_that_ignores_the_place_is_recognised(
+    name: DatasetName, parameter: str, message: str
+) -> None:
     """The walk would read the first page again and again."""
     account = account_of(300)
-    account.faults.add(faults.ignore_parameter("id_greater"))
+    account.faults.add(faults.ignore_parameter(parameter))
 
-    with pytest.raises(PaginationError, match="ignores id_greater"):
-        Reading(account, "contacts", 20).run()
-
-
-def test_a_server_that_ignores_the_offset_is_recognised() -> None:
-    """Deals are read by offset, and each page shares a record with the page before it."""
-    account = account_of(300)
-    account.faults.add(faults.ignore_parameter("offset"))
-
-    with pytest.raises(PaginationError, match="repeats itself"):
-        Reading(account, "deals", 20).run()
+    with pytest.raises(PaginationError, match=message):
+        Reading(account, name, 20).run()
 
 
 @BOTH

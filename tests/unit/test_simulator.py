@@ -1,7 +1,6 @@
 """The suite trusts the simulated account, so the account must behave like a real one."""
 
 import json
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -417,14 +416,3 @@ def test_churn_changes_the_account_and_knows_what_stayed() -> None:
 
     assert churn.existed_throughout("contacts") == {*everyone} - deleted
     assert all(churn.made.values())
-
-
-def test_157_000_records_cost_a_few_megabytes() -> None:
-    """Benchmarks measure the memory of acsync with the account in the same process."""
-    tracemalloc.start()
-    account = Account(AccountOptions(contacts=82_000, deals=75_000))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert len(account.ids("contacts")) == 82_000
-    assert peak < 4_000_000

@@ -1,4 +1,4 @@
-"""What a process must not import."""
+"""A process imports only what it uses."""
 
 import subprocess
 import sys

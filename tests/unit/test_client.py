@@ -1,4 +1,4 @@
-"""One call gives a page or a typed error: never an error turned into an empty page."""
+"""A call returns a page or raises a typed error. An error never becomes an empty page."""
 
 import gzip
 import time
@@ -190,7 +190,7 @@ def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
 
 
 def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account: Account) -> None:
-    """Every byte begins the read timeout anew: the page of 20 contacts would take half an hour."""
+    """Every byte restarts the read timeout, so a page of contacts would take half an hour."""
     account.faults.add(faults.drip(0.05))
 
     began = time.monotonic()
@@ -205,7 +205,7 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_packed_answer_is_read(encoding: str, client: Client, account: Account) -> None:
-    """What was asked for, and what is smaller on its way."""
+    """The client asks for both encodings, because they make pages smaller."""
     account.faults.add(packed(encoding))
 
     assert len(client.get_page("contacts", CONTACTS).rows) == 20
@@ -311,7 +311,7 @@ def test_metadata_is_read_to_its_end(name: ListingName) -> None:
 
 @pytest.mark.parametrize("name", ["contact_fields", "stages"])
 def test_a_row_that_is_deleted_between_two_pages_takes_no_other_with_it(name: ListingName) -> None:
-    """Later rows move up, and the second page would begin behind one that was never read."""
+    """Later rows move up, so the second page would skip one."""
     account = Account(
         AccountOptions(contacts=0, deals=0, rate_limit=None, contact_fields=150, stages=150)
     )
@@ -358,7 +358,7 @@ def everything_at_once() -> Fault:
 def test_more_than_a_page_of_deal_fields_is_warned_of_unless_all_came_at_once(
     fault: Fault, rows: int, warned: list[str]
 ) -> None:
-    """A field without a definition is kept by its id; to refuse would be for ever."""
+    """A field without a definition is kept by its id. Refusing would block the account."""
     found = read_many(LISTINGS["deal_fields"], fault)
 
     assert len(found.rows) == rows

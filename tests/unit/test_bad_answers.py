@@ -178,7 +178,7 @@ def test_a_server_that_lies_sometimes_is_never_believed(
 ) -> None:
     """It is harder to detect than one that always lies. An empty account trips the shrink guard."""
     for seed in range(12):
-        account = account_of(150)
+        account = account_of(100)
         account.faults = type(account.faults)(seed)
         account.faults.add(lie().only(share=(0.1, 0.4, 0.8)[seed % 3]))
         try:

@@ -55,7 +55,7 @@ def test_a_limit_of_sideloaded_objects_loses_no_value(
     name: DatasetName, orphan_share: float, across_records: bool, most: int
 ) -> None:
     """Pages of 100 records have about 750 values; single records cannot be requested."""
-    account = account_of(600, values_per_record=8, orphan_share=orphan_share)
+    account = account_of(300, values_per_record=8, orphan_share=orphan_share)
     account.faults.add(faults.cut_sideload(most, across_records=across_records))
     account.faults.add(no_singles())
     reading = Reading(account, name, 100)
@@ -63,7 +63,7 @@ def test_a_limit_of_sideloaded_objects_loses_no_value(
     assert reading.run() == set(account.ids(name))
 
     assert reading.values == values_of(account, name)
-    assert account.statistics.calls < 1.3 * 600 / (most / 16 - 1) + 40
+    assert account.statistics.calls < 1.3 * 300 / (most / 16 - 1) + 40
     assert not singles_of(account)
 
 

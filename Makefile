@@ -36,9 +36,9 @@ clean:
 
 test: lint unit integration
 
-# No servers. Four processes, because many tests wait for the rate limit.
+# No servers but the simulator.
 unit: setup
-	$(BIN)/python -m pytest tests/unit --numprocesses=4
+	$(BIN)/python -m pytest tests/unit --numprocesses=2
 
 # Two processes, each with its own Prefect server and Postgres, because half the time is waiting.
 integration: setup
@@ -53,6 +53,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks.full_sync $(if $(SMALL),--contacts 5000 --deals 4000 --windows sliding fixed) $(ARGUMENTS)

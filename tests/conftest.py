@@ -1,4 +1,4 @@
-"""What every tier needs: asserts in `tests.support` show what they compared."""
+"""Let asserts in `tests.support` show what they compared, in every tier."""
 
 import pytest
 

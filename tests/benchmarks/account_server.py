@@ -11,7 +11,7 @@ from typing import Any
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.requests import LoggedCall
 from acsync.simulator.server import serve
-from tests.support.churn import Churn
+from tests.support.calls import Churn
 
 
 class AccountServer:

@@ -16,9 +16,8 @@ from acsync.local.embedded_postgres import pg_ctl, psql_command
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import FAULTS
 from acsync.store.database import Database, run
-from tests.support.commands import ACSYNC
+from tests.support.commands import ACSYNC, wait_for
 from tests.support.prefect_server import free_port, prefect_server
-from tests.support.processes import wait_for
 
 CALLS_BEFORE_STRIKE = 20
 

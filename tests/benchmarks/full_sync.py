@@ -20,11 +20,11 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.web.queries import read_cookbook
 from tests.benchmarks.account_server import AccountServer, account_server
+from tests.benchmarks.environment import own_environment
 from tests.benchmarks.measure import SyncCost, fastest_ms, measure_sync
 from tests.benchmarks.report import FOLDER, markdown_table
-from tests.support.environment import own_environment
 from tests.support.prefect_server import prefect_server
-from tests.support.sync_results import compare_copy
+from tests.support.syncs import compare_copy
 
 CHANGED_SHARE = 0.01
 MAX_QUERY_MS = 200.0

@@ -21,8 +21,8 @@ from acsync.simulator.account import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.sync_history import read_recent_syncs
 from tests.benchmarks.account_server import account_server
+from tests.benchmarks.environment import own_environment
 from tests.support.commands import ACSYNC, served
-from tests.support.environment import own_environment
 from tests.support.prefect_server import prefect_server
 
 RECORDS = 7_500  # of each dataset

@@ -31,11 +31,11 @@ from tests.benchmarks.disturbances import (
     backup,
     list_disturbances,
 )
+from tests.benchmarks.environment import own_environment
 from tests.benchmarks.usage import WARM_UP, Usage, describe_growth, measure_usage
-from tests.support.churn import Churn
-from tests.support.environment import own_environment
-from tests.support.processes import wait_for
-from tests.support.sync_results import compare_copy
+from tests.support.calls import Churn
+from tests.support.commands import wait_for
+from tests.support.syncs import compare_copy
 
 MINUTES = 40
 INTERVAL_SECONDS = 25

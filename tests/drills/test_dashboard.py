@@ -16,11 +16,9 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.sync_log import finish_log, record_plan
-from tests.support.commands import served
-from tests.support.debian import require_program
+from tests.support.commands import require_program, served, wait_for
 from tests.support.fixtures import CopyAccount
-from tests.support.processes import wait_for
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 # People look at these pictures; git ignores them.
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"

@@ -1,62 +1,74 @@
-"""A worker that freezes at any moment blocks its account for less than two minutes."""
+"""A worker that freezes at any moment blocks its account for less than two minutes.
+
+Each worker is a process that is stopped from outside: at a call that the account receives, or at
+a statement that waits for a lock in a trigger.
+"""
 
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import psutil
 
 from acsync.errors import AcsyncError
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import When
 from acsync.simulator.server import serve
+from acsync.store.database import Database
 from acsync.store.sync_history import read_status
-from tests.support.freezing import MOMENTS
-from tests.support.local_sync import run_sync
-from tests.support.postgres import Postgres
-from tests.support.processes import wait_for
-from tests.support.sync_results import assert_exact
+from tests.support.calls import in_copying, on_call
+from tests.support.commands import wait_for
+from tests.support.postgres import Postgres, execute
+from tests.support.syncs import assert_exact, fetch, run_sync
 
 MOST_SECONDS = 120
+RUN_SYNC = """
+from acsync.settings import read_settings
+from tests.support.syncs import run_sync
+run_sync(read_settings())
+"""
 
+CALLS: dict[str, When] = {
+    "in the first call": lambda _: True,
+    "between two pages": in_copying,
+}
+STATEMENTS = {
+    "as the plan is kept": "after insert on ac_staged_plans",
+    "as the lease is taken": "before delete on ac_staged_slices",
+    "while rows are sent": "before insert on ac_staged_contacts for each row",
+    "before a slice is committed": "after insert on ac_staged_slices",
+    "in the heartbeat": "after update on ac_lease for each row when (old.sync_no = new.sync_no)",
+    "as publishing begins": "before insert on ac_contact_versions",
+    "before publishing commits": "after update of overall_success on ac_sync_logs for each row",
+    "while staging is swept": "before truncate on ac_staged_contacts",
+}
+"""When the triggers fire, on tables of acsync."""
 
-@contextmanager
-def frozen_worker(settings: Settings, moment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start a sync, wait until it freezes, and kill it at the end."""
-    given = {
-        "AC_API_URL": settings.account_url,
-        "AC_API_KEY": settings.api_key.get_secret_value(),
-        "POSTGRES_URL": settings.database_url.get_secret_value() if settings.database_url else "",
-        "AC_RATE_LIMIT": "50",
-        "LIMIT_PER_PAGE": "20",
-    }
-    command = [sys.executable, "-m", "tests.support.freezing", moment]
-    process = subprocess.Popen(command, env={**os.environ, **given})
-    try:
-        wait_for(
-            f"a freeze {moment}",
-            lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED,
-        )
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+WAIT_IN_TRIGGER = """
+    create function wait_for_lock() returns trigger language plpgsql as $$ begin
+        perform pg_advisory_xact_lock_shared(1);
+        return coalesce(new, old);
+    end $$;
+    create trigger wait_for_lock {moment} execute function wait_for_lock();
+"""
+IS_WAITING = """
+    select from pg_stat_activity where datname = current_database() and wait_event = 'advisory'
+"""
 
 
 def test_another_worker_takes_over_within_two_minutes(postgres: Postgres) -> None:
     """All moments run at the same time, each with its account and database."""
-    with ThreadPoolExecutor(len(MOMENTS)) as threads:
-        seconds = dict(
-            zip(MOMENTS, threads.map(lambda moment: drill(postgres, moment), MOMENTS), strict=True)
-        )
+    moments = [*CALLS, *STATEMENTS]
+    with ThreadPoolExecutor(len(moments)) as threads:
+        seconds = [*threads.map(lambda moment: drill(postgres, moment), moments)]
 
-    sys.stdout.write("".join(f"{moment}: {took:.0f} s\n" for moment, took in seconds.items()))
-    assert max(seconds.values()) < MOST_SECONDS
+    for moment, took in zip(moments, seconds, strict=True):
+        sys.stdout.write(f"{moment}: {took:.0f} s\n")
+    assert max(seconds) < MOST_SECONDS
 
 
 def drill(postgres: Postgres, moment: str) -> float:
@@ -65,14 +77,15 @@ def drill(postgres: Postgres, moment: str) -> float:
     url = postgres.create("template_migrated")
     with ExitStack() as stack:
         database = stack.enter_context(closing(postgres.open(url)))
-        settings = read_settings(
-            AC_API_URL=stack.enter_context(serve(account)),
-            AC_API_KEY=account.options.api_key,
-            POSTGRES_URL=url,
-            AC_RATE_LIMIT=50,
-            LIMIT_PER_PAGE=20,
-        )
-        worker = stack.enter_context(frozen_worker(settings, moment))
+        environment = {
+            "AC_API_URL": stack.enter_context(serve(account)),
+            "AC_API_KEY": account.options.api_key,
+            "POSTGRES_URL": url,
+            "AC_RATE_LIMIT": "50",
+            "LIMIT_PER_PAGE": "20",
+        }
+        worker = stack.enter_context(started_worker(environment, account, database, moment))
+        settings = read_settings(**environment)
         began = time.monotonic()
         while not takes_over(settings):
             assert time.monotonic() < began + 2 * MOST_SECONDS, moment
@@ -81,10 +94,38 @@ def drill(postgres: Postgres, moment: str) -> float:
         assert_exact(database, account)
 
         published = read_status(database).published
-        worker.send_signal(signal.SIGCONT)
+        worker.resume()
         worker.wait(timeout=60)
         assert read_status(database).published == published, moment
     return took
+
+
+@contextmanager
+def started_worker(
+    environment: dict[str, str], account: Account, database: Database, moment: str
+) -> Iterator[psutil.Popen]:
+    """Start a sync, wait until it is frozen at this moment, and kill it at the end."""
+    with ExitStack() as stack:
+        if moment in STATEMENTS:
+            execute(database, WAIT_IN_TRIGGER.format(moment=STATEMENTS[moment]))
+            lock = stack.enter_context(closing(database.engine.raw_connection()))
+            lock.cursor().execute("select pg_advisory_xact_lock(1)")
+        process = psutil.Popen([sys.executable, "-c", RUN_SYNC], env={**os.environ, **environment})
+        stack.callback(end, process)
+        if moment in STATEMENTS:
+            wait_for(moment, lambda: fetch(database, IS_WAITING))
+            process.suspend()
+            lock.rollback()
+        else:
+            on_call(account, CALLS[moment], process.suspend)
+        wait_for(f"a freeze {moment}", lambda: process.status() == psutil.STATUS_STOPPED)
+        yield process
+
+
+def end(process: psutil.Popen) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+    process.wait()
 
 
 def takes_over(settings: Settings) -> bool:

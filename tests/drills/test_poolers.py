@@ -1,8 +1,11 @@
 """Everything works through a pooler and over TLS, so nothing depends on the session."""
 
+import os
 import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -11,18 +14,92 @@ from sqlalchemy import make_url
 
 from acsync.local.embedded_postgres import USER
 from acsync.simulator.account import Account
-from tests.support.commands import acsync
-from tests.support.debian import pgbouncer, tls_postgres
+from tests.support.commands import acsync, ended, require_program, wait_for
 from tests.support.fixtures import Sync
 from tests.support.postgres import Postgres
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact
+from tests.support.prefect_server import free_port
+from tests.support.syncs import assert_exact, fetch
+
+PGBOUNCER = """\
+[databases]
+* = user=postgres host={socket_dir} port=5432
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+auth_type = any
+auth_file = {folder}/users.txt
+pool_mode = transaction
+default_pool_size = 4
+unix_socket_dir =
+"""
+
+SOCKETS_OWNER = "embedded_postgres"
+"""If tests run as root, only this user can open the embedded server's socket."""
+
+CERTIFICATE = [
+    *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+    *("-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.crt"),
+]
+
+POSTGRES_USER = "postgres"
+"""Debian's user for the server, which refuses to run as root."""
+
+
+@contextmanager
+def pgbouncer(folder: Path, socket_dir: str) -> Iterator[str]:
+    """Start it with files in `folder`, and yield its `HOST:PORT`."""
+    program = require_program("pgbouncer", "pgbouncer")
+    port = free_port()
+    (folder / "users.txt").write_text('"postgres" ""\n')
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(
+        PGBOUNCER.format(socket_dir=socket_dir, port=port, folder=folder), "utf-8"
+    )
+    user = ["-u", SOCKETS_OWNER] if os.geteuid() == 0 else []
+    with (folder / "pgbouncer.log").open("wb") as log:
+        process = subprocess.Popen([program, *user, configuration], stdout=log, stderr=log)
+    with ended(process, within_seconds=10):
+        wait_for("PgBouncer", lambda: is_listening(port), seconds=10)
+        yield f"127.0.0.1:{port}"
+
+
+def is_listening(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@contextmanager
+def tls_postgres() -> Iterator[str]:
+    """Start a server that accepts only TLS, and yield the URL of its empty database."""
+    programs = require_program("initdb", "postgresql").parent
+    folder, port = Path(mkdtemp(prefix="acsync-tls-")), free_port()
+    user = POSTGRES_USER if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+
+    def run(*command: str | Path) -> None:
+        subprocess.run(command, cwd=folder, user=user, stdout=subprocess.DEVNULL, check=True)
+
+    data, control = folder / "data", programs / "pg_ctl"
+    subprocess.run(CERTIFICATE, cwd=folder, user=user, capture_output=True, check=True)
+    run(programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8")
+    (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\n")
+    listening = f"-h 127.0.0.1 -p {port} -k '' -c ssl=on"
+    files = f"-c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
+    run(control, "-w", "-D", data, "-l", folder / "log", "-o", f"{listening} {files}", "start")
+    try:
+        yield f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        run(control, "-w", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
 
 ENCRYPTED = """
     select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid)
     where application_name = 'acsync'
 """
-
 
 CHECKS_OF_POSTGRES = ("Postgres", "schema", "rights")
 

@@ -10,11 +10,10 @@ from acsync.datasets import DATASETS, DatasetName, ListingName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
-from tests.support import data_faults, transport_faults
-from tests.support.calls import nth_call, on_call, on_path
-from tests.support.churn import Churn
+from tests.support import faults
+from tests.support.calls import Churn, nth_call, on_call, on_path
 from tests.support.fixtures import CopyAccount, Sync
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
@@ -67,10 +66,8 @@ def test_a_sync_through_a_bad_network_is_exact(
     share: float, sync: Sync, account: Account, database: Database
 ) -> None:
     """A whole sync with real waits and pauses, shared by all threads."""
-    refusals = transport_faults.too_many(None), transport_faults.too_many_until(1)
-    account.faults.add(
-        transport_faults.bad_network(7, transport_faults.stall(1), *refusals).only(share=share)
-    )
+    refusals = faults.too_many(None), faults.too_many_until(1)
+    account.faults.add(faults.bad_network(7, faults.stall(1), *refusals).only(share=share))
 
     assert sync().is_completed()
 
@@ -92,12 +89,10 @@ def forget_definitions(account: Account) -> None:
     ("lose", "words"),
     [
         (
-            lambda account: account.faults.add(
-                data_faults.empty_dataset().only(on_path(*DATASETS))
-            ),
+            lambda account: account.faults.add(faults.empty_dataset().only(on_path(*DATASETS))),
             "are gone from the account",
         ),
-        (lambda account: account.faults.add(data_faults.fields_vanish()), "have none left"),
+        (lambda account: account.faults.add(faults.fields_vanish()), "have none left"),
         (forget_definitions, "have none left"),
     ],
     ids=["suddenly empty", "values vanished", "definitions vanished"],

@@ -2,17 +2,28 @@
 
 import pytest
 
-from acsync.datasets import DATASETS
+from acsync.datasets import DATASETS, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.sync_history import read_status
-from tests.support import data_faults
+from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.sync_results import assert_exact, last_log
+from tests.support.syncs import assert_exact, last_log
 
 DATA = on_path(*DATASETS)
+
+
+def sideload_as_object() -> Fault:
+    """Send sideloads as PHP does if keys have gaps: `{"0": …, "2": …}`, or `{}`."""
+
+    def change(call: Call, body: Record) -> None:
+        if key := faults.SIDELOADS.get(call.path):
+            body[key] = {str(2 * place): value for place, value in enumerate(body[key])}
+
+    return faults.body_fault("sideload-as-object", change)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +40,7 @@ DATA = on_path(*DATASETS)
     ],
     ids=["records without values omit the key", "no values at all"],
 )
-@pytest.mark.parametrize("fault", [None, data_faults.sideload_as_object()])
+@pytest.mark.parametrize("fault", [None, sideload_as_object()])
 def test_values_in_every_form_of_php_are_copied(
     fault: Fault | None, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
@@ -79,9 +90,9 @@ def test_values_of_a_deleted_field_are_counted_and_warned_of(
 @pytest.mark.parametrize(
     "fault",
     [
-        data_faults.cut_sideload(40),
-        data_faults.drop_sideload().only(lambda call: call.offset == 38, times=2),
-        data_faults.cut_sideload(40, across_records=True),
+        faults.cut_sideload(40),
+        faults.drop_sideload().only(lambda call: call.offset == 38, times=2),
+        faults.cut_sideload(40, across_records=True),
     ],
     ids=["in pages that are too full", "if a page lags once", "across records"],
 )
@@ -102,7 +113,7 @@ def test_a_page_with_too_many_values_is_read_in_parts(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """A request for one record shows that its values exist."""
-    account.faults.add(data_faults.cut_sideload(40))
+    account.faults.add(faults.cut_sideload(40))
 
     assert copy_account().success
 
@@ -114,7 +125,7 @@ def test_pages_that_come_thin_now_and_then_lose_nobody(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """A page without rows in the middle is not the end."""
-    account.faults.add(data_faults.thin_pages(seed=3, share=0.1).only(DATA))
+    account.faults.add(faults.thin_pages(seed=3, share=0.1).only(DATA))
 
     assert copy_account().success
 
@@ -127,7 +138,7 @@ def test_a_slightly_wrong_total_is_published_with_both_numbers(
     number: int, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """The count and the rows come from two queries, and the count can be cached."""
-    account.faults.add(data_faults.add_to_total(number).only(DATA))
+    account.faults.add(faults.add_to_total(number).only(DATA))
 
     result = copy_account()
 
@@ -146,7 +157,7 @@ def test_a_total_that_is_stale_for_seconds_costs_nothing(
     copy_account: CopyAccount, account: Account
 ) -> None:
     """The total is read again before anybody is warned."""
-    newest = data_faults.add_to_total(300).only(
+    newest = faults.add_to_total(300).only(
         lambda call: DATA(call) and call.params.get("orders[id]") == "DESC", times=4
     )
     account.faults.add(newest)
@@ -163,7 +174,7 @@ def test_a_total_that_stays_wrong_blocks_two_syncs(
 ) -> None:
     """A page may be missing. After three syncs we take it as the way this account counts."""
     assert copy_account().success
-    account.faults.add(data_faults.add_to_total(300).only(on_path("contacts")))
+    account.faults.add(faults.add_to_total(300).only(on_path("contacts")))
 
     for _ in range(2):
         result = copy_account()

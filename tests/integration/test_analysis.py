@@ -12,10 +12,10 @@ from sqlalchemy import make_url
 
 from acsync.simulator.account import Account
 from acsync.store.database import Database
+from tests.support.commands import wait_for
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import execute
-from tests.support.processes import wait_for
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 STAY = "select deal_id, pipeline_id, stage_id, status from"
 NOW = f"{STAY} ac_deal_stages where left_at is null order by 1"

@@ -30,7 +30,7 @@ from acsync.store.database import REVISION_TABLE, Database
 from acsync.store.inspection import TABLES
 from acsync.store.lease import keep_lease, start_sync
 from flows.deployment import WORK_POOL, deploy
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import most_calls_in_a_second, on_path
 from tests.support.commands import acsync
 from tests.support.fixtures import Sync
@@ -202,67 +202,67 @@ def test_missing_settings_are_exit_status_two() -> None:
     ("fault", "found", "row"),
     [
         pytest.param(
-            transport_faults.forbidden().only(on_path("dealGroups")),
+            faults.forbidden().only(on_path("dealGroups")),
             {"/dealGroups": "problem"},
             ("/dealGroups", "status 403", "see the pipelines"),
             id="a listing refused",
         ),
         pytest.param(
-            transport_faults.status(403).only(on_path("deals")),
+            faults.status(403).only(on_path("deals")),
             {"/deals": "problem"},
             ("/deals", "Simulated status 403", "see the deals"),
             id="a dataset refused",
         ),
         pytest.param(
-            data_faults.mask_all().only(on_path("deals")),
+            faults.mask_all().only(on_path("deals")),
             {"deals: masked": "warning"},
             ("deals: masked", "59 of 59 sampled", "every pipeline"),
             id="masked deals",
         ),
         pytest.param(
-            data_faults.ignore_parameter("include"),
+            faults.ignore_parameter("include"),
             {"/contacts": "problem", "/deals": "problem"},
             ("/deals", "ignores include", ""),
             id="include ignored",
         ),
         pytest.param(
-            data_faults.ignore_parameter("orders"),
+            faults.ignore_parameter("orders"),
             {"/contacts": "problem", "/deals": "problem"},
             ("/deals", "ignores orders[id]", ""),
             id="orders ignored",
         ),
         pytest.param(
-            data_faults.ignore_parameter("id_greater").only(on_path("contacts")),
+            faults.ignore_parameter("id_greater").only(on_path("contacts")),
             {"/contacts": "problem"},
             ("/contacts", "ignores id_greater", ""),
             id="id_greater ignored",
         ),
         pytest.param(
-            data_faults.fields_vanish(),
+            faults.fields_vanish(),
             {"contacts: custom fields": "warning", "deals: custom fields": "warning"},
             ("contacts: custom fields", "0 values came with 60 sampled", "AC_API_KEY see them"),
             id="no custom field values",
         ),
         pytest.param(
-            data_faults.empty_dataset().only(on_path("deals")),
+            faults.empty_dataset().only(on_path("deals")),
             {"/deals": "warning"},
             ("/deals", "There are no deals.", "If the account has deals"),
             id="an empty dataset",
         ),
         pytest.param(
-            data_faults.empty_dataset().only(on_path("fields")),
+            faults.empty_dataset().only(on_path("fields")),
             {"/fields": "problem"},
             ("/fields", "counts 8", ""),
             id="fields that are counted but not listed",
         ),
         pytest.param(
-            data_faults.without_meta().only(on_path("deals")),
+            faults.without_meta().only(on_path("deals")),
             {"/deals": "warning"},
             ("/deals", "no total", "support"),
             id="no total",
         ),
         pytest.param(
-            data_faults.page_cap(10).only(on_path("contacts")),
+            faults.page_cap(10).only(on_path("contacts")),
             {"/contacts": "warning"},
             ("/contacts", "A page has 10 of the 20", "LIMIT_PER_PAGE=10"),
             id="short pages",
@@ -623,7 +623,7 @@ def test_a_check_that_breaks_is_a_result_too(check: Check) -> None:
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_table_reads_well_at_any_width(check: Check, account: Account, width: int) -> None:
     """No line is wider than the screen, no text is cut off, and each remedy is in the table."""
-    account.faults.add(transport_faults.forbidden().only(on_path("users")))
+    account.faults.add(faults.forbidden().only(on_path("users")))
 
     checked = check(width)
 

@@ -16,10 +16,9 @@ from acsync.local.embedded_postgres import stop_embedded
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
-from tests.support import transport_faults
-from tests.support.commands import ACSYNC, acsync, deploy
+from tests.support import faults
+from tests.support.commands import ACSYNC, acsync, deploy, wait_for
 from tests.support.prefect_server import free_port
-from tests.support.processes import wait_for
 
 
 @pytest.mark.usefixtures("served")
@@ -77,7 +76,7 @@ def test_status_fails_when_the_last_success_is_too_old() -> None:
 @pytest.mark.usefixtures("served")
 def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None:
     """The paragraph says what happened, where, and what to do. There is no traceback."""
-    account.faults.add(transport_faults.forbidden())
+    account.faults.add(faults.forbidden())
 
     done = acsync("sync")
 

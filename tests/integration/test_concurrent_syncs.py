@@ -17,8 +17,7 @@ from flows.sync_activecampaign import TURNED_AWAY
 from tests.support import commands
 from tests.support.calls import on_call
 from tests.support.fixtures import Sync
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact, fetch
 
 
 def by_command() -> tuple[str, str]:

@@ -7,7 +7,7 @@ from acsync.store.database import Database
 from acsync.web.queries import FIRST, TOPICS, read_cookbook
 from tests.support.documents import ROOT
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 # A healthy account may have no such rows.
 MAY_BE_EMPTY = {

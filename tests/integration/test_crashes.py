@@ -31,8 +31,7 @@ from tests.support.calls import in_copying, in_metadata, on_call
 from tests.support.fixtures import Sync
 from tests.support.postgres import Mode, OwnPostgres, Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
-from tests.support.store_syncs import EXPIRE, fetch
-from tests.support.sync_results import LEFT_OVERS, SNAPSHOT, assert_exact
+from tests.support.syncs import EXPIRE, LEFT_OVERS, SNAPSHOT, assert_exact, fetch
 
 WHOLE_WALK_CALLS = 210
 """The fewest calls for 3,600 records in pages of 20, with metadata, plans and seams."""

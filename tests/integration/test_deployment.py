@@ -16,10 +16,8 @@ from pydantic import SecretStr
 from flows.deployment import make_deployment
 from flows.notifications import ALERT_BLOCK
 from tests.support import commands
-from tests.support.commands import deploy
-from tests.support.prefect_server import forget
-from tests.support.processes import wait_for
-from tests.support.webhook import webhook
+from tests.support.commands import deploy, wait_for
+from tests.support.prefect_server import forget, webhook
 
 ROOT = Path(__file__).parents[2]
 OF_THE_SERVER = (

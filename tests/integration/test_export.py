@@ -20,10 +20,9 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.export import open_export, read_batches, read_digits
 from tests.support import commands
-from tests.support.commands import ACSYNC, acsync
+from tests.support.commands import ACSYNC, acsync, wait_for
 from tests.support.fixtures import CopyAccount
-from tests.support.processes import wait_for
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 
 @pytest.fixture

@@ -14,12 +14,10 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from flows.worker import END_SECONDS
 from tests.support.calls import nth_call, on_call
-from tests.support.commands import acsync, deploy
+from tests.support.commands import acsync, deploy, wait_for
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import prefect_worker
-from tests.support.processes import wait_for
-from tests.support.store_syncs import EXPIRE, fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import EXPIRE, assert_exact, fetch
 
 SLACK_SECONDS = 30
 

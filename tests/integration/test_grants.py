@@ -13,7 +13,7 @@ from tests.support.commands import acsync
 from tests.support.documents import code_blocks
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import execute, url_of
-from tests.support.sync_results import last_log
+from tests.support.syncs import last_log
 
 GRANTS = "\n".join(code_blocks("postgresql"))
 WITHOUT_TABLES = GRANTS.split("-- Only for roles")[0]

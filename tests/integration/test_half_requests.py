@@ -16,11 +16,22 @@ import psutil
 import pytest
 
 from acsync.simulator.account import Account
-from tests.support.commands import BEARER, SECRET
-from tests.support.limited_service import DESCRIPTORS
-from tests.support.processes import ended, wait_for
+from tests.support.commands import BEARER, SECRET, ended, wait_for
 
 STALL_SECONDS = 3
+DESCRIPTORS = 128
+SERVE = f"""
+import os, resource
+from rich.console import Console
+from acsync.cli.app import QUIET_PREFECT
+from acsync.settings import DATABASE, SERVICE, read_settings
+
+os.environ.update(QUIET_PREFECT)  # before Prefect is imported
+from acsync.cli.serve import run_serve
+
+resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
+run_serve(Console(), read_settings(DATABASE + SERVICE), None, "127.0.0.1", 0, {STALL_SECONDS})
+"""
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -48,9 +59,8 @@ def limited(
     monkeypatch.setenv("CRON_SECRET", SECRET)
     monkeypatch.setenv("AC_RATE_LIMIT", "1")  # so that the sync outlasts the test
     log = tmp_path / "service.log"
-    command = [sys.executable, "-m", "tests.support.limited_service", str(STALL_SECONDS)]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=file, stderr=file)
         with ended(process, within_seconds=10):
             port = wait_for(
                 "its address", lambda: re.search(r"127\.0\.0\.1:(\d+)\.", log.read_text())

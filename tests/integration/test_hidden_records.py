@@ -7,23 +7,26 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault, When
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import for_newest_page, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact, last_log
+from tests.support.syncs import assert_exact, fetch, last_log
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
 PAGES = on_path(*DATASETS)
 
-NO_ROWS = data_faults.rows_fault("no-rows", lambda rows: rows.clear()).only(PAGES)
+NO_ROWS = faults.rows_fault("no-rows", lambda rows: rows.clear()).only(PAGES)
 
 
 def counts_of(database: Database, name: DatasetName) -> tuple[int | None, ...]:
     """Return how many records of a dataset the last sync added, updated and deleted."""
     log = last_log(database)
     return tuple(log[f"{name}_{change}"] for change in ("added", "updated", "deleted"))
+
+
+def hide(account: Account, ids: list[int]) -> None:
+    account.faults.add(faults.hide_records(ids).only(PAGES))
 
 
 # An empty account
@@ -58,7 +61,7 @@ def test_a_copy_is_not_emptied_while_the_total_is_positive(
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=0, deals=0, rate_limit=None)])
-@pytest.mark.parametrize("fault", [None, data_faults.without_meta().only(PAGES)])
+@pytest.mark.parametrize("fault", [None, faults.without_meta().only(PAGES)])
 def test_an_empty_account_is_copied(
     fault: Fault | None, copy_account: CopyAccount, account: Account
 ) -> None:
@@ -80,7 +83,7 @@ def test_records_hidden_from_the_pages_are_asked_for_singly(
     assert copy_account().success
     hidden = account.ids(name)[40:400:45]
     assert len(hidden) == 8
-    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
 
     result = copy_account(name)
 
@@ -98,7 +101,7 @@ def test_the_stay_of_a_hidden_deal_goes_on(
     copy_account("deals")
     stays = "select deal_id, entered_at, left_at from ac_deal_stages order by 1, 2"
     before = fetch(database, stays)
-    account.faults.add(data_faults.hide_records(account.ids("deals")[50:58]).only(PAGES))
+    hide(account, account.ids("deals")[50:58])
     copy_account("deals")
     account.faults.clear()
     copy_account("deals")
@@ -113,7 +116,7 @@ def test_a_hidden_record_that_changed_is_updated(
     copy_account()
     hidden = account.ids(name)[100:103]
     account.change(name, hidden)
-    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
 
     assert copy_account(name).success
 
@@ -128,9 +131,9 @@ def test_records_that_no_call_finds_are_deleted(
     """Either the total is wrong, or a replica lags in every call."""
     copy_account()
     hidden = account.ids(name)[50:55]
-    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
     singles = on_path(*(f"{name}/{record}" for record in hidden))
-    account.faults.add(transport_faults.status(404).only(singles))
+    account.faults.add(faults.status(404).only(singles))
 
     result = copy_account(name)
 
@@ -147,9 +150,9 @@ def test_unreadable_records_block_until_the_total_lasts(
     """Nobody knows whether they exist. The third sync in a row publishes with a warning."""
     copy_account()
     hidden = account.ids(name)[50:53]
-    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
     singles = on_path(*(f"{name}/{record}" for record in hidden))
-    account.faults.add(transport_faults.status(422).only(singles))
+    account.faults.add(faults.status(422).only(singles))
 
     for _ in range(2):
         assert not copy_account(name).success
@@ -170,7 +173,7 @@ def test_no_more_records_are_asked_for_than_the_tolerance(
     copy_account()
     account.delete(name, account.ids(name)[100:120])
     hidden = account.ids(name)[200:204]
-    account.faults.add(data_faults.hide_records(hidden).only(PAGES))
+    hide(account, hidden)
 
     result = copy_account(name)
 
@@ -199,7 +202,7 @@ def test_records_above_a_lagging_newest_page_are_asked_for_singly(
 ) -> None:
     """The plan's newest page came from another server and misses eight records."""
     copy_account()
-    lag = data_faults.lag_behind(account.ids(name)[-28:])
+    lag = faults.lag_behind(account.ids(name)[-28:])
     account.faults.add(lag.only(after_the_plan(name)))
 
     result = copy_account(name)
@@ -216,7 +219,7 @@ def test_a_lag_beyond_the_tolerance_is_refused(
 ) -> None:
     """All records that were asked for exist, so the others are probably not deleted either."""
     copy_account()
-    lag = data_faults.lag_behind(account.ids(name)[-40:])
+    lag = faults.lag_behind(account.ids(name)[-40:])
     account.faults.add(lag.only(after_the_plan(name)))
 
     assert not copy_account(name).success

@@ -19,9 +19,9 @@ from acsync.store.snapshot import published_ids
 from acsync.store.staging import read_coverage, stage_slice, sweep_staging
 from acsync.store.sync_history import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
+from tests.support.commands import wait_for
 from tests.support.postgres import Postgres
-from tests.support.processes import wait_for
-from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_all
+from tests.support.syncs import EXPIRE, cut, fetch, people, publish, sync_all
 
 LOG = """
     select contacts_success, contacts_count, contacts_error, deals_success, deals_count,

@@ -10,8 +10,7 @@ from acsync.store.snapshot import published_ids
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import upgrade_to
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact, last_log
+from tests.support.syncs import assert_exact, fetch, last_log
 
 NOTED = "select host from ac_account"
 

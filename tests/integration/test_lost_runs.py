@@ -10,9 +10,8 @@ import httpx
 import pytest
 
 from flows.automations import NOT_STARTED_AUTOMATION, variable_name
-from tests.support.commands import deploy
-from tests.support.processes import wait_for
-from tests.support.webhook import webhook
+from tests.support.commands import deploy, wait_for
+from tests.support.prefect_server import webhook
 
 LOST_SECONDS = 10  # the least that Prefect accepts
 DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"

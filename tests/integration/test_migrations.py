@@ -31,7 +31,7 @@ from acsync.store.database import (
 )
 from acsync.web.dashboard import psql_line
 from tests.support.postgres import Postgres, upgrade_to
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 HEAD = migrations.HEAD
 CATALOGUE = """

@@ -2,16 +2,15 @@
 
 import pytest
 
-from acsync.datasets import DatasetName
+from acsync.datasets import DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import for_newest_page, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import compare_copy
+from tests.support.syncs import compare_copy, fetch
 
 pytestmark = pytest.mark.parametrize(
     "options", [AccountOptions(contacts=200, deals=60, users=30, lists=30, rate_limit=None)]
@@ -48,7 +47,7 @@ def test_a_listing_that_cannot_be_read_keeps_its_last_rows(
     path, shown = EXPLAINED[name]
     assert copy_account(name).success
     before = fetch(database, shown)
-    failing = transport_faults.status(status).only(on_page(path, later=later).when)
+    failing = faults.status(status).only(on_page(path, later=later).when)
     account.faults.add(failing)
 
     result = copy_account(name)
@@ -63,7 +62,7 @@ def test_a_listing_that_cannot_be_read_keeps_its_last_rows(
 
 def test_a_wrong_key_is_told_as_such(copy_account: CopyAccount, account: Account) -> None:
     """It must not look like an account without users."""
-    account.faults.add(transport_faults.forbidden())
+    account.faults.add(faults.forbidden())
 
     result = copy_account()
 
@@ -84,7 +83,7 @@ def test_relations_that_fail_while_copying_keep_what_was_known(
     """The contacts are new, but their tags and lists are those of the last sync."""
     assert copy_account("contacts").success
     before = fetch(database, SHOWN)
-    account.faults.add(transport_faults.status(status).only(with_relations))
+    account.faults.add(faults.status(status).only(with_relations))
 
     result = copy_account("contacts")
 
@@ -108,7 +107,7 @@ def test_relations_that_were_read_stay_if_later_pages_fail(
 ) -> None:
     """A first sync reads them with the newest page at the start, but not at the end."""
     newest = set(account.ids("contacts")[-20:])
-    account.faults.add(transport_faults.status(400).only(with_relations))
+    account.faults.add(faults.status(400).only(with_relations))
 
     assert copy_account("contacts").success
 
@@ -117,12 +116,24 @@ def test_relations_that_were_read_stay_if_later_pages_fail(
     assert len(known) < 200
 
 
+def options_are(options: object) -> Fault:
+    """Replace the list of choices of each deal field."""
+
+    def change(rows: list[Record]) -> None:
+        for row in rows:
+            row["fieldOptions"] = options
+
+    return faults.rows_fault("options-are", change).only(
+        lambda call: call.path == "dealCustomFieldMeta"
+    )
+
+
 @pytest.mark.parametrize("odd", [7, True, {"0": "a", "3": "b"}, "letters"])
 def test_choices_that_are_no_list_do_not_stop_the_deals(
     odd: object, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    account.faults.add(data_faults.options_are(odd))
-    account.faults.add(data_faults.names_values_as(odd).only(on_path("deals"), share=0.3))
+    account.faults.add(options_are(odd))
+    account.faults.add(faults.names_values_as(odd).only(on_path("deals"), share=0.3))
 
     assert copy_account("deals").success
 
@@ -130,10 +141,20 @@ def test_choices_that_are_no_list_do_not_stop_the_deals(
     assert fetch(database, count) == [(60,)]
 
 
+def nameless_tags(*tags: str) -> Fault:
+    """Send these tags without a name."""
+
+    def change(_call: Call, body: Record) -> None:
+        for tag in body.get("tags", []):
+            tag["tag"] = None if tag["id"] in tags else tag["tag"]
+
+    return faults.body_fault("nameless-tags", change)
+
+
 def test_a_tag_without_a_name_is_no_tag(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    account.faults.add(data_faults.nameless_tags("3", "4"))
+    account.faults.add(nameless_tags("3", "4"))
 
     assert copy_account("contacts").success
 

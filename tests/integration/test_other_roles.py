@@ -5,15 +5,14 @@ from contextlib import closing
 
 import psycopg2
 import pytest
-from alembic import command
 
 import migrations
 from acsync.preflight.check_result import CheckResult
 from acsync.preflight.database_checks import check_database
 from acsync.settings import read_database_settings
 from acsync.store.database import Database
-from tests.support.postgres import UserDatabase, execute, url_of
-from tests.support.store_syncs import fetch
+from tests.support.postgres import UserDatabase, execute, upgrade_to, url_of
+from tests.support.syncs import fetch
 
 # Hosts grant this to the roles of their public API, and some people to everybody.
 BY_DEFAULT = """
@@ -59,13 +58,6 @@ def other_roles(database: Database, role: str = "postgres") -> CheckResult:
     settings = read_database_settings(POSTGRES_URL=url_of(database, role))
     results = {result.check: result for result in check_database(settings)}
     return results["other roles"]
-
-
-def upgrade_to(database: Database, revision: str) -> None:
-    config = migrations._config(database.schema)
-    with database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
 
 
 def test_default_privileges_open_no_new_table(hosted: Database) -> None:

@@ -24,7 +24,7 @@ from acsync.store.snapshot import (
 )
 from acsync.store.staging import StagedSlice, count_staged_records, read_coverage, stage_slice
 from tests.support.postgres import Postgres, execute
-from tests.support.store_syncs import cut, fetch, people, publish, sync_all
+from tests.support.syncs import cut, fetch, people, publish, sync_all
 
 CHANGES = "select data_type, record_id, change from ac_changes where sync_id = :sync_id order by 2"
 AS_OF = "select record_id, record ->> 'email' from ac_records_as_of(:sync_id) order by 1"

@@ -11,8 +11,7 @@ from sqlalchemy import text
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support.fixtures import Sync
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import LEFT_OVERS, assert_exact, last_log
+from tests.support.syncs import LEFT_OVERS, assert_exact, fetch, last_log
 
 pytestmark = pytest.mark.parametrize(
     "options", [AccountOptions(contacts=120, deals=80, rate_limit=None)]

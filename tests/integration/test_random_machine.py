@@ -42,9 +42,7 @@ from acsync.sync.publish import publish
 from acsync.sync.read import read_newest_again
 from acsync.sync.verify import Verified, verify
 from tests.support.in_memory_walk import client_of
-from tests.support.local_sync import plan_dataset
-from tests.support.store_syncs import EXPIRE, fetch
-from tests.support.sync_results import compare_copy
+from tests.support.syncs import EXPIRE, compare_copy, fetch, plan_dataset
 
 CHAINS = int(os.environ.get("ACSYNC_CHAINS", "12"))
 FIRST_CHAIN = int(os.environ.get("ACSYNC_FIRST_CHAIN", "0"))

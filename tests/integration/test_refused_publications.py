@@ -12,9 +12,7 @@ from acsync.sync.context import open_sync
 from acsync.sync.publish import publish
 from acsync.sync.verify import Verified
 from tests.support.fixtures import CopyAccount
-from tests.support.local_sync import copy_dataset
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact, last_log
+from tests.support.syncs import assert_exact, copy_dataset, fetch, last_log
 
 pytestmark = pytest.mark.parametrize(
     "options", [AccountOptions(contacts=120, deals=80, masked_share=0, rate_limit=None)]

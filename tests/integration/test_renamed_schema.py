@@ -12,9 +12,8 @@ from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
-from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres, execute
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch, run_sync
 
 Copy = Callable[[str, Account, Database], SyncResult]
 

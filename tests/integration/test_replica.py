@@ -16,10 +16,9 @@ from acsync.simulator.account import Account
 from acsync.simulator.server import serve
 from acsync.store.database import open_database
 from acsync.sync.context import open_sync
-from tests.support.commands import acsync
-from tests.support.local_sync import copy_dataset, run_sync
+from tests.support.commands import acsync, wait_for
 from tests.support.postgres import own_postgres
-from tests.support.processes import wait_for
+from tests.support.syncs import copy_dataset, run_sync
 
 
 @contextmanager

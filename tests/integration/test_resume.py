@@ -10,7 +10,7 @@ from acsync.store.lease import start_sync
 from acsync.store.snapshot import published_ids
 from acsync.store.staged_plans import adopt_staging, drop_plan, keep_plan, read_resumed
 from acsync.store.staging import read_coverage, stage_slice, sweep_staging
-from tests.support.store_syncs import EXPIRE, cut, fetch, people, publish, sync_all
+from tests.support.syncs import EXPIRE, cut, fetch, people, publish, sync_all
 
 STAGED = """
     select (select count(*) from ac_staged_plans), (select count(*) from ac_staged_slices),

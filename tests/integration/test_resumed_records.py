@@ -13,9 +13,7 @@ from acsync.store.database import Database
 from acsync.sync.context import open_sync
 from acsync.sync.copy_slice import copy_slice
 from tests.support.fixtures import CopyAccount
-from tests.support.local_sync import plan_dataset
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact, fetch, plan_dataset
 
 pytestmark = pytest.mark.parametrize(
     "options", [AccountOptions(contacts=300, deals=200, masked_share=0, rate_limit=None)]

@@ -17,7 +17,7 @@ from acsync.store.lease import keep_lease, start_sync
 from tests.support.commands import acsync
 from tests.support.postgres import Postgres, execute, upgrade_to, url_of
 from tests.support.prefect_server import prefect_server
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 REVISIONS_OF_OTHERS = ("ae1027a6acf5", "0005", "0009", "00a1b2c3d4e5")
 OTHER_ENV = """

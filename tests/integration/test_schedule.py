@@ -20,14 +20,12 @@ import pytest
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from flows.automations import STOPPED_MESSAGE
-from tests.support import commands, transport_faults
+from tests.support import commands, faults
 from tests.support.calls import on_call
-from tests.support.commands import deploy
+from tests.support.commands import PATIENCE_SECONDS, deploy, wait_for
 from tests.support.fixtures import Sync
-from tests.support.prefect_server import prefect_worker
-from tests.support.processes import PATIENCE_SECONDS, wait_for
-from tests.support.sync_results import assert_exact
-from tests.support.webhook import Webhook, webhook
+from tests.support.prefect_server import Webhook, prefect_worker, webhook
+from tests.support.syncs import assert_exact
 
 INTERVAL_SECONDS = 12
 STALE_SECONDS = 25
@@ -140,7 +138,7 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
     assert "finished successfully in 'Completed'" in run_by_hand()
 
     revoked = threading.Event()
-    account.faults.add(transport_faults.forbidden().only(lambda _call: revoked.is_set()))
+    account.faults.add(faults.forbidden().only(lambda _call: revoked.is_set()))
     revoked.set()
     assert "finished in state 'Failed'" in run_by_hand()
     subject = wait_for("word of the failure", lambda: stack.alerts.subjects("failed"))[0]

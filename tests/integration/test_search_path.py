@@ -8,7 +8,7 @@ from acsync.store.database import Database
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 # Postgres prefers these operators and functions, because their types fit exactly.
 TRAPS = """

@@ -21,10 +21,10 @@ from acsync.local.embedded_postgres import start_embedded, stop_embedded
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database, require_current_schema
-from tests.support import transport_faults
+from tests.support import faults
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import free_port
-from tests.support.sync_results import last_log
+from tests.support.syncs import last_log
 
 KEY = "k3y-0f-the-acc0unt-7a1b2c3d"
 OLD_KEY = "0ld-k3y-9f8e7d6c"
@@ -108,7 +108,7 @@ def test_no_command_shows_a_secret_at_any_log_level(
     with watched_processes() as command_lines:
         good = acsync("sync", **loud)
         refused = acsync("sync", **loud, AC_API_KEY=OLD_KEY)
-        account.faults.add(transport_faults.redirect("http://127.0.0.1:9/api/3/"))
+        account.faults.add(faults.redirect("http://127.0.0.1:9/api/3/"))
         redirected = acsync("sync", "--only", "contacts", **loud)
         others = [acsync(*words, **loud) for words in (["status", "--json"], ["migrate"])]
 
@@ -162,9 +162,7 @@ def test_a_redirect_carries_the_key_nowhere(
 
     with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        account.faults.add(
-            transport_faults.redirect(f"http://127.0.0.1:{server.server_port}/api/3/")
-        )
+        account.faults.add(faults.redirect(f"http://127.0.0.1:{server.server_port}/api/3/"))
         state = secret_url()
         server.shutdown()
 

@@ -20,12 +20,10 @@ from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
 from tests.support import commands
 from tests.support.calls import on_call
-from tests.support.commands import deploy
+from tests.support.commands import deploy, wait_for
 from tests.support.postgres import Postgres
 from tests.support.prefect_server import prefect_worker
-from tests.support.processes import wait_for
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact, fetch
 
 NAMES = ("acme", "north-wind", "third")
 FROM_THE_ENVIRONMENT = ("AC_API_URL", "AC_API_KEY", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA")

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from acsync.datasets import DATASETS
+from acsync.datasets import DATASETS, Record
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
-from tests.support import data_faults
+from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import last_log
+from tests.support.syncs import fetch, last_log
 
 COUNT_HELD = """
     select (select count(*) from ac_contacts, unnest(tags)),
@@ -27,17 +27,41 @@ def add_fault(account: Account, fault: Fault) -> None:
     account.faults.add(fault.only(on_path(*DATASETS)))
 
 
+def keep_few_relations(key: str, contacts: int) -> Fault:
+    """Send no tags, or no lists, except of the first contacts of a page."""
+
+    def change(_call: Call, body: Record) -> None:
+        for contact in body.get("contacts", [])[contacts:]:
+            gone = set(contact[key])
+            contact[key] = []
+            body[key] = [row for row in body[key] if row["id"] not in gone]
+
+    return faults.body_fault(f"few-{key}", change)
+
+
+def keep_few_values(values: int) -> Fault:
+    """Let each record keep its first few values, and name no others."""
+
+    def change(call: Call, body: Record) -> None:
+        key = faults.SIDELOADS.get(call.path, "")
+        kept: set[str] = set()
+        for row in body.get(call.path, []):
+            row[key] = row.get(key, [])[:values]
+            kept.update(row[key])
+        if key:
+            body[key] = [value for value in body[key] if value["id"] in kept]
+
+    return faults.body_fault("few-values", change)
+
+
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (data_faults.keep_few_relations("contactTags", 3), "tags of contacts are gone"),
-        (data_faults.keep_few_relations("contactTags", 0), "tags of contacts are gone"),
-        (
-            data_faults.keep_few_relations("contactLists", 0),
-            "list memberships of contacts are gone",
-        ),
-        (data_faults.keep_few_values(1), "custom field values of contacts are gone"),
+        (keep_few_relations("contactTags", 3), "tags of contacts are gone"),
+        (keep_few_relations("contactTags", 0), "tags of contacts are gone"),
+        (keep_few_relations("contactLists", 0), "list memberships of contacts are gone"),
+        (keep_few_values(1), "custom field values of contacts are gone"),
     ],
     ids=["most tags", "all tags", "all lists", "one value of eight"],
 )
@@ -63,25 +87,37 @@ def test_values_of_deals_that_vanish_are_not_published(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     assert copy_account("deals").success
-    add_fault(account, data_faults.keep_few_values(1))
+    add_fault(account, keep_few_values(1))
 
     assert not copy_account("deals").success
 
     assert "custom field values of deals are gone" in last_log(database)["deals_error"]
 
 
+def without_relation(key: str, column: str, number: str) -> Fault:
+    """Take what refers to one field, tag or list from every contact, as a deletion does."""
+
+    def change(_call: Call, body: Record) -> None:
+        gone = {row["id"] for row in body.get(key, []) if str(row[column]) == number}
+        body[key] = [row for row in body.get(key, []) if row["id"] not in gone]
+        for contact in body.get("contacts", []):
+            contact[key] = [row_id for row_id in contact[key] if row_id not in gone]
+
+    return faults.body_fault(f"without-{key}", change)
+
+
 def delete_field(account: Account) -> None:
-    fields = account.metadata.listings["contact_fields"]
-    add_fault(account, data_faults.delete_contact_field(fields.pop()["id"]))
+    field = account.metadata.listings["contact_fields"].pop()
+    add_fault(account, without_relation("fieldValues", "field", field["id"]))
 
 
 def delete_list(account: Account) -> None:
-    lists = account.metadata.listings["lists"]
-    add_fault(account, data_faults.delete_list(lists.pop()["id"]))
+    mailing_list = account.metadata.listings["lists"].pop()
+    add_fault(account, without_relation("contactLists", "list", mailing_list["id"]))
 
 
 def delete_common_tag(account: Account) -> None:
-    add_fault(account, data_faults.delete_tag("1"))
+    add_fault(account, without_relation("contactTags", "tag", "1"))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +185,7 @@ def test_a_few_tags_of_a_small_account_are_everyday_work(
 ) -> None:
     assert copy_account("contacts").success
     assert 0 < fetch(database, COUNT_HELD)[0][0] < 10
-    add_fault(account, data_faults.keep_few_relations("contactTags", 0))
+    add_fault(account, keep_few_relations("contactTags", 0))
 
     assert copy_account("contacts").success
 

@@ -2,13 +2,14 @@
 
 import pytest
 
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
-from tests.support import data_faults
+from tests.support import faults
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import last_log
+from tests.support.syncs import fetch, last_log
 
 SHOWN = "select contact_id, tags, lists from ac_contacts order by contact_id"
 
@@ -18,6 +19,17 @@ OWNER_KEYS: dict[str, tuple[str, ...]] = {
     "fieldValues": ("contact", "owner"),
     "dealCustomFieldData": ("deal_id", "deal"),
 }
+
+
+def rename_owner_keys(key: str, *owner_keys: str) -> Fault:
+    """Send a sideload whose rows name their record under another key."""
+
+    def change(_call: Call, body: Record) -> None:
+        for row in body.get(key, []):
+            for owner_key in owner_keys:
+                row[f"{owner_key}_ref"] = row.pop(owner_key, None)
+
+    return faults.body_fault(f"renames-{key}-owner", change)
 
 
 @pytest.mark.parametrize("options", [SMALL])
@@ -32,7 +44,7 @@ def test_values_that_name_their_record_under_another_key_are_refused(
     database: Database,
 ) -> None:
     """Otherwise all values would be lost, even in a first sync."""
-    account.faults.add(data_faults.rename_owner_keys(key, *OWNER_KEYS[key]))
+    account.faults.add(rename_owner_keys(key, *OWNER_KEYS[key]))
 
     assert not copy_account(name).success
 
@@ -48,7 +60,7 @@ def test_relations_under_another_key_stay_as_they_were(
     """They count as not sent. The rest is published with a warning."""
     assert copy_account("contacts").success
     before = fetch(database, SHOWN)
-    account.faults.add(data_faults.rename_owner_keys(key, "contact"))
+    account.faults.add(rename_owner_keys(key, "contact"))
 
     result = copy_account("contacts")
 
@@ -59,7 +71,7 @@ def test_relations_under_another_key_stay_as_they_were(
 
 @pytest.mark.parametrize("options", [SMALL])
 def test_one_stray_answer_is_asked_for_again(copy_account: CopyAccount, account: Account) -> None:
-    stray = data_faults.rename_owner_keys("fieldValues", *OWNER_KEYS["fieldValues"])
+    stray = rename_owner_keys("fieldValues", *OWNER_KEYS["fieldValues"])
     account.faults.add(stray.only(lambda call: call.path == "contacts" and call.offset > 0, 1))
 
     assert copy_account("contacts").success

@@ -6,23 +6,24 @@ from typing import Any
 import pytest
 
 import migrations
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import Incomplete
 from acsync.preflight.account_checks import check_account
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from acsync.store.sync_history import read_status
 from acsync.sync.context import open_sync
 from acsync.sync.read import read_newest_again
 from acsync.sync.verify import verify
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import for_newest_page, on_call, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.local_sync import copy_slices
 from tests.support.postgres import Postgres
-from tests.support.sync_results import assert_exact, changes_of, last_log
+from tests.support.syncs import assert_exact, changes_of, copy_slices, last_log
 
 SHORT_PAUSES = (0.01, 0.01, 0.01)
 
@@ -82,7 +83,7 @@ def test_a_page_that_always_fails_costs_one_dataset(
     account.add("contacts", 5)
     account.add("deals", 5)
     ids = account.ids("contacts")
-    account.faults.add(transport_faults.breaks_on("contacts", ids[185]))
+    account.faults.add(faults.breaks_on("contacts", ids[185]))
 
     result = copy_account()
 
@@ -102,10 +103,10 @@ def test_a_page_that_always_fails_costs_one_dataset(
 @pytest.mark.parametrize(
     "fault",
     [
-        data_faults.ignore_parameter("id_greater"),
-        data_faults.ignore_parameter("orders"),
-        data_faults.ignore_parameter("include"),
-        data_faults.record_without_id(),
+        faults.ignore_parameter("id_greater"),
+        faults.ignore_parameter("orders"),
+        faults.ignore_parameter("include"),
+        faults.record_without_id(),
     ],
     ids=lambda fault: fault.name,
 )
@@ -190,12 +191,22 @@ def test_a_deletion_between_two_pages_hides_no_record(
     assert account.untouched_since(name, mark) <= set(published_ids(database, name))
 
 
+def reverse_sideload() -> Fault:
+    """Reverse the order of the sideloaded objects."""
+
+    def change(call: Call, body: Record) -> None:
+        if key := faults.SIDELOADS.get(call.path):
+            body.get(key, []).reverse()
+
+    return faults.body_fault("reverses-sideload", change)
+
+
 def test_values_in_another_order_are_no_change(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """The API chooses the order, so it must not fill the change feed."""
     assert copy_account().success
-    account.faults.add(data_faults.reverse_sideload())
+    account.faults.add(reverse_sideload())
 
     assert copy_account().success
 
@@ -205,7 +216,7 @@ def test_values_in_another_order_are_no_change(
 
 @pytest.mark.parametrize(
     "fault",
-    [transport_faults.forbidden(), data_faults.empty_dataset()],
+    [faults.forbidden(), faults.empty_dataset()],
     ids=lambda fault: fault.name,
 )
 def test_users_that_cannot_be_listed_keep_the_last_known_owners(
@@ -288,7 +299,7 @@ def test_a_second_verification_keeps_the_doubts_of_the_first(
     with open_sync(read_settings(), ("contacts",), holder="a test") as opened:
         context = replace(opened, recount_pauses=SHORT_PAUSES)
         job, copied = copy_slices(context, "contacts")
-        account.faults.add(data_faults.add_to_total(25))
+        account.faults.add(faults.add_to_total(25))
         on_call(account, for_newest_page, lambda: account.add("contacts", 10), times=None)
         end = read_newest_again(context, job)
 

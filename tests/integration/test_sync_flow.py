@@ -14,10 +14,11 @@ from prefect.client.schemas.filters import (
 )
 from prefect.settings import get_current_settings
 from rich.console import Console
+from sqlalchemy import Engine, event
 
-import flows.sync_activecampaign
 from acsync.cli.sync import run_sync
 from acsync.datasets import DATASETS
+from acsync.errors import AcsyncError
 from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
@@ -25,12 +26,11 @@ from acsync.store.lease import keep_lease, start_sync
 from acsync.store.snapshot import published_ids
 from flows.automations import HEARTBEAT_SECONDS
 from flows.sync_activecampaign import TURNED_AWAY
-from tests.support import data_faults, transport_faults
-from tests.support.calls import on_path
-from tests.support.churn import Churn
+from tests.support import faults
+from tests.support.calls import Churn, on_path
+from tests.support.commands import wait_for
 from tests.support.fixtures import Sync
-from tests.support.processes import wait_for
-from tests.support.sync_results import assert_exact, changes_of, last_log
+from tests.support.syncs import assert_exact, changes_of, last_log
 
 
 def test_the_account_is_copied_exactly_and_then_only_what_changed(
@@ -112,7 +112,7 @@ def test_lasting_records_are_published_once_whatever_changes(
 
 def test_a_failed_slice_costs_one_dataset(sync: Sync, account: Account, database: Database) -> None:
     """A server that ignores a parameter is not asked again, so later slices are not read."""
-    account.faults.add(data_faults.ignore_parameter("id_greater").only(on_path("contacts")))
+    account.faults.add(faults.ignore_parameter("id_greater").only(on_path("contacts")))
 
     state = sync()
 
@@ -127,7 +127,7 @@ def test_unreadable_metadata_fails_only_its_datasets(
     sync: Sync, account: Account, database: Database
 ) -> None:
     """Deals without their pipelines would be incomplete."""
-    account.faults.add(transport_faults.status(404).only(on_path("dealGroups")))
+    account.faults.add(faults.status(404).only(on_path("dealGroups")))
 
     assert sync().is_failed()
 
@@ -240,20 +240,24 @@ def test_a_new_field_is_an_event_and_a_report_line(
     assert (change["change"], change["column"], change["field_id"]) == ("new", "brand_new", "900")
 
 
-@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.usefixtures("served")
 def test_a_run_by_hand_sends_heartbeats_in_time(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The automation waits for as long as Prefect's default interval between two."""
+    settings = read_database_settings(POSTGRES_URL=database_url)
+    url = empty_database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("POSTGRES_URL", url)  # the flow connects, and fails without tables
     seen = []
 
-    def flow(*_parameters: object, **_options: object) -> None:
+    def note_frequency(*_: object) -> None:
         seen.append(get_current_settings().flows.heartbeat_frequency)
-        raise SystemExit
 
-    monkeypatch.setattr(flows.sync_activecampaign, "sync_activecampaign", flow)
-    settings = read_database_settings(POSTGRES_URL=database_url)
-    with pytest.raises(SystemExit):
-        run_sync(Console(), settings, None, accept_shrink=False, account=None)
+    event.listen(Engine, "connect", note_frequency)
+    try:
+        with pytest.raises(AcsyncError, match="acsync migrate"):
+            run_sync(Console(), settings, None, accept_shrink=False, account=None)
+    finally:
+        event.remove(Engine, "connect", note_frequency)
 
-    assert seen == [HEARTBEAT_SECONDS]
+    assert HEARTBEAT_SECONDS in seen

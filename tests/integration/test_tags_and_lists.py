@@ -10,11 +10,10 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.store_syncs import fetch
-from tests.support.sync_results import assert_exact
+from tests.support.syncs import assert_exact, fetch
 
 SHOWN = "select contact_id, tags, lists from ac_contacts order by contact_id"
 
@@ -53,7 +52,7 @@ def reverse_relations() -> Fault:
             for key in ("contactTags", "contactLists"):
                 row[key].reverse()
 
-    return data_faults.body_fault("reverses-relations", change).only(on_path("contacts"))
+    return faults.body_fault("reverses-relations", change).only(on_path("contacts"))
 
 
 def test_another_order_of_the_api_changes_no_record(
@@ -97,7 +96,7 @@ def test_lists_that_the_key_may_not_see_leave_the_tags(
     assert "does not send lists along" in " ".join(result.datasets["contacts"].warnings)
     assert fetch(database, "select count(*) from ac_contacts where tags is null") == [(0,)]
 
-    account.faults.add(transport_faults.forbidden().only(on_path("contacts")))
+    account.faults.add(faults.forbidden().only(on_path("contacts")))
     calls = account.statistics.by_path["contacts"]
     assert "AC_API_KEY" in (copy_account().datasets["contacts"].error or "")
     assert account.statistics.by_path["contacts"] - calls == 2 * ATTEMPTS
@@ -130,7 +129,7 @@ def ignored_relations() -> Fault:
             row.pop("contactTags", None)
             row.pop("contactLists", None)
 
-    return data_faults.body_fault("ignores-relations", change).only(on_path("contacts"))
+    return faults.body_fault("ignores-relations", change).only(on_path("contacts"))
 
 
 def cut_relations(most: int) -> Fault:
@@ -139,7 +138,7 @@ def cut_relations(most: int) -> Fault:
     def change(_call: Call, body: Record) -> None:
         body["contactTags"] = body.get("contactTags", [])[:most]
 
-    return data_faults.body_fault("cuts-tags", change).only(on_path("contacts"))
+    return faults.body_fault("cuts-tags", change).only(on_path("contacts"))
 
 
 def test_a_page_that_is_cut_is_read_in_smaller_ones(
@@ -158,7 +157,7 @@ def test_lists_that_may_not_be_read_keep_their_names(
 ) -> None:
     copy_account()
     before = fetch(database, SHOWN)
-    account.faults.add(transport_faults.forbidden().only(on_path("lists")))
+    account.faults.add(faults.forbidden().only(on_path("lists")))
 
     result = copy_account()
 

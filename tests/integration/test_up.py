@@ -17,8 +17,8 @@ import pytest
 
 from acsync.local.embedded_postgres import stop_embedded
 from tests.support import commands
+from tests.support.commands import wait_for
 from tests.support.prefect_server import QUIET, free_port
-from tests.support.processes import wait_for
 
 SMALL = ("--contacts=60", "--deals=40", "--rate=3")
 """Some 15 calls, so that the second sync is still under way when it is ended."""

@@ -11,7 +11,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, upgrade_to
-from tests.support.store_syncs import fetch
+from tests.support.syncs import fetch
 
 # The tables that are copied from a newer schema into an older one, in this order.
 COPIED = (

@@ -24,13 +24,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.sync.context import STOPPED
-from tests.support import transport_faults
-from tests.support.commands import BEARER, SECRET, acsync, deploy, served
+from tests.support import faults
+from tests.support.commands import BEARER, SECRET, acsync, deploy, served, wait_for
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import own_postgres
 from tests.support.prefect_server import prefect_worker
-from tests.support.processes import wait_for
-from tests.support.store_syncs import EXPIRE, fetch
+from tests.support.syncs import EXPIRE, fetch
 
 TRIGGER = "/api/sync-activecampaign"
 DEPLOYED = "/deployments/name/sync-activecampaign/every-15-minutes"
@@ -120,7 +119,7 @@ def test_fresh_data_after_a_failed_sync_is_a_verdict_of_its_own(
     copy_account()
     fetch(database, "update ac_sync_logs set contacts_warnings = array['the rest is kept']")
     warned = service.get("/live").text
-    served_account.faults.add(transport_faults.forbidden())
+    served_account.faults.add(faults.forbidden())
     copy_account()
     page = wait_for(
         "the page", lambda: (text := service.get("/").text) and "What went wrong" in text and text
@@ -164,7 +163,7 @@ def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
         running = wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
         refused = service.post(TRIGGER, headers=BEARER)
         wait_for("its end", lambda: service.get("/api/sync-status").json()["running"] is None)
-        served_account.faults.add(transport_faults.forbidden())
+        served_account.faults.add(faults.forbidden())
         failed = service.post(TRIGGER, headers=BEARER)
         served_account.faults.clear()
         # Prefect frees the slot of a run shortly after its end, and cancels runs without one.
@@ -344,7 +343,7 @@ def test_no_secret_is_in_the_log(
 ) -> None:
     """The log is JSON lines, for any request and any end of the sync."""
     monkeypatch.setenv("PREFECT_API_URL", "")
-    served_account.faults.add(transport_faults.forbidden())
+    served_account.faults.add(faults.forbidden())
     with served(ACSYNC_LOG_FORMAT="json", POSTGRES_URL=database_url) as (service, process):
         assert service.post(TRIGGER, headers=BEARER).status_code == 500
         service.get("/", params={"secret": SECRET})
@@ -423,7 +422,7 @@ def test_the_last_error_is_shown_apart_and_as_text(
     service: httpx.Client, copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:
     """With its remedy, its start and its count, until the next complete sync."""
-    served_account.faults.add(transport_faults.forbidden())
+    served_account.faults.add(faults.forbidden())
     copy_account()
     fetch(
         database,
@@ -530,7 +529,7 @@ def test_prometheus_reads_the_metrics_and_counters_are_sums(
     copy_account()
     served_account.add("contacts", 3)
     copy_account()
-    served_account.faults.add(transport_faults.forbidden())
+    served_account.faults.add(faults.forbidden())
     copy_account()
 
     families = list(text_string_to_metric_families(service.get("/metrics").text))

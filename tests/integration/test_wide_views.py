@@ -21,7 +21,7 @@ from acsync.store.sync_history import read_status
 from acsync.store.wide_views import choose_column
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of
-from tests.support.store_syncs import fetch, people, sync_all
+from tests.support.syncs import fetch, people, sync_all
 
 SMALL = AccountOptions(contacts=120, deals=90, rate_limit=None, contact_fields=14, deal_fields=14)
 

@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from flows.deployment import WORK_POOL
-from tests.support.commands import deploy, start
+from tests.support.commands import deploy, ended, start
 from tests.support.fixtures import Sync
-from tests.support.processes import ended
 
 NAME = "sync-activecampaign/every-15-minutes"
 

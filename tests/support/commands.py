@@ -1,18 +1,27 @@
-"""Run `acsync` commands as processes: any command, the service, a deployment."""
+"""Run `acsync` commands and other programs as processes, wait for them and end them."""
 
+import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
 
 import httpx
+import pytest
 
 ACSYNC = [sys.executable, "-m", "acsync"]
 TIMEOUT_SECONDS = 120
+PATIENCE_SECONDS = 120
 SECRET = "cr0n-s3cret"
 BEARER = {"authorization": f"Bearer {SECRET}"}
+POSTGRES_FOLDERS = Path("/usr/lib/postgresql")
 
 
 def acsync(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -65,3 +74,54 @@ def deploy(*arguments: str) -> str:
     done = wait(start("deploy", *arguments))
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def wait_for(what: str, seen: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+    """Call `seen` until it returns something true, and return that."""
+    until = time.monotonic() + seconds
+    while not (result := seen()):
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.2)
+    return result
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[bytes]", within_seconds: float) -> Iterator[None]:
+    """Terminate a process when the block ends, and kill it if it does not stop in time."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=within_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def require_program(name: str, package: str) -> Path:
+    """Return the path of a program; skip the drill if it cannot be installed."""
+    program = _find(name)
+    apt = shutil.which("apt-get")
+    if program is None and apt and os.geteuid() == 0:
+        _install(apt, package)
+        program = _find(name)
+    if program is None:
+        pytest.skip(f"It needs {name}. Install it as root with: apt-get install {package}")
+    return program
+
+
+def _find(name: str) -> Path | None:
+    """Look on the path, and in Debian's folder for each PostgreSQL version."""
+    if on_path := shutil.which(name):
+        return Path(on_path)
+    return max(POSTGRES_FOLDERS.glob(f"*/bin/{name}"), default=None)
+
+
+def _install(apt: str, package: str) -> None:
+    """Install a package; test runs on one machine take turns, as apt-get does not wait."""
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with (Path(gettempdir()) / "acsync-tests-apt.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", package]):
+            subprocess.run([apt, "-q", *arguments], env=quiet, capture_output=True, check=False)

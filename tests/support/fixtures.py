@@ -27,9 +27,9 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.sync_activecampaign import sync_activecampaign
-from tests.support.local_sync import run_sync
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.prefect_server import PatientTransport, forget, prefect_server
+from tests.support.syncs import run_sync
 
 # Runs the flow in this process, and returns its final state.
 Sync: TypeAlias = Callable[..., State[Any]]

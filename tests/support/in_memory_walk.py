@@ -1,5 +1,7 @@
 """Walk an account in memory, without sockets, waits or Postgres: thousands in seconds."""
 
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,7 +23,6 @@ from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import RECOUNT_PAUSES
 from acsync.sync.gap_fill import End, GapFill
 from acsync.sync.verify import close_walk
-from tests.support.skipping_clock import SkippingClock
 
 TIRELESS = RequestLimits(first_wait_seconds=0, max_pause_seconds=0)
 """Retries follow at once, without waiting for the clock."""
@@ -30,12 +31,34 @@ MAX_ROUNDS = 300
 """Far more than in a sync, which can leave the rest to the next one."""
 
 
+class SkippingClock:
+    """The real time plus all that was slept; `slept` are those seconds.
+
+    With it a client waits for a server in real time, and for pauses and retries not at all.
+    """
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return time.monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        """Skip some seconds."""
+        with self._lock:
+            self.slept += seconds
+
+
 def account_of(records: int, page_cap: int = 100, **options: Any) -> Account:
     options = {"values_per_record": 1, **options}
     return Account(AccountOptions(contacts=records, deals=records, page_cap=page_cap, **options))
 
 
-def client_of(account: Account) -> Client:
+def client_of(
+    account: Account, limits: RequestLimits = TIRELESS, calls_per_second: float = 1e9
+) -> Client:
     """Connect to the account without a socket, so that thousands of walks take seconds."""
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -45,15 +68,15 @@ def client_of(account: Account) -> Client:
         answer = answer_with_faults(account, call)
         if answer.ending == "reset":
             raise httpx.RemoteProtocolError("peer closed connection")
-        if answer.delay_seconds > TIRELESS.read_timeout_seconds:
+        if answer.delay_seconds > limits.read_timeout_seconds:
             raise httpx.ReadTimeout("timed out")
         stream = httpx.ByteStream(answer.content())
         return httpx.Response(answer.status, headers=answer.headers, stream=stream)
 
     clock = SkippingClock()
-    limiter = RateLimiter(1e9, clock=clock, sleep=clock.sleep)
+    limiter = RateLimiter(calls_per_second, clock=clock, sleep=clock.sleep)
     transport = httpx.MockTransport(respond)
-    return Client("http://localhost/api/3/", "key", limiter, TIRELESS, transport)
+    return Client("http://localhost/api/3/", account.options.api_key, limiter, limits, transport)
 
 
 class Reading:
@@ -65,13 +88,14 @@ class Reading:
         name: DatasetName,
         page_size: int,
         relations: tuple[RelationName, ...] = (),
+        limits: RequestLimits = TIRELESS,
     ) -> None:
         self.account = account
         self.name = name
         self.page_size = page_size
         self.optional = OptionalRelations()
         pages = PageReader(
-            client_of(account),
+            client_of(account, limits),
             page_size,
             MissingValues(DATASETS[name]),
             relations,

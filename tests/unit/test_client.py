@@ -1,10 +1,13 @@
-"""One call gives a page or a typed error: never an error turned into an empty page."""
+"""A call returns a page or raises a typed error. An error never becomes an empty page."""
 
 import gzip
 import time
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -16,11 +19,12 @@ from acsync.datasets import LISTINGS, Listing, ListingName, Record
 from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
 from acsync.models import ListingRows
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.fault_injection import FAULTS, Fault
+from acsync.simulator.fault_injection import FAULTS, Fault, reply_with
+from acsync.simulator.requests import Answer, Call
 from acsync.simulator.server import serve
-from tests.support import data_faults, transport_faults
+from tests.support import faults
 from tests.support.calls import on_call, on_path
-from tests.support.skipping_clock import SkippingClock
+from tests.support.in_memory_walk import SkippingClock, client_of
 
 HASTY = RequestLimits(
     read_timeout_seconds=0.3,
@@ -42,22 +46,17 @@ def account() -> Account:
 
 
 @pytest.fixture
-def limits() -> RequestLimits:
-    return HASTY
+def client(account: Account) -> Client:
+    return client_of(account, HASTY, calls_per_second=1000)
 
 
-@pytest.fixture
-def clock() -> SkippingClock:
-    return SkippingClock()
-
-
-@pytest.fixture
-def client(account: Account, limits: RequestLimits, clock: SkippingClock) -> Iterator[Client]:
+@contextmanager
+def connected(account: Account, key: str = "simulated-key") -> Iterator[Client]:
+    """Connect through a socket."""
+    clock = SkippingClock()
     limiter = RateLimiter(1000, clock=clock, sleep=clock.sleep)
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, limiter, limits)
+    with serve(account) as url, closing(Client(f"{url}/api/3/", key, limiter, HASTY)) as client:
         yield client
-        client.close()
 
 
 def test_a_page_has_its_rows_its_sideloads_and_a_total_of_either_type(client: Client) -> None:
@@ -75,24 +74,23 @@ def test_a_page_has_its_rows_its_sideloads_and_a_total_of_either_type(client: Cl
 
 
 PASSING_TROUBLE = [
-    transport_faults.status(500),
-    transport_faults.status(503),
-    transport_faults.html(502),
-    transport_faults.html(200),
-    transport_faults.forbidden(),
-    transport_faults.reset(),
-    transport_faults.stall(),
-    transport_faults.drip(0.05),
-    transport_faults.empty_body(),
-    transport_faults.cut_off(),
-    transport_faults.too_many(0),
-    transport_faults.too_many(1),
-    transport_faults.too_many(None),
-    transport_faults.too_many("soon"),
-    transport_faults.too_many_until(1),
-    transport_faults.too_many_until(-3600),
-    data_faults.total_is("many"),
-    data_faults.total_is(-5),
+    faults.status(500),
+    faults.status(503),
+    faults.html(502),
+    faults.html(200),
+    faults.forbidden(),
+    faults.reset(),
+    faults.stall(),
+    faults.empty_body(),
+    faults.cut_off(),
+    faults.too_many(0),
+    faults.too_many(1),
+    faults.too_many(None),
+    faults.too_many("soon"),
+    faults.too_many_until(1),
+    faults.too_many_until(-3600),
+    faults.total_is("many"),
+    faults.total_is(-5),
 ]
 
 
@@ -109,18 +107,40 @@ def test_trouble_that_passes_is_retried_and_counted(
 
 
 @pytest.mark.parametrize(
+    "fault", [faults.reset(), faults.stall(), faults.drip(0.05)], ids=lambda fault: fault.name
+)
+def test_a_connection_that_breaks_or_stalls_once_is_retried(fault: Fault, account: Account) -> None:
+    """Through a real socket, where httpx and the kernel have their say."""
+    account.faults.add(fault.only(times=1))
+
+    with connected(account) as client:
+        assert len(client.get_page("contacts", CONTACTS).rows) == 20
+    assert client.rate_limiter.counts.retries  # on a busy machine more than one
+
+
+def packed(encoding: str) -> Fault:
+    """Compress the answer as in this `Content-Encoding`, once for each name in it."""
+
+    def reply(_call: Call, answer: Answer) -> Answer:
+        body = answer.content()
+        for name in encoding.split(", "):
+            body = zlib.compress(body) if name == "deflate" else gzip.compress(body)
+        headers = (*answer.headers, ("Content-Encoding", encoding))
+        return replace(answer, data=None, body=body, headers=headers)
+
+    return Fault("packed", reply=reply)
+
+
+@pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
-        (transport_faults.status(500), CallFailed, "status 500"),
-        (transport_faults.empty_body(), CallFailed, "an empty response"),
-        (transport_faults.cut_off(), CallFailed, "not whole JSON"),
-        (transport_faults.reset(), CallFailed, "RemoteProtocolError"),
-        (transport_faults.drip(0.05), CallFailed, "a response not whole after 0.4 s"),
-        (transport_faults.packed("br"), CallFailed, "a response in the encoding 'br'"),
-        (transport_faults.packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
-        (transport_faults.forbidden(), CallRefused, "AC_API_KEY"),
-        (data_faults.total_is("many"), CallFailed, "a total that is not a count"),
-        (data_faults.total_is(-5), CallFailed, "a total that is not a count"),
+        (faults.status(500), CallFailed, "status 500"),
+        (faults.empty_body(), CallFailed, "an empty response"),
+        (faults.cut_off(), CallFailed, "not whole JSON"),
+        (faults.reset(), CallFailed, "RemoteProtocolError"),
+        (packed("br"), CallFailed, "a response in the encoding 'br'"),
+        (packed("gzip, gzip"), CallFailed, "in the encoding 'gzip, gzip'"),
+        (faults.forbidden(), CallRefused, "AC_API_KEY"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
@@ -142,17 +162,16 @@ def test_trouble_that_stays_is_an_error_that_names_the_call(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (transport_faults.redirect(), "redirect"),
-        (transport_faults.status(401), "status 401"),
-        (transport_faults.status(404), "status 404"),
-        (transport_faults.status(422), "status 422"),
+        (faults.status(401), "status 401"),
+        (faults.status(404), "status 404"),
+        (faults.status(422), "status 422"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
 def test_what_no_retry_can_mend_is_refused_at_once(
     fault: Fault, words: str, client: Client, account: Account
 ) -> None:
-    """A redirect is never followed: it would carry the key to another host."""
+    """Neither the key nor the path gets better by asking again."""
     account.faults.add(fault)
 
     with pytest.raises(CallRefused, match=words):
@@ -163,24 +182,22 @@ def test_what_no_retry_can_mend_is_refused_at_once(
 
 def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
     """A recycled key is answered with 403, no body and no content type."""
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", "an-old-key", RateLimiter(1000), HASTY)
-        with pytest.raises(CallRefused, match="AC_API_KEY"):
-            client.get_page("contacts", CONTACTS)
-        client.close()
+    with (
+        connected(account, "an-old-key") as client,
+        pytest.raises(CallRefused, match="AC_API_KEY"),
+    ):
+        client.get_page("contacts", CONTACTS)
 
 
 def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account: Account) -> None:
-    """Every byte begins the read timeout anew: the page of 20 contacts would take half an hour."""
-    account.faults.add(transport_faults.drip(0.05))
+    """Every byte restarts the read timeout, so a page of contacts would take half an hour."""
+    account.faults.add(faults.drip(0.05))
 
     began = time.monotonic()
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000), HASTY)
-        with pytest.raises(CallFailed):
+    with connected(account) as client:
+        with pytest.raises(CallFailed, match=r"a response not whole after 0\.4 s"):
             client.get_page("contacts", CONTACTS, attempts=1)
         given_up = time.monotonic() - began
-        client.close()
 
     assert HASTY.deadline_seconds < given_up < 10
     assert time.monotonic() - began < 20
@@ -188,15 +205,15 @@ def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_packed_answer_is_read(encoding: str, client: Client, account: Account) -> None:
-    """What was asked for, and what is smaller on its way."""
-    account.faults.add(transport_faults.packed(encoding))
+    """The client asks for both encodings, because they make pages smaller."""
+    account.faults.add(packed(encoding))
 
     assert len(client.get_page("contacts", CONTACTS).rows) == 20
 
 
 def test_an_answer_that_unpacks_to_gigabytes_is_given_up_early() -> None:
     """The limit counts what comes out, as it comes out; asked again, it would come again."""
-    bomb = gzip.compress(bytes(200_000_000))
+    bomb = gzip.compress(bytes(50_000_000))
     transport = httpx.MockTransport(
         lambda _: httpx.Response(
             200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(bomb)
@@ -216,7 +233,7 @@ def test_an_answer_that_unpacks_to_gigabytes_is_given_up_early() -> None:
 
 def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     """One refusal is the account's: whoever calls during the pause is refused as well."""
-    account.faults.add(transport_faults.too_many(1).only(times=1))
+    account.faults.add(faults.too_many(1).only(times=1))
     limiter = client.rate_limiter
     began = limiter.clock()
 
@@ -227,13 +244,19 @@ def test_a_429_pauses_every_thread(client: Client, account: Account) -> None:
     assert limiter.wait_turn().given_at >= began + 1
 
 
+def unavailable(retry_after: int) -> Fault:
+    """Answer 503 with this `Retry-After`, in seconds."""
+    headers = (("Retry-After", str(retry_after)),)
+    return Fault("unavailable", reply=reply_with(status=503, data=None, headers=headers))
+
+
 @pytest.mark.parametrize(
     "fault",
     [
-        transport_faults.too_many(3600),
-        transport_faults.too_many_until(3600),
-        transport_faults.too_many("9" * 500),
-        transport_faults.unavailable(3600),
+        faults.too_many(3600),
+        faults.too_many_until(3600),
+        faults.too_many("9" * 500),
+        unavailable(3600),
     ],
     ids=["seconds", "date", "nonsense", "503"],
 )
@@ -250,17 +273,18 @@ def test_a_pause_of_an_hour_is_a_clear_failure(
 
 
 def test_a_503_that_says_when_to_come_back_is_obeyed_and_costs_no_rate(
-    client: Client, account: Account, clock: SkippingClock
+    client: Client, account: Account
 ) -> None:
     """The server is in trouble, and the account's limit is not to blame."""
-    account.faults.add(transport_faults.unavailable(1).only(times=1))
-    rate = client.rate_limiter.rate
+    account.faults.add(unavailable(1).only(times=1))
+    limiter = client.rate_limiter
+    rate, began = limiter.rate, limiter.clock()
 
     client.get_page("contacts", CONTACTS)
 
-    assert clock.slept >= 0.95
-    assert client.rate_limiter.counts.rate_limited == 0
-    assert client.rate_limiter.rate == rate
+    assert limiter.clock() - began >= 0.95
+    assert limiter.counts.rate_limited == 0
+    assert limiter.rate == rate
 
 
 @pytest.mark.parametrize("name", list(LISTINGS))
@@ -278,10 +302,7 @@ def test_metadata_is_read_to_its_end(name: ListingName) -> None:
             lists=230,
         )
     )
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000))
-        rows = read_listing(client, LISTINGS[name]).rows
-        client.close()
+    rows = read_listing(client_of(account), LISTINGS[name]).rows
 
     assert ids_of(rows) == ids_of(account.metadata.listings[name])
     if name != "pipelines":
@@ -290,24 +311,21 @@ def test_metadata_is_read_to_its_end(name: ListingName) -> None:
 
 @pytest.mark.parametrize("name", ["contact_fields", "stages"])
 def test_a_row_that_is_deleted_between_two_pages_takes_no_other_with_it(name: ListingName) -> None:
-    """Later rows move up, and the second page would begin behind one that was never read."""
+    """Later rows move up, so the second page would skip one."""
     account = Account(
         AccountOptions(contacts=0, deals=0, rate_limit=None, contact_fields=150, stages=150)
     )
     listing = account.metadata.listings[name]
     path = LISTINGS[name].path
     on_call(account, on_path(path), lambda: listing.pop(5))
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000))
-        rows = read_listing(client, LISTINGS[name]).rows
-        client.close()
+    rows = read_listing(client_of(account), LISTINGS[name]).rows
 
     assert {*ids_of(listing)} <= {*ids_of(rows)}
 
 
 def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Account) -> None:
     """Whether /dealCustomFieldMeta honours `offset` is unknown: its first page comes again."""
-    account.faults.add(data_faults.ignore_parameter("offset").only(on_path("dealCustomFieldMeta")))
+    account.faults.add(faults.ignore_parameter("offset").only(on_path("dealCustomFieldMeta")))
 
     found = read_listing(client, LISTINGS["deal_fields"])
 
@@ -315,31 +333,50 @@ def test_deal_fields_end_where_the_offset_is_ignored(client: Client, account: Ac
     assert found.warnings == ()
 
 
+def everything_at_once() -> Fault:
+    """Ignore limit and offset, and send all rows."""
+
+    def ask(call: Call) -> Call:
+        asked = call.without("offset")
+        return replace(asked, params={**asked.params, "limit": "1000000"}, page_cap=1_000_000)
+
+    return Fault("everything-at-once", ask=ask)
+
+
 @pytest.mark.parametrize(
     ("fault", "rows", "warned"),
     [
         (
-            data_faults.ignore_parameter("offset"),
+            faults.ignore_parameter("offset"),
             100,
             ["/dealCustomFieldMeta returned the same 100 rows twice"],
         ),
-        (data_faults.everything_at_once(), 130, []),
+        (everything_at_once(), 130, []),
     ],
     ids=["a full page that repeats", "everything at once"],
 )
 def test_more_than_a_page_of_deal_fields_is_warned_of_unless_all_came_at_once(
     fault: Fault, rows: int, warned: list[str]
 ) -> None:
-    """A field without a definition is kept by its id; to refuse would be for ever."""
+    """A field without a definition is kept by its id. Refusing would block the account."""
     found = read_many(LISTINGS["deal_fields"], fault)
 
     assert len(found.rows) == rows
     assert [text.partition(",")[0] for text in found.warnings] == warned
 
 
+def repeat_row() -> Fault:
+    """Send the second row of a page twice and omit the first, as ties in an order can do."""
+
+    def change(rows: list[Record]) -> None:
+        rows[:1] = rows[1:2]
+
+    return faults.rows_fault("repeats-row", change)
+
+
 def test_ties_in_an_order_that_is_not_given_lose_no_row() -> None:
     """One reading of three pages repeats a row and skips another; the next one has it."""
-    second_page = data_faults.repeat_row().only(lambda call: call.offset == 100, times=1)
+    second_page = repeat_row().only(lambda call: call.offset == 100, times=1)
 
     found = read_many(LISTINGS["users"], second_page)
 
@@ -352,18 +389,14 @@ def read_many(listing: Listing, fault: Fault) -> ListingRows:
     options = AccountOptions(contacts=0, deals=0, rate_limit=None, deal_fields=130, users=130)
     account = Account(options)
     account.faults.add(fault)
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", options.api_key, RateLimiter(1000), HASTY)
-        found = read_listing(client, listing)
-        client.close()
-    return found
+    return read_listing(client_of(account), listing)
 
 
 def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
     client: Client, account: Account
 ) -> None:
     """A definition that is missing would rename a column in everybody's queries."""
-    account.faults.add(data_faults.add_to_total(3).only(on_path("users")))
+    account.faults.add(faults.add_to_total(3).only(on_path("users")))
 
     with pytest.raises(PaginationError, match=r"/users counts .* rows, but 3 readings"):
         read_listing(client, LISTINGS["users"])
@@ -391,15 +424,13 @@ def test_the_client_tells_when_each_call_left(account: Account) -> None:
 def test_a_program_that_takes_a_fifth_costs_its_pauses_and_no_rate(account: Account) -> None:
     """The simulator's own fault: 92 calls took 200 seconds when each refusal lowered the rate."""
     account.faults.add(*FAULTS["shared-budget"])
-    clock = SkippingClock()
-    limiter = RateLimiter(10, clock=clock, sleep=clock.sleep)
-    with serve(account) as url:
-        client = Client(f"{url}/api/3/", account.options.api_key, limiter, HASTY)
-        began = clock()
-        for _ in range(300):
-            client.get_page("users", {})
-        client.close()
+    client = client_of(account, HASTY, calls_per_second=10)
+    limiter = client.rate_limiter
+    began = limiter.clock()
+
+    for _ in range(300):
+        client.get_page("users", {})
 
     pauses = limiter.counts.rate_limited * 1.0
-    assert clock() - began <= 1.3 * (300 / (0.8 * 10) + pauses)
+    assert limiter.clock() - began <= 1.3 * (300 / (0.8 * 10) + pauses)
     assert limiter.rate > 5

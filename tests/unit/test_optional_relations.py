@@ -1,14 +1,15 @@
 """Contacts are read even if their tags and lists fail."""
 
+from dataclasses import replace
+
 import pytest
 
 from acsync.datasets import RELATIONS, RelationName
 from acsync.errors import AccessDenied
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
-from tests.support import transport_faults
+from tests.support import faults
 from tests.support.in_memory_walk import Reading, account_of
-from tests.support.transport_faults import refuse_include
 
 BOTH_RELATIONS: tuple[RelationName, ...] = ("tags", "lists")
 STATUSES = pytest.mark.parametrize("status", [500, 504, 404, 422, 400, 403])
@@ -21,6 +22,12 @@ def read_through(fault: Fault) -> tuple[Account, Reading]:
     reading = Reading(account, "contacts", 20, BOTH_RELATIONS)
     assert reading.run() == set(account.ids("contacts"))
     return account, reading
+
+
+def refuse_include(code: int, *relations: str) -> Fault:
+    """Answer with this status if `include` names one of these relations."""
+    fault = faults.status(code).only(lambda call: any(map(call.includes_any, relations)))
+    return replace(fault, name=f"refuses-include-{code}")
 
 
 @STATUSES
@@ -89,7 +96,7 @@ def test_all_readers_of_a_sync_learn_it_at_once() -> None:
 
 def test_a_wrong_key_is_not_blamed_on_relations() -> None:
     account = account_of(300)
-    account.faults.add(transport_faults.forbidden())
+    account.faults.add(faults.forbidden())
 
     with pytest.raises(AccessDenied, match="AC_API_KEY"):
         Reading(account, "contacts", 20, tuple(RELATIONS)).run()

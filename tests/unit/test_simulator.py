@@ -1,7 +1,6 @@
 """The suite trusts the simulated account, so the account must behave like a real one."""
 
 import json
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,9 +20,8 @@ from acsync.simulator.expected import Comparison, compare, expected_record
 from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.requests import Call, RateGate, RateWindow
 from acsync.simulator.server import serve
-from tests.support import data_faults, transport_faults
-from tests.support.calls import most_calls_in_a_second, on_call, on_numbers, on_path
-from tests.support.churn import Churn
+from tests.support import faults
+from tests.support.calls import Churn, most_calls_in_a_second, on_call, on_numbers, on_path
 
 SMALL = AccountOptions(contacts=250, deals=250, rate_limit=None)
 BY_ID: dict[str, str | int] = {"orders[id]": "ASC", "limit": 100}
@@ -297,27 +295,27 @@ def test_a_window_slides_or_starts_with_each_second(
 
 
 FAULTS_OF_TESTS = (
-    *(data_faults.ignore_parameter(name) for name in ("id_greater", "orders", "include")),
-    data_faults.page_cap(50),
-    data_faults.repeat_page(),
-    data_faults.add_to_total(7),
-    data_faults.add_to_total(-7),
-    data_faults.drop_rows(3),
-    data_faults.unsorted_rows(),
-    data_faults.record_without_id(),
-    data_faults.drop_sideload(),
-    data_faults.fields_vanish(),
-    data_faults.mask_all(),
-    data_faults.empty_dataset(),
-    data_faults.without_meta(),
-    transport_faults.html(),
-    transport_faults.forbidden(),
-    transport_faults.cut_off(),
-    transport_faults.empty_body(),
-    transport_faults.too_many(3600),
-    transport_faults.redirect(),
-    transport_faults.reset(),
-    transport_faults.stall(),
+    *(faults.ignore_parameter(name) for name in ("id_greater", "orders", "include")),
+    faults.page_cap(50),
+    faults.repeat_page(),
+    faults.add_to_total(7),
+    faults.add_to_total(-7),
+    faults.drop_rows(3),
+    faults.unsorted_rows(),
+    faults.record_without_id(),
+    faults.drop_sideload(),
+    faults.fields_vanish(),
+    faults.mask_all(),
+    faults.empty_dataset(),
+    faults.without_meta(),
+    faults.html(),
+    faults.forbidden(),
+    faults.cut_off(),
+    faults.empty_body(),
+    faults.too_many(3600),
+    faults.redirect(),
+    faults.reset(),
+    faults.stall(),
 )
 
 
@@ -348,9 +346,9 @@ def test_a_fault_strikes_only_the_calls_it_is_for() -> None:
     """Tests place faults by path, number and count, and ask how often they struck."""
     account = Account(SMALL)
     account.faults.add(
-        transport_faults.status(503).only(on_path("deals"), times=2),
-        transport_faults.status(500).only(on_numbers(5)),
-        transport_faults.status(418).only(share=0),
+        faults.status(503).only(on_path("deals"), times=2),
+        faults.status(500).only(on_numbers(5)),
+        faults.status(418).only(share=0),
     )
     with calling(account) as client:
         paths = ["deals", "users", "deals", "deals", "users"]
@@ -418,14 +416,3 @@ def test_churn_changes_the_account_and_knows_what_stayed() -> None:
 
     assert churn.existed_throughout("contacts") == {*everyone} - deleted
     assert all(churn.made.values())
-
-
-def test_157_000_records_cost_a_few_megabytes() -> None:
-    """Benchmarks measure the memory of acsync with the account in the same process."""
-    tracemalloc.start()
-    account = Account(AccountOptions(contacts=82_000, deals=75_000))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert len(account.ids("contacts")) == 82_000
-    assert peak < 4_000_000

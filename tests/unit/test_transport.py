@@ -1,8 +1,11 @@
 """The way to the account: a deadline for each exchange, and no open door for the key."""
 
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import repeat
 
 import pytest
 
@@ -11,10 +14,49 @@ from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import CallFailed, CallRefused, SettingsError
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
-from tests.support.raw_server import dripping_headers, early_hints, raw_server
 
 HASTY = RequestLimits(read_timeout_seconds=5, deadline_seconds=0.3, first_wait_seconds=0.01)
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+START = b"HTTP/1.1 200 OK\r\n"
+
+
+def dripping_headers() -> Iterator[bytes]:
+    """Yield a response whose headers never end, a line at a time."""
+    yield START
+    yield from repeat(b"X-More: of the same\r\n")
+
+
+def early_hints() -> Iterator[bytes]:
+    """Yield interim responses, and never the final one."""
+    return repeat(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+
+
+@contextmanager
+def raw_server(pieces: Iterable[bytes], pause_seconds: float) -> Iterator[str]:
+    """Answer each connection with these pieces and a pause after each; yield the URL."""
+    stopping = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                for piece in pieces:
+                    connection.sendall(piece)
+                    if stopping.wait(pause_seconds):
+                        return
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=answer, args=[connection], daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stopping.set()
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,20 @@ def report(error: Exception | str) -> None:
         sys.stderr.write(f"{error}\n")
 
 
+def warn(text: str) -> None:
+    """Write a warning to standard error: a paragraph, or a log line if logs are JSON."""
+    if _is_json():
+        logger.warning("%s", text)
+    else:
+        note(f"warning: {text}")
+
+
+def note(text: str) -> None:
+    """Write a paragraph to standard error that is no error; nothing if logs are JSON."""
+    if not _is_json():
+        sys.stderr.write(f"{text}\n\n")
+
+
 def _is_json() -> bool:
     try:
         return read_log_format() == "json"

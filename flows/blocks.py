@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import ACCOUNT, DATABASE, Settings, read_settings
-from flows.temporary_server import require_api
+from flows.prefect_api import explain_errors, require_api
 
 # The environment variables, and the fields of a block that replace them.
 FIELDS = {
@@ -54,19 +54,17 @@ class ActiveCampaignAccount(Block):
 def load_account(account: str) -> ActiveCampaignAccount:
     """Load the block of an account; raises SettingsError if no block has that name."""
     require_api()
-    try:
-        return cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
-    except (ValueError, ObjectNotFound):
-        slug = f"{ActiveCampaignAccount.get_block_type_slug()}/{account}"
-        raise SettingsError(
-            [
-                SettingsProblem(
-                    f"The block {slug}",
-                    "does not exist on the Prefect API in use. Register its type with prefect "
-                    "block register --module flows.blocks, and create it in the UI under Blocks.",
-                )
-            ]
-        ) from None
+    slug = f"{ActiveCampaignAccount.get_block_type_slug()}/{account}"
+    missing = SettingsProblem(
+        f"The block {slug}",
+        "does not exist on the Prefect API in use. Register its type with prefect block register "
+        "--module flows.blocks, and create it in the UI under Blocks.",
+    )
+    with explain_errors():
+        try:
+            return cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
+        except (ValueError, ObjectNotFound):
+            raise SettingsError([missing]) from None
 
 
 def read_account_settings(account: str | None) -> Settings:

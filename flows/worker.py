@@ -18,7 +18,9 @@ from typing import NoReturn
 
 import psutil
 
-from acsync.logs import JSON_LOGS
+from acsync import logs
+from acsync.env_file import load_env_file, unknown_variables
+from acsync.errors import SettingsError
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import read_log_format
 
@@ -45,9 +47,17 @@ def run_worker(arguments: Sequence[str]) -> int:
     # script and in their children. Children do not inherit signals that have a handler as ignored.
     for number in SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    load_env_file()
     bypass_for_loopback()
+    for sentence in unknown_variables():
+        logs.warn(sentence)
     if read_log_format() == "json":
-        os.environ.update(JSON_LOGS)
+        os.environ.update(logs.JSON_LOGS)
+    # Prefect's worker ends with a traceback without an API. The check is a process of its own,
+    # because Prefect takes 100 MB.
+    api_check = [sys.executable, "-m", "flows.prefect_api"]
+    if status := subprocess.run(api_check, check=False).returncode:  # noqa: S603
+        return status
     # A separate process group, so that Ctrl-C in a terminal does not reach the worker first.
     command = [sys.executable, "-m", "prefect", "worker", "start", *arguments]
     worker = subprocess.Popen(command, process_group=0)  # noqa: S603  # arguments of the caller
@@ -119,4 +129,8 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_worker(sys.argv[1:]))
+    try:
+        sys.exit(run_worker(sys.argv[1:]))
+    except SettingsError as error:
+        logs.report(error)
+        sys.exit(2)

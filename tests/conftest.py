@@ -1,5 +1,10 @@
 """What every tier needs: asserts in `tests.support` show what they compared."""
 
+import os
+
 import pytest
+
+# A developer's .env names a real account. Prefect reads the file too, unless the variable is set.
+os.environ.update(PYTHON_DOTENV_DISABLED="true", PREFECT_API_URL="")
 
 pytest.register_assert_rewrite("tests.support")

@@ -14,7 +14,12 @@ import tenacity
 
 from acsync.activecampaign.page import Page, TransientError, read_page
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
-from acsync.activecampaign.transport import CONNECTION_ERRORS, AccountTransport, DeadlineReached
+from acsync.activecampaign.transport import (
+    CONNECTION_ERRORS,
+    NO_CONNECTION,
+    AccountTransport,
+    DeadlineReached,
+)
 from acsync.errors import (
     AccessDenied,
     CallFailed,
@@ -132,7 +137,8 @@ class Client:
         Raises CallFailed after the last retry, and CallRefused if retries cannot help; both
         name the call. Source: https://developers.activecampaign.com/reference/pagination
         """
-        call = f"GET {self._http.base_url.path}{path}?{httpx.QueryParams(params)}"
+        query = f"?{httpx.QueryParams(params)}" if params else ""
+        call = f"GET {self._http.base_url.path}{path}{query}"
         retrying = self._retrying.copy(stop=_GiveUp(attempts))
         try:
             return retrying(self._attempt, path, params)
@@ -141,6 +147,11 @@ class Client:
             if error.lasting:
                 message = f"{call} was answered with {error}, {tried}."
                 raise type(error.lasting)(message, error.lasting.remedy) from None
+            if isinstance(error, Unreachable):
+                raise CallFailed(
+                    f"{error.host} cannot be reached for {call}: {error}, {tried}.",
+                    "Check AC_API_URL, and the network, the DNS and the proxy of this machine.",
+                ) from None
             raise CallFailed(
                 f"ActiveCampaign gave no usable answer to {call}: {error}, {tried}.",
                 "Sync again later; if it stays, tell ActiveCampaign's support.",
@@ -155,7 +166,7 @@ class Client:
         logger.debug("call retried: %s", outcome.exception() if outcome else "")
 
     def _attempt(self, path: str, params: Params) -> Page:
-        request = self._http.build_request("GET", path, params=dict(params))
+        request = self._http.build_request("GET", path, params=dict(params) or None)
         turn = self.rate_limiter.wait_turn()
 
         def note(event: str, _: object) -> None:
@@ -170,6 +181,9 @@ class Client:
             except DeadlineReached:
                 seconds = self._limits.deadline_seconds
                 raise TransientError(f"a response not whole after {seconds:g} s") from None
+            except NO_CONNECTION as error:
+                host = request.url.netloc.decode("ascii")
+                raise Unreachable(f"{type(error).__name__} ({error})", host) from None
             except CONNECTION_ERRORS as error:
                 raise TransientError(f"{type(error).__name__} ({error})") from None
             except UnicodeError:
@@ -227,6 +241,14 @@ class Client:
         return (
             TooMany(reason) if status == httpx.codes.TOO_MANY_REQUESTS else TransientError(reason)
         )
+
+
+class Unreachable(TransientError):
+    """No connection came about: a wrong host or port, its certificate, a proxy, the network."""
+
+    def __init__(self, reason: str, host: str) -> None:
+        super().__init__(reason)
+        self.host = host
 
 
 class TooMany(TransientError):

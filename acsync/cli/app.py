@@ -19,7 +19,8 @@ from acsync import logs
 from acsync.cli.check import run_check
 from acsync.cli.status import run_status
 from acsync.datasets import DatasetName
-from acsync.errors import AcsyncError, LeaseHeld, SettingsError, SettingsProblem
+from acsync.env_file import load_env_file, unknown_variables
+from acsync.errors import AcsyncError, LeaseHeld, SettingsError
 from acsync.local.embedded_postgres import with_database_url
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import ACCOUNT, DATABASE, SERVICE, Settings, read_alert_url, read_settings
@@ -39,6 +40,9 @@ QUIET_PREFECT = {
 }
 # Prefect's default of 20 seconds is too short for a busy machine.
 PATIENT_PREFECT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+
+# A `.env` names a real account and its Prefect server. These commands use an invented one.
+NO_ENV_FILE = ("demo", "simulate")
 
 app = typer.Typer(
     name="acsync",
@@ -67,11 +71,14 @@ def _show_version(is_asked: bool) -> None:
 
 @app.callback()
 def every_command(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
+    if context.invoked_subcommand not in NO_ENV_FILE:
+        load_env_file()
     bypass_for_loopback()
     for name, value in (QUIET_PREFECT | PATIENT_PREFECT).items():
         os.environ.setdefault(name, value)
@@ -111,6 +118,7 @@ def sync(
     """Run one sync now."""
     from acsync.cli.sync import run_sync  # noqa: PLC0415
 
+    warn_of_unknown_variables()
     settings = database_of(account, DATABASE + ACCOUNT)
     run_sync(console, settings, only, accept_shrink, account)
 
@@ -201,6 +209,7 @@ def serve(
     account: AccountName = None,
 ) -> None:
     """Serve the dashboard, status API, metrics and trigger until Ctrl-C."""
+    warn_of_unknown_variables()
     settings = database_of(account, DATABASE + SERVICE)
     from acsync.cli.serve import run_serve  # noqa: PLC0415
 
@@ -210,18 +219,10 @@ def serve(
 @app.command()
 def deploy(account: AccountName = None) -> None:
     """Create work pool, deployment, alerts and automations on the Prefect API in use."""
+    warn_of_unknown_variables()
     alert_url = read_alert_url()
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
-
     from flows import deployment  # noqa: PLC0415
 
-    # Without it Prefect would start a temporary server, which ends with this process.
-    if not PREFECT_API_URL.value():
-        message = (
-            "is not set: start a server with `prefect server start` and set it to "
-            "http://127.0.0.1:4200/api, or log in to Prefect Cloud."
-        )
-        raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
     for line in deployment.deploy(account, alert_url):
         console.print(line, soft_wrap=True)
 
@@ -296,6 +297,12 @@ def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOU
 def database_of(account: str | None, variables: Sequence[str] = DATABASE) -> Settings:
     """Read the settings likewise, and start the embedded Postgres if they have no URL."""
     return with_database_url(settings_of(account, variables))
+
+
+def warn_of_unknown_variables() -> None:
+    """Name misspelt variables on standard error; nothing fails because of them."""
+    for sentence in unknown_variables():
+        logs.warn(sentence)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from functools import cache, partial
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -67,6 +68,13 @@ def start_temporary_server() -> None:
         except BaseException:
             server.stop()
             raise
+
+
+def has_local_data() -> bool:
+    """Return whether a temporary server may know more than a new one."""
+    url = get_current_settings().server.database.connection_url
+    path = url.get_secret_value().partition("sqlite+aiosqlite:///")[2] if url else ""
+    return not path or Path(path.partition("?")[0]).exists()
 
 
 def _start(listener: socket.socket, log: IO[bytes]) -> "subprocess.Popen[bytes]":

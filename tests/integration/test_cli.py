@@ -111,14 +111,24 @@ def test_the_version_is_shown() -> None:
 
 def test_a_missing_database_is_reported_without_its_password() -> None:
     """The URL is a secret, but people need host and database."""
-    url = f"postgresql://me:pa55word@127.0.0.1:{free_port()}/nowhere"
+    place = f"127.0.0.1:{free_port()}/nowhere"
 
-    done = acsync("status", POSTGRES_URL=url)
+    done = acsync("status", POSTGRES_URL=f"postgresql://me:pa55word@{place}")
 
     assert done.returncode == 1
-    assert "127.0.0.1" in done.stderr
+    assert f"Postgres at {place} cannot be reached" in done.stderr
     assert "pa55word" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_does_not_exist_names_createdb(empty_database: Database) -> None:
+    """The server runs, so its state is not to blame."""
+    url = empty_database.engine.url.set(database="nowhere")
+
+    done = acsync("status", POSTGRES_URL=url.render_as_string(hide_password=False))
+
+    assert done.returncode == 1
+    assert "Create the database, for example with createdb" in done.stderr
 
 
 def test_a_missing_schema_names_the_command_that_creates_it(

@@ -54,7 +54,7 @@ def start_temporary_server() -> None:
         socket.create_server(("127.0.0.1", 0)) as listener,
         TemporaryFile() as log,
     ):
-        process = _start(listener, log)
+        process, started = _start(listener, log), time.monotonic()
         # The server starts during this import, which takes two seconds and 60 MB.
         from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ def start_temporary_server() -> None:
         listener.close()  # if the server ends, nobody waits for its answer
         atexit.register(server.stop)
         try:
-            _wait(process, log)
+            _wait(process, log, started)
         except BaseException:
             server.stop()
             raise
@@ -96,11 +96,10 @@ def _start(listener: socket.socket, log: IO[bytes]) -> "subprocess.Popen[bytes]"
     return process
 
 
-def _wait(process: "subprocess.Popen[bytes]", log: IO[bytes]) -> None:
+def _wait(process: "subprocess.Popen[bytes]", log: IO[bytes], started: float) -> None:
     from prefect.client.orchestration import get_client  # noqa: PLC0415
 
     seconds = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
-    until = time.monotonic() + seconds
     quick = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: ANSWER_SECONDS}
     with temporary_settings(quick), get_client(sync_client=True) as client:
         while client.api_healthcheck() is not None:
@@ -110,7 +109,7 @@ def _wait(process: "subprocess.Popen[bytes]", log: IO[bytes]) -> None:
                     f"{_last_line(log)}.",
                     "Check PREFECT_HOME, or set PREFECT_API_URL to a running server.",
                 )
-            if time.monotonic() > until:
+            if time.monotonic() > started + seconds:
                 raise AcsyncError(
                     f"Prefect's temporary server did not start within {seconds} s.",
                     "Try again, set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS to more, or "

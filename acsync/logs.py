@@ -61,6 +61,20 @@ def report(error: Exception | str) -> None:
         sys.stderr.write(f"{error}\n")
 
 
+def warn(text: str) -> None:
+    """Write a warning to standard error: a paragraph, or a log line if logs are JSON."""
+    if is_json():
+        logger.warning("%s", text)
+    else:
+        note(f"warning: {text}")
+
+
+def note(text: str) -> None:
+    """Write a paragraph to standard error that is no error; nothing if logs are JSON."""
+    if not is_json():
+        sys.stderr.write(f"{text}\n\n")
+
+
 def is_json() -> bool:
     """Return whether logs are JSON; a wrong setting counts as text."""
     try:

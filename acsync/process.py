@@ -26,7 +26,8 @@ def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
     If a multi-threaded parent is killed, the signal may arrive once per thread. On other systems
     the child survives its parent.
     """
-    signal.signal(number, signal.SIG_DFL)  # nohup ignores it
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)  # nohup ignores it
     if LIBC:
         LIBC.prctl(PR_SET_PDEATHSIG, number)
 

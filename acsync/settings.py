@@ -53,11 +53,13 @@ def parse_account_url(text: str) -> str:
         text = f"https://{text}"
     parts = _split(text)
     path = re.sub(r"(/api(/3)?)?/*$", "", parts.path)
-    if parts.scheme not in ("http", "https") or not parts.hostname or path:
+    host = parts.hostname or ""
+    is_host = host in LOOPBACK or "." in host or ":" in host
+    if parts.scheme not in ("http", "https") or not is_host or path:
         raise ValueError("is not an account's URL, which looks like https://ACCOUNT.api-us1.com.")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("contains more than scheme and host: remove the rest.")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+    if parts.scheme == "http" and host not in LOOPBACK:
         raise ValueError("would send the key unencrypted: use https.")
     return f"{parts.scheme}://{parts.netloc}/api/3"
 
@@ -73,6 +75,13 @@ def parse_secret(text: str | SecretStr) -> str | SecretStr:
     """Refuse a secret that no HTTP client can send, without quoting it."""
     if isinstance(text, str) and not re.fullmatch(r"[\x20-\x7e]+", text):
         raise ValueError("contains characters that HTTP headers cannot carry: use ASCII only.")
+    return text
+
+
+def parse_alert_url(text: str | SecretStr) -> str | SecretStr:
+    """Refuse what is no URL, without quoting it; `acsync deploy` asks Apprise about the rest."""
+    if isinstance(text, str) and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise ValueError("is not a URL: write a webhook (https://...) or a URL of Apprise.")
     return text
 
 
@@ -150,6 +159,7 @@ AccountUrl = Annotated[str, BeforeValidator(parse_account_url)]
 ApiKey = Annotated[SecretStr, BeforeValidator(parse_api_key)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_postgres_url)]
 Secret = Annotated[SecretStr, BeforeValidator(parse_secret)]
+AlertUrl = Annotated[SecretStr, BeforeValidator(parse_alert_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
 Relations = Annotated[tuple[RelationName, ...], BeforeValidator(parse_relations)]
@@ -191,7 +201,7 @@ class Settings(BaseModel):
 
     cron_secret: Secret | None = Field(None, validation_alias="CRON_SECRET")
     private: bool = Field(False, validation_alias="ACSYNC_PRIVATE")
-    alert_url: SecretStr | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
+    alert_url: AlertUrl | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
     log_format: Literal["text", "json"] = Field("text", validation_alias="ACSYNC_LOG_FORMAT")
 
     @field_validator("private")
@@ -240,6 +250,16 @@ def read_settings(variables: Iterable[str] = DATABASE + ACCOUNT, **values: Any) 
             SettingsProblem(str(problem["loc"][0]), _message(problem)) for problem in error.errors()
         ]
         raise SettingsError(problems) from None
+
+
+def variable_names() -> set[str]:
+    """Return the names of all variables that acsync reads."""
+    aliases = [field.validation_alias for field in Settings.model_fields.values()]
+    return {
+        str(name)
+        for alias in aliases
+        for name in (alias.choices if isinstance(alias, AliasChoices) else [alias])
+    }
 
 
 def read_database_settings(**values: Any) -> Settings:

@@ -15,7 +15,9 @@ from pydantic import Field, SecretStr
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import ACCOUNT, DATABASE, Settings, read_settings
-from flows.temporary_server import require_api
+from flows.links import api_url
+from flows.prefect_api import explain_errors, require_api
+from flows.temporary_server import has_local_data
 
 # The environment variables, and the fields of a block that replace them.
 FIELDS = {
@@ -53,20 +55,22 @@ class ActiveCampaignAccount(Block):
 
 def load_account(account: str) -> ActiveCampaignAccount:
     """Load the block of an account; raises SettingsError if no block has that name."""
+    slug = f"{ActiveCampaignAccount.get_block_type_slug()}/{account}"
+    url = api_url()
+    place = f"at {url}" if url else "in Prefect's local database, and PREFECT_API_URL is not set"
+    missing = SettingsProblem(
+        f"The block {slug}",
+        f"does not exist {place}. Register its type with prefect block register --module "
+        "flows.blocks, and create it in the UI under Blocks.",
+    )
+    if not url and not has_local_data():
+        raise SettingsError([missing])
     require_api()
-    try:
-        return cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
-    except (ValueError, ObjectNotFound):
-        slug = f"{ActiveCampaignAccount.get_block_type_slug()}/{account}"
-        raise SettingsError(
-            [
-                SettingsProblem(
-                    f"The block {slug}",
-                    "does not exist on the Prefect API in use. Register its type with prefect "
-                    "block register --module flows.blocks, and create it in the UI under Blocks.",
-                )
-            ]
-        ) from None
+    with explain_errors():
+        try:
+            return cast(ActiveCampaignAccount, ActiveCampaignAccount.load(account))
+        except (ValueError, ObjectNotFound):
+            raise SettingsError([missing]) from None
 
 
 def read_account_settings(account: str | None) -> Settings:

@@ -33,6 +33,7 @@ from flows.automations import (
 from flows.blocks import ActiveCampaignAccount, load_account
 from flows.links import page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
+from flows.prefect_api import explain_errors, require_lasting_api
 from flows.sync_activecampaign import sync_activecampaign
 
 DEPLOYMENT = "every-15-minutes"
@@ -60,9 +61,11 @@ JOB_ENVIRONMENT = {
 def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
     """Create or update everything that a deployment needs; yield one line per step.
 
-    Raises SettingsError if the account has no block or the alert URL cannot be used.
+    Raises SettingsError if no API is set, the account has no block or the alert URL cannot be used,
+    and AcsyncError if the API does not answer.
     """
-    with get_client(sync_client=True) as client:
+    require_lasting_api()
+    with explain_errors(), get_client(sync_client=True) as client:
         yield _ensure_work_pool(client)
         ActiveCampaignAccount.register_type_and_schema()
         if account is not None:

@@ -23,13 +23,14 @@ from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATI
 from flows.blocks import ActiveCampaignAccount
 from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
-
-# With Prefect's timeouts and retries, a host that drops all packets would take minutes.
-TIMEOUT_SECONDS = 15.0
+from flows.prefect_api import TIMEOUT_SECONDS, explain_errors, probe
 
 
 def check_prefect(account: str | None) -> Iterator[CheckResult]:
-    """Check the API in use and the objects that `acsync deploy` creates; start no server."""
+    """Check the API in use and the objects that `acsync deploy` creates; start no server.
+
+    Raises AcsyncError if the API does not answer.
+    """
     check, url, deploy = "Prefect API", PREFECT_API_URL.value(), _deploy_command(account)
     if not url:
         yield CheckResult(
@@ -44,12 +45,9 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
         get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_SECONDS}) as client,
+        explain_errors(),
     ):
-        if failure := client.api_healthcheck():
-            seen = f"{host} did not answer as a Prefect API ({type(failure).__name__})."
-            remedy = "Check PREFECT_API_URL, and that its server is running."
-            yield CheckResult(check, "problem", seen, remedy)
-            return
+        probe(client)
         yield _check_lock(client, check, f"{_read_version(client)} at {host}")
         yield _check_deployment(client, make_deployment(account).full_name, deploy)
         yield _check_worker(client, deploy)

@@ -24,9 +24,9 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from acsync.errors import AcsyncError
 from flows.deployment import name_deployment
-from flows.links import api_url, page_url
+from flows.links import page_url
+from flows.prefect_api import explain
 from flows.sync_activecampaign import sync_activecampaign
 
 REQUEST_SECONDS = 10.0
@@ -109,7 +109,4 @@ def _client(retries: int = 0) -> Iterator[SyncPrefectClient]:
             yield client
     except Exception as error:
         # Prefect's client raises HTTP and OS errors of several kinds.
-        raise AcsyncError(
-            f"Prefect's API at {api_url()} does not answer ({type(error).__name__}).",
-            "Check its server, and PREFECT_API_AUTH_STRING if it asks for a password.",
-        ) from error
+        raise explain(error) from error

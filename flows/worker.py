@@ -20,6 +20,7 @@ from typing import NoReturn
 import psutil
 
 from acsync import logs
+from acsync.env_file import load_env_file, unknown_variables
 from acsync.errors import SettingsError
 from acsync.proxies import bypass_for_loopback
 
@@ -49,6 +50,13 @@ def run_worker(arguments: Sequence[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     bypass_for_loopback()
+    for sentence in unknown_variables():
+        logs.warn(sentence)
+    # Prefect's worker ends with a traceback without an API. The check is a process of its own,
+    # because Prefect takes 100 MB.
+    api_check = [sys.executable, "-m", "flows.prefect_api"]
+    if status := subprocess.run(api_check, check=False).returncode:  # noqa: S603
+        return status
     # A separate process group, so that Ctrl-C in a terminal does not reach the worker first.
     command = [sys.executable, "-m", "prefect", "worker", "start", *arguments]
     with _start(command) as worker:
@@ -144,6 +152,7 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
 def main() -> int:
     """Run the worker with this process's arguments, outside of `acsync worker`."""
     try:
+        load_env_file()
         logs.set_up_command()
     except SettingsError as error:
         logs.report(error)

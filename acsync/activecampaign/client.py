@@ -21,7 +21,12 @@ from acsync.activecampaign.refused_answers import (
     retry_after_seconds,
     told_rate,
 )
-from acsync.activecampaign.transport import CONNECTION_ERRORS, AccountTransport, DeadlineReached
+from acsync.activecampaign.transport import (
+    CONNECTION_ERRORS,
+    NO_CONNECTION,
+    AccountTransport,
+    DeadlineReached,
+)
 from acsync.errors import CallFailed, CallRefused, ResponseTooLarge
 
 Params: TypeAlias = Mapping[str, str | int]
@@ -124,7 +129,8 @@ class Client:
         Raises CallFailed after the last retry, and CallRefused if retries cannot help; both
         name the call. Source: https://developers.activecampaign.com/reference/pagination
         """
-        call = f"GET {self._http.base_url.path}{path}?{httpx.QueryParams(params)}"
+        query = f"?{httpx.QueryParams(params)}" if params else ""
+        call = f"GET {self._http.base_url.path}{path}{query}"
         retrying = self._retrying.copy(stop=_give_up(attempts))
         try:
             return retrying(self._attempt, path, params)
@@ -133,6 +139,11 @@ class Client:
             if error.lasting:
                 message = f"{call} was answered with {error}, {tried}."
                 raise type(error.lasting)(message, error.lasting.remedy) from None
+            if isinstance(error, Unreachable):
+                raise CallFailed(
+                    f"{error.host} cannot be reached for {call}: {error}, {tried}.",
+                    "Check AC_API_URL, and the network, the DNS and the proxy of this machine.",
+                ) from None
             raise CallFailed(
                 f"ActiveCampaign gave no usable answer to {call}: {error}, {tried}.",
                 "Sync again later; if it stays, tell ActiveCampaign's support.",
@@ -146,7 +157,7 @@ class Client:
         logger.debug("call retried: %s", state.outcome and state.outcome.exception())
 
     def _attempt(self, path: str, params: Params) -> Page:
-        request = self._http.build_request("GET", path, params=dict(params))
+        request = self._http.build_request("GET", path, params=dict(params) or None)
         turn = self.rate_limiter.wait_turn()
 
         def note(event: str, _: object) -> None:
@@ -161,6 +172,9 @@ class Client:
             except DeadlineReached:
                 seconds = self._limits.deadline_seconds
                 raise TransientError(f"a response not whole after {seconds:g} s") from None
+            except NO_CONNECTION as error:
+                host = request.url.netloc.decode("ascii")
+                raise Unreachable(f"{type(error).__name__} ({error})", host) from None
             except CONNECTION_ERRORS as error:
                 raise TransientError(f"{type(error).__name__} ({error})") from None
             except UnicodeError:
@@ -210,6 +224,14 @@ class Client:
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
         """Wait twice as long each time, but not after a 429, whose pause the rate limiter keeps."""
         return 0.0 if _is_too_many(state) else self._backoff(state)
+
+
+class Unreachable(TransientError):
+    """No connection came about: a wrong host or port, its certificate, a proxy, the network."""
+
+    def __init__(self, reason: str, host: str) -> None:
+        super().__init__(reason)
+        self.host = host
 
 
 def _is_too_many(state: tenacity.RetryCallState) -> bool:

@@ -30,6 +30,16 @@ CONNECTION_ERRORS = (
     httpcore.TimeoutException,
 )
 
+# Raised before anything was sent, also if TLS fails.
+NO_CONNECTION = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.ProxyError,
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.ProxyError,
+)
+
 
 class AccountTransport(httpx.BaseTransport):
     """The connections to one account, shared by all threads.

@@ -20,12 +20,12 @@ from acsync.cli.check import run_check
 from acsync.cli.status import run_status
 from acsync.cli.version import describe_version
 from acsync.datasets import DatasetName
+from acsync.env_file import load_env_file, unknown_variables
 from acsync.errors import (
     AcsyncError,
     LeaseHeld,
     SchemaTooNew,
     SettingsError,
-    SettingsProblem,
     StoreError,
     use_account,
 )
@@ -48,6 +48,9 @@ QUIET_PREFECT = {
 }
 # Prefect's default of 20 seconds is too short for a busy machine.
 PATIENT_PREFECT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+
+# A `.env` names a real account and its Prefect server. These commands use an invented one.
+NO_ENV_FILE = ("demo", "simulate")
 
 app = typer.Typer(
     name="acsync",
@@ -93,6 +96,8 @@ def every_command(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
+    if context.invoked_subcommand not in NO_ENV_FILE:
+        load_env_file()
     bypass_for_loopback()
     quiet = {} if context.invoked_subcommand == "worker" else QUIET_PREFECT
     for name, value in (quiet | PATIENT_PREFECT).items():
@@ -133,6 +138,7 @@ def sync(
     """Run one sync now."""
     from acsync.cli.sync import run_sync  # noqa: PLC0415
 
+    warn_of_unknown_variables()
     settings = database_of(account, DATABASE + ACCOUNT)
     run_sync(console, settings, only, accept_shrink, account)
 
@@ -252,6 +258,7 @@ def serve(
     account: AccountName = None,
 ) -> None:
     """Serve dashboard, status, metrics and trigger until Ctrl-C."""
+    warn_of_unknown_variables()
     settings = database_of(account, DATABASE + SERVICE)
     from acsync.cli.serve import run_serve  # noqa: PLC0415
 
@@ -261,18 +268,10 @@ def serve(
 @app.command()
 def deploy(account: AccountName = None) -> None:
     """Create the deployment and its alerts on the Prefect API."""
+    warn_of_unknown_variables()
     alert_url = read_alert_url()
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
-
     from flows import deployment  # noqa: PLC0415
 
-    # Without it Prefect would start a temporary server, which ends with this process.
-    if not PREFECT_API_URL.value():
-        message = (
-            "is not set: start a server with `prefect server start` and set it to "
-            "http://127.0.0.1:4200/api, or log in to Prefect Cloud."
-        )
-        raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
     for line in deployment.deploy(account, alert_url):
         console.print(line, soft_wrap=True)
 
@@ -367,6 +366,12 @@ def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOU
 def database_of(account: str | None, variables: Sequence[str] = DATABASE) -> Settings:
     """Read the settings likewise, and start the embedded Postgres if they have no URL."""
     return with_database_url(settings_of(account, variables))
+
+
+def warn_of_unknown_variables() -> None:
+    """Name misspelt variables on standard error; nothing fails because of them."""
+    for sentence in unknown_variables():
+        logs.warn(sentence)
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """Run all checks and print them as a table, with a remedy for each problem."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from acsync.env_file import find_env_file, unknown_variables
 from acsync.errors import AcsyncError, add_account, sanitize
 from acsync.local.embedded_postgres import with_database_url
 from acsync.preflight.account_checks import check_account
@@ -43,19 +43,21 @@ def run_check(
     with console.status("Checking the database, the account and Prefect …"):
         results = list(_check_everything(settings, account, writer))
     console.print(_table(results, console.width))
-    counts = Counter(result.status for result in results)
-    console.print(
-        f"{len(results)} checks: {counts['ok']} ok, {counts['warning']} with a warning, "
-        f"{counts['problem']} with a problem. Nothing was changed.",
-        soft_wrap=True,
-    )
     if writer:
         console.print(f"Saved {len(writer.written)} samples, without your data, in {samples}.")
     if problems := [result.check for result in results if result.status == "problem"]:
+        again = f"acsync check --account {account}" if account else "acsync check"
         raise AcsyncError(
-            f"{len(problems)} of {len(results)} checks found a problem: {', '.join(problems)}.",
-            "Follow the remedies in the table, then run again: acsync check",
+            f"{len(problems)} of {len(results)} checks found a problem: {', '.join(problems)}. "
+            "Nothing was changed.",
+            f"Follow the remedies in the table, then run again: {again}",
         )
+    warnings = sum(result.status == "warning" for result in results)
+    console.print(
+        f"{len(results)} checks: {len(results) - warnings} ok, {warnings} with a warning. "
+        "Nothing was changed.",
+        soft_wrap=True,
+    )
 
 
 def _check_everything(
@@ -64,11 +66,20 @@ def _check_everything(
     """Check the database first, because it knows whether a sync is running."""
     from flows.preflight import check_prefect  # noqa: PLC0415  # Prefect takes seconds to import
 
+    yield from check_environment()
     yield from _guard("Postgres", lambda: check_database(settings))
     in_use = read_rate_in_use(settings)
     published = read_published_counts(settings)
     yield from _guard("ActiveCampaign", lambda: check_account(settings, *in_use, writer, published))
-    yield from _guard("Prefect", lambda: check_prefect(account))
+    yield from _guard("Prefect API", lambda: check_prefect(account))
+
+
+def check_environment() -> Iterator[CheckResult]:
+    """Name the `.env` that was read, and misspelt variables."""
+    if path := find_env_file():
+        yield CheckResult("environment", "ok", f"{path} was read; variables that were set win.")
+    for sentence in unknown_variables():
+        yield CheckResult("environment", "warning", sentence, "Correct its name, or unset it.")
 
 
 def _guard(check: str, run: Callable[[], Iterable[CheckResult]]) -> Iterator[CheckResult]:

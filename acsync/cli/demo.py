@@ -68,7 +68,9 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
 def _use_account(url: str, api_key: str, rate: float, settings: Settings) -> None:
     """Make the simulated account the only one in this process's environment."""
     environment = simulated_environment(url, api_key, rate, settings.data_dir)
-    if not environment.get("PREFECT_API_URL") and not environment.get("PREFECT_HOME"):
+    # Set, because Prefect reads a .env too.
+    environment.setdefault("PREFECT_API_URL", "")
+    if not environment["PREFECT_API_URL"] and not environment.get("PREFECT_HOME"):
         # Prefect creates its own folder, but no parent folders.
         make_folder(settings.data_dir)
         environment["PREFECT_HOME"] = str(settings.data_dir / "prefect")

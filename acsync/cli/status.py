@@ -52,7 +52,7 @@ def _read_duration(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(f"--max-age {error}") from None
 
 
 def status_lines(

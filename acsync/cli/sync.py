@@ -55,7 +55,10 @@ def _end_once(*_: object) -> None:
 
 def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable[str]:
     """Run the flow and return its report, from the sync log if Prefect went away."""
-    # Prefect takes seconds to import.
+    # Prefect takes seconds to import. This part is small, and says what the user has to wait for.
+    from flows.temporary_server import start_temporary_server  # noqa: PLC0415
+
+    start_temporary_server()
     from prefect.settings import (  # noqa: PLC0415
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -63,9 +66,9 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     )
 
     from flows.automations import HEARTBEAT_SECONDS  # noqa: PLC0415
+    from flows.prefect_api import explain_errors, require_api  # noqa: PLC0415
     from flows.reporting import prefect_is_away  # noqa: PLC0415
     from flows.sync_activecampaign import sync_activecampaign  # noqa: PLC0415
-    from flows.temporary_server import require_api  # noqa: PLC0415
 
     require_api()
     before = {sync.sync_id for sync in read_recent_syncs(database)}
@@ -74,7 +77,7 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     heartbeats = HEARTBEAT_SECONDS if PREFECT_API_URL.value() else None
     settings = temporary_settings(set_defaults={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: heartbeats})
     try:
-        with show_progress(console, database), settings:
+        with explain_errors(), show_progress(console, database), settings:
             state = sync_activecampaign(*parameters, return_state=True)
     except Exception:
         logged = _find_ended(database, before)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from acsync.env_file import DISABLED
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.processes import ACSYNC, Program, make_folder
 from acsync.settings import CREDENTIALS, Settings, read_database_settings, read_settings
@@ -87,6 +88,7 @@ def simulated_environment(
         "AC_API_KEY": api_key,
         "AC_RATE_LIMIT": f"{calls_per_second:g}",
         "ACSYNC_DATA_DIR": str(data_dir),
+        DISABLED: "true",  # a .env may name a real account
     }
 
 

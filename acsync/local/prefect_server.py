@@ -28,6 +28,7 @@ from acsync.store.database import Database
 from acsync.store.sync_history import read_status
 from flows.deployment import WORK_POOL, deploy, make_deployment
 from flows.links import api_url, page_url, ui_url
+from flows.prefect_api import probe
 
 START_SECONDS = 120
 LOOK_SECONDS = 0.3
@@ -74,6 +75,7 @@ def wait_for_api(processes: Processes) -> None:
                     "Check PREFECT_API_URL, or unset it and acsync up starts a server.",
                 )
             time.sleep(LOOK_SECONDS)
+        probe(client)
 
 
 def deploy_here() -> UUID:

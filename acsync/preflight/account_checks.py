@@ -21,6 +21,8 @@ from acsync.settings import Settings
 from acsync.store.sync_history import RunningSync
 
 KEY_OWNER = "users/me"
+# People wait for this answer, and can check again. A sync makes four attempts.
+KEY_ATTEMPTS = 2
 DOCUMENTED_RATE = 5  # https://developers.activecampaign.com/reference/rate-limits
 # Calls per second while a sync is running, so that the check does not use up its limit.
 GENTLE_RATE = 2.0
@@ -62,7 +64,7 @@ def check_account(
 
 def _check_key(client: Client, host: str) -> CheckResult:
     """Ask who owns the key, which needs no permission."""
-    user = client.get_page(KEY_OWNER, {}).rows[0]
+    user = client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]
     return CheckResult("URL and key", "ok", f"{host} accepts the key of {user.get('username')}.")
 
 

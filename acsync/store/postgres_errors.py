@@ -1,5 +1,6 @@
 """Explain what Postgres refused and what to do, without secrets or row contents."""
 
+import re
 from typing import NamedTuple
 
 import psycopg2
@@ -47,7 +48,9 @@ class _Cause(NamedTuple):
 
 def place_of(url: URL) -> str:
     """Return the hosts and the database, which are safe to show."""
-    return f"{','.join(hosts_of(url)) or 'the local socket'}/{url.database or ''}"
+    hosts = ",".join(hosts_of(url)) or "the local socket"
+    port = f":{url.port}" if url.port else ""
+    return f"{hosts}{port}/{url.database or ''}"
 
 
 def hosts_of(url: URL) -> list[str]:
@@ -81,6 +84,11 @@ def _explain_connection(cause: _Cause, place: str) -> StoreError:
             # The driver loses the server's last message, including SQLSTATE 25P03 and 25P04.
             "Try again. If it happens often, see the log of Postgres for the reason: a restart, "
             "a failover, or a limit such as transaction_timeout.",
+        )
+    if re.search(r'database ".*" does not exist', cause.line):
+        return StoreError(
+            f"{place} cannot be reached: {cause.line.rstrip('.')}.",
+            "Create the database, for example with createdb, or check POSTGRES_URL.",
         )
     return StoreError(
         f"{place} cannot be reached: {cause.line.rstrip('.')}.",

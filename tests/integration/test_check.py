@@ -587,13 +587,18 @@ def test_a_prefect_api_that_does_not_answer_is_a_problem(check: Check) -> None:
 
 @contextmanager
 def nonsense() -> Iterator[str]:
-    """Answer every call with an empty object."""
+    """Answer as if there were no block, and then with an empty object."""
 
     class Nonsense(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"{}")
+
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
 
         def log_message(self, *_words: object) -> None:
             return
@@ -609,12 +614,12 @@ def test_a_check_that_breaks_is_a_result_too(check: Check) -> None:
     with nonsense() as url, temporary_settings({PREFECT_API_URL: url}):
         checked = check()
 
-    assert checked.rows["Prefect"] == (
+    assert checked.rows["Prefect API"] == (
         "problem",
         "The check failed unexpectedly (ValidationError).",
         "Try again; if it happens again, report it as a bug.",
     )
-    assert checked.not_ok() == {"Prefect": "problem"}
+    assert checked.not_ok() == {}
 
 
 # The table
@@ -634,4 +639,4 @@ def test_the_table_reads_well_at_any_width(check: Check, account: Account, width
     assert "…" not in words
     assert "use the key of an admin." in " ".join(words.split())
     assert ("what to do" in words) == (width == 200)
-    assert lines[-1].endswith("with a problem. Nothing was changed.")
+    assert str(checked.error).startswith("1 of ")

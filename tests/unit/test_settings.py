@@ -72,6 +72,7 @@ def test_all_problems_are_reported_at_once_with_remedies(read: Read) -> None:
             LIMIT_PER_PAGE="1",
             ACSYNC_KEEP_SYNCS="0",
             ACSYNC_MAX_SHRINK="nan",
+            ACSYNC_ALERT_URL="nons3nse",
         )
 
     assert [problem.name for problem in caught.value.problems] == [
@@ -83,9 +84,11 @@ def test_all_problems_are_reported_at_once_with_remedies(read: Read) -> None:
         "LIMIT_PER_PAGE",
         "ACSYNC_KEEP_SYNCS",
         "ACSYNC_MAX_SHRINK",
+        "ACSYNC_ALERT_URL",
     ]
     assert "AC_RATE_LIMIT is 'fast': it should be a valid number" in str(caught.value)
     assert "AC_API_KEY is not set: copy it from Settings, Developer" in str(caught.value)
+    assert "nons3nse" not in str(caught.value)
     assert "pa55word" not in f"{caught.value} {caught.value!r}"
 
 
@@ -114,6 +117,7 @@ def test_the_account_url_is_taken_in_every_form_people_paste(read: Read, text: s
         "https://acme.api-us1.com/other",
         "https://acme.api-us1.com?x=1",
         "https://acme:port",
+        "example",
         "https://",
     ],
 )

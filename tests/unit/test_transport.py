@@ -14,6 +14,7 @@ from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import CallFailed, CallRefused, SettingsError
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve
+from tests.support.prefect_server import free_port
 
 HASTY = RequestLimits(read_timeout_seconds=5, deadline_seconds=0.3, first_wait_seconds=0.01)
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -161,3 +162,18 @@ def test_a_host_that_cannot_exist_is_a_refusal_that_names_the_setting(host: str)
         client.get_page("contacts", {})
 
     client.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_unreachable_account_names_its_host_and_variable(scheme: str) -> None:
+    """It used to recommend ActiveCampaign's support, after four attempts without a host."""
+    with raw_server([b"HTTP/1.1 400 no TLS here\r\n\r\n"], 0) as open_url:
+        open_host = open_url.removeprefix("http://")
+        host = open_host if scheme == "https" else f"127.0.0.1:{free_port()}"
+        client = client_of(f"{scheme}://{host}")
+        with pytest.raises(CallFailed) as caught:
+            client.get_page("users/me", {}, 1)
+        client.close()
+
+    assert f"{host} cannot be reached for GET /api/3/users/me: ConnectError" in str(caught.value)
+    assert "Check AC_API_URL" in str(caught.value)

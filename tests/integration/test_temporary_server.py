@@ -1,0 +1,88 @@
+"""Without PREFECT_API_URL a command starts a Prefect server, which ends with the command."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from acsync.simulator.account import AccountOptions
+from tests.support.commands import acsync, start, wait, wait_for
+
+NOTE = "Starting a temporary Prefect server; set PREFECT_API_URL to use your own.\n\n"
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    """Use a small account: these tests are about processes."""
+    return AccountOptions(contacts=8, deals=8, rate_limit=None)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Return an empty home of Prefect, from which no server may run in the end."""
+    yield tmp_path / "prefect"
+    wait_for("the end of the server", lambda: not servers_of(tmp_path / "prefect"), 30)
+
+
+def servers_of(home: Path) -> list[psutil.Process]:
+    """Return the temporary servers that were started with this home."""
+    return [process for process in psutil.process_iter() if is_server_of(process, home)]
+
+
+def is_server_of(process: psutil.Process, home: Path) -> bool:
+    """Return whether this process is a temporary server with this home."""
+    try:
+        is_server = "prefect.server.api.server:create_app" in process.cmdline()
+        return is_server and process.environ().get("PREFECT_HOME") == str(home)
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.usefixtures("served_account")
+def test_a_sync_starts_a_server_and_says_so(home: Path) -> None:
+    """On a busy machine the start takes a minute, in which the screen used to be empty."""
+    done = acsync("sync", PREFECT_HOME=str(home))
+
+    assert (done.returncode, done.stderr) == (0, NOTE)
+    assert "contacts: 8 records" in done.stdout
+
+
+ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+
+
+@pytest.mark.usefixtures("served_account")
+@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
+def test_the_server_ends_with_its_command(home: Path, number: signal.Signals) -> None:
+    """It used to stay and to hold the pipe, so that a caller waited for its end."""
+    command = start("sync", PREFECT_HOME=str(home))
+    wait_for("a server", lambda: servers_of(home))
+
+    command.send_signal(number)
+    done = wait(command)
+
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("served_account")
+def test_a_server_that_cannot_start_is_one_paragraph(home: Path) -> None:
+    """The paragraph names the server's last words and what to set."""
+    home.write_text("a file, no folder")
+
+    done = acsync("sync", PREFECT_HOME=str(home))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(NOTE)
+    assert done.stderr.removeprefix(NOTE).count("\n") == 1
+    assert "PREFECT_HOME" in done.stderr
+
+
+def test_no_server_starts_if_there_is_no_block(home: Path) -> None:
+    """A home without a database has no blocks; a server took half a minute to say so."""
+    done = acsync("status", "--account", "nobody", PREFECT_HOME=str(home))
+
+    assert done.returncode == 2
+    assert "block activecampaign-account/nobody does not exist" in done.stderr
+    assert NOTE not in done.stderr

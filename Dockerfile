@@ -45,12 +45,11 @@ ENV PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR=reschedule
 # A number lets Kubernetes verify that the user is not root.
 USER 10001:10001
 WORKDIR /var/lib/acsync
-VOLUME /var/lib/acsync
 
-# Asks the worker (503 if it has not polled for runs in minutes), or else `acsync serve`, where any
-# answer counts. Monitors ask /healthz for the age of the data.
+# Fits a worker, `acsync serve` on any port, a Prefect server, and the container of a single run.
+# Monitors ask /healthz for the age of the data.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
-    CMD ["sh", "-c", "for at in $PREFECT_WORKER_WEBSERVER_PORT/health 8000/static/icon.svg; do python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=4)' http://127.0.0.1:$at 2>/dev/null && exit; done; exit 1"]
+    CMD ["python", "-m", "acsync.web.health"]
 EXPOSE 8000
 
 STOPSIGNAL SIGTERM

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -151,8 +152,9 @@ def require_closed(database: Database) -> None:
     assert fetch(database, "select sync_no, holder from ac_lease") == [(None, None)]
 
 
-def is_healthy(image: Image) -> bool:
-    return image.run(*command_of("HEALTHCHECK")).returncode == 0
+def is_healthy(image: Image, container: psutil.Popen) -> bool:
+    """Run the health check on the process that is the first one in a real container."""
+    return image.run(*command_of("HEALTHCHECK"), str(container.pid)).returncode == 0
 
 
 def test_a_stopped_worker_lets_its_sync_close_its_row(
@@ -165,7 +167,7 @@ def test_a_stopped_worker_lets_its_sync_close_its_row(
     with connected.start(*command_of("CMD")) as container:
         run = run_sync(server)
         assert copying(), (connected.home / "container.log").read_text()
-        assert is_healthy(connected)
+        assert is_healthy(connected, container)
 
         assert stop(container) == []
 
@@ -176,7 +178,7 @@ def test_a_stopped_worker_lets_its_sync_close_its_row(
         "Crashed",
         "Execution was aborted by a termination signal.",
     )
-    assert not is_healthy(connected)
+    assert not is_healthy(connected, container)
 
 
 @pytest.mark.parametrize("before", [(), IN_BACKGROUND], ids=["", "in the background"])
@@ -187,7 +189,7 @@ def test_an_idle_worker_that_is_stopped_ends_at_once(
     with connected.start(*before, *command_of("CMD")) as container:
         log = connected.home / "container.log"
         wait_for("a worker that asks for runs", lambda: " started!" in log.read_text())
-        assert is_healthy(connected)
+        assert is_healthy(connected, container)
 
         assert stop(container) == []
 
@@ -199,7 +201,7 @@ def test_a_worker_without_a_server_stops_at_once(image: Image) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         image.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         with image.start(*command_of("CMD")) as container:
-            wait_for("the worker", lambda: is_healthy(image))
+            wait_for("the worker", lambda: is_healthy(image, container))
 
             assert stop(container) == []
 
@@ -209,12 +211,12 @@ def test_a_worker_without_a_server_stops_at_once(image: Image) -> None:
 def test_the_service_is_healthy_while_it_answers(connected: Image) -> None:
     """The image runs it as a command. Its health does not depend on the age of the data."""
     with connected.start("acsync", "serve", "--host", "0.0.0.0") as container:  # noqa: S104
-        wait_for("the service", lambda: is_healthy(connected))
+        wait_for("the service", lambda: is_healthy(connected, container))
         status = httpx.get("http://127.0.0.1:8000/api/sync-status")
 
         assert (status.status_code, status.json()["running"]) == (200, None)
         assert stop(container) == []
-    assert not is_healthy(connected)
+    assert not is_healthy(connected, container)
 
 
 def test_a_stopped_run_container_reschedules_its_run(

@@ -30,6 +30,7 @@ def test_there_is_a_unit_for_each_service() -> None:
     """A drill of units that were not found would pass."""
     assert list(UNITS) == [
         "acsync-server.service",
+        "acsync-setup.service",
         "acsync-worker.service",
         "acsync-dashboard.service",
     ]

@@ -14,9 +14,9 @@ RUN python -m venv --without-pip /opt/acsync \
  && python -m pip --python /opt/acsync/bin/python install --no-deps --require-hashes -r requirements.lock
 
 # The tools that build the wheel are locked too, and are not copied to the final stage.
-COPY requirements-dev.lock ./
+COPY requirements-build.lock ./
 RUN python -m venv tools \
- && tools/bin/python -m pip install --no-deps --require-hashes -r requirements-dev.lock
+ && tools/bin/python -m pip install --no-deps --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY acsync acsync
 COPY flows flows
@@ -49,12 +49,11 @@ ENV SOURCE_COMMIT=$SOURCE_COMMIT
 # A number lets Kubernetes verify that the user is not root.
 USER 10001:10001
 WORKDIR /var/lib/acsync
-VOLUME /var/lib/acsync
 
-# Asks the worker (503 if it has not polled for runs in minutes), or else `acsync serve`, where any
-# answer counts. Monitors ask /healthz for the age of the data.
+# Fits a worker, `acsync serve` on any port, a Prefect server, and the container of a single run.
+# Monitors ask /healthz for the age of the data.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
-    CMD ["sh", "-c", "for at in $PREFECT_WORKER_WEBSERVER_PORT/health 8000/static/icon.svg; do python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=4)' http://127.0.0.1:$at 2>/dev/null && exit; done; exit 1"]
+    CMD ["python", "-m", "acsync.web.health"]
 EXPOSE 8000
 
 STOPSIGNAL SIGTERM

@@ -45,7 +45,7 @@ integration: setup
 	$(BIN)/python -m pytest tests/integration --numprocesses=2 --dist=worksteal
 
 # Tests that need root or Debian packages. To run all of them, be root on Debian, in a container
-# with the capabilities SYS_ADMIN and NET_ADMIN. The summary says what was skipped, and why.
+# with --privileged. The summary says what was skipped, and why.
 drills: setup
 	$(BIN)/python -m pytest tests/drills -rs --no-fold-skipped
 
@@ -78,4 +78,5 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet uv
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	rm -r .venv-lock

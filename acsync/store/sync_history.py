@@ -17,6 +17,7 @@ from acsync.store.lease import ALIVE
 RECENT_SYNCS = 10
 
 CHANGES = ("added", "updated", "deleted")
+COUNTS = (*CHANGES, "masked", "refreshed", "dropped")
 
 SELECT = "select * from {schema}.ac_sync_logs"
 LAST_SUCCESS = "select max(finished_at) from {schema}.ac_sync_logs where overall_success"
@@ -41,6 +42,8 @@ class DatasetRecord:
     updated: int | None = None
     deleted: int | None = None
     masked: int | None = None
+    refreshed: int | None = None
+    dropped: int | None = None
     warnings: Warnings = ()
 
 
@@ -228,7 +231,7 @@ def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, Datase
 
 
 def _result(dataset: DatasetRecord) -> DatasetResult:
-    counts: Any = (getattr(dataset, field) for field in ("count", *CHANGES, "masked"))
+    counts: Any = (getattr(dataset, field) or 0 for field in ("count", *COUNTS))
     changes = Changes(*counts) if dataset.success else None
     return DatasetResult(dataset.duration_ms, changes, dataset.error, dataset.warnings)
 
@@ -261,7 +264,7 @@ def _sync_record(row: RowMapping) -> SyncRecord:
 
 
 def _dataset_record(name: DatasetName, row: RowMapping) -> DatasetRecord:
-    columns = ("success", "duration_ms", "count", "error", *CHANGES, "masked")
+    columns = ("success", "duration_ms", "count", "error", *COUNTS)
     values = {column: row[f"{name}_{column}"] for column in columns}
     return DatasetRecord(**values, warnings=tuple(row[f"{name}_warnings"] or ()))
 

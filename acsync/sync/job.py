@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from acsync.datasets import DatasetName, Metadata, RelationName
-from acsync.models import Plan, Slice, Warnings
+from acsync.datasets import DIMENSIONS, DatasetName, Metadata, RelationName
+from acsync.enrich.encoding import Cleaner
+from acsync.models import Dimension, Plan, Slice, Warnings
 
 if TYPE_CHECKING:
     from acsync.enrich.enricher import Enricher
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 class Job:
     """One dataset to copy: its plan, its metadata, and the slices that are staged already.
 
+    `vanished` are the last known rows that the metadata no longer has. `tags` are the names of the
+    tags that were read, by id.
     `relations` are those to copy; the account may send only some of them (`plan.relations`).
     `cleaned` characters were removed from the newest page. `cancelled` is set after a slice has
     failed, so that the remaining slices are skipped.
@@ -24,10 +27,12 @@ class Job:
 
     plan: Plan
     metadata: Metadata
+    vanished: Metadata = field(default_factory=dict)
     relations: tuple[RelationName, ...] = ()
     staged: frozenset[int] = frozenset()
     cleaned: int = 0
     warnings: Warnings = ()
+    tags: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -42,7 +47,26 @@ class Job:
         # Importing pandas takes a second, in which the first calls are made.
         from acsync.enrich.enricher import Enricher  # noqa: PLC0415
 
-        return Enricher(self.dataset, self.metadata)
+        known = {
+            need: [*rows, *self.vanished.get(need, ())] for need, rows in self.metadata.items()
+        }
+        return Enricher(self.dataset, known)
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Return the listings that name ids of records, and the tags of the contacts.
+
+        No listing has the tags. They are complete if all contacts came with theirs.
+        """
+        clean = Cleaner().clean
+        listings = [
+            Dimension(name, clean([*rows]))
+            for name, rows in self.metadata.items()
+            if name in DIMENSIONS
+        ]
+        tags = [{"id": tag_id, "tag": name} for tag_id, name in self.tags.items()]
+        is_complete = "tags" in self.plan.relations and not self.staged
+        return (*listings, Dimension("tags", clean(tags), is_complete))
 
     @property
     def slices(self) -> list[Slice]:

@@ -41,8 +41,9 @@ def plan(
     `listings` are the metadata that the dataset needs.
     """
     context.progress.enter("planning")
-    metadata = {need: listing.rows for need, listing in listings.items()}
-    basis = _basis(context, name, metadata, newest.relations)
+    metadata: Metadata = {need: listing.rows for need, listing in listings.items()}
+    vanished: Metadata = {need: listing.vanished for need, listing in listings.items()}
+    basis = _basis(context, name, (metadata, vanished), newest.relations)
     resumed = _resume(context, name, basis, newest.page)
     made = resumed or _make_plan(context, name, newest)
     if not resumed:
@@ -55,6 +56,7 @@ def plan(
     return Job(
         made,
         metadata,
+        vanished,
         context.settings.relations(name),
         _find_staged(context, name) if resumed else frozenset(),
         warnings=(*warnings, *_warn_of_resumed(context, name)),
@@ -114,7 +116,7 @@ def _warn_of_resumed(context: SyncContext, name: DatasetName) -> Warnings:
 def _basis(
     context: SyncContext,
     name: DatasetName,
-    metadata: Metadata,
+    metadata: tuple[Metadata, ...],
     relations: tuple[RelationName, ...],
 ) -> str:
     """Return a hash of everything that must be equal for a sync to resume another's staging."""

@@ -67,8 +67,9 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     hashes, last_bodies = published_state(context.database, job.dataset, ids, masked_ids)
     encoded = [_encode_stub(records[key], last_bodies.get(key)) for key in ids]
     changed = [record for record in encoded if hashes.get(record.record_id) != record.hash]
+    known = [record for record in changed if record.record_id in hashes]
+    refreshed = _find_refreshed(context, job, known)
     times = [asked_at[record_id] for record_id in ids]
-    refreshed = _find_refreshed(context, job, [r for r in changed if r.record_id in hashes])
     staged = StagedSlice(number, covered, ids, changed, times, refreshed)
     stage_slice(context.database, context.sync, job.dataset, staged)
     context.progress.advance(job.dataset, len(ids))
@@ -96,7 +97,7 @@ def _encode_stub(record: EnrichedRecord | Record, last: Record | None) -> Enrich
 def _find_refreshed(
     context: SyncContext, job: Job, changed: Sequence[EnrichedRecord]
 ) -> frozenset[int]:
-    """Return the ids of published records whose content is the same as before.
+    """Return the ids of published records whose content has not changed.
 
     The bodies are compared, not a stored hash of the content: another release can have another
     idea of content, and a sync without changes costs nothing.

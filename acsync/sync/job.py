@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -52,11 +53,11 @@ class Job:
         }
         return Enricher(self.dataset, known)
 
-    @property
-    def dimensions(self) -> tuple[Dimension, ...]:
-        """Return the listings that name ids of records, and the tags of the contacts.
+    def dimensions(self, left_out: Container[RelationName]) -> tuple[Dimension, ...]:
+        """Return the listings that name ids of records, and the tags that were read.
 
-        No listing has the tags. They are complete if all contacts came with theirs.
+        The tags are complete if they came with all contacts: if none were resumed, and if tags are
+        not one of the relations that the account has `left_out`.
         """
         clean = Cleaner().clean
         listings = [
@@ -65,7 +66,8 @@ class Job:
             if name in DIMENSIONS
         ]
         tags = [{"id": tag_id, "tag": name} for tag_id, name in self.tags.items()]
-        is_complete = "tags" in self.plan.relations and not self.staged
+        came = "tags" in self.plan.relations and "tags" not in left_out
+        is_complete = came and not self.staged
         return (*listings, Dimension("tags", clean(tags), is_complete))
 
     @property

@@ -77,7 +77,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> V
             *warn_of_left_out(context, job),
         ),
         job.enricher.fields,
-        job.dimensions,
+        job.dimensions(context.optional_relations[name].reasons),
     )
 
 

@@ -105,7 +105,7 @@ def _warn_of_shorter(context: SyncContext, keep: Keep) -> Warnings:
     command = f"acsync migrate --keep {format_kept(shorter)}"
     return (
         f"ACSYNC_KEEP_SYNCS is {format_kept(shorter)}, shorter than the {format_kept(keep)} in "
-        "force, so no more history is deleted than before. To keep less, run: "
+        "force, which stays in force. To keep less history, run: "
         f"{command}{f' --account {account}' if account else ''}",
     )
 

@@ -210,7 +210,7 @@ class Account:
         key, options = DATASETS[dataset].sideload, self.options
         if dataset == "contacts" and (emails := self._emails[selected.id]):
             row |= count_emails(row, emails)
-        if self.link_host:
+        if self.link_host and "links" in row:
             row["links"] = with_host(row["links"], self.link_host)
         if sideload and self._chance(ORPHAN_SALT, selected.id) < options.orphan_share:
             row[key] = [*row.get(key, []), str(FIRST_ORPHAN + selected.id)]

@@ -1,7 +1,9 @@
 """The datasets, listings and relations of ActiveCampaign, and how their rows are written."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 # One row of the API as parsed from JSON; numbers with a fraction are `decimal.Decimal`.
@@ -16,6 +18,12 @@ ListingName: TypeAlias = Literal[
 RelationName: TypeAlias = Literal["tags", "lists"]
 
 Metadata: TypeAlias = Mapping[ListingName, Sequence[Record]]
+
+# The listings whose rows are kept with their last known names, and the tags, which come with
+# contacts.
+DimensionName: TypeAlias = ListingName | Literal["tags"]
+
+DIMENSIONS: tuple[DimensionName, ...] = ("pipelines", "stages", "users", "lists", "tags")
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,30 @@ DATASETS: dict[DatasetName, Dataset] = {
         ),
     )
 }
+
+
+# The keys of a record that say nothing about it: names that are joined by id, links, the ids of
+# sideloaded rows, and the counters that ActiveCampaign changes whenever it sends an email.
+NOT_CONTENT: dict[DatasetName, frozenset[str]] = {
+    "contacts": frozenset(
+        (
+            *("links", "fieldValues", "contactLists"),
+            *("sentcnt", "last_open_date", "last_click_date", "last_mpp_open_date", "adate"),
+            *("edate", "updated_timestamp", "updated_utc_timestamp", "rating_tstamp"),
+            "best_send_hour",
+        )
+    ),
+    "deals": frozenset(("links", "dealCustomFieldData", "pipelineData", "stageData", "ownerData")),
+}
+
+
+def parse_record(body: str | bytes) -> Record:
+    """Parse a stored record; all numbers become decimals, since Python limits ints to 4,300 digits.
+
+    A decimal keeps all digits of a number.
+    """
+    record: Record = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+    return record
 
 
 def as_list(value: object) -> list[Any] | None:

@@ -1,11 +1,11 @@
 """The values that cross rooms: how a dataset is read, how a sync runs, and how it ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from acsync.datasets import DatasetName, Record, RelationName
+from acsync.datasets import DatasetName, DimensionName, Record, RelationName
 
 # Sentences for a person about data that was published anyway.
 Warnings: TypeAlias = tuple[str, ...]
@@ -13,10 +13,23 @@ Warnings: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True)
 class ListingRows:
-    """The rows of a listing, with warnings if some may be missing."""
+    """The rows of a listing, with warnings if some may be missing.
+
+    `vanished` are the last known rows that it no longer has.
+    """
 
     rows: list[Record]
     warnings: Warnings = ()
+    vanished: Sequence[Record] = ()
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """The rows that name ids of records; if `is_complete`, the account has no others."""
+
+    name: DimensionName
+    rows: Sequence[Record]
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -171,13 +184,19 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class Changes:
-    """The numbers of records that publishing changed; `masked` of the `records` are stubs."""
+    """The numbers of records that publishing changed; `masked` of the `records` are stubs.
+
+    `refreshed` records have the same content as before, with other names or counters. `dropped` is
+    the number of versions that are no longer kept.
+    """
 
     records: int
     added: int
     updated: int
     deleted: int
     masked: int
+    refreshed: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True)

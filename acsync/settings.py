@@ -146,6 +146,15 @@ def parse_kept(value: str | int | timedelta) -> int | timedelta:
     return kept
 
 
+def format_kept(keep: int | timedelta) -> str:
+    """Return the text that `parse_kept` reads."""
+    if not isinstance(keep, timedelta):
+        return str(keep)
+    lengths = {unit: timedelta(**{name: 1}) for unit, name in UNITS.items()}
+    unit = next(unit for unit in reversed(UNITS) if not keep % lengths[unit])
+    return f"{keep // lengths[unit]}{unit}"
+
+
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
@@ -192,7 +201,7 @@ class Settings(BaseModel):
     api_key: ApiKey = Field(SecretStr(""), validation_alias="AC_API_KEY")
     rate_limit: float = Field(10.0, ge=0.1, le=1000, validation_alias="AC_RATE_LIMIT")
     page_size: int = Field(100, ge=2, le=1000, validation_alias="LIMIT_PER_PAGE")
-    keep_syncs: Kept = Field(5, validation_alias="ACSYNC_KEEP_SYNCS")
+    keep_syncs: Kept = Field(timedelta(days=30), validation_alias="ACSYNC_KEEP_SYNCS")
     sideloads: Relations = Field(tuple(RELATIONS), validation_alias=SIDELOADS)
     max_shrink: float = Field(0.2, ge=0, le=1, validation_alias="ACSYNC_MAX_SHRINK")
     max_duration: Duration | None = Field(

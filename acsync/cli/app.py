@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,8 +32,17 @@ from acsync.errors import (
 )
 from acsync.local.embedded_postgres import with_database_url
 from acsync.proxies import bypass_for_loopback
-from acsync.settings import ACCOUNT, DATABASE, SERVICE, Settings, read_alert_url, read_settings
+from acsync.settings import (
+    ACCOUNT,
+    DATABASE,
+    SERVICE,
+    Settings,
+    parse_kept,
+    read_alert_url,
+    read_settings,
+)
 from acsync.store.database import open_database
+from acsync.store.retention import confirm_keep
 from acsync.store.schema_owner import forget_account
 
 FAILED = 1
@@ -156,11 +166,18 @@ def migrate(
             help="Let the schema take another account, after a rename.",
         ),
     ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE", help="Keep this much history, also if it is less than now: 7d, 20."
+        ),
+    ] = None,
     account: AccountName = None,
 ) -> None:
     """Bring the schema up to date."""
     import migrations  # noqa: PLC0415
 
+    kept = _read_kept(keep) if keep else None
     if sql:
         print_migration(settings_of(account, DATABASE))
         return
@@ -168,12 +185,24 @@ def migrate(
     database = open_database(settings)
     before, after = migrations.upgrade(database)
     forgotten = forget_account(database) if adopt_account else None
+    if kept:
+        confirm_keep(database, kept)
     database.close()
     change = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
     console.print(f"Schema {settings.schema_name} {change} revision {after}.")
     if adopt_account:
         owner = f"It belonged to {forgotten}." if forgotten else "It belonged to no account."
         console.print(f"{owner} The next sync claims it for its account.", soft_wrap=True)
+    if kept:
+        text = f"The next sync keeps {keep} of history. Set ACSYNC_KEEP_SYNCS={keep} too."
+        console.print(text, soft_wrap=True)
+
+
+def _read_kept(text: str) -> int | timedelta:
+    try:
+        return parse_kept(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--keep {error}") from None
 
 
 def print_migration(settings: Settings) -> None:

@@ -39,12 +39,17 @@ def _sorted_ids(value: object) -> object:
 def _tags_of(rows: Sequence[Record], tags: Sequence[Record]) -> dict[str, list[object]]:
     """Return the distinct names of each contact's tags; a tag without a name is left out."""
     # No frame: pandas takes ten times as long for a page of 100 contacts.
-    names = {str(tag.get("id")): str(tag["tag"]) for tag in tags if tag.get("tag") is not None}
+    names = tag_names(tags)
     tags_of: dict[str, set[str]] = {}
     for row in rows:
         if (name := names.get(str(row.get("tag")))) is not None:
             tags_of.setdefault(str(row.get("contact")), set()).add(name)
     return {contact: [*sorted(contact_tags)] for contact, contact_tags in tags_of.items()}
+
+
+def tag_names(tags: Sequence[Record]) -> dict[str, str]:
+    """Return the names of tags by id, without those that have none."""
+    return {str(tag.get("id")): str(tag["tag"]) for tag in tags if tag.get("tag") is not None}
 
 
 def _lists_of(rows: Sequence[Record], lists: Sequence[Record]) -> dict[str, list[object]]:

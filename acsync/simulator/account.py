@@ -1,6 +1,7 @@
 """Hold an invented account: its records, the peculiarities of its API, and its faults."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -10,9 +11,9 @@ from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Selected
 from acsync.simulator.metadata import build_metadata
-from acsync.simulator.records import Contacts, Deals
+from acsync.simulator.records import Contacts, Deals, count_emails
 from acsync.simulator.requests import Call, RateWindow, Statistics
-from acsync.simulator.values import Slots, draw, make_fields
+from acsync.simulator.values import Slots, draw, make_fields, with_host
 
 MASK_SALT, ORPHAN_SALT = 31, 32
 
@@ -62,7 +63,7 @@ class Account:
     """An account that can be served and changed at the same time, from any thread.
 
     `metadata.listings` are plain lists of rows. Of a record, only its id is stored until it
-    changes.
+    changes. `link_host` is the host in the links of records, if they are to name another one.
     """
 
     def __init__(self, options: AccountOptions | None = None) -> None:
@@ -91,6 +92,8 @@ class Account:
         self._lock = threading.RLock()
         self._random = Random(options.seed)  # noqa: S311  # repeatable
         self._masked: set[int] = set()
+        self._emails: Counter[int] = Counter()
+        self.link_host: str | None = None
 
     def ids(self, dataset: DatasetName) -> list[int]:
         """Return the ids that exist now, ascending."""
@@ -135,6 +138,11 @@ class Account:
         """Make stubs of these deals, as if the user had lost the right to see their pipeline."""
         with self._lock:
             self._masked.update(deals)
+
+    def send_newsletter(self, contacts: Iterable[int]) -> None:
+        """Count an email to these contacts, half of whom open it, without changing them."""
+        with self._lock:
+            self._emails.update(contacts)
 
     def _choose(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         if not isinstance(which, int):
@@ -193,6 +201,10 @@ class Account:
     ) -> tuple[Record, list[Record]]:
         row, values = self._records[dataset].render(selected, sideload)
         key, options = DATASETS[dataset].sideload, self.options
+        if dataset == "contacts" and (emails := self._emails[selected.id]):
+            row |= count_emails(row, emails)
+        if self.link_host and "links" in row:
+            row["links"] = with_host(row["links"], self.link_host)
         if sideload and self._chance(ORPHAN_SALT, selected.id) < options.orphan_share:
             row[key] = [*row.get(key, []), str(FIRST_ORPHAN + selected.id)]
         if options.omits_empty_relations and not row.get(key):

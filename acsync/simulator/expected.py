@@ -64,7 +64,12 @@ def expected_record(account: Account, name: DatasetName, record_id: int) -> Reco
     had ever seen it whole.
     """
     row, values = account.record(name, record_id)
-    listings = account.metadata.listings
+    metadata = account.metadata
+    # Names of deleted lists, pipelines, stages and users stay; fields lose their definition.
+    listings: Listings = {
+        name: metadata.listings[name] if name.endswith("_fields") else metadata.ever(name)
+        for name in metadata.listings
+    }
     if name == "deals":
         return enrich_deal(row, values, listings)
     related = account.related(record_id) if account.options.relations == "served" else {}

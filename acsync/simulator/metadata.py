@@ -1,6 +1,6 @@
 """List the custom fields, pipelines, stages, users and lists of an account, as the API does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from acsync.datasets import ListingName, Record
 from acsync.simulator.values import CHOICES, Field, Template, load
@@ -20,6 +20,17 @@ class Metadata:
     listings: dict[ListingName, list[Record]]
     field_options: list[Record]
     field_relations: list[Record]
+    deleted: dict[ListingName, list[Record]] = field(default_factory=dict)
+
+    def delete(self, name: ListingName, row_id: str) -> None:
+        """Delete a row, such as a pipeline; a copy keeps its last known name."""
+        (row,) = (row for row in self.listings[name] if row["id"] == row_id)
+        self.listings[name].remove(row)
+        self.deleted.setdefault(name, []).append(row)
+
+    def ever(self, name: ListingName) -> list[Record]:
+        """Return the rows of a listing, and those that were deleted."""
+        return [*self.listings[name], *self.deleted.get(name, ())]
 
 
 def build_metadata(

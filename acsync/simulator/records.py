@@ -111,6 +111,13 @@ def _contact_row(contact: Selected, bits: int) -> Record:
     return row
 
 
+def count_emails(row: Record, emails: int) -> Record:
+    """Return the keys of a contact that change if emails are sent to it."""
+    sent = {"sentcnt": str(int(row["sentcnt"]) + emails), "adate": STAMPS[emails % TIMES]}
+    opened = {"last_open_date": STAMPS[emails % TIMES], "best_send_hour": str(emails % 24)}
+    return sent | opened if int(row["id"]) % 2 else sent
+
+
 def _email(contact_id: int, bits: int) -> str:
     """Return the address; one contact in a hundred has none."""
     return f"{values.WORDS[bits % 16]}.{contact_id}@mail.example" if bits % 100 else ""

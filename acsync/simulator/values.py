@@ -32,6 +32,12 @@ class Template:
         return row
 
 
+def with_host(links: orjson.Fragment, host: str) -> orjson.Fragment:
+    """Return the links of a row with another host."""
+    text = orjson.dumps(links)
+    return orjson.Fragment(text.replace(b"//account.example/", f"//{host}/".encode()))
+
+
 def load(name: str) -> Any:
     """Return the content of `templates/<name>.json`."""
     return orjson.loads((_FOLDER / f"{name}.json").read_bytes())

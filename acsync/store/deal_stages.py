@@ -1,6 +1,6 @@
 """Record when deals entered and left each stage and status, as the syncs saw it."""
 
-# Only deals that this sync changed are looked at: each of them has a new version.
+# Only deals that this sync staged are looked at. Each one that moved has a new version.
 IS_ELSEWHERE = """
     (version.pipeline_id, version.stage_id, version.status)
     is distinct from (stay.pipeline_id, stay.stage_id, stay.status)
@@ -26,9 +26,11 @@ RENAME = """
     update {schema}.ac_deal_stages as stay
     set pipeline = version.pipeline, stage = version.stage
     from {schema}.ac_deal_versions as version
-    where stay.left_at is null and version.record_id = stay.deal_id
-      and version.valid_from = :sync_no and version.record_id between :first and :last
-      and (version.pipeline, version.stage) is distinct from (stay.pipeline, stay.stage)
+    where stay.left_at is null and version.record_id = stay.deal_id and version.valid_to is null
+      and version.record_id between :first and :last and exists (
+          select from {schema}.ac_staged_deals as body
+          where body.sync_no = :sync_no and body.record_id = version.record_id
+      ) and (version.pipeline, version.stage) is distinct from (stay.pipeline, stay.stage)
 """
 ENTER = """
     insert into {schema}.ac_deal_stages

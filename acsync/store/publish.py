@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TypeAlias
 
 from sqlalchemy import Connection
@@ -37,16 +36,27 @@ CLOSE_CHANGED = f"""
     {STAGED}
     update {{versions}} as version set valid_to = :sync_no
     from {{bodies}} as body join staged using (slice_no, record_id)
-    where body.sync_no = :sync_no and version.valid_to is null
+    where body.sync_no = :sync_no and version.valid_to is null and not body.is_refresh
       and version.record_id = body.record_id and version.hash <> body.hash
       and version.record_id between :first and :last
 """
 
+# Records with the same content get new names and counters without a new version.
+REFRESH = f"""
+    {STAGED}
+    update {{versions}} as version set {{assignments}}
+    from {{bodies}} as body join staged using (slice_no, record_id)
+    where body.sync_no = :sync_no and version.valid_to is null and body.is_refresh
+      and version.record_id = body.record_id and version.record_id between :first and :last
+"""
+
 # The columns that versions share with staged bodies: the record and those generated from it.
 COLUMNS = """
-    select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+    select string_agg(quote_ident(attname), ', ' order by attnum),
+           string_agg(format('%1$I = body.%1$I', attname), ', ' order by attnum)
+    from pg_attribute
     where attrelid = cast(:bodies as regclass) and attnum > 0 and not attisdropped
-      and attname not in ('sync_no', 'slice_no')
+      and attname not in ('sync_no', 'slice_no', 'is_refresh')
 """
 
 ADD_VERSIONS = f"""
@@ -91,7 +101,7 @@ def publish_dataset(
     """
     _require_unpublished(connection, sync, name)
     forbid_nested_loops(connection)
-    deleted, updated, written, *_ = [
+    deleted, updated, written, refreshed, *_ = [
         write(ALL_IDS) for write in _list_writes(connection, sync, name)
     ]
     records = run(connection, COUNT_RECORDS, name).scalar_one()
@@ -110,14 +120,19 @@ def publish_dataset(
         record_count=records,
         duration_ms=duration_ms,
     )
-    return Changes(records, written - updated, updated, deleted, masked)
+    return Changes(records, written - updated, updated, deleted, masked, refreshed)
 
 
 def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[Write]:
     """Return the writes that publish a range of ids, in order."""
     bodies = f"{schema_of(connection)}.{BODIES[name]}"
-    columns = run(connection, COLUMNS, bodies=bodies).scalar_one()
-    statements = [CLOSE_VANISHED, CLOSE_CHANGED, ADD_VERSIONS.replace("{columns}", columns)]
+    columns, assignments = run(connection, COLUMNS, bodies=bodies).one()
+    statements = [
+        CLOSE_VANISHED,
+        CLOSE_CHANGED,
+        ADD_VERSIONS.replace("{columns}", columns),
+        REFRESH.replace("{assignments}", assignments),
+    ]
     if name == "deals":
         statements += STAY_CHANGES
 
@@ -174,34 +189,3 @@ def notify(
             channel=CHANNEL,
             payload=json.dumps(payload),
         )
-
-
-def retire_versions(connection: Connection, name: DatasetName, keep: int | timedelta) -> None:
-    """Delete all but the last `keep` published syncs, or those older than `keep`.
-
-    The newest sync is always kept. So are the versions that the oldest kept sync closed, because
-    they show what it changed.
-    """
-    kept = (
-        "where synced_at > now() - :keep or sync_no = (select max(sync_no) from of_dataset)"
-        if isinstance(keep, timedelta)
-        else "order by sync_no desc limit :keep"
-    )
-    oldest = run(
-        connection,
-        f"""
-        with of_dataset as (
-            select sync_no, synced_at from {{schema}}.ac_published where data_type = :data_type
-        )
-        select min(sync_no) from (select sync_no from of_dataset {kept}) as kept
-        """,
-        name,
-        keep=keep,
-    ).scalar()
-    run(
-        connection,
-        "delete from {schema}.ac_published where data_type = :data_type and sync_no < :oldest",
-        name,
-        oldest=oldest,
-    )
-    run(connection, "delete from {versions} where valid_to < :oldest", name, oldest=oldest)

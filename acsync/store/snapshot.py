@@ -1,11 +1,9 @@
 """Read the published snapshot and count what a sync has staged."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
-from acsync.datasets import DatasetName, ListingName, Record
+from acsync.datasets import DatasetName, Record, parse_record
 from acsync.models import Sync
 from acsync.store.database import Database, run
 from acsync.store.staging import STAGED_IDS
@@ -31,26 +29,20 @@ def published_state(
     with database.begin() as connection:
         rows = run(connection, sql, name, ids=list(ids), masked_ids=list(masked_ids)).all()
     hashes = {row.record_id: bytes(row.hash) for row in rows}
-    return hashes, {row.record_id: _parse(row.body) for row in rows if row.body is not None}
+    return hashes, {row.record_id: parse_record(row.body) for row in rows if row.body is not None}
 
 
 def published_records(
-    database: Database, name: DatasetName, ids: Sequence[int]
+    database: Database, name: DatasetName, ids: Sequence[int], without: Collection[str] = ()
 ) -> dict[int, Record]:
-    """Return the published records among these ids; numbers keep all their digits."""
+    """Return the published records among these ids, without some of their keys."""
     sql = """
-        select record_id, record::text as body from {versions}
+        select record_id, (record - cast(:without as text[]))::text as body from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:
-        rows = run(connection, sql, name, ids=list(ids))
-        return {row.record_id: _parse(row.body) for row in rows}
-
-
-def _parse(body: str) -> Record:
-    """Parse a record; all numbers become decimals, since Python limits ints to 4,300 digits."""
-    record: Record = json.loads(body, parse_float=Decimal, parse_int=Decimal)
-    return record
+        rows = run(connection, sql, name, ids=list(ids), without=list(without))
+        return {row.record_id: parse_record(row.body) for row in rows}
 
 
 def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int, Record]]:
@@ -60,35 +52,6 @@ def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int,
         batch = ids[start : start + 1_000]
         records = published_records(database, name, batch)
         yield from ((record_id, records[record_id]) for record_id in batch)
-
-
-LAST_KNOWN: dict[ListingName, tuple[DatasetName, str]] = {
-    "users": (
-        "deals",
-        """
-        select distinct on (owner_id) record -> 'ownerData' as row from {versions}
-        where valid_to is null and jsonb_typeof(record -> 'ownerData') = 'object'
-        order by owner_id, valid_from desc
-        """,
-    ),
-    "lists": (
-        "contacts",
-        """
-        select distinct on (list ->> 'id') jsonb_build_object(
-            'id', list ->> 'id', 'name', list ->> 'name') as row
-        from {versions}, jsonb_array_elements(lists) as list
-        where valid_to is null and jsonb_typeof(lists) = 'array'
-        order by list ->> 'id', valid_from desc
-        """,
-    ),
-}
-
-
-def published_rows(database: Database, listing: ListingName) -> list[Record]:
-    """Return the rows of an optional listing, rebuilt from published records."""
-    name, sql = LAST_KNOWN[listing]
-    with database.begin() as connection:
-        return list(run(connection, sql, name).scalars())
 
 
 def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[int, Record]:

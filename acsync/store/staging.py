@@ -6,7 +6,7 @@ an interval of ids with the times at which they were read.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,7 +43,8 @@ LARGEST_INTEGER = 2**31 - 1
 class StagedSlice:
     """One slice as read: the ids that it covers, its records and their new bodies.
 
-    `asked_at` is the monotonic time at which each of `record_ids` was requested.
+    `asked_at` is the monotonic time at which each of `record_ids` was requested. `refreshed` are
+    the ids of changed records with the same content as before.
     """
 
     number: int
@@ -51,6 +52,7 @@ class StagedSlice:
     record_ids: Sequence[int]
     changed: Sequence[EnrichedRecord]
     asked_at: Sequence[float]
+    refreshed: Collection[int] = frozenset()
 
 
 def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: StagedSlice) -> None:
@@ -109,10 +111,17 @@ def _copy_records(
 ) -> None:
     slice_key = (b"%d" % sync.number, b"%d" % staged.number)
     rows = (
-        (*slice_key, b"%d" % record.record_id, b"\\x" + record.hash.hex().encode(), record.body)
+        (
+            *slice_key,
+            b"t" if record.record_id in staged.refreshed else b"f",
+            b"%d" % record.record_id,
+            b"\\x" + record.hash.hex().encode(),
+            record.body,
+        )
         for record in staged.changed
     )
-    copy_rows(connection, f"{BODIES[name]} (sync_no, slice_no, record_id, hash, record)", rows)
+    columns = "sync_no, slice_no, is_refresh, record_id, hash, record"
+    copy_rows(connection, f"{BODIES[name]} ({columns})", rows)
 
 
 def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int, Interval]:

@@ -17,6 +17,7 @@ from acsync.store.lease import ALIVE
 RECENT_SYNCS = 10
 
 CHANGES = ("added", "updated", "deleted")
+COUNTS = (*CHANGES, "masked", "refreshed", "dropped")
 
 SELECT = "select * from {schema}.ac_sync_logs"
 LAST_SUCCESS = "select max(finished_at) from {schema}.ac_sync_logs where overall_success"
@@ -239,7 +240,7 @@ def _sync_record(row: RowMapping) -> SyncRecord:
 
 
 def _dataset_result(name: DatasetName, row: RowMapping) -> DatasetResult:
-    counts = (row[f"{name}_{column}"] for column in ("count", *CHANGES, "masked"))
+    counts = (row[f"{name}_{column}"] or 0 for column in ("count", *COUNTS))
     return DatasetResult(
         row[f"{name}_duration_ms"],
         Changes(*counts) if row[f"{name}_success"] else None,

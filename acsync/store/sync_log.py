@@ -187,6 +187,8 @@ def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:
             "updated": changes.updated,
             "deleted": changes.deleted,
             "masked": changes.masked,
+            "refreshed": changes.refreshed,
+            "dropped": changes.dropped,
         }
     return {f"{name}_{key}": value for key, value in values.items()}
 

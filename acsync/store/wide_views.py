@@ -22,16 +22,16 @@ MAX_COLUMNS = 1_500
 # Types are short words. A very long one would not fit into an index row.
 MAX_TYPE_CHARACTERS = 100
 
-# The columns of the wide views before those of the custom fields.
+# The columns of the views that are not of custom fields, so no custom field gets these names.
 BASE_COLUMNS: dict[DatasetName, tuple[str, ...]] = {
     "contacts": (
         *("contact_id", "email", "first_name", "last_name", "phone", "created_at", "updated_at"),
-        *("synced_at", "tags", "lists"),
+        *("synced_at", "tags", "lists", "changed_at"),
     ),
     "deals": (
         *("deal_id", "title", "value_minor", "value", "currency", "status", "pipeline_id"),
         *("pipeline", "stage_id", "stage", "owner_id", "owner", "contact_id", "created_at"),
-        *("updated_at", "is_masked", "synced_at"),
+        *("updated_at", "is_masked", "synced_at", "changed_at", "closed_at"),
     ),
 }
 

@@ -1,18 +1,23 @@
 """Copy one slice: read its pages, enrich them, compare with the published records, stage them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from acsync.activecampaign.slices import NEWEST_SLICE
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import Record, RelationName, is_masked
+from acsync.datasets import NOT_CONTENT, Record, RelationName, is_masked, parse_record
+from acsync.enrich.content import has_same_content
 from acsync.enrich.encoding import encode, keep_last_body
+from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
 from acsync.models import EnrichedRecord, Interval, Slice
-from acsync.store.snapshot import last_relations, published_state
+from acsync.store.snapshot import last_relations, published_records, published_state
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
 from acsync.sync.job import Job
+
+# Records whose bodies are compared at once. Parsed ones take ten times as much memory.
+COMPARED = 100
 
 
 def copy_slice(context: SyncContext, job: Job, part: Slice) -> int:
@@ -62,8 +67,10 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     hashes, last_bodies = published_state(context.database, job.dataset, ids, masked_ids)
     encoded = [_encode_stub(records[key], last_bodies.get(key)) for key in ids]
     changed = [record for record in encoded if hashes.get(record.record_id) != record.hash]
+    known = [record for record in changed if record.record_id in hashes]
+    refreshed = _find_refreshed(context, job, known)
     times = [asked_at[record_id] for record_id in ids]
-    staged = StagedSlice(number, covered, ids, changed, times)
+    staged = StagedSlice(number, covered, ids, changed, times, refreshed)
     stage_slice(context.database, context.sync, job.dataset, staged)
     context.progress.advance(job.dataset, len(ids))
     return sum(record.cleaned for record in encoded)
@@ -74,6 +81,7 @@ def _encode_page(
 ) -> dict[int, EnrichedRecord | Record]:
     """Return the records of a page by id: encoded, or as rows if they are masked."""
     enriched = job.enricher.enrich(page.rows, page.values, page.related)
+    job.tags.update(tag_names((page.related or {}).get("tags", ())))
     complete = _add_last_relations(context, job, page, enriched)
     return {
         record_id: record if is_masked(record) else encode(record)
@@ -84,6 +92,29 @@ def _encode_page(
 def _encode_stub(record: EnrichedRecord | Record, last: Record | None) -> EnrichedRecord:
     """Encode a masked record with the body it had when it was last visible."""
     return encode(keep_last_body(record, last)) if isinstance(record, dict) else record
+
+
+def _find_refreshed(
+    context: SyncContext, job: Job, changed: Sequence[EnrichedRecord]
+) -> frozenset[int]:
+    """Return the ids of published records whose content has not changed.
+
+    The bodies are compared, not a stored hash of the content: another release can have another
+    idea of content, and a sync without changes costs nothing.
+    """
+    refreshed = set[int]()
+    for start in range(0, len(changed), COMPARED):
+        batch = changed[start : start + COMPARED]
+        ids = [record.record_id for record in batch]
+        ignored = NOT_CONTENT[job.dataset]
+        published = published_records(context.database, job.dataset, ids, ignored)
+        refreshed.update(
+            record.record_id
+            for record in batch
+            if (last := published.get(record.record_id)) is not None
+            and has_same_content(job.dataset, parse_record(record.body), last)
+        )
+    return frozenset(refreshed)
 
 
 def _add_last_relations(

@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from acsync.activecampaign.walk import Walk
-from acsync.datasets import DatasetName, Metadata, RelationName
-from acsync.models import Plan, Slice, Warnings
+from acsync.datasets import DIMENSIONS, DatasetName, Metadata, RelationName
+from acsync.enrich.encoding import Cleaner
+from acsync.models import Dimension, Plan, Slice, Warnings
 
 if TYPE_CHECKING:
     from acsync.enrich.enricher import Enricher
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class Job:
     """One dataset to copy: its plan, its metadata, and the slices that are staged already.
 
-    `open_walk` returns a reader of the dataset. `relations` are those to copy; the account may send
-    only some of them (`plan.relations`).
+    `open_walk` returns a reader of the dataset. `vanished` are the last known rows that the
+    metadata no longer has. `relations` are those to copy; the account may send only some of them
+    (`plan.relations`). `tags` are the names of the tags that were read, by id.
     `cleaned` characters were removed from the newest page. `cancelled` is set after a slice has
     failed, so that the remaining slices are skipped.
     """
@@ -28,10 +30,12 @@ class Job:
     plan: Plan
     metadata: Metadata
     open_walk: Callable[[], Walk]
+    vanished: Metadata = field(default_factory=dict)
     relations: tuple[RelationName, ...] = ()
     staged: frozenset[int] = frozenset()
     cleaned: int = 0
     warnings: Warnings = ()
+    tags: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -46,7 +50,27 @@ class Job:
         # Importing pandas takes a second, in which the first calls are made.
         from acsync.enrich.enricher import Enricher  # noqa: PLC0415
 
-        return Enricher(self.dataset, self.metadata)
+        known = {
+            need: [*rows, *self.vanished.get(need, ())] for need, rows in self.metadata.items()
+        }
+        return Enricher(self.dataset, known)
+
+    def dimensions(self, left_out: Container[RelationName]) -> tuple[Dimension, ...]:
+        """Return the listings that name ids of records, and the tags that were read.
+
+        The tags are complete if they came with all contacts: if none were resumed, and if tags are
+        not one of the relations that the account has `left_out`.
+        """
+        clean = Cleaner().clean
+        listings = [
+            Dimension(name, clean([*rows]))
+            for name, rows in self.metadata.items()
+            if name in DIMENSIONS
+        ]
+        tags = [{"id": tag_id, "tag": name} for tag_id, name in self.tags.items()]
+        came = "tags" in self.plan.relations and "tags" not in left_out
+        is_complete = came and not self.staged
+        return (*listings, Dimension("tags", clean(tags), is_complete))
 
     @property
     def slices(self) -> list[Slice]:

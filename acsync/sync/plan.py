@@ -35,8 +35,9 @@ def plan(
     `listings` are the metadata that the dataset needs.
     """
     context.progress.enter("planning")
-    metadata = {need: listing.rows for need, listing in listings.items()}
-    basis = _basis(context, name, metadata, newest.relations)
+    metadata: Metadata = {need: listing.rows for need, listing in listings.items()}
+    vanished: Metadata = {need: listing.vanished for need, listing in listings.items()}
+    basis = _basis(context, name, (metadata, vanished), newest.relations)
     resumed = _resume(context, name, basis, newest)
     made = resumed or plan_slices(DATASETS[name], newest, context.settings.page_size)
     if not resumed:
@@ -50,6 +51,7 @@ def plan(
         made,
         metadata,
         partial(context.walk, name, made.relations),
+        vanished,
         context.settings.relations(name),
         _find_staged(context, name) if resumed else frozenset(),
         warnings=(*warnings, *_warn_of_resumed(context, name)),
@@ -104,7 +106,7 @@ def _warn_of_resumed(context: SyncContext, name: DatasetName) -> Warnings:
 def _basis(
     context: SyncContext,
     name: DatasetName,
-    metadata: Metadata,
+    metadata: tuple[Metadata, ...],
     relations: tuple[RelationName, ...],
 ) -> str:
     """Return a hash of everything that must be equal for a sync to resume another's staging."""

@@ -3,18 +3,21 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from acsync.datasets import DatasetName
-from acsync.errors import DataRefused, StoreError, SyncFailed
-from acsync.models import DatasetResult, SyncResult
+from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
+from acsync.models import DatasetResult, SyncResult, Warnings
+from acsync.settings import format_kept
+from acsync.store.dimensions import record_dimension
 from acsync.store.lease import require_lease
 from acsync.store.publish import (
     Transaction,
     notify,
     publish_dataset,
     publishing,
-    retire_versions,
 )
+from acsync.store.retention import Keep, retire_versions, settle_keep
 from acsync.store.schema_owner import note_account
 from acsync.store.staging import sweep_staging
 from acsync.store.sync_history import read_results
@@ -66,8 +69,9 @@ def _publish_all(
 ) -> dict[DatasetName, DatasetResult]:
     """Publish each dataset under a savepoint, and close the log row."""
     results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
+    keep = settle_keep(connection, context.settings.keep_syncs)
     for dataset in verified:
-        results[dataset.dataset] = _publish_one(connection, context, dataset)
+        results[dataset.dataset] = _publish_one(connection, context, dataset, keep)
     if any(result.success for result in results.values()):
         note_account(connection, context.settings.account_name)
     limiter = context.client.rate_limiter
@@ -77,18 +81,33 @@ def _publish_all(
 
 
 def _publish_one(
-    connection: Transaction, context: SyncContext, verified: Verified
+    connection: Transaction, context: SyncContext, verified: Verified, keep: Keep
 ) -> DatasetResult:
     name, sync, duration_ms = verified.dataset, context.sync, verified.duration_ms
     try:
         with publishing(connection, sync, name):
             changes = publish_dataset(connection, sync, name, duration_ms)
             _require_all(verified, changes.records)
-            retire_versions(connection, name, context.settings.keep_syncs)
+            changes = replace(changes, dropped=retire_versions(connection, name, keep))
             fields = record_fields(connection, sync, name, verified.fields)
+            for dimension in verified.dimensions:
+                record_dimension(connection, dimension)
     except (DataRefused, SyncFailed) as error:
         return DatasetResult(duration_ms, error=str(error))
-    return DatasetResult(duration_ms, changes, warnings=verified.warnings, fields=fields)
+    warnings = (*verified.warnings, *_warn_of_shorter(context, keep))
+    return DatasetResult(duration_ms, changes, warnings=warnings, fields=fields)
+
+
+def _warn_of_shorter(context: SyncContext, keep: Keep) -> Warnings:
+    """Warn if the setting would delete history that is kept now."""
+    shorter = context.settings.keep_syncs
+    if shorter == keep:
+        return ()
+    command = add_account(f"acsync migrate --keep {format_kept(shorter)}")
+    return (
+        f"ACSYNC_KEEP_SYNCS is {format_kept(shorter)}, shorter than the {format_kept(keep)} in "
+        f"force, which stays in force. To keep less history, run: {command}",
+    )
 
 
 def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult]) -> None:

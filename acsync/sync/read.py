@@ -5,10 +5,10 @@ from dataclasses import replace
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.page import record_id
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import LISTINGS, DatasetName, Listing, ListingName
+from acsync.datasets import DIMENSIONS, LISTINGS, DatasetName, Listing, ListingName
 from acsync.errors import AccountError, SyncFailed
 from acsync.models import ListingRows
-from acsync.store.snapshot import published_rows
+from acsync.store.dimensions import KnownRows, read_dimension
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, make_gap_fill
 from acsync.sync.job import Job
@@ -17,28 +17,37 @@ from acsync.sync.job import Job
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
     """Read a small collection, such as the custom fields, with the keys that explain records.
 
-    If an optional one cannot be read, its last known rows are returned with a warning.
+    If an optional one cannot be read, or one is suddenly empty, its last known rows are returned
+    with a warning.
     """
     context.progress.enter("reading metadata")
     listing = LISTINGS[name]
+    known = read_dimension(context.database, name) if name in DIMENSIONS else KnownRows([], [])
     try:
         answer = read_listing(context.client, listing)
     except AccountError as error:
         if not listing.optional:
             raise
-        return _last_known(context, listing, error.message)
-    if listing.optional and not answer.rows:
-        known = _last_known(context, listing, "it is empty.")
-        return answer if listing.may_be_empty and not known.rows else known
+        return _last_known(known, listing, error.message)
+    if not answer.rows and (known.listed or (listing.optional and not listing.may_be_empty)):
+        last_known = _last_known(known, listing, "it is empty.")
+        if not listing.may_be_empty:
+            return last_known
+        return replace(last_known, rows=[], vanished=[*known.listed, *known.vanished])
     # The API documents no order, and a sync only resumes if the rows are the same: sort by id.
     rows = sorted(answer.rows, key=record_id)
-    return replace(answer, rows=[{key: row.get(key) for key in listing.keys} for row in rows])
+    listed = {*map(record_id, rows)}
+    return replace(
+        answer,
+        rows=[{key: row.get(key) for key in listing.keys} for row in rows],
+        vanished=[row for row in (*known.listed, *known.vanished) if record_id(row) not in listed],
+    )
 
 
-def _last_known(context: SyncContext, listing: Listing, reason: str) -> ListingRows:
-    rows = published_rows(context.database, listing.name)
-    warning = f"the last {len(rows)} known {listing.name} are kept: /{listing.path}: {reason}"
-    return ListingRows(rows, (warning,))
+def _last_known(known: KnownRows, listing: Listing, reason: str) -> ListingRows:
+    count = len(known.listed)
+    warning = f"the last {count} known {listing.name} are kept: /{listing.path}: {reason}"
+    return ListingRows(known.listed, (warning,), known.vanished)
 
 
 def read_newest(context: SyncContext, name: DatasetName) -> WalkPage:

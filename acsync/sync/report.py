@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import astuple
 
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
@@ -33,8 +34,9 @@ def report_markdown(result: SyncResult) -> str:
         if not dataset.success
     ]
     table = [
-        "| dataset | records | added | updated | deleted | masked | seconds |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| dataset | records | added | updated | deleted | masked | refreshed "
+        "| versions dropped | seconds |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
         *rows,
     ]
     warnings = [f"Warning: {_escape(text)}" for text in warnings_of(result)]
@@ -63,9 +65,11 @@ def report_lines(result: SyncResult) -> Iterator[str]:
             yield f"{name}: not published. {dataset.error}"
         else:
             masked = f", {changes.masked:,} masked" if changes.masked else ""
+            refreshed = f", {changes.refreshed:,} refreshed" if changes.refreshed else ""
+            dropped = f"; {changes.dropped:,} old versions dropped" if changes.dropped else ""
             yield (
                 f"{name}: {changes.records:,} records{masked}; {changes.added:,} added, "
-                f"{changes.updated:,} updated, {changes.deleted:,} deleted"
+                f"{changes.updated:,} updated, {changes.deleted:,} deleted{refreshed}{dropped}"
             )
     yield from (f"warning: {text}" for text in warnings_of(result))
     yield from field_lines(result)
@@ -152,8 +156,8 @@ def advice(sync: SyncRecord) -> str:
 def _markdown_row(name: DatasetName, dataset: DatasetResult) -> str:
     changes = dataset.changes
     if changes is None:
-        return f"| {name} | not published | | | | | |"
-    counts = (changes.records, changes.added, changes.updated, changes.deleted, changes.masked)
+        return f"| {name} | not published | | | | | | | |"
+    counts = astuple(changes)
     seconds = (dataset.duration_ms or 0) / 1000
     return f"| {name} | {' | '.join(f'{count:,}' for count in counts)} | {seconds:,.1f} |"
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CustomField, Warnings
+from acsync.models import CustomField, Dimension, Warnings
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_log import read_differences, record_total
@@ -25,7 +25,7 @@ class Verified:
     """A staged dataset that may be published; only `verify` makes one.
 
     `records` are staged, `cleaned` characters were removed, and `duration_ms` counts from the
-    request for its newest page.
+    request for its newest page. `dimensions` name the ids of its records.
     """
 
     dataset: DatasetName
@@ -34,6 +34,7 @@ class Verified:
     duration_ms: int
     warnings: Warnings = ()
     fields: tuple[CustomField, ...] = ()
+    dimensions: tuple[Dimension, ...] = ()
 
 
 def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> Verified:
@@ -69,6 +70,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> V
             *_warn_of_left_out(context, job),
         ),
         job.enricher.fields,
+        job.dimensions(context.optional_relations[name].reasons),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from acsync.datasets import DATASETS, DatasetName, ListingName
+from acsync.datasets import DATASETS, LISTINGS, DatasetName, ListingName
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
@@ -126,14 +126,29 @@ def test_a_lost_permission_is_published_only_when_accepted(
 def test_an_empty_listing_is_not_believed(
     listing: ListingName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """It would set the name in every deal to null, and the sync would succeed."""
+    """A key that lost a permission sees none, and the names stay as they were last known."""
     assert copy_account("deals").success
     before = contents_of(database, "deals")
     account.metadata.listings[listing].clear()
 
+    for _ in range(2):
+        result = copy_account("deals")
+        assert result.success
+        (warning,) = result.datasets["deals"].warnings
+        assert f"known {listing} are kept: /{LISTINGS[listing].path}: it is empty." in warning
+    assert contents_of(database, "deals") == before
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=0, deals=90, rate_limit=None)])
+def test_deals_that_lose_their_names_are_published_only_when_accepted(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """They are in pipelines and stages now that the key may not see."""
+    assert copy_account("deals").success
+    account.faults.add(faults.move_deals("777", "778").only(on_path("deals")))
+
     assert not copy_account("deals").success
     assert "with a pipeline or stage have lost its name" in error_of(database, "deals")
-    assert contents_of(database, "deals") == before
 
     assert copy_account("deals", accept_shrink=True).success
 

@@ -167,6 +167,8 @@ def test_each_publication_sends_a_notice(
         "updated": 0,
         "deleted": 0,
         "masked": payload["datasets"]["deals"]["masked"],
+        "refreshed": 0,
+        "dropped": 0,
     }
     assert fetch(database, "select sync_id from ac_latest_sync") == [(result.sync_id,)]
 

@@ -239,7 +239,8 @@ def test_a_stopped_export_leaves_the_old_file(
         database,
         "create or replace view ac_contacts as select slow(record_id) as contact_id, email, "
         "first_name, last_name, phone, created_at, updated_at, custom_fields, record, "
-        "now() as synced_at, tags, lists from ac_contact_versions where valid_to is null",
+        "now() as synced_at, tags, lists, changed_at "
+        "from ac_contact_versions where valid_to is null",
     )
     process = commands.start("export", "contacts", "--output", str(file))
     wait_for("the temporary file", lambda: len(names_in(tmp_path)) == 2)

@@ -19,7 +19,8 @@ GRANTS = "\n".join(code_blocks("postgresql"))
 WITHOUT_TABLES = GRANTS.split("-- Only for roles")[0]
 VIEWS = (
     "ac_contacts", "ac_deals", "ac_contacts_wide", "ac_deals_wide", "ac_fields", "ac_freshness",
-    "ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics",
+    "ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics", "ac_pipelines",
+    "ac_stages", "ac_owners", "ac_lists", "ac_tags",
 )  # fmt: skip
 TABLES = ("ac_contact_versions", "ac_deal_versions", "ac_published", "ac_sync_logs", "ac_lease")
 AS_OF = "select * from ac_records_as_of((select min(sync_id) from ac_changes))"

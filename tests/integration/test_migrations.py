@@ -107,7 +107,9 @@ def test_versions_have_no_column_that_is_not_staged(database: Database, name: st
             columns.setdefault(table, set()).add(column)
 
     staged, versions = columns[f"ac_staged_{name}s"], columns[f"ac_{name}_versions"]
-    assert staged - {"sync_no", "slice_no"} == versions - {"valid_from", "valid_to"}
+    assert staged - {"sync_no", "slice_no", "is_refresh"} == versions - {
+        *("valid_from", "valid_to", "changed_at")
+    }
 
 
 def test_migrations_at_the_same_time_take_turns(empty_database: Database) -> None:

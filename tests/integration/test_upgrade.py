@@ -97,6 +97,14 @@ def test_wide_views_survive_the_migration(
             "using (record_id, valid_from)",
         ) == [(0,)]
 
+    assert fetch(older, "select count(*) from older.ac_pipelines where is_listed") > [(0,)]
+    assert fetch(
+        older,
+        "select count(*) filter (where changed_at = synced_at) > 0, "
+        "bool_and(changed_at <= synced_at) from older.ac_contacts",
+    ) == [(True, True)]
+
+    account.metadata.listings["lists"][0]["name"] = "Renamed since"
     monkeypatch.setenv("ACSYNC_SCHEMA", "older")
     result = copy_account()
     assert result.success
@@ -110,3 +118,23 @@ def test_wide_views_survive_the_migration(
         0,
         0,
     ]
+    contacts = result.datasets["contacts"].changes
+    assert contacts
+    assert contacts.refreshed > 0
+
+
+def test_an_upgrade_keeps_the_history_that_it_finds(
+    copy_account: CopyAccount, database: Database, older: Database
+) -> None:
+    """Nobody knows the setting of the last sync, and the next one can come from any shell."""
+    for days in (3, 0):
+        copy_account("contacts")
+        fetch(
+            database,
+            f"update ac_published set synced_at = synced_at - interval '{days} days'",
+        )
+    copy_tables(older)
+
+    migrations.upgrade(older)
+
+    assert fetch(older, "select keep from older.ac_retention") == [("72h",)]

@@ -138,12 +138,32 @@ def mask_all() -> Fault:
 def empty_dataset() -> Fault:
     """Answer with no rows and a total of 0, as for a key that can see nothing."""
 
-    def change(call: Call, body: Record) -> None:
+    def change(_call: Call, body: Record) -> None:
         body.update({key: [] for key, rows in body.items() if isinstance(rows, list)})
-        if call.path in SIDELOADS:
+        if "total" in body.get("meta", {}):
             body["meta"]["total"] = type(body["meta"]["total"])(0)
 
     return body_fault("empty-dataset", change)
+
+
+def move_deals(pipeline: str, stage: str) -> Fault:
+    """Send all deals in another pipeline and stage."""
+
+    def change(_call: Call, body: Record) -> None:
+        for deal in body.get("deals", []):
+            deal |= {"group": pipeline, "stage": stage}
+
+    return body_fault("moves-deals", change)
+
+
+def rename_tag(tag_id: str, name: str) -> Fault:
+    """Send a tag with another name."""
+
+    def change(_call: Call, body: Record) -> None:
+        for tag in body.get("tags", []):
+            tag["tag"] = name if tag["id"] == tag_id else tag["tag"]
+
+    return body_fault("renames-tag", change)
 
 
 def hide_records(ids: Collection[int]) -> Fault:

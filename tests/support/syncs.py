@@ -26,7 +26,8 @@ from acsync.simulator.account import Account
 from acsync.simulator.expected import Comparison, compare
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, require_lease, start_sync
-from acsync.store.publish import publish_dataset, retire_versions
+from acsync.store.publish import publish_dataset
+from acsync.store.retention import retire_versions
 from acsync.store.snapshot import published_state, read_published
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.store.sync_log import finish_log

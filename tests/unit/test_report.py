@@ -37,8 +37,24 @@ def test_a_report_shows_what_was_published_or_why_not() -> None:
         "3 NUL characters removed, which Postgres cannot store",
     ]
     assert report_summary(result) == "1,200 contacts; deals not published: The page did not come."
-    assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 90.0 |" in report_markdown(result)
+    assert "| contacts | 1,200 | 3 | 2 | 1 | 0 | 0 | 0 | 90.0 |" in report_markdown(result)
     assert "**deals not published.** The page did not come." in report_markdown(result)
+
+
+def test_a_report_counts_refreshed_records_and_dropped_versions() -> None:
+    """A newsletter changes counters of thousands of contacts; none of them is an update."""
+    result = outcome(
+        contacts=DatasetResult(90_000, Changes(82_000, 0, 27, 0, 0, 3_181, 1_250)),
+        deals=DatasetResult(1, error=""),
+    )
+
+    assert next(report_lines(result)) == (
+        "contacts: 82,000 records; 0 added, 27 updated, 0 deleted, 3,181 refreshed; "
+        "1,250 old versions dropped"
+    )
+    assert "| contacts | 82,000 | 0 | 27 | 0 | 0 | 3,181 | 1,250 | 90.0 |" in report_markdown(
+        result
+    )
 
 
 def test_one_call_and_one_character_are_singular() -> None:

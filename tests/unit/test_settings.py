@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,7 +50,7 @@ def test_two_variables_are_enough(read: Read) -> None:
         "data_dir": Path("data"),
         "rate_limit": 10.0,
         "page_size": 100,
-        "keep_syncs": 5,
+        "keep_syncs": timedelta(days=30),
         "sideloads": ("tags", "lists"),
         "max_shrink": 0.2,
         "max_duration": None,

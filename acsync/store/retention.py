@@ -1,0 +1,75 @@
+"""Keep the history in force: a sync can make it longer, and only `migrate --keep` shorter."""
+
+from datetime import timedelta
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from acsync.datasets import DatasetName
+from acsync.schedule import INTERVAL
+from acsync.settings import format_kept, parse_kept
+from acsync.store.database import Database, run
+
+# A number of published syncs, or their age.
+Keep: TypeAlias = int | timedelta
+
+
+def settle_keep(connection: Connection, keep: Keep) -> Keep:
+    """Put `keep` in force unless it is shorter than the value in force; return the longer one."""
+    stored = run(connection, "select keep from {schema}.ac_retention").scalar_one_or_none()
+    in_force = parse_kept(stored) if stored else keep
+    if _age_of(keep) < _age_of(in_force):
+        return in_force
+    _store(connection, keep)
+    return keep
+
+
+def confirm_keep(database: Database, keep: Keep) -> None:
+    """Put `keep` in force, even if it is shorter."""
+    with database.begin() as connection:
+        _store(connection, keep)
+
+
+def _store(connection: Connection, keep: Keep) -> None:
+    sql = """
+        insert into {schema}.ac_retention as known (id, keep) values (1, :keep)
+        on conflict (id) do update set keep = excluded.keep where known.keep <> excluded.keep
+    """
+    run(connection, sql, keep=format_kept(keep))
+
+
+def _age_of(keep: Keep) -> timedelta:
+    """Return the age, or the time that a number of syncs takes at the default interval."""
+    return keep if isinstance(keep, timedelta) else keep * INTERVAL
+
+
+def retire_versions(connection: Connection, name: DatasetName, keep: Keep) -> int:
+    """Delete all but the last `keep` published syncs, or those older than `keep`.
+
+    The newest sync is always kept. So are the versions that the oldest kept sync closed, because
+    they show what it changed. Returns how many versions were deleted.
+    """
+    kept = (
+        "where synced_at > now() - :keep or sync_no = (select max(sync_no) from of_dataset)"
+        if isinstance(keep, timedelta)
+        else "order by sync_no desc limit :keep"
+    )
+    oldest = run(
+        connection,
+        f"""
+        with of_dataset as (
+            select sync_no, synced_at from {{schema}}.ac_published where data_type = :data_type
+        )
+        select min(sync_no) from (select sync_no from of_dataset {kept}) as kept
+        """,
+        name,
+        keep=keep,
+    ).scalar()
+    run(
+        connection,
+        "delete from {schema}.ac_published where data_type = :data_type and sync_no < :oldest",
+        name,
+        oldest=oldest,
+    )
+    sql = "delete from {versions} where valid_to < :oldest"
+    return run(connection, sql, name, oldest=oldest).rowcount

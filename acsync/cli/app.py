@@ -218,6 +218,9 @@ def export(  # noqa: PLR0913, PLR0917  # one per option
     ] = None,
     output: Annotated[str, typer.Option(help="File to write; - is standard output.")] = "-",
     wide: Annotated[bool, typer.Option("--wide", help="One column per custom field.")] = False,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Only these columns, in this order.")
+    ] = None,
     excel: Annotated[
         bool, typer.Option("--excel", help="CSV that Excel opens without running formulas.")
     ] = False,
@@ -242,13 +245,14 @@ def export(  # noqa: PLR0913, PLR0917  # one per option
             f"{ending} is not one of {', '.join(by_name)}. Name the format with --format."
         )
     chosen = form or by_name.get(ending, "jsonl" if as_of else "csv")
-    if as_of and (wide or chosen != "jsonl"):
+    if as_of and (wide or columns is not None or chosen != "jsonl"):
         raise typer.BadParameter(
-            "--as-of writes JSON Lines only. Remove --wide, and use --format jsonl."
+            "--as-of writes JSON Lines only. Remove --wide and --columns, and use --format jsonl."
         )
     if excel and chosen != "csv":
         raise typer.BadParameter(f"--excel only works with CSV, not {chosen}.")
-    run_export(database_of(account), Request(name, chosen, wide, excel, as_of), output)
+    names = () if columns is None else tuple(dict.fromkeys(map(str.strip, columns.split(","))))
+    run_export(database_of(account), Request(name, chosen, wide, names, excel, as_of), output)
 
 
 @app.command()

@@ -27,11 +27,15 @@ Advance: TypeAlias = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Request:
-    """A request for an export; without `as_of`, of the records published now."""
+    """A request for an export; without `as_of`, of the records published now.
+
+    No `columns` means all of them.
+    """
 
     name: DatasetName
     form: Format
     wide: bool
+    columns: tuple[str, ...]
     excel: bool
     as_of: str | None
 
@@ -76,7 +80,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 def _write(database: Database, request: Request, file: IO[bytes]) -> None:
     with (
-        open_export(database, request.name, request.wide, request.as_of) as export,
+        open_export(database, request.name, request.wide, request.as_of, request.columns) as export,
         _progress(request.name, export.rows) as advance,
     ):
         _WRITERS[request.form](export, request, file, advance)

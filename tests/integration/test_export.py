@@ -158,6 +158,48 @@ def test_json_lines_are_the_rows_of_the_view(copy_account: CopyAccount, database
     assert rows == [row for (row,) in expected]
 
 
+def test_columns_are_exported_in_the_order_asked(
+    copy_account: CopyAccount, database: Database, tmp_path: Path
+) -> None:
+    """In every format, sorted by the id even if that is left out."""
+    copy_account()
+    custom = fetch(database, "select column_name from ac_fields where data_type = 'deals' limit 1")
+    names = ["updated_at", str(custom[0][0]), "title"]
+    expected = [[row[name] for name in names] for row in rows_of(database, "ac_deals_wide")]
+    words = ["export", "deals", "--wide", "--columns", ", ".join([*names, "title"])]
+    parquet = tmp_path / "out.parquet"
+
+    table = acsync(*words).stdout
+    lines = acsync(*words, "--format", "jsonl").stdout.splitlines()
+    assert acsync(*words, "--output", str(parquet)).returncode == 0
+
+    titles = [row[2] for row in expected]
+    frame = pd.read_csv(io.StringIO(table), dtype=str, keep_default_na=False)
+    typed = pd.read_parquet(parquet)
+    assert list(frame.columns) == list(typed.columns) == list(json.loads(lines[0])) == names
+    assert [json.loads(line)["title"] for line in lines] == titles
+    assert list(frame["title"]) == list(typed["title"]) == titles
+    assert [plain(value) for value in typed["updated_at"]] == [row[0] for row in expected]
+
+
+def test_an_unknown_column_is_refused_with_the_nearest(
+    copy_account: CopyAccount, tmp_path: Path
+) -> None:
+    """An empty name too: an unset variable must not export everything."""
+    copy_account()
+    file = str(tmp_path / "out.csv")
+
+    misspelt = acsync("export", "contacts", "--columns", "phone,Emial", "--output", file)
+    empty = acsync("export", "contacts", "--wide", "--columns", "", "--output", file)
+
+    assert (misspelt.returncode, empty.returncode) == (1, 1)
+    assert 'ac_contacts has no column "Emial". Did you mean email?' in misspelt.stderr
+    assert "Columns: contact_id, email, first_name," in misspelt.stderr
+    assert "Custom fields need --wide." in misspelt.stderr
+    assert 'ac_contacts_wide has no column "". Columns: contact_id, email,' in empty.stderr
+    assert names_in(tmp_path) == []
+
+
 def test_an_earlier_sync_is_exported_as_it_was(
     account: Account, copy_account: CopyAccount, database: Database, tmp_path: Path
 ) -> None:
@@ -182,7 +224,14 @@ def test_an_earlier_sync_is_exported_as_it_was(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--wide"], ["--format", "csv"], ["--output", "x.csv"], ["--output", "x.parquet"]]
+    "arguments",
+    [
+        ["--wide"],
+        ["--columns", "email"],
+        ["--format", "csv"],
+        ["--output", "x.csv"],
+        ["--output", "x.parquet"],
+    ],
 )
 def test_an_earlier_sync_is_refused_in_any_other_form(arguments: list[str]) -> None:
     """The views show today's columns, so they cannot show the fields of then."""

@@ -23,9 +23,6 @@ ONE_SNAPSHOT = "set transaction isolation level repeatable read, read only"
 FIRST_TIME = "timestamp '0001-01-01 00:00:00'"
 LAST_TIME = "timestamp '9999-12-31 23:59:59.999999'"
 
-# A spreadsheet runs a text with such a beginning as a formula.
-FORMULA = r"^[=+\-@\t\r]"
-
 # JSON never contains these two characters unescaped, so COPY does not change it.
 UNCHANGED = r"format csv, quote E'\x01', delimiter E'\x02'"
 
@@ -140,20 +137,13 @@ def _read_kept(connection: Connection, name: DatasetName) -> Sequence[Any]:
 
 
 def copy_export(
-    export: Export,
-    form: Literal["csv", "jsonl"],
-    write: Callable[[bytes], object],
-    *,
-    excel: bool = False,
+    export: Export, form: Literal["csv", "jsonl"], write: Callable[[bytes], object]
 ) -> None:
-    """Call `write` once per row; CSV begins with a row of column names.
-
-    `excel` puts an apostrophe before text that a spreadsheet would run as a formula.
-    """
+    """Call `write` once per row; CSV begins with a row of column names."""
     if form == "jsonl":
         sql, options = f"select row_to_json(line) from ({export.sql}) as line", UNCHANGED
     else:
-        columns = ", ".join(_csv_column(column, excel) for column in export.columns)
+        columns = ", ".join(map(_csv_column, export.columns))
         sql, options = f"select {columns} from ({export.sql}) as line", "format csv, header"
     cursor: Any = export.connection.connection.cursor()
     with cursor:
@@ -161,13 +151,9 @@ def copy_export(
         cursor.copy_expert(copy, _Sink(write))
 
 
-def _csv_column(column: Column, excel: bool) -> str:
+def _csv_column(column: Column) -> str:
     name = quote(column.name)
-    if column.type == "boolean":
-        return f"{name}::text as {name}"  # true, not t
-    if column.type == "text" and excel:
-        return f"case when {name} ~ '{FORMULA}' then '''' || {name} else {name} end as {name}"
-    return name
+    return f"{name}::text as {name}" if column.type == "boolean" else name  # true, not t
 
 
 class _Sink:
@@ -207,6 +193,12 @@ def _python_column(column: Column) -> str:
             f"when {utc} > {LAST_TIME} then {LAST_TIME} else {utc} end"
         )
     return name
+
+
+def count_rows(export: Export) -> int:
+    """Return the exact number of rows."""
+    sql = f"select count(*) from ({export.sql}) as line"
+    return int(export.connection.exec_driver_sql(sql).scalar_one())
 
 
 def read_digits(export: Export) -> dict[str, tuple[int, int]]:

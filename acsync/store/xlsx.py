@@ -32,7 +32,7 @@ MAX_RICH_TEXT = 6_500
 def write_xlsx(
     export: Export, name: DatasetName, file: IO[bytes], advance: Callable[[int], object]
 ) -> Counter[str]:
-    """Write all rows; return by column how many texts were cut, because a cell holds no more.
+    """Write all rows; return by column how many texts were cut to the length of a cell.
 
     Times are UTC and whole seconds. Dates before March 1900, and numbers with more digits than the
     15 of Excel, are written as text. Raises AcsyncError without XlsxWriter, for too many rows, and

@@ -242,28 +242,29 @@ def status(
 def export(  # noqa: PLR0913, PLR0917  # one per option
     name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
     form: Annotated[
-        Literal["csv", "jsonl", "parquet"] | None,
-        typer.Option("--format", help="csv, jsonl or parquet. Default: by the ending of the file."),
+        Literal["csv", "jsonl", "parquet", "xlsx"] | None,
+        typer.Option("--format", help="Default: by the ending of the file."),
     ] = None,
     output: Annotated[str, typer.Option(help="File to write; - is standard output.")] = "-",
     wide: Annotated[bool, typer.Option("--wide", help="One column per custom field.")] = False,
-    excel: Annotated[
-        bool, typer.Option("--excel", help="CSV that Excel opens without running formulas.")
-    ] = False,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Only these columns, in this order.")
+    ] = None,
     as_of: Annotated[
         str | None,
         typer.Option(metavar="SYNC", help="Records of an earlier sync, as JSON Lines."),
     ] = None,
     account: AccountName = None,
 ) -> None:
-    """Export the published records to CSV, JSON Lines or Parquet."""
+    """Export the published records to CSV, JSON Lines, Parquet or Excel."""
     from acsync.cli.export import Request, run_export  # noqa: PLC0415
 
-    by_name: dict[str, Literal["csv", "jsonl", "parquet"]] = {
+    by_name: dict[str, Literal["csv", "jsonl", "parquet", "xlsx"]] = {
         ".csv": "csv",
         ".jsonl": "jsonl",
         ".ndjson": "jsonl",
         ".parquet": "parquet",
+        ".xlsx": "xlsx",
     }
     ending = Path(output).suffix.lower()
     if form is None and ending and output != "-" and ending not in by_name:
@@ -271,13 +272,12 @@ def export(  # noqa: PLR0913, PLR0917  # one per option
             f"{ending} is not one of {', '.join(by_name)}. Name the format with --format."
         )
     chosen = form or by_name.get(ending, "jsonl" if as_of else "csv")
-    if as_of and (wide or chosen != "jsonl"):
+    if as_of and (wide or columns is not None or chosen != "jsonl"):
         raise typer.BadParameter(
-            "--as-of writes JSON Lines only. Remove --wide, and use --format jsonl."
+            "--as-of writes JSON Lines only. Remove --wide and --columns, and use --format jsonl."
         )
-    if excel and chosen != "csv":
-        raise typer.BadParameter(f"--excel only works with CSV, not {chosen}.")
-    run_export(database_of(account), Request(name, chosen, wide, excel, as_of), output)
+    names = () if columns is None else tuple(dict.fromkeys(map(str.strip, columns.split(","))))
+    run_export(database_of(account), Request(name, chosen, wide, names, as_of), output)
 
 
 @app.command()

@@ -18,8 +18,8 @@ from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.export import Export, copy_export, open_export
 
-Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
-BOM = b"\xef\xbb\xbf"
+Format: TypeAlias = Literal["csv", "jsonl", "parquet", "xlsx"]
+BINARY: dict[Format, str] = {"parquet": "Parquet", "xlsx": "an Excel file"}
 
 # Adds to the number of rows written.
 Advance: TypeAlias = Callable[[int], object]
@@ -27,12 +27,15 @@ Advance: TypeAlias = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Request:
-    """A request for an export; without `as_of`, of the records published now."""
+    """A request for an export; without `as_of`, of the records published now.
+
+    No `columns` means all of them.
+    """
 
     name: DatasetName
     form: Format
     wide: bool
-    excel: bool
+    columns: tuple[str, ...]
     as_of: str | None
 
 
@@ -52,8 +55,10 @@ def run_export(settings: Settings, request: Request, output: str) -> None:
 
 
 def _write_to_pipe(database: Database, request: Request) -> None:
-    if request.form == "parquet" and sys.stdout.isatty():
-        raise AcsyncError("A terminal cannot show Parquet.", "Name a file: --output FILE")
+    if request.form in BINARY and sys.stdout.isatty():
+        raise AcsyncError(
+            f"A terminal cannot show {BINARY[request.form]}.", "Name a file: --output FILE"
+        )
     try:
         _write(database, request, sys.stdout.buffer)
         sys.stdout.flush()
@@ -76,22 +81,19 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 def _write(database: Database, request: Request, file: IO[bytes]) -> None:
     with (
-        open_export(database, request.name, request.wide, request.as_of) as export,
+        open_export(database, request.name, request.wide, request.as_of, request.columns) as export,
         _progress(request.name, export.rows) as advance,
     ):
         _WRITERS[request.form](export, request, file, advance)
 
 
 def _write_lines(export: Export, request: Request, file: IO[bytes], advance: Advance) -> None:
-    if request.excel:
-        file.write(BOM)
-
     def write(line: bytes) -> None:
         file.write(line)
         advance(1)
 
     form: Literal["csv", "jsonl"] = "csv" if request.form == "csv" else "jsonl"
-    copy_export(export, form, write, excel=request.excel)
+    copy_export(export, form, write)
 
 
 def _write_parquet(export: Export, _request: Request, file: IO[bytes], advance: Advance) -> None:
@@ -100,10 +102,20 @@ def _write_parquet(export: Export, _request: Request, file: IO[bytes], advance: 
     write_parquet(export, file, advance)
 
 
+def _write_xlsx(export: Export, request: Request, file: IO[bytes], advance: Advance) -> None:
+    from acsync.store.xlsx import MAX_TEXT, write_xlsx  # noqa: PLC0415  # only for this format
+
+    cut = write_xlsx(export, request.name, file, advance)
+    if cut:
+        columns = ", ".join(f"{name} ({count:,})" for name, count in cut.items())
+        sys.stderr.write(f"Cut to the {MAX_TEXT:,} characters of an Excel cell: {columns}.\n")
+
+
 _WRITERS: dict[Format, Callable[[Export, Request, IO[bytes], Advance], None]] = {
     "csv": _write_lines,
     "jsonl": _write_lines,
     "parquet": _write_parquet,
+    "xlsx": _write_xlsx,
 }
 
 

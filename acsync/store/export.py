@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import count
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from psycopg2.extensions import adapt
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.errors import StoreError
+from acsync.errors import StoreError, sanitize
 from acsync.store.database import Database, quote, run, schema_of
 
 BATCH_ROWS = 2_000
@@ -21,9 +22,6 @@ ONE_SNAPSHOT = "set transaction isolation level repeatable read, read only"
 # The range of Python's datetime, which writes and usually also reads Parquet files.
 FIRST_TIME = "timestamp '0001-01-01 00:00:00'"
 LAST_TIME = "timestamp '9999-12-31 23:59:59.999999'"
-
-# A spreadsheet runs a text with such a beginning as a formula.
-FORMULA = r"^[=+\-@\t\r]"
 
 # JSON never contains these two characters unescaped, so COPY does not change it.
 UNCHANGED = r"format csv, quote E'\x01', delimiter E'\x02'"
@@ -52,32 +50,64 @@ class Export:
 
 @contextmanager
 def open_export(
-    database: Database, name: DatasetName, wide: bool, sync_id: str | None
+    database: Database,
+    name: DatasetName,
+    wide: bool,
+    sync_id: str | None,
+    columns: Sequence[str] = (),
 ) -> Iterator[Export]:
     """Open the export of a dataset: its view, or the records as a kept sync left them.
 
-    Raises StoreError if nothing is published or the sync is not kept.
+    Without `columns`, the view is exported whole. Raises StoreError if nothing is published, the
+    sync is not kept, or the view has no such column.
     """
     with database.begin() as connection:
         run(connection, ONE_SNAPSHOT)
         run(connection, "set local statement_timeout = 0")
         if sync_id is None:
-            yield _export_view(connection, name, wide)
+            yield _export_view(connection, name, wide, columns)
         else:
             yield _export_earlier(connection, name, sync_id)
 
 
-def _export_view(connection: Connection, name: DatasetName, wide: bool) -> Export:
-    view = f"{schema_of(connection)}.ac_{name}{'_wide' if wide else ''}"
+def _export_view(
+    connection: Connection, name: DatasetName, wide: bool, columns: Sequence[str]
+) -> Export:
+    view = f"ac_{name}{'_wide' if wide else ''}"
     newest = _read_kept(connection, name)[0]
-    columns = run(
+    existing = _read_columns(connection, view)
+    chosen = _choose(existing, columns, view) if columns else existing
+    listed = ", ".join(quote(column.name) for column in chosen)
+    sql = (
+        f"select {listed} from {schema_of(connection)}.{view} as exported "
+        f"order by {quote(existing[0].name)}"
+    )
+    return Export(connection, sql, chosen, newest.record_count)
+
+
+def _read_columns(connection: Connection, view: str) -> tuple[Column, ...]:
+    rows = run(
         connection,
         "select attname, format_type(atttypid, null) from pg_attribute "
         "where attrelid = cast(:view as regclass) and attnum > 0 order by attnum",
-        view=view,
+        view=f"{schema_of(connection)}.{view}",
     )
-    sql = f"select * from {view} as exported order by 1"
-    return Export(connection, sql, tuple(Column(*row) for row in columns), newest.record_count)
+    return tuple(Column(*row) for row in rows)
+
+
+def _choose(existing: Sequence[Column], names: Sequence[str], view: str) -> tuple[Column, ...]:
+    """Return the named columns in this order; raise StoreError if one does not exist."""
+    by_name = {column.name: column for column in existing}
+    for name in names:
+        if name not in by_name:
+            nearest = get_close_matches(name.lower(), by_name, 1)
+            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            more = "" if view.endswith("_wide") else " Custom fields need --wide."
+            raise StoreError(
+                f'{view} has no column "{sanitize(name)}".{hint}',
+                f"Columns: {', '.join(by_name)}.{more}",
+            )
+    return tuple(by_name[name] for name in names)
 
 
 def _export_earlier(connection: Connection, name: DatasetName, sync_id: str) -> Export:
@@ -107,20 +137,13 @@ def _read_kept(connection: Connection, name: DatasetName) -> Sequence[Any]:
 
 
 def copy_export(
-    export: Export,
-    form: Literal["csv", "jsonl"],
-    write: Callable[[bytes], object],
-    *,
-    excel: bool = False,
+    export: Export, form: Literal["csv", "jsonl"], write: Callable[[bytes], object]
 ) -> None:
-    """Call `write` once per row; CSV begins with a row of column names.
-
-    `excel` puts an apostrophe before text that a spreadsheet would run as a formula.
-    """
+    """Call `write` once per row; CSV begins with a row of column names."""
     if form == "jsonl":
         sql, options = f"select row_to_json(line) from ({export.sql}) as line", UNCHANGED
     else:
-        columns = ", ".join(_csv_column(column, excel) for column in export.columns)
+        columns = ", ".join(map(_csv_column, export.columns))
         sql, options = f"select {columns} from ({export.sql}) as line", "format csv, header"
     cursor: Any = export.connection.connection.cursor()
     with cursor:
@@ -128,13 +151,9 @@ def copy_export(
         cursor.copy_expert(copy, _Sink(write))
 
 
-def _csv_column(column: Column, excel: bool) -> str:
+def _csv_column(column: Column) -> str:
     name = quote(column.name)
-    if column.type == "boolean":
-        return f"{name}::text as {name}"  # true, not t
-    if column.type == "text" and excel:
-        return f"case when {name} ~ '{FORMULA}' then '''' || {name} else {name} end as {name}"
-    return name
+    return f"{name}::text as {name}" if column.type == "boolean" else name  # true, not t
 
 
 class _Sink:
@@ -174,6 +193,12 @@ def _python_column(column: Column) -> str:
             f"when {utc} > {LAST_TIME} then {LAST_TIME} else {utc} end"
         )
     return name
+
+
+def count_rows(export: Export) -> int:
+    """Return the exact number of rows."""
+    sql = f"select count(*) from ({export.sql}) as line"
+    return int(export.connection.exec_driver_sql(sql).scalar_one())
 
 
 def read_digits(export: Export) -> dict[str, tuple[int, int]]:

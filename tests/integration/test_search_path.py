@@ -85,13 +85,13 @@ def test_nothing_that_acsync_does_runs_foreign_code(
     assert copy_account().success
     execute(database, "update ac_contact_versions set hash = '' where record_id % 7 = 0")
     assert copy_account().success
-    parquet = str(tmp_path / "deals.parquet")
+    parquet, excel = str(tmp_path / "deals.parquet"), str(tmp_path / "deals.xlsx")
     commands = [
         ("status",),
         ("status", "--json", "--max-age", "30m"),
         ("export", "contacts", "--wide"),
         ("export", "deals", "--format", "jsonl"),
-        ("export", "deals", "--wide", "--excel"),
+        ("export", "deals", "--wide", "--output", excel),
         ("export", "deals", "--output", parquet),
         ("migrate",),
         ("check",),

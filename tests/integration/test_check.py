@@ -76,7 +76,7 @@ class Checked:
 
 PREFECT_CHECKS = (
     "deployment", "worker", "acsync: sync failed", "acsync: data is stale",
-    "acsync: run is lost", "alerts",
+    "acsync: run is lost", "acsync: run is lost before its start", "alerts",
 )  # fmt: skip
 Check: TypeAlias = Callable[..., Checked]
 

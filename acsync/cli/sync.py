@@ -37,14 +37,13 @@ def run_sync(
     only: DatasetName | None,
     accept_shrink: bool,
     account: str | None,
-) -> None:
-    """Run one sync; raises LeaseHeld, or AcsyncError if it failed."""
+) -> list[str]:
+    """Run one sync and return its report; raises LeaseHeld, or AcsyncError if it failed."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
         signal.signal(signal.SIGHUP, _end_once)
     with closing(open_database(settings)) as database:
         require_current_schema(database)
-        for line in _run_flow(console, database, (only, accept_shrink, account)):
-            console.print(line, soft_wrap=True)
+        return [*_run_flow(console, database, (only, accept_shrink, account))]
 
 
 def _end_once(*_: object) -> None:

@@ -1,0 +1,43 @@
+"""Bring the schema up to date, or print the SQL for it."""
+
+import sys
+from contextlib import closing
+
+from rich.console import Console
+
+import migrations
+from acsync import logs
+from acsync.errors import SchemaTooNew, StoreError
+from acsync.local.embedded_postgres import with_database_url
+from acsync.settings import Settings
+from acsync.store.database import open_database
+from acsync.store.schema_owner import forget_account
+
+
+def run_migrate(console: Console, settings: Settings, adopt_account: bool) -> None:
+    """Bring the schema to the newest revision, and let it take another account if asked to."""
+    with closing(open_database(settings)) as database:
+        before, after = migrations.upgrade(database)
+        forgotten = forget_account(database) if adopt_account else None
+    change = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
+    console.print(f"Schema {settings.schema_name} {change} revision {after}.")
+    if adopt_account:
+        owner = f"It belonged to {forgotten}." if forgotten else "It belonged to no account."
+        console.print(f"{owner} The next sync claims it for its account.", soft_wrap=True)
+
+
+def print_migration(settings: Settings) -> None:
+    """Print the SQL that the schema lacks, and on standard error what it is for."""
+    schema = settings.schema_name
+    settings = with_database_url(settings, start=False)
+    try:
+        with closing(open_database(settings)) as database:
+            sql = migrations.sql(schema, database)
+    except SchemaTooNew:
+        raise
+    except StoreError as error:
+        logs.report(f"{error.message} So this SQL creates everything in an empty schema.")
+        sql = migrations.sql(schema)
+    if not sql:
+        logs.report(f"Schema {schema} is up to date at revision {migrations.HEAD}.")
+    sys.stdout.write(sql)

@@ -1,4 +1,4 @@
-"""Decide whether an account refuses the key, before each thread has found out by itself.
+"""Decide once for all threads whether an account refuses the key.
 
 A 403 can also mean a missing right, or nothing at all (singer-io/tap-activecampaign#52). So the
 key is only blamed if no call was answered with success and one was refused on every attempt.
@@ -12,7 +12,7 @@ from acsync.errors import AccessDenied
 
 
 class KeyJudge:
-    """What the calls of one client say about its key; safe to share between threads."""
+    """Collects what the calls of one client show about its key; safe to share between threads."""
 
     def __init__(self) -> None:
         self.is_accepted = False

@@ -149,15 +149,14 @@ def _bars(database: Database) -> Table:
 
 def _show_next_steps(console: Console, data_dir: Path) -> None:
     acsync, variable = program("acsync"), f"ACSYNC_DATA_DIR={data_dir}"
-    query = "select * from ac_contacts_wide limit 5;"
     console.print()
     for title, *commands in (
         ("a sync every 15 minutes, with a dashboard, until Ctrl-C", f"{acsync} up"),
         (
-            f"the copy stays in an embedded Postgres; query it: {query}",
+            "look at the copy, for example: select * from ac_contacts_wide limit 5;",
             f"{variable} {acsync} status",
             psql_command(data_dir),
         ),
-        ("stop this Postgres and delete the copy", delete_command(data_dir)),
+        ("stop the embedded Postgres and delete the copy", delete_command(data_dir)),
     ):
         console.print(f"# {title}", *commands, sep="\n", soft_wrap=True)

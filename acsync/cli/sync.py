@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -138,7 +137,7 @@ def _show_bars(console: Console, database: Database, done: threading.Event) -> N
     columns = (
         TextColumn("{task.description:<9}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
         TimeRemainingColumn(),
     )
     tasks: dict[DatasetName, TaskID] = {}
@@ -146,7 +145,7 @@ def _show_bars(console: Console, database: Database, done: threading.Event) -> N
         while not done.wait(BAR_SECONDS):
             for name, records, expected in _read_progress(database):
                 if name not in tasks:
-                    tasks[name] = bars.add_task(name)
+                    tasks[name] = bars.add_task(name, total=expected)
                 bars.update(tasks[name], completed=records, total=expected)
 
 

@@ -1,4 +1,4 @@
-"""Runs whose worker died before their start give their slots back, and somebody is told.
+"""Runs whose worker died free their slots, and an alert is sent.
 
 The Prefect server and its deployment are real. Only the time after which a run counts as lost is
 shorter.

@@ -170,7 +170,7 @@ def test_a_wrong_key_is_found_by_one_of_several_threads() -> None:
 
 
 def test_a_missing_right_does_not_blame_an_accepted_key() -> None:
-    """A key can be right although its user may not see one listing."""
+    """Its user lacks the right to see one listing."""
     account = ScriptedAccount(GOOD, httpx.Response(403))
     client = account.client()
     client.get_page("contacts", {})

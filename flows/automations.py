@@ -28,6 +28,7 @@ FAILED_AUTOMATION = "acsync: sync failed"
 STALE_AUTOMATION = "acsync: data is stale"
 LOST_AUTOMATION = "acsync: run is lost"
 NOT_STARTED_AUTOMATION = "acsync: run is lost before its start"
+AUTOMATIONS = (FAILED_AUTOMATION, STALE_AUTOMATION, LOST_AUTOMATION, NOT_STARTED_AUTOMATION)
 
 HEARTBEAT_SECONDS = 60
 LOST_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
@@ -35,6 +36,7 @@ LOST_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 # A healthy run may send no event for minutes before it starts, while a container image is pulled
 # or a cluster adds a machine: 400 MB at 6 Mbit/s take nine minutes.
 NOT_STARTED_AFTER = timedelta(minutes=10)
+NOT_STARTED_REASON = f"The run did not start within {NOT_STARTED_AFTER.seconds // 60} minutes"
 
 SUCCEEDED = "Completed"
 FAILED_STATES = ("Failed", "Crashed", "TimedOut")
@@ -44,12 +46,15 @@ FAILED_STATES = ("Failed", "Crashed", "TimedOut")
 OTHER_STATES = ("Late", "Pending", "Cancelled")
 
 # A run in one of these states holds a slot of its deployment, but sends no heartbeats yet.
+# `Cancelling` holds one too: Prefect's server (3.9.1) makes it `Cancelled` after five minutes, and
+# refuses any other state.
 STARTING_STATES = ("Pending", "Submitting", "InfrastructurePending")
 
 # How Prefect (3.9.1) describes a run that got SIGTERM, as when its worker is stopped.
 STOPPED_MESSAGE = "Execution was aborted by a termination signal."
 
-HEARTBEAT = "heartbeat"
+# A run sends its first heartbeat as soon as it is `Running`, but it may die before that.
+BEATING = ("Running", "heartbeat")
 OF_DEPLOYMENT: Labels = {
     "prefect.resource.role": "deployment",
     "prefect.resource.id": "prefect.deployment.*",
@@ -153,13 +158,14 @@ def _stale(audience: Audience) -> AutomationCore:
 def _lost(audience: Audience) -> AutomationCore:
     """Mark runs whose machine died as crashed; otherwise they would stay `Running`."""
     reason = f"The run sent no heartbeat for {minutes(LOST_AFTER)}"
-    return _crash(audience, LOST_AUTOMATION, (HEARTBEAT,), LOST_AFTER, reason)
+    return _crash(audience, LOST_AUTOMATION, BEATING, LOST_AFTER, reason)
 
 
 def _not_started(audience: Audience) -> AutomationCore:
     """Mark runs whose worker died before their start; otherwise they would keep their slot."""
-    reason = f"The run did not start within {minutes(NOT_STARTED_AFTER)}"
-    return _crash(audience, NOT_STARTED_AUTOMATION, STARTING_STATES, NOT_STARTED_AFTER, reason)
+    return _crash(
+        audience, NOT_STARTED_AUTOMATION, STARTING_STATES, NOT_STARTED_AFTER, NOT_STARTED_REASON
+    )
 
 
 def _crash(

@@ -11,12 +11,24 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitConfig,
+    ConcurrencyLimitStrategy,
+    StateType,
+)
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Interval
+from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from acsync.datasets import DATASETS
@@ -25,6 +37,7 @@ from acsync.settings import read_database_settings
 from flows.automations import (
     HEARTBEAT_SECONDS,
     NOT_STARTED_AFTER,
+    NOT_STARTED_REASON,
     Audience,
     make_automations,
     minutes,
@@ -83,6 +96,7 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
             yield f"See {url}"
         yield _ensure_alerts(client, alert_url)
         yield from _ensure_automations(client, deployment_id)
+        yield from _free_slots(client, deployment_id)
 
 
 def _find(client: SyncPrefectClient, deployment: RunnerDeployment) -> DeploymentResponse | None:
@@ -166,6 +180,19 @@ def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Itera
     for automation in make_automations(audience):
         silent = audience.nobody if audience.nobody in automation.description else ""
         yield f"Automation {automation.name!r} {save_automation(client, automation)}.{silent}"
+
+
+def _free_slots(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
+    """Mark runs that were lost before the automation existed; it only sees later events."""
+    pending = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING]))
+    runs = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+        flow_run_filter=FlowRunFilter(state=pending),
+    )
+    for run in runs:
+        if run.state and datetime.now(UTC) - run.state.timestamp > NOT_STARTED_AFTER:
+            client.set_flow_run_state(run.id, Crashed(message=f"{NOT_STARTED_REASON}."))
+            yield f"Run {run.name} was lost before its start. It is marked as crashed."
 
 
 def _url_before_id(kind: str, example: UUID) -> str | None:

@@ -19,11 +19,13 @@ from prefect.settings import (
 )
 
 from acsync.preflight.check_result import CheckResult
-from flows.automations import FAILED_AUTOMATION, LOST_AUTOMATION, STALE_AUTOMATION
+from flows.automations import AUTOMATIONS
 from flows.blocks import ActiveCampaignAccount
 from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
 from flows.prefect_api import TIMEOUT_SECONDS, explain_errors, probe
+
+DEPLOY = "Run: acsync deploy"
 
 
 def check_prefect(account: str | None) -> Iterator[CheckResult]:
@@ -31,14 +33,14 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
 
     Raises AcsyncError if the API does not answer.
     """
-    check, url, deploy = "Prefect API", PREFECT_API_URL.value(), _deploy_command(account)
+    check, url = "Prefect API", PREFECT_API_URL.value()
     if not url:
         yield CheckResult(
             check,
             "warning",
             "PREFECT_API_URL is not set: each command starts a temporary server, and nothing "
             "runs on schedule.",
-            f"Run prefect server start, set PREFECT_API_URL to its URL, and run: {deploy}",
+            f"Run prefect server start, set PREFECT_API_URL to its URL. {DEPLOY}",
         )
         return
     host = urlsplit(url).hostname
@@ -49,15 +51,11 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
     ):
         probe(client)
         yield _check_lock(client, check, f"{_read_version(client)} at {host}")
-        yield _check_deployment(client, make_deployment(account).full_name, deploy)
-        yield _check_worker(client, deploy)
-        for name in (FAILED_AUTOMATION, STALE_AUTOMATION, LOST_AUTOMATION):
-            yield _check_automation(client, name, deploy)
-        yield _check_alerts(client, deploy)
-
-
-def _deploy_command(account: str | None) -> str:
-    return f"acsync deploy --account {account}" if account else "acsync deploy"
+        yield _check_deployment(client, make_deployment(account).full_name)
+        yield _check_worker(client)
+        for name in AUTOMATIONS:
+            yield _check_automation(client, name)
+        yield _check_alerts(client)
 
 
 def _check_lock(client: SyncPrefectClient, check: str, seen: str) -> CheckResult:
@@ -95,26 +93,26 @@ def _read_version(client: SyncPrefectClient) -> str:
     return "Prefect Cloud" if cloud else f"Prefect {client.api_version()}"
 
 
-def _check_deployment(client: SyncPrefectClient, name: str, deploy: str) -> CheckResult:
+def _check_deployment(client: SyncPrefectClient, name: str) -> CheckResult:
     check = "deployment"
     try:
         deployment = client.read_deployment_by_name(name)
     except ObjectNotFound:
         seen = f"{name} does not exist: no sync is scheduled."
-        return CheckResult(check, "warning", seen, f"Run: {deploy}")
+        return CheckResult(check, "warning", seen, DEPLOY)
     if deployment.paused or not any(schedule.active for schedule in deployment.schedules):
         seen = f"{name} is paused or has no active schedule."
         return CheckResult(check, "warning", seen, "Resume it in Prefect's UI, under Deployments.")
     return CheckResult(check, "ok", f"{name} is scheduled.")
 
 
-def _check_worker(client: SyncPrefectClient, deploy: str) -> CheckResult:
+def _check_worker(client: SyncPrefectClient) -> CheckResult:
     check = "worker"
     try:
         pool = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         seen = f"There is no work pool {WORK_POOL}."
-        return CheckResult(check, "warning", seen, f"Run: {deploy}")
+        return CheckResult(check, "warning", seen, DEPLOY)
     if pool.is_paused:
         remedy = f"Run: prefect work-pool resume {WORK_POOL}"
         return CheckResult(check, "warning", f"The work pool {WORK_POOL} is paused.", remedy)
@@ -122,25 +120,24 @@ def _check_worker(client: SyncPrefectClient, deploy: str) -> CheckResult:
     online = [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]
     if not online:
         seen = f"No worker of the pool {WORK_POOL} is online: scheduled syncs wait."
-        remedy = f"Run: python -m flows.worker --pool {WORK_POOL}"
-        return CheckResult(check, "warning", seen, remedy)
+        return CheckResult(check, "warning", seen, "Run: acsync worker")
     return CheckResult(check, "ok", f"{', '.join(online)} is online in the pool {WORK_POOL}.")
 
 
-def _check_automation(client: SyncPrefectClient, name: str, deploy: str) -> CheckResult:
+def _check_automation(client: SyncPrefectClient, name: str) -> CheckResult:
     automations = client.read_automations_by_name(name)
     if not automations:
-        return CheckResult(name, "warning", "The automation does not exist.", f"Run: {deploy}")
+        return CheckResult(name, "warning", "The automation does not exist.", DEPLOY)
     if not any(automation.enabled for automation in automations):
         remedy = f"Run: prefect automation resume '{name}'"
         return CheckResult(name, "warning", "The automation is disabled.", remedy)
     return CheckResult(name, "ok", "The automation is enabled.")
 
 
-def _check_alerts(client: SyncPrefectClient, deploy: str) -> CheckResult:
+def _check_alerts(client: SyncPrefectClient) -> CheckResult:
     check = "alerts"
     types = [block.block_type.name for block in find_alert_blocks(client) if block.block_type]
     if not types:
         seen = f"There is no notification block {ALERT_BLOCK}: nobody is told about failures."
-        return CheckResult(check, "warning", seen, f"Set ACSYNC_ALERT_URL, and run: {deploy}")
+        return CheckResult(check, "warning", seen, f"Set ACSYNC_ALERT_URL. {DEPLOY}")
     return CheckResult(check, "ok", f"They are sent through {ALERT_BLOCK} ({', '.join(types)}).")

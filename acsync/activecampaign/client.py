@@ -3,13 +3,15 @@
 import logging
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import httpx
 import tenacity
 
+from acsync.activecampaign.key_judge import KeyJudge
 from acsync.activecampaign.page import Page, TransientError, read_page
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.activecampaign.refused_answers import (
@@ -27,7 +29,7 @@ from acsync.activecampaign.transport import (
     AccountTransport,
     DeadlineReached,
 )
-from acsync.errors import CallFailed, CallRefused, ResponseTooLarge
+from acsync.errors import AccessDenied, CallFailed, CallRefused, ResponseTooLarge
 
 Params: TypeAlias = Mapping[str, str | int]
 
@@ -94,6 +96,7 @@ class Client:
     ) -> None:
         self.rate_limiter = rate_limiter
         self._observe = observe
+        self._key = KeyJudge()
         self._limits = limits
         self._transport = transport or AccountTransport(httpx.URL(account_url))
         self._http = httpx.Client(
@@ -113,7 +116,6 @@ class Client:
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=self._wait_seconds,
-            before_sleep=self._note_retry,
             sleep=self._sleep,
             reraise=True,
         )
@@ -131,14 +133,23 @@ class Client:
         """
         query = f"?{httpx.QueryParams(params)}" if params else ""
         call = f"GET {self._http.base_url.path}{path}{query}"
-        retrying = self._retrying.copy(stop=_give_up(attempts))
+        with ExitStack() as turn:
+            retrying = self._retrying.copy(
+                stop=_give_up(attempts), before_sleep=partial(self._before_retry, turn)
+            )
+            return self._try(retrying, call, path, params)
+
+    def _try(self, retrying: tenacity.Retrying, call: str, path: str, params: Params) -> Page:
         try:
             return retrying(self._attempt, path, params)
         except TransientError as error:
             tried = f"tried {retrying.statistics['attempt_number']} times"
             if error.lasting:
                 message = f"{call} was answered with {error}, {tried}."
-                raise type(error.lasting)(message, error.lasting.remedy) from None
+                refusal = type(error.lasting)(message, error.lasting.remedy)
+                if isinstance(refusal, AccessDenied):
+                    self._key.refuse(refusal)
+                raise refusal from None
             if isinstance(error, Unreachable):
                 raise CallFailed(
                     f"{error.host} cannot be reached for {call}: {error}, {tried}.",
@@ -152,9 +163,13 @@ class Client:
     def _sleep(self, seconds: float) -> None:
         self.rate_limiter.sleep(seconds)
 
-    def _note_retry(self, state: tenacity.RetryCallState) -> None:
+    def _before_retry(self, turn: ExitStack, state: tenacity.RetryCallState) -> None:
+        """Count a retry. If the key may be wrong, only one thread repeats its call at a time."""
+        error = state.outcome and state.outcome.exception()
+        if isinstance(error, TransientError) and isinstance(error.lasting, AccessDenied):
+            turn.enter_context(self._key.turn())
         self.rate_limiter.count_retry()
-        logger.debug("call retried: %s", state.outcome and state.outcome.exception())
+        logger.debug("call retried: %s", error)
 
     def _attempt(self, path: str, params: Params) -> Page:
         request = self._http.build_request("GET", path, params=dict(params) or None)
@@ -185,6 +200,7 @@ class Client:
         if self._observe:
             self._observe(Exchange(path, params, response.status_code, response.headers, content))
         if response.status_code == httpx.codes.OK:
+            self._key.is_accepted = True
             return replace(read_page(content, path), asked_at=turn.given_at)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or (
             response.status_code == httpx.codes.SERVICE_UNAVAILABLE and retry_after(response)

@@ -1,6 +1,7 @@
 """The commands, their options, and their exit status.
 
-A command imports what only it needs in its own function: Prefect alone takes seconds.
+A command imports what only it needs in its own function: Prefect takes seconds, SQLAlchemy half a
+second.
 """
 
 import logging
@@ -8,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,20 +17,15 @@ import typer
 from rich.console import Console
 
 from acsync import logs
-from acsync.cli.check import run_check
-from acsync.cli.status import run_status
 from acsync.cli.version import describe_version
 from acsync.datasets import DatasetName
 from acsync.env_file import load_env_file, unknown_variables
 from acsync.errors import (
     AcsyncError,
     LeaseHeld,
-    SchemaTooNew,
     SettingsError,
-    StoreError,
     use_account,
 )
-from acsync.local.embedded_postgres import with_database_url
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import (
     ACCOUNT,
@@ -41,9 +36,6 @@ from acsync.settings import (
     read_alert_url,
     read_settings,
 )
-from acsync.store.database import open_database
-from acsync.store.retention import confirm_keep
-from acsync.store.schema_owner import forget_account
 
 FAILED = 1
 EXIT_STATUS: dict[type[AcsyncError], int] = {SettingsError: 2, LeaseHeld: 3}
@@ -61,6 +53,9 @@ PATIENT_PREFECT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
 
 # A `.env` names a real account and its Prefect server. These commands use an invented one.
 NO_ENV_FILE = ("demo", "simulate")
+
+# These commands load Prefect or start a server before their first result.
+SLOW = ("check", "demo", "deploy", "sync", "up")
 
 app = typer.Typer(
     name="acsync",
@@ -113,6 +108,8 @@ def every_command(
     for name, value in (quiet | PATIENT_PREFECT).items():
         os.environ.setdefault(name, value)
     logs.set_up_command()
+    if context.invoked_subcommand in SLOW and sys.stderr.isatty():
+        logs.note(f"Starting acsync {context.invoked_subcommand} …")
     # If its server is down, Prefect prints each log line that it could not send.
     logging.raiseExceptions = False
 
@@ -134,6 +131,8 @@ def check(
     ] = None,
 ) -> None:
     """Check everything that a sync needs, without changing anything."""
+    from acsync.cli.check import run_check  # noqa: PLC0415
+
     run_check(console, settings_of(account), account, save_samples)
 
 
@@ -150,7 +149,8 @@ def sync(
 
     warn_of_unknown_variables()
     settings = database_of(account, DATABASE + ACCOUNT)
-    run_sync(console, settings, only, accept_shrink, account)
+    for line in run_sync(console, settings, only, accept_shrink, account):
+        console.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -175,27 +175,14 @@ def migrate(
     account: AccountName = None,
 ) -> None:
     """Bring the schema up to date."""
-    import migrations  # noqa: PLC0415
+    from acsync.cli.migrate import print_migration, run_migrate  # noqa: PLC0415
 
+    warn_of_unknown_variables()
     kept = _read_kept(keep) if keep else None
     if sql:
         print_migration(settings_of(account, DATABASE))
-        return
-    settings = database_of(account)
-    database = open_database(settings)
-    before, after = migrations.upgrade(database)
-    forgotten = forget_account(database) if adopt_account else None
-    if kept:
-        confirm_keep(database, kept)
-    database.close()
-    change = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
-    console.print(f"Schema {settings.schema_name} {change} revision {after}.")
-    if adopt_account:
-        owner = f"It belonged to {forgotten}." if forgotten else "It belonged to no account."
-        console.print(f"{owner} The next sync claims it for its account.", soft_wrap=True)
-    if kept:
-        text = f"The next sync keeps {keep} of history. Set ACSYNC_KEEP_SYNCS={keep} too."
-        console.print(text, soft_wrap=True)
+    else:
+        run_migrate(console, database_of(account), adopt_account, kept)
 
 
 def _read_kept(text: str) -> int | timedelta:
@@ -203,25 +190,6 @@ def _read_kept(text: str) -> int | timedelta:
         return parse_kept(text)
     except ValueError as error:
         raise typer.BadParameter(f"--keep {error}") from None
-
-
-def print_migration(settings: Settings) -> None:
-    """Print the SQL that the schema lacks, and on standard error what it is for."""
-    import migrations  # noqa: PLC0415
-
-    schema = settings.schema_name
-    settings = with_database_url(settings, start=False)
-    try:
-        with closing(open_database(settings)) as database:
-            sql = migrations.sql(schema, database)
-    except SchemaTooNew:
-        raise
-    except StoreError as error:
-        logs.report(f"{error.message} So this SQL creates everything in an empty schema.")
-        sql = migrations.sql(schema)
-    if not sql:
-        logs.report(f"Schema {schema} is up to date at revision {migrations.HEAD}.")
-    sys.stdout.write(sql)
 
 
 @app.command()
@@ -235,6 +203,8 @@ def status(
     account: AccountName = None,
 ) -> None:
     """Show what is published, when the next sync is due, and how the last syncs went."""
+    from acsync.cli.status import run_status  # noqa: PLC0415
+
     run_status(console, database_of(account), as_json, max_age, account)
 
 
@@ -335,6 +305,7 @@ def up(
 
     Without credentials it syncs a simulated account.
     """
+    warn_of_unknown_variables()
     from acsync.local.up import run_up  # noqa: PLC0415
     from acsync.simulator.account import AccountOptions  # noqa: PLC0415
 
@@ -394,6 +365,8 @@ def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOU
 
 def database_of(account: str | None, variables: Sequence[str] = DATABASE) -> Settings:
     """Read the settings likewise, and start the embedded Postgres if they have no URL."""
+    from acsync.local.embedded_postgres import with_database_url  # noqa: PLC0415
+
     return with_database_url(settings_of(account, variables))
 
 

@@ -46,11 +46,10 @@ def run_check(
     if writer:
         console.print(f"Saved {len(writer.written)} samples, without your data, in {samples}.")
     if problems := [result.check for result in results if result.status == "problem"]:
-        again = f"acsync check --account {account}" if account else "acsync check"
         raise AcsyncError(
             f"{len(problems)} of {len(results)} checks found a problem: {', '.join(problems)}. "
             "Nothing was changed.",
-            f"Follow the remedies in the table, then run again: {again}",
+            "Follow the remedies in the table, then run again: acsync check",
         )
     warnings = sum(result.status == "warning" for result in results)
     console.print(

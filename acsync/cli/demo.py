@@ -56,10 +56,11 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
         migrations.upgrade(database)
         with serve(account) as url:
             _use_account(url, account.options.api_key, rate, settings)
-            console.print(f"A simulated account with {contacts:,} contacts and {deals:,} deals:")
+            console.print(f"A simulated account has {contacts:,} contacts and {deals:,} deals.")
             _sync(console, settings)
             _show(console, database)
-            console.print(f"\nThe account changes: {'; '.join(_change(account))}. A second sync:")
+            _change(account)
+            console.print("\nSome records were added, changed and deleted. A second sync:")
             _sync(console, settings)
             console.print(f"Verified, key by key: {' and '.join(_compare(database, account))}.")
     _show_next_steps(console, settings.data_dir)
@@ -79,19 +80,24 @@ def _use_account(url: str, api_key: str, rate: float, settings: Settings) -> Non
 
 
 def _sync(console: Console, settings: Settings) -> None:
-    """Run one sync in this process, so that both use the same temporary Prefect server."""
-    run_sync(console, settings, None, accept_shrink=True, account=None)
+    """Run one sync in this process, so that both use the same temporary Prefect server.
+
+    Of its report, only the first line of each dataset is for newcomers.
+    """
+    for line in run_sync(console, settings, None, accept_shrink=True, account=None)[
+        : len(DATASETS)
+    ]:
+        console.print(line, soft_wrap=True)
 
 
-def _change(account: Account) -> Iterator[str]:
-    """Add, change and delete records, and yield what was done; stubs are left alone."""
+def _change(account: Account) -> None:
+    """Add, change and delete records; stubs are left alone."""
     for name in DATASETS:
         masked = {*account.masked_ids()} if name == "deals" else set()
         ids = [record_id for record_id in account.ids(name) if record_id not in masked]
         deleted = account.delete(name, ids[: min(DELETED, len(ids) // 10)])
-        changed = account.change(name, ids[len(deleted) :][: min(CHANGED, len(ids) // 5)])
-        added = account.add(name, ADDED)
-        yield f"{len(added)} {name} new, {len(changed)} changed, {len(deleted)} deleted"
+        account.change(name, ids[len(deleted) :][: min(CHANGED, len(ids) // 5)])
+        account.add(name, ADDED)
 
 
 def _compare(database: Database, account: Account) -> Iterator[str]:
@@ -104,9 +110,9 @@ def _compare(database: Database, account: Account) -> Iterator[str]:
 
 def _show(console: Console, database: Database) -> None:
     for name in DATASETS:
-        console.print(f"\nSome of the {name}, with some of their custom fields:")
+        console.print()
         console.print(_table(database, name, fields=2 if console.width < 110 else 4))
-    console.print("\nDeals by pipeline and stage:")
+    console.print()
     console.print(_bars(database))
 
 
@@ -143,11 +149,14 @@ def _bars(database: Database) -> Table:
 
 def _show_next_steps(console: Console, data_dir: Path) -> None:
     acsync, variable = program("acsync"), f"ACSYNC_DATA_DIR={data_dir}"
-    console.print(f"\nThe copy stays in an embedded Postgres in {data_dir}.", soft_wrap=True)
-    for title, command in (
+    console.print()
+    for title, *commands in (
         ("a sync every 15 minutes, with a dashboard, until Ctrl-C", f"{acsync} up"),
-        ("what the copy holds", f"{variable} {acsync} status"),
-        ("query it: select * from ac_contacts_wide limit 5;", psql_command(data_dir)),
-        ("stop this Postgres and delete the copy", delete_command(data_dir)),
+        (
+            "look at the copy, for example: select * from ac_contacts_wide limit 5;",
+            f"{variable} {acsync} status",
+            psql_command(data_dir),
+        ),
+        ("stop the embedded Postgres and delete the copy", delete_command(data_dir)),
     ):
-        console.print(f"# {title}\n{command}", soft_wrap=True)
+        console.print(f"# {title}", *commands, sep="\n", soft_wrap=True)

@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -37,14 +36,13 @@ def run_sync(
     only: DatasetName | None,
     accept_shrink: bool,
     account: str | None,
-) -> None:
-    """Run one sync; raises LeaseHeld, or AcsyncError if it failed."""
+) -> list[str]:
+    """Run one sync and return its report; raises LeaseHeld, or AcsyncError if it failed."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
         signal.signal(signal.SIGHUP, _end_once)
     with closing(open_database(settings)) as database:
         require_current_schema(database)
-        for line in _run_flow(console, database, (only, accept_shrink, account)):
-            console.print(line, soft_wrap=True)
+        return [*_run_flow(console, database, (only, accept_shrink, account))]
 
 
 def _end_once(*_: object) -> None:
@@ -139,7 +137,7 @@ def _show_bars(console: Console, database: Database, done: threading.Event) -> N
     columns = (
         TextColumn("{task.description:<9}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
         TimeRemainingColumn(),
     )
     tasks: dict[DatasetName, TaskID] = {}
@@ -147,7 +145,7 @@ def _show_bars(console: Console, database: Database, done: threading.Event) -> N
         while not done.wait(BAR_SECONDS):
             for name, records, expected in _read_progress(database):
                 if name not in tasks:
-                    tasks[name] = bars.add_task(name)
+                    tasks[name] = bars.add_task(name, total=expected)
                 bars.update(tasks[name], completed=records, total=expected)
 
 

@@ -21,6 +21,9 @@ from acsync.store.postgres_errors import explain, place_of
 SCHEMA_REVISION = "0013"
 REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
 
+# The wide views are updated by a function whose body is SQL, which older servers cannot parse.
+LEAST_POSTGRES = 14
+
 # Other programs that use Alembic in the same schema share Alembic's usual table.
 REVISION_TABLE = "ac_schema_revision"
 SHARED_REVISION_TABLE = "alembic_version"
@@ -131,7 +134,10 @@ class Database:
         """Open a transaction that commits at the end; raise StoreError if Postgres refuses."""
         try:
             with self.engine.begin() as connection:
-                _set_limits(connection)
+                driver: Any = connection.connection.driver_connection
+                version: int = driver.info.server_version
+                require_supported(version, place_of(self.engine.url))
+                _set_limits(connection, version)
                 yield connection
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise explain(error, self.engine.url) from None
@@ -141,9 +147,18 @@ class Database:
         self.engine.dispose()
 
 
-def _set_limits(connection: Connection) -> None:
-    driver: Any = connection.connection.driver_connection
-    has_timeout = driver.info.server_version >= 170_000
+def require_supported(version: int, place: str) -> None:
+    """Raise StoreError if the server is too old; `version` is its `server_version_num`."""
+    major = version // 10_000
+    if major < LEAST_POSTGRES:
+        raise StoreError(
+            f"Postgres at {place} is version {major}, but acsync needs {LEAST_POSTGRES} or later.",
+            "Upgrade it, or set POSTGRES_URL to a newer one.",
+        )
+
+
+def _set_limits(connection: Connection, version: int) -> None:
+    has_timeout = version >= 170_000
     connection.exec_driver_sql(LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else ""))
 
 

@@ -1,7 +1,7 @@
 """The report of a sync, as Markdown and as lines for a terminal."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 
 from acsync.datasets import DatasetName
@@ -29,9 +29,7 @@ def report_markdown(result: SyncResult) -> str:
     title = "complete" if result.success else "not complete"
     rows = [_markdown_row(name, dataset) for name, dataset in result.datasets.items()]
     reasons = [
-        f"**{name} not published.** {_escape(dataset.error or '')}"
-        for name, dataset in result.datasets.items()
-        if not dataset.success
+        f"**{names} not published.** {_escape(reason)}" for reason, names in _failures(result)
     ]
     table = [
         "| dataset | records | added | updated | deleted | masked | refreshed "
@@ -49,21 +47,19 @@ def report_markdown(result: SyncResult) -> str:
 
 def report_summary(result: SyncResult) -> str:
     """Return the records of each dataset, or why it was not published, as Markdown."""
-    return "; ".join(
-        f"{changes.records:,} {name}"
-        if (changes := dataset.changes)
-        else f"{name} not published: {_escape(dataset.error or '')}"
+    counts = [
+        f"{dataset.changes.records:,} {name}"
         for name, dataset in result.datasets.items()
-    )
+        if dataset.changes
+    ]
+    reasons = [f"{names} not published: {_escape(reason)}" for reason, names in _failures(result)]
+    return "; ".join([*counts, *reasons])
 
 
 def report_lines(result: SyncResult) -> Iterator[str]:
-    """Yield one line per dataset and per warning, and a line about the calls."""
+    """Yield one line per dataset, reason and warning, and a line about the calls."""
     for name, dataset in result.datasets.items():
-        changes = dataset.changes
-        if changes is None:
-            yield f"{name}: not published. {dataset.error}"
-        else:
+        if changes := dataset.changes:
             masked = f", {changes.masked:,} masked" if changes.masked else ""
             refreshed = f", {changes.refreshed:,} refreshed" if changes.refreshed else ""
             dropped = f"; {changes.dropped:,} old versions dropped" if changes.dropped else ""
@@ -71,6 +67,7 @@ def report_lines(result: SyncResult) -> Iterator[str]:
                 f"{name}: {changes.records:,} records{masked}; {changes.added:,} added, "
                 f"{changes.updated:,} updated, {changes.deleted:,} deleted{refreshed}{dropped}"
             )
+    yield from (f"{names}: not published. {reason}" for reason, names in _failures(result))
     yield from (f"warning: {text}" for text in warnings_of(result))
     yield from field_lines(result)
     yield calls_line(result)
@@ -138,12 +135,26 @@ def sync_line(sync: SyncRecord, is_short: bool = False) -> str:
 
 def error_lines(sync: SyncRecord, is_short: bool) -> list[str]:
     """Return each error of a sync once, with its datasets; if short, only the first sentence."""
+    errors = {
+        name: SENTENCE_END.split(error)[0].rstrip(".") if is_short else error
+        for name, dataset in sync.datasets.items()
+        if (error := dataset.error)
+    }
+    return [f"{names}: {text}" for text, names in _group(errors)]
+
+
+def _failures(result: SyncResult) -> list[tuple[str, str]]:
+    """Return each reason once, with the datasets that were not published because of it."""
+    failed = {name: data.error or "" for name, data in result.datasets.items() if not data.success}
+    return _group(failed)
+
+
+def _group(errors: Mapping[DatasetName, str]) -> list[tuple[str, str]]:
+    """Return each error once, with the names of its datasets."""
     datasets: dict[str, list[str]] = {}
-    for name, dataset in sync.datasets.items():
-        if error := dataset.error:
-            text = SENTENCE_END.split(error)[0].rstrip(".") if is_short else error
-            datasets.setdefault(text, []).append(name)
-    return [f"{' and '.join(names)}: {text}" for text, names in datasets.items()]
+    for name, error in errors.items():
+        datasets.setdefault(error, []).append(name)
+    return [(error, " and ".join(names)) for error, names in datasets.items()]
 
 
 def advice(sync: SyncRecord) -> str:

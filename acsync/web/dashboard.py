@@ -113,10 +113,9 @@ def next_steps(account: str | None, is_scheduled: bool) -> list[tuple[str, str]]
         ("Check the key, the database and Prefect:", f"acsync check{option}"),
         ("Copy the account once:", f"acsync sync{option}"),
     ]
-    worker = "python -m flows.worker --pool acsync"
     if is_scheduled:
-        return [*steps, ("The schedule exists. It needs a worker:", worker)]
-    schedule = f"acsync deploy{option}\n{worker}"
+        return [*steps, ("The schedule exists. It needs a worker:", "acsync worker")]
+    schedule = f"acsync deploy{option}\nacsync worker"
     return [*steps, (f"Or copy it every {describe(INTERVAL)}, with a Prefect server:", schedule)]
 
 

@@ -76,7 +76,7 @@ class Checked:
 
 PREFECT_CHECKS = (
     "deployment", "worker", "acsync: sync failed", "acsync: data is stale",
-    "acsync: run is lost", "alerts",
+    "acsync: run is lost", "acsync: run is lost before its start", "alerts",
 )  # fmt: skip
 Check: TypeAlias = Callable[..., Checked]
 
@@ -291,13 +291,13 @@ def test_each_fault_of_the_account_is_found(
 
 
 def test_a_wrong_key_is_one_result_and_is_not_shown(check: Check, account: Account) -> None:
-    """Every path would answer the same, so four calls are enough."""
+    """Every path would answer the same, so two calls are enough."""
     checked = check(AC_API_KEY="an0ther-k3y")
 
     assert checked.not_ok() == {"URL and key": "problem"}
     assert "AC_API_KEY" in checked.rows["URL and key"][2]
     assert "/contacts" not in checked.rows
-    assert [call.status for call in account.statistics.log] == [403] * 4
+    assert [call.status for call in account.statistics.log] == [403] * 2
     assert "an0ther-k3y" not in f"{checked.said} {checked.error}"
     assert str(checked.error).startswith("1 of ")
 
@@ -371,12 +371,12 @@ def test_a_running_sync_is_left_its_calls(
 
 def test_a_missing_postgres_is_reported_without_its_password(check: Check) -> None:
     """The account is still checked."""
-    url = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/nowhere"
+    place = f"127.0.0.1:{free_port()}/nowhere"
 
-    checked = check(POSTGRES_URL=url)
+    checked = check(POSTGRES_URL=f"postgresql://me:{PASSWORD}@{place}")
 
     assert checked.not_ok() == {"Postgres": "problem"}
-    assert "127.0.0.1/nowhere cannot be reached" in checked.rows["Postgres"][1]
+    assert f"{place} cannot be reached" in checked.rows["Postgres"][1]
     assert checked.rows["Postgres"][2].startswith("Check POSTGRES_URL")
     assert checked.rows["/contacts"][0] == "ok"
     assert PASSWORD not in f"{checked.said} {checked.error}"
@@ -609,15 +609,15 @@ def nonsense() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_check_that_breaks_is_a_result_too(check: Check) -> None:
-    """A server answers at Prefect's address, but not in Prefect's format."""
+def test_another_server_in_place_of_prefect_is_a_problem(check: Check) -> None:
+    """It answers at Prefect's address, but not in Prefect's format."""
     with nonsense() as url, temporary_settings({PREFECT_API_URL: url}):
         checked = check()
 
     assert checked.rows["Prefect API"] == (
         "problem",
-        "The check failed unexpectedly (ValidationError).",
-        "Try again; if it happens again, report it as a bug.",
+        f"Prefect's API at {url} does not answer as Prefect does (ValidationError).",
+        "Check PREFECT_API_URL: the URL of a server ends with /api.",
     )
     assert checked.not_ok() == {}
 
@@ -628,7 +628,7 @@ def test_a_check_that_breaks_is_a_result_too(check: Check) -> None:
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_table_reads_well_at_any_width(check: Check, account: Account, width: int) -> None:
     """No line is wider than the screen, no text is cut off, and each remedy is in the table."""
-    account.faults.add(faults.forbidden().only(on_path("users")))
+    account.faults.add(faults.forbidden().only(on_path("dealGroups")))
 
     checked = check(width)
 
@@ -637,6 +637,6 @@ def test_the_table_reads_well_at_any_width(check: Check, account: Account, width
     words = " ".join(line.replace("│", " ").replace("┃", " ") for line in table)
     assert {len(line) for line in table} <= set(range(60, width + 1))
     assert "…" not in words
-    assert "use the key of an admin." in " ".join(words.split())
+    assert "admin." in words.split()
     assert ("what to do" in words) == (width == 200)
     assert str(checked.error).startswith("1 of ")

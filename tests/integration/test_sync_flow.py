@@ -137,14 +137,16 @@ def test_unreadable_metadata_fails_only_its_datasets(
 
 
 def test_a_wrong_key_is_told_and_nothing_is_published(
-    sync: Sync, database: Database, monkeypatch: pytest.MonkeyPatch
+    sync: Sync, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key appears nowhere, not even a wrong one."""
+    """The key appears nowhere, not even a wrong one. One call is repeated, not all nine."""
     monkeypatch.setenv("AC_API_KEY", "an-old-secret")
 
     state = sync()
 
     assert state.is_failed()
+    assert account.statistics.calls <= 12
+    assert (state.message or "").count("Check AC_API_KEY") == 1
     assert "AC_API_KEY" in last_log(database)["contacts_error"]
     assert "an-old-secret" not in str(last_log(database)) + (state.message or "")
     run_id = state.state_details.flow_run_id

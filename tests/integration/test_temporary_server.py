@@ -10,7 +10,7 @@ import pytest
 from acsync.simulator.account import AccountOptions
 from tests.support.commands import acsync, start, wait, wait_for
 
-NOTE = "Starting a temporary Prefect server; set PREFECT_API_URL to use your own.\n\n"
+NOTE = "Starting a temporary Prefect server; set PREFECT_API_URL to use your own.\n"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 The account answers from a script, on a simulated clock.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -152,3 +153,30 @@ def test_a_retry_after_is_seconds_or_a_date() -> None:
 
     assert retry_after_seconds(httpx.Response(429, headers={"Retry-After": "30"})) == 30
     assert 58 < retry_after_seconds(httpx.Response(429, headers={"Retry-After": date})) <= 60
+
+
+def test_a_wrong_key_is_found_by_one_of_several_threads() -> None:
+    """Nine calls start a sync, and each of them repeated its own until it gave up."""
+    account = ScriptedAccount(httpx.Response(403))
+    client = account.client()
+
+    with ThreadPoolExecutor(9) as threads:
+        calls = [threads.submit(client.get_page, f"listing{n}", {}) for n in range(9)]
+    errors = {str(call.exception()) for call in calls}
+
+    assert len(account.calls) <= 9 + 3
+    (error,) = errors
+    assert "was answered with status 403, tried 4 times. Check AC_API_KEY" in error
+
+
+def test_a_missing_right_does_not_blame_an_accepted_key() -> None:
+    """Its user lacks the right to see one listing."""
+    account = ScriptedAccount(GOOD, httpx.Response(403))
+    client = account.client()
+    client.get_page("contacts", {})
+
+    for _ in range(2):
+        with pytest.raises(AccessDenied, match="GET /api/3/contacts was answered"):
+            client.get_page("contacts", {})
+
+    assert len(account.calls) == 1 + 2 * 4

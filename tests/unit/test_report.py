@@ -78,7 +78,7 @@ def test_a_hostile_reason_is_shown_as_text_and_nothing_else() -> None:
     kinds = {child.type for child in reason.children or ()}
     shown = "".join(child.content for child in reason.children or ())
     assert kinds <= {"text", "text_special", "strong_open", "strong_close"}
-    assert shown == f"contacts not published. {NASTY}"
+    assert shown == f"contacts and deals not published. {NASTY}"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ TABLES = (
     "ac_contact_versions",
     "ac_deal_stages",
     "ac_deal_versions",
+    "ac_deleted",
     "ac_dimensions",
     "ac_field_columns",
     "ac_lease",

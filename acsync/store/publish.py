@@ -25,11 +25,23 @@ Transaction: TypeAlias = Connection
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
 
+# A record in ac_deleted has no current version.
 CLOSE_VANISHED = f"""
-    {STAGED}
-    update {{versions}} as version set valid_to = :sync_no
-    where version.valid_to is null and version.record_id between :first and :last
-      and not exists (select from staged where staged.record_id = version.record_id)
+    {STAGED}, vanished as (
+        update {{versions}} as version set valid_to = :sync_no
+        where version.valid_to is null and version.record_id between :first and :last
+          and not exists (select from staged where staged.record_id = version.record_id)
+        returning record_id, created_at
+    )
+    insert into {{schema}}.ac_deleted (data_type, record_id, created_at, deleted_at)
+    select :data_type, record_id, created_at, now() from vanished
+    on conflict (data_type, record_id) do update set deleted_at = excluded.deleted_at
+"""
+
+FORGET_RETURNED = """
+    delete from {schema}.ac_deleted as deleted using {versions} as version
+    where deleted.data_type = :data_type and version.record_id = deleted.record_id
+      and version.valid_from = :sync_no and version.record_id between :first and :last
 """
 
 CLOSE_CHANGED = f"""
@@ -132,6 +144,7 @@ def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[
         CLOSE_CHANGED,
         ADD_VERSIONS.replace("{columns}", columns),
         REFRESH.replace("{assignments}", assignments),
+        FORGET_RETURNED,
     ]
     if name == "deals":
         statements += STAY_CHANGES

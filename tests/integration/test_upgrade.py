@@ -138,3 +138,27 @@ def test_an_upgrade_keeps_the_history_that_it_finds(
     migrations.upgrade(older)
 
     assert fetch(older, "select keep from older.ac_retention") == [("72h",)]
+
+
+def test_an_upgrade_explains_the_stays_that_it_finds(
+    account: Account, copy_account: CopyAccount, older: Database
+) -> None:
+    """The stays of an older copy follow from each other, like those of a new one."""
+    assert copy_account().success
+    for _ in range(2):
+        account.change("deals", 30)
+        account.add("deals", 3)
+        account.delete("deals", 3)
+        account.delete("contacts", 3)
+        assert copy_account().success
+    copy_tables(older)
+
+    migrations.upgrade(older)
+
+    for table in ("ac_deal_stages", "ac_deleted"):
+        rows = fetch(older, f"select * from older.{table}")
+        assert rows
+        assert set(rows) == {*fetch(older, f"select * from public.{table}")}
+    assert fetch(
+        older, "select count(*) from older.ac_deal_stages where left_because = 'deleted'"
+    ) == [(6,)]

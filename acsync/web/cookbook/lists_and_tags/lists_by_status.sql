@@ -1,5 +1,5 @@
 -- How many contacts are on each list, by status?
-select list ->> 'name' as list, list ->> 'status' as status, count(*) as contacts
+select list ->> 'id' as list_id, list ->> 'name' as list, list ->> 'status' as status, count(*) as contacts
 from ac_contacts, jsonb_array_elements(lists) as list
-group by 1, 2
-order by 1, 2;
+group by 1, 2, 3
+order by 2, 1, 3;

@@ -2,5 +2,5 @@
 select pipeline, stage, currency, count(*) as deals, sum(value) as value
 from ac_deals
 where status = 'open'
-group by 1, 2, 3
-order by 1, 2, 3;
+group by pipeline_id, pipeline, stage_id, stage, currency
+order by pipeline, stage, currency;

@@ -55,7 +55,7 @@ def record_dimension(connection: Connection, dimension: Dimension) -> None:
     """Store the rows of a dimension; if it is complete, all other known rows have vanished."""
     values: dict[str, Any] = {
         "dimension": dimension.name,
-        "rows": json.dumps(dimension.rows, default=str),
+        "rows": json.dumps(dimension.rows, default=str, ensure_ascii=False),
     }
     run(connection, UPDATE_ROWS, **values)
     if dimension.is_complete:

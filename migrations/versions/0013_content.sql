@@ -5,8 +5,8 @@
 -- Slices that were staged without it cannot be resumed.
 truncate {schema}.ac_staged_contacts, {schema}.ac_staged_deals, {schema}.ac_staged_slices,
     {schema}.ac_staged_plans;
-alter table {schema}.ac_staged_contacts add column is_refresh boolean not null;
-alter table {schema}.ac_staged_deals add column is_refresh boolean not null;
+alter table {schema}.ac_staged_contacts add column is_refresh boolean not null default false;
+alter table {schema}.ac_staged_deals add column is_refresh boolean not null default false;
 
 alter table {schema}.ac_sync_logs
     add column contacts_refreshed integer,

@@ -11,11 +11,14 @@ import migrations
 from acsync.errors import StoreError
 from acsync.preflight.check_result import CheckResult
 from acsync.preflight.database_checks import check_database
-from acsync.settings import read_database_settings
+from acsync.settings import read_database_settings, read_settings
+from acsync.simulator.account import Account
+from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of
+from tests.support.syncs import assert_exact, run_sync
 
 MakeDatabase: TypeAlias = Callable[[str], Database]
 
@@ -66,12 +69,20 @@ def test_a_database_that_cannot_store_every_letter_is_refused(
     assert result.remedy.startswith("Create another with: create database")
 
 
-def test_a_database_without_an_encoding_works_with_a_warning(make_database: MakeDatabase) -> None:
-    """SQL_ASCII stores the bytes as they come."""
-    with closing(make_database("SQL_ASCII")) as database:
+def test_a_database_without_an_encoding_works_with_a_warning(
+    make_database: MakeDatabase, account: Account
+) -> None:
+    """SQL_ASCII stores the bytes as they come, but refuses JSON with escaped letters."""
+    with closing(make_database("SQL_ASCII")) as database, serve(account) as account_url:
         migrations.upgrade(database)
-        execute(database, "insert into ac_account (host) values ('Zoë – 李')")
+        settings = read_settings(
+            AC_API_URL=account_url,
+            AC_API_KEY=account.options.api_key,
+            POSTGRES_URL=url_of(database, "postgres"),
+        )
 
+        assert run_sync(settings).success
+        assert_exact(database, account)
         assert check(database)["encoding"].status == "warning"
 
 

@@ -291,11 +291,12 @@ def test_a_missing_prefect_server_is_reported_in_one_paragraph(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wrong PREFECT_API_URL is the likeliest mistake of the first day."""
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+    url = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", url)
 
     done = commands.wait(commands.start("sync"))
 
     assert done.returncode == 1
-    assert done.stderr.startswith("Prefect's API does not answer")
+    assert done.stderr.startswith(f"Prefect's API at {url} does not answer")
     assert done.stderr.count("\n") == 1
     assert fetch(database, "select count(*) from ac_sync_logs") == [(0,)]

@@ -213,7 +213,7 @@ def test_a_wrong_alert_url_is_refused_with_the_remedy(
     done = commands.wait(commands.start("deploy"))
 
     assert done.returncode == 2
-    assert "ACSYNC_ALERT_URL is neither a webhook" in done.stderr
+    assert "ACSYNC_ALERT_URL is not a URL" in done.stderr
     assert "passw0rd" not in done.stderr + done.stdout
     assert automations(api) == []
 

@@ -398,6 +398,6 @@ def test_an_unreachable_database_is_one_paragraph(postgres: Postgres) -> None:
     """The message names the host and what to check."""
     database = postgres.open("postgresql://me@127.0.0.1:1/none")
 
-    with pytest.raises(StoreError, match=r"127\.0\.0\.1/none cannot be reached: .*POSTGRES_URL"):
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1/none cannot be reached: .*POSTGRES_URL"):
         start_sync(database, "a test", None)
     database.close()

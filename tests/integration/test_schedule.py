@@ -146,7 +146,7 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
     (failed,) = stack.runs("Failed")
     body = stack.alerts.body_of(subject)
     assert subject == f"acsync: sync failed: {host()}"
-    assert "contacts: not published." in body
+    assert "contacts and deals: not published." in body
     assert "deals: not published." in body
     assert "status 403" in body
     assert re.search(r"Still published: contacts of 20\d\d-\d\d-\d\d \d\d:\d\d UTC", body)

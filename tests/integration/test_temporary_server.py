@@ -56,6 +56,8 @@ ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 def test_the_server_ends_with_its_command(home: Path, number: signal.Signals) -> None:
     """It used to stay and to hold the pipe, so that a caller waited for its end."""
+    # If this process ignores Ctrl-C, as a background job does, its children do too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = start("sync", PREFECT_HOME=str(home))
     wait_for("a server", lambda: servers_of(home))
 

@@ -413,7 +413,8 @@ def test_a_sync_that_was_killed_does_not_look_alive(
         fetch(database, EXPIRE)
         wait_for("no sync", lambda: service.get("/api/sync-status").json()["running"] is None)
         assert "No sync is running." in wait_for(
-            "the page", lambda: (text := service.get("/live").text) and "No sync" in text and text
+            "the page",
+            lambda: (text := service.get("/live").text) and "is running." in text and text,
         )
     assert served_account.statistics.calls > 0
 

@@ -103,7 +103,7 @@ PUBLISH = """
 COLUMNS = """
     select string_agg(column_name, ', ') from information_schema.columns
     where table_schema = 'acsync' and table_name = 'ac_staged_{name}s'
-      and column_name not in ('sync_no', 'slice_no')
+      and column_name not in ('sync_no', 'slice_no', 'is_refresh')
 """
 VIEWS = "ac_contacts ac_deals ac_contacts_wide ac_deals_wide ac_fields ac_freshness ac_sync_data"
 

@@ -120,7 +120,7 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
     assert not is_postgres_up(data_dir)
     syncs = status()["recentSyncs"]
     assert [sync["overall_success"] for sync in syncs] == [False, True]
-    assert "was ended" in syncs[0]["contacts_error"]
+    assert "was stopped" in syncs[0]["contacts_error"]
 
 
 def assert_locked(url: str, data_dir: Path) -> None:

@@ -311,16 +311,16 @@ def test_an_idle_worker_that_is_stopped_ends_at_once(
     assert container.returncode == 0
 
 
-def test_a_worker_without_a_server_stops_at_once(image: Image) -> None:
-    """It reports itself healthy before it handles signals (Prefect 3.9.1)."""
+def test_a_worker_without_a_server_says_so(image: Image) -> None:
+    """Its restart policy tries again."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         image.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         with image.start(*command_of("CMD")) as container:
-            wait_for("the worker", lambda: is_healthy(image, container))
+            status = container.wait(timeout=60)
 
-            assert stop(container) == []
-
-    assert container.returncode == 0
+    log = (image.home / "container.log").read_text()
+    assert (status, "Traceback" in log) == (1, False)
+    assert "does not answer (ReadTimeout). Start its server" in log
 
 
 def test_the_service_is_healthy_while_it_answers(connected: Image) -> None:

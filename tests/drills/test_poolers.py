@@ -177,7 +177,7 @@ def test_everything_works_over_tls(
     """`sslmode=require` in the URL is kept, and every connection is encrypted."""
     checked = require_everything_works(tls_url, sync, account, monkeypatch)
 
-    assert checked["Postgres"][1].endswith("at 127.0.0.1/postgres, over TLS.")
+    assert checked["Postgres"][1].endswith("/postgres, over TLS.")
     with closing(postgres.open(tls_url)) as database:
         assert_exact(database, account)
         assert fetch(database, ENCRYPTED) == [(True,)]

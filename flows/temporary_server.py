@@ -1,8 +1,8 @@
 """Start the temporary server that Prefect uses if no API is set.
 
-Prefect 3.9.1 starts one too, but it picks a port that another one may take, hands it
-the standard output of the command, and leaves it running if the command is killed or the server
-starts too slowly. This module starts the same server, and Prefect's clients find it.
+Prefect 3.9.1 starts one too. But another process may take its port first, it holds the command's
+standard output, and it stays if the command is killed or if it starts too slowly. This module
+starts the same server without these faults, and Prefect's clients find it.
 """
 
 import atexit

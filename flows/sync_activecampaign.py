@@ -43,6 +43,7 @@ from acsync.errors import (
     use_account,
 )
 from acsync.models import ListingRows, Slice, SyncResult
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
@@ -128,7 +129,10 @@ publish_task = task(
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]
 )
 def sync_activecampaign(
-    only: DatasetName | None = None, accept_shrink: bool = False, account: str | None = None
+    only: DatasetName | None = None,
+    accept_shrink: bool = False,
+    account: str | None = None,
+    incremental: bool = False,
 ) -> State[Any]:
     """Copy the account once. The run fails if a dataset was not published.
 
@@ -138,7 +142,10 @@ def sync_activecampaign(
         only: Copy only this dataset.
         accept_shrink: Publish even if many records are gone.
         account: Name of the block with the credentials. Default: the worker's environment.
+        incremental: Publish only what changed since the last sync.
     """
+    if incremental:
+        return Failed(message="This version of acsync has no incremental syncs. Update acsync.")
     hide_routine_log_lines()
     use_account(account)
     try:
@@ -307,7 +314,7 @@ def report(settings: Settings, result: SyncResult) -> State[Any]:
     data_age = describe_data_age(settings)
     save_data_age(settings, data_age)
     if result.success:
-        send_recovery(result)
+        send_recovery(result, settings.interval or DEFAULT_INTERVAL)
         return Completed(message=summary, data=result)
     reason = f"{summary} {data_age}".rstrip()
     return Failed(message=reason, data=SyncFailed(reason))

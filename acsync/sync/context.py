@@ -18,6 +18,7 @@ from acsync.models import DatasetResult, Sync
 from acsync.process import ignore_signals, spare_memory
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
+from acsync.store.interval import read_interval
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.schema_owner import require_account
 from acsync.store.sync_log import finish_log, read_pace
@@ -88,6 +89,8 @@ def open_sync(
         database = stack.enter_context(closing(open_database(settings)))
         require_current_schema(database)
         require_account(database, settings.account_name)
+        with database.begin() as connection:
+            interval = settings.interval or read_interval(connection)
         limiter = RateLimiter(settings.rate_limit, read_pace(database))
         # Closed before the rest, so that threads which are still reading get an error.
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
@@ -105,7 +108,9 @@ def open_sync(
                 sync,
                 missing_values={name: MissingValues(DATASETS[name]) for name in datasets},
                 optional_relations={name: OptionalRelations() for name in datasets},
-                deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
+                deadline=stack.enter_context(
+                    closing(Deadline(client, settings.max_duration, interval))
+                ),
                 progress=progress,
             )
         except BaseException as error:

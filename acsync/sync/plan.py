@@ -18,7 +18,6 @@ from acsync.store.staging import count_staged_records, drop_staging, read_covera
 from acsync.store.sync_log import record_plan
 from acsync.sync.completeness import has_lost_records
 from acsync.sync.context import SyncContext
-from acsync.sync.deadline import longest_resumable
 from acsync.sync.job import Job
 
 logger = logging.getLogger(__name__)
@@ -70,8 +69,8 @@ def _resume(context: SyncContext, name: DatasetName, basis: str, newest: WalkPag
 
     The plan gets the current total, so that records deleted since then show as a surplus.
     """
-    oldest = longest_resumable(context.settings.max_duration)
-    kept = adopt_staging(context.database, context.sync, name, basis, oldest)
+    resumable = context.deadline.resumable
+    kept = adopt_staging(context.database, context.sync, name, basis, resumable)
     if kept is None:
         return None
     values = json.loads(kept)

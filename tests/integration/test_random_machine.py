@@ -24,6 +24,7 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
 from acsync.models import DatasetResult, SyncResult
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_record
@@ -317,7 +318,8 @@ class Chain:
                 Fault("fails", when=lambda call: call.number > last, reply=BAD_GATEWAY)
             )
         try:
-            with closing(client), closing(Deadline(client, self.settings.max_duration)) as deadline:
+            deadline = Deadline(client, self.settings.max_duration, DEFAULT_INTERVAL)
+            with closing(client), closing(deadline):
                 return self._steps(client, deadline)
         finally:
             self.saboteur.disarm()
@@ -393,7 +395,7 @@ class Chain:
 
     def check(self) -> None:
         """Compare what was published since the last check with the account's history."""
-        limit = longest_resumable(self.settings.max_duration)
+        limit = longest_resumable(self.settings.max_duration, DEFAULT_INTERVAL)
         for name, number, read_from, started, count in fetch(self.database, PUBLISHED):
             if self.seen.get(name) == number:
                 continue

@@ -51,6 +51,7 @@ from acsync.sync.job import Job
 from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
 from acsync.sync.read import read_metadata, read_newest, read_newest_again
+from acsync.sync.readers import LEAST_READERS, MOST_READERS
 from acsync.sync.report import report_lines
 from acsync.sync.verify import verify
 from flows.blocks import read_account_settings
@@ -69,9 +70,6 @@ T = TypeVar("T")
 
 # The tasks of each dataset so far.
 Steps: TypeAlias = dict[DatasetName, list[PrefectFuture[Any]]]
-
-# Slices read at the same time: enough for ten calls per second if each call takes a second.
-WORKERS = 12
 
 # State name of a run that completed without a sync because another sync held the lease.
 TURNED_AWAY = "TurnedAway"
@@ -126,7 +124,7 @@ publish_task = task(
 @flow(
     name="sync-activecampaign",
     description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=MOST_READERS),  # type: ignore[arg-type]
 )
 def sync_activecampaign(
     only: DatasetName | None = None,
@@ -250,7 +248,7 @@ def start_slices(
         get_run_logger().info("%s in %d slices", title, len(job.slices))
         planned.append(job)
         # They use this dataset's share of the threads while the next dataset is planned.
-        start(job.slices[: WORKERS // len(jobs)])
+        start(job.slices[: LEAST_READERS // len(jobs)])
     start([part for part in interleave(planned) if part not in started.values()])
     return started
 

@@ -24,6 +24,7 @@ from acsync.store.schema_owner import require_account
 from acsync.store.sync_log import finish_log, read_pace
 from acsync.sync.deadline import Deadline
 from acsync.sync.progress import Progress
+from acsync.sync.readers import Readers
 
 # Seconds to wait before the newest page is read and counted again.
 RECOUNT_PAUSES = (0.5, 1.0, 2.0)
@@ -41,8 +42,8 @@ logger = logging.getLogger(__name__)
 class SyncContext:
     """The settings and resources that all steps of one sync share, made by `open_sync`.
 
-    The steps run in several threads. `missing_values`, `optional_relations`, `deadline` and
-    `progress` change while they are shared.
+    The steps run in several threads. `missing_values`, `optional_relations`, `deadline`,
+    `progress` and `readers` change while they are shared.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class SyncContext:
     optional_relations: Mapping[DatasetName, OptionalRelations]
     deadline: Deadline
     progress: Progress
+    readers: Readers
     started: float = field(default_factory=time.monotonic)
     recount_pauses: tuple[float, ...] = RECOUNT_PAUSES
 
@@ -112,6 +114,7 @@ def open_sync(
                     closing(Deadline(client, settings.max_duration, interval))
                 ),
                 progress=progress,
+                readers=Readers(client, settings.rate_limit),
             )
         except BaseException as error:
             with ignore_signals():

@@ -38,7 +38,8 @@ def plan(
     vanished: Metadata = {need: listing.vanished for need, listing in listings.items()}
     basis = _basis(context, name, (metadata, vanished), newest.relations)
     resumed = _resume(context, name, basis, newest)
-    made = resumed or plan_slices(DATASETS[name], newest, context.settings.page_size)
+    readers = context.readers.needed(name)
+    made = resumed or plan_slices(DATASETS[name], newest, context.settings.page_size, readers)
     if not resumed:
         keep_plan(context.database, context.sync, name, basis, json.dumps(asdict(made)))
     record_plan(context.database, context.sync, name, made.total or 0)

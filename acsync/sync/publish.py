@@ -59,6 +59,7 @@ def publish(
         limiter.counts,
         sum(dataset.cleaned for dataset in verified),
         {name: results[name] for name in context.datasets},
+        context.client.answer_times.mean_seconds,
     )
 
 

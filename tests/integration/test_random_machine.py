@@ -41,6 +41,7 @@ from acsync.sync.deadline import Deadline, longest_resumable
 from acsync.sync.progress import Progress
 from acsync.sync.publish import publish
 from acsync.sync.read import read_newest_again
+from acsync.sync.readers import Readers
 from acsync.sync.verify import Verified, verify
 from tests.support.in_memory_walk import client_of
 from tests.support.syncs import EXPIRE, compare_copy, fetch, plan_dataset
@@ -344,6 +345,7 @@ class Chain:
             optional_relations={name: OptionalRelations() for name in datasets},
             deadline=deadline,
             progress=Progress(client.rate_limiter),
+            readers=Readers(client, self.settings.rate_limit),
             recount_pauses=(0.0, 0.0),
         )
         verified: list[Verified] = []

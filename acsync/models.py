@@ -236,7 +236,8 @@ class DatasetResult:
 class SyncResult:
     """One finished sync; rates in calls per second, `cleaned` in characters.
 
-    `learned_rate` is the rate that the account allows, or None if it allows `rate_limit`.
+    `learned_rate` is the rate that the account allows, or None if it allows `rate_limit`. A call
+    was answered after `answer_seconds` on average.
     """
 
     sync_id: str
@@ -248,6 +249,7 @@ class SyncResult:
     calls: CallCounts
     cleaned: int = 0
     datasets: Mapping[DatasetName, DatasetResult] = field(default_factory=dict)
+    answer_seconds: float = 0.0
 
     @property
     def success(self) -> bool:

@@ -24,6 +24,7 @@ from pydantic import (
 from acsync.datasets import DATASETS, RELATIONS, DatasetName, ListingName, RelationName
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.postgres_url import parse_postgres_url
+from acsync.schedule import DEFAULT_INTERVAL
 
 SIDELOADS = "ACSYNC_SIDELOADS"
 
@@ -31,6 +32,7 @@ SIDELOADS = "ACSYNC_SIDELOADS"
 CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 DATABASE = ("ACSYNC_DATASETS", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATA_DIR")
 SERVICE = ("AC_API_URL", "CRON_SECRET", "ACSYNC_PRIVATE")
+SCHEDULE = ("ACSYNC_INTERVAL", "ACSYNC_INCREMENTAL_INTERVAL")
 ACCOUNT = (
     *CREDENTIALS,
     "AC_RATE_LIMIT",
@@ -40,11 +42,16 @@ ACCOUNT = (
     "ACSYNC_MAX_SHRINK",
     "ACSYNC_MAX_DURATION",
     "ACSYNC_ALERT_URL",
+    "ACSYNC_INTERVAL",
 )
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LONGEST = timedelta(days=36_500)
+
+# A full sync takes minutes, and the run of an incremental one some seconds to start.
+SHORTEST_INTERVAL, LONGEST_INTERVAL = timedelta(minutes=1), timedelta(days=7)
+SHORTEST_INCREMENTAL = timedelta(seconds=30)
 
 
 def parse_account_url(text: str) -> str:
@@ -127,6 +134,14 @@ def parse_duration(text: str | timedelta) -> timedelta:
     return duration
 
 
+def parse_interval(text: str | timedelta) -> timedelta:
+    """Read how often full syncs run: from a minute to a week."""
+    interval = parse_duration(text)
+    if not SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL:
+        raise ValueError(f"is {text!r}: write 1m to 7d, such as 15m or 6h.")
+    return interval
+
+
 def parse_kept(value: str | int | timedelta) -> int | timedelta:
     """Read a number of syncs to keep, from 1 to 10,000, or an age such as `30d` or `12h`."""
     text = str(value).strip()
@@ -148,11 +163,14 @@ def parse_kept(value: str | int | timedelta) -> int | timedelta:
 
 def format_kept(keep: int | timedelta) -> str:
     """Return the text that `parse_kept` reads."""
-    if not isinstance(keep, timedelta):
-        return str(keep)
+    return format_duration(keep) if isinstance(keep, timedelta) else str(keep)
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return the text that `parse_duration` reads."""
     lengths = {unit: timedelta(**{name: 1}) for unit, name in UNITS.items()}
-    unit = next(unit for unit in reversed(UNITS) if not keep % lengths[unit])
-    return f"{keep // lengths[unit]}{unit}"
+    unit = next(unit for unit in reversed(UNITS) if not duration % lengths[unit])
+    return f"{duration // lengths[unit]}{unit}"
 
 
 def _split(text: str) -> SplitResult:
@@ -173,6 +191,7 @@ SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
 Relations = Annotated[tuple[RelationName, ...], BeforeValidator(parse_relations)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+FullInterval = Annotated[timedelta, BeforeValidator(parse_interval)]
 Kept = Annotated[int | timedelta, BeforeValidator(parse_kept)]
 Folder = Annotated[Path, BeforeValidator(lambda path: Path(path).expanduser())]
 
@@ -184,8 +203,9 @@ class Settings(BaseModel):
     embedded Postgres in `data_dir`. `rate_limit` is in calls per second for the whole account,
     `page_size` in records, `keep_syncs` in successful syncs or their age, `max_shrink` a share from
     0 to 1. `max_duration` is by default 30 minutes, or three times what the calls take, whichever
-    is longer. Without `cron_secret` nobody can start a sync by HTTP; if `private`, every page
-    requires it.
+    is longer. `interval` is None if it is not set: then the one in the database is in force, and
+    `acsync deploy` takes 15 minutes. Without `cron_secret` nobody can start a sync by HTTP; if
+    `private`, every page requires it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -207,11 +227,26 @@ class Settings(BaseModel):
     max_duration: Duration | None = Field(
         None, gt=timedelta(0), validation_alias="ACSYNC_MAX_DURATION"
     )
+    interval: FullInterval | None = Field(None, validation_alias="ACSYNC_INTERVAL")
+    incremental_interval: Duration | None = Field(
+        None, validation_alias="ACSYNC_INCREMENTAL_INTERVAL"
+    )
 
     cron_secret: Secret | None = Field(None, validation_alias="CRON_SECRET")
     private: bool = Field(False, validation_alias="ACSYNC_PRIVATE")
     alert_url: AlertUrl | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
     log_format: Literal["text", "json"] = Field("text", validation_alias="ACSYNC_LOG_FORMAT")
+
+    @field_validator("incremental_interval")
+    @classmethod
+    def _is_shorter(cls, duration: timedelta, info: ValidationInfo) -> timedelta:
+        interval = info.data.get("interval") or DEFAULT_INTERVAL
+        if not SHORTEST_INCREMENTAL <= duration < interval:
+            raise ValueError(
+                f"is '{format_duration(duration)}': write at least 30s, and less than "
+                f"ACSYNC_INTERVAL, which is {format_duration(interval)}."
+            )
+        return duration
 
     @field_validator("private")
     @classmethod

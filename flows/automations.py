@@ -20,7 +20,7 @@ from prefect.events.actions import (
 )
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from acsync.schedule import STALE_AFTER
+from acsync.schedule import DEFAULT_INTERVAL, spell, stale_after
 
 Labels: TypeAlias = dict[str, str | list[str]]
 
@@ -60,6 +60,14 @@ OF_DEPLOYMENT: Labels = {
     "prefect.resource.id": "prefect.deployment.*",
 }
 
+# The tag of full syncs. Those of the deployment `incremental` have another one: if one of them
+# fails, the next one makes up for it within minutes.
+FULL_TAG = "acsync"
+IS_FULL: Labels = {
+    "prefect.resource.role": "tag",
+    "prefect.resource.id": f"prefect.tag.{FULL_TAG}",
+}
+
 
 # Expressions of the templates.
 _VARIABLE = "variables['acsync_' ~ deployment.name | replace('-', '_')]"
@@ -77,12 +85,14 @@ class Audience:
     """The flow to watch, the notification blocks to use, and the links in their messages.
 
     The URLs are those of a run and a deployment without the id at the end, or None without a UI.
+    `interval` is that of full syncs.
     """
 
     flow: str
     blocks: Sequence[BlockDocument]
     run_url: str | None
     deployment_url: str | None
+    interval: timedelta = DEFAULT_INTERVAL
 
     @property
     def of_flow(self) -> Labels:
@@ -111,11 +121,11 @@ def make_automations(audience: Audience) -> list[AutomationCore]:
 def _failed(audience: Audience) -> AutomationCore:
     return AutomationCore(
         name=FAILED_AUTOMATION,
-        description=f"A sync failed, crashed or timed out.{audience.nobody}",
+        description=f"A full sync failed, crashed or timed out.{audience.nobody}",
         trigger=EventTrigger(
             expect=_events(FAILED_STATES),
             match={"prefect.state-message": f"!{STOPPED_MESSAGE}"},
-            match_related=[audience.of_flow],
+            match_related=[audience.of_flow, IS_FULL],
             posture=Posture.Reactive,
             threshold=1,
         ),
@@ -131,17 +141,18 @@ def _failed(audience: Audience) -> AutomationCore:
 
 
 def _stale(audience: Audience) -> AutomationCore:
+    patience = stale_after(audience.interval)
     return AutomationCore(
         name=STALE_AUTOMATION,
-        description=f"No scheduled sync completed for {minutes(STALE_AFTER)}.{audience.nobody}",
+        description=f"No scheduled full sync completed for {spell(patience)}.{audience.nobody}",
         trigger=EventTrigger(
             after=_events((SUCCEEDED, *FAILED_STATES, *OTHER_STATES)),
             expect=_events((SUCCEEDED,)),
-            match_related=[audience.of_flow, OF_DEPLOYMENT],
+            match_related=[audience.of_flow, OF_DEPLOYMENT, IS_FULL],
             for_each={"related:deployment:prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=STALE_AFTER,
+            within=patience,
         ),
         actions=audience.notify(
             f"acsync: data is stale: {{{{ {ACCOUNT} }}}}",
@@ -157,7 +168,7 @@ def _stale(audience: Audience) -> AutomationCore:
 
 def _lost(audience: Audience) -> AutomationCore:
     """Mark runs whose machine died as crashed; otherwise they would stay `Running`."""
-    reason = f"The run sent no heartbeat for {minutes(LOST_AFTER)}"
+    reason = f"The run sent no heartbeat for {spell(LOST_AFTER)}"
     return _crash(audience, LOST_AUTOMATION, BEATING, LOST_AFTER, reason)
 
 
@@ -195,11 +206,6 @@ def _crash(
             )
         ],
     )
-
-
-def minutes(duration: timedelta) -> str:
-    """Return a duration as text, such as `45 minutes`."""
-    return f"{duration.total_seconds() / 60:g} minutes"
 
 
 def _events(names: Iterable[str]) -> set[str]:

@@ -3,8 +3,9 @@
 `prefect.yaml` describes the same deployment for `prefect deploy`; a test compares the two.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import cast
 from uuid import UUID
@@ -14,6 +15,9 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
+    DeploymentFilterTags,
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -24,7 +28,6 @@ from prefect.client.schemas.objects import (
     StateType,
 )
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Interval
@@ -32,36 +35,67 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from acsync.datasets import DATASETS
-from acsync.schedule import INTERVAL
-from acsync.settings import read_database_settings
+from acsync.schedule import DEFAULT_INTERVAL, spell
+from acsync.settings import SCHEDULE, format_duration, read_settings
 from flows.automations import (
+    FULL_TAG,
     HEARTBEAT_SECONDS,
     NOT_STARTED_AFTER,
     NOT_STARTED_REASON,
     Audience,
     make_automations,
-    minutes,
     save_automation,
 )
 from flows.blocks import ActiveCampaignAccount, load_account
 from flows.links import page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
 from flows.prefect_api import explain_errors, require_lasting_api
+from flows.schedules import ANCHOR, interval_of, update_schedule
 from flows.sync_activecampaign import sync_activecampaign
 
-DEPLOYMENT = "every-15-minutes"
 WORK_POOL = "acsync"
 
-# Fixed, so that deploying again does not move any run.
-ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 
-# One run syncs, and a second one may start and be turned away. Further runs, for example after an
-# outage of all workers, are cancelled instead of queued.
-# A run keeps its slot until it starts or the automation marks it as lost, whichever comes first.
-CONCURRENCY = ConcurrencyLimitConfig(
-    limit=2,
-    collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW,
-    grace_period_seconds=int(1.5 * NOT_STARTED_AFTER.total_seconds()),
+def _cancel_more_than(runs: int) -> ConcurrencyLimitConfig:
+    """Cancel further runs instead of queueing them, for example after an outage of all workers.
+
+    A run keeps its slot until it starts or the automation marks it as lost, whichever comes first.
+    """
+    return ConcurrencyLimitConfig(
+        limit=runs,
+        collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW,
+        grace_period_seconds=int(1.5 * NOT_STARTED_AFTER.total_seconds()),
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The kind of syncs that a deployment starts; `variable` is the setting of its interval."""
+
+    name: str
+    description: str
+    tag: str
+    variable: str
+    concurrency: ConcurrencyLimitConfig
+    parameters: Mapping[str, bool] = field(default_factory=dict)
+
+
+# One run syncs, and a second one may start and be turned away.
+FULL = Kind(
+    "every-15-minutes",
+    "Copy every contact and deal of an ActiveCampaign account into Postgres.",
+    FULL_TAG,
+    "ACSYNC_INTERVAL",
+    _cancel_more_than(2),
+)
+# A run during a full sync is turned away, too.
+INCREMENTAL = Kind(
+    "incremental",
+    "Publish what changed in an ActiveCampaign account since the last sync.",
+    "acsync-incremental",
+    "ACSYNC_INCREMENTAL_INTERVAL",
+    _cancel_more_than(1),
+    {"incremental": True},
 )
 
 # Send acsync's warnings to the logs of the run, and a heartbeat so that lost runs are noticed soon.
@@ -83,20 +117,49 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
         ActiveCampaignAccount.register_type_and_schema()
         if account is not None:
             load_account(account)
-        deployment = make_deployment(account)
-        if existing := _find(client, deployment):
-            # Someone may have paused it, or changed its schedule in Prefect.
-            deployment.paused = existing.paused
-            deployment.schedules = None
-            deployment.model_fields_set.discard("schedules")  # Prefect then keeps the schedules
-        deployment_id = cast(UUID, deployment.apply())
-        schedule = describe_schedule(existing) if existing else f"every {minutes(INTERVAL)}"
-        yield f"Deployment {deployment.full_name} is deployed: {schedule}."
-        if url := page_url("deployment", deployment_id):
-            yield f"See {url}"
+        deployment_id = yield from _ensure_deployment(client, account, FULL)
+        if INCREMENTAL in configured_kinds():
+            yield from _ensure_deployment(client, account, INCREMENTAL)
+        else:
+            yield from _delete_incremental(client, account)
         yield _ensure_alerts(client, alert_url)
         yield from _ensure_automations(client, deployment_id)
         yield from _free_slots(client, deployment_id)
+
+
+def configured_kinds() -> list[Kind]:
+    """Return the kinds of syncs that have an interval."""
+    is_set = read_settings(SCHEDULE).incremental_interval is not None
+    return [FULL, INCREMENTAL] if is_set else [FULL]
+
+
+def _ensure_deployment(
+    client: SyncPrefectClient, account: str | None, kind: Kind
+) -> Generator[str, None, UUID]:
+    """Create a deployment, or update an existing one."""
+    deployment = make_deployment(account, kind)
+    interval = interval_of(deployment.job_variables, kind.variable)
+    existing = _find(client, deployment)
+    if existing:
+        deployment.paused = existing.paused
+        deployment.schedules = None
+        deployment.model_fields_set.discard("schedules")  # Prefect then keeps the schedules
+    deployment_id = cast(UUID, deployment.apply())
+    schedule = f"every {spell(interval)}"
+    if existing:
+        before = interval_of(existing.job_variables, kind.variable)
+        schedule = update_schedule(client, existing, before, interval)
+    yield f"Deployment {deployment.full_name} is deployed: {schedule}."
+    if url := page_url("deployment", deployment_id):
+        yield f"See {url}"
+    return deployment_id
+
+
+def _delete_incremental(client: SyncPrefectClient, account: str | None) -> Iterator[str]:
+    deployment = make_deployment(account, INCREMENTAL)
+    if existing := _find(client, deployment):
+        client.delete_deployment(existing.id)
+        yield f"Deployment {deployment.full_name} was deleted: {INCREMENTAL.variable} is not set."
 
 
 def _find(client: SyncPrefectClient, deployment: RunnerDeployment) -> DeploymentResponse | None:
@@ -106,43 +169,37 @@ def _find(client: SyncPrefectClient, deployment: RunnerDeployment) -> Deployment
         return None
 
 
-def describe_schedule(deployment: DeploymentResponse) -> str:
-    """Return when an existing deployment runs, and why `acsync deploy` does not change that."""
-    active = [schedule.schedule for schedule in deployment.schedules if schedule.active]
-    if deployment.paused or not active:
-        return "it was paused and stays paused; resume it in Prefect's UI"
-    intervals = [schedule.interval for schedule in active if isinstance(schedule, IntervalSchedule)]
-    if intervals == [INTERVAL] and len(active) == 1:
-        return f"every {minutes(INTERVAL)}"
-    times = ", ".join(f"every {minutes(interval)}" for interval in intervals) or "on a schedule"
-    return f"{times}, as set in Prefect; acsync's own is every {minutes(INTERVAL)}"
-
-
-def name_deployment(account: str | None) -> str:
+def name_deployment(account: str | None, kind: Kind = FULL) -> str:
     """Return the name of an account's deployment, without the name of the flow."""
-    return f"{DEPLOYMENT}-{account}" if account else DEPLOYMENT
+    return f"{kind.name}-{account}" if account else kind.name
 
 
-def make_deployment(account: str | None) -> RunnerDeployment:
+def make_deployment(account: str | None, kind: Kind = FULL) -> RunnerDeployment:
     """Return the deployment of an account, or of the account in the environment for None."""
+    environment = _environment(kind)
+    interval = interval_of({"env": environment}, kind.variable)
     return sync_activecampaign.to_deployment(  # type: ignore[return-value]  # sync in sync code
-        name=name_deployment(account),
-        description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
+        name=name_deployment(account, kind),
+        description=kind.description,
         version=version("acsync"),
-        tags=["acsync", account] if account else ["acsync"],
-        parameters={"account": account} if account else {},
-        schedule=Interval(INTERVAL, anchor_date=ANCHOR, timezone="UTC"),
-        concurrency_limit=CONCURRENCY,
+        tags=[kind.tag, account] if account else [kind.tag],
+        parameters={**kind.parameters, **({"account": account} if account else {})},
+        schedule=Interval(interval, anchor_date=ANCHOR, timezone="UTC"),
+        concurrency_limit=kind.concurrency,
         work_pool_name=WORK_POOL,
-        job_variables={"env": _environment()},
+        job_variables={"env": environment},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment of the runs, with this process's ACSYNC_DATASETS."""
-    datasets = read_database_settings().datasets
-    chosen = {} if datasets == tuple(DATASETS) else {"ACSYNC_DATASETS": ",".join(datasets)}
+def _environment(kind: Kind) -> dict[str, str]:
+    """Return the environment of the runs, with this process's datasets and intervals."""
+    settings = read_settings(("ACSYNC_DATASETS", *SCHEDULE))
+    chosen = {"ACSYNC_INTERVAL": format_duration(settings.interval or DEFAULT_INTERVAL)}
+    if kind is INCREMENTAL and settings.incremental_interval:
+        chosen[kind.variable] = format_duration(settings.incremental_interval)
+    if settings.datasets != tuple(DATASETS):
+        chosen["ACSYNC_DATASETS"] = ",".join(settings.datasets)
     return JOB_ENVIRONMENT | chosen
 
 
@@ -176,10 +233,20 @@ def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Itera
         find_alert_blocks(client),
         _url_before_id("flow-run", deployment_id),
         _url_before_id("deployment", deployment_id),
+        _longest_interval(client),
     )
     for automation in make_automations(audience):
         silent = audience.nobody if audience.nobody in automation.description else ""
         yield f"Automation {automation.name!r} {save_automation(client, automation)}.{silent}"
+
+
+def _longest_interval(client: SyncPrefectClient) -> timedelta:
+    """Return the longest interval of all accounts' full syncs, which share the automations."""
+    deployments = client.read_deployments(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[sync_activecampaign.name])),
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[FULL_TAG])),
+    )
+    return max(interval_of(each.job_variables, FULL.variable) for each in deployments)
 
 
 def _free_slots(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:

@@ -4,7 +4,7 @@ Prefect's server sends most alerts, so the blocks have Prefect's types. Only the
 data is fresh again comes from the sync, which compares itself with the deployment's earlier runs.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
@@ -31,7 +31,7 @@ from pydantic import SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.models import SyncResult
-from acsync.schedule import STALE_AFTER
+from acsync.schedule import stale_after
 from acsync.sync.report import report_lines
 from flows.automations import FAILED_STATES, STOPPED_MESSAGE, SUCCEEDED
 from flows.links import page_url
@@ -117,16 +117,16 @@ def _post_json(webhook_url: str) -> str:
     return urlunsplit((scheme, parts.netloc, parts.path or "/", parameters, ""))
 
 
-def send_recovery(result: SyncResult) -> None:
+def send_recovery(result: SyncResult, interval: timedelta) -> None:
     """Tell people that the data is fresh again if an earlier run failed or was overdue."""
     with warn_on_failure("recovery"):
-        if problem := _problem_before(deployment.id, flow_run.id):
+        if problem := _problem_before(deployment.id, flow_run.id, interval):
             run = f"Run: {page_url('flow-run', flow_run.id) or flow_run.id}"
             lines = [f"{problem} This sync is complete.", "", *report_lines(result), "", run]
             send_alert(f"acsync: recovered: {result.account}", "\n".join(lines))
 
 
-def _problem_before(deployment_id: str | None, flow_run_id: str) -> str | None:
+def _problem_before(deployment_id: str | None, flow_run_id: str, interval: timedelta) -> str | None:
     """Return what was wrong before this run; runs without a deployment never alert."""
     if deployment_id is None:
         return None
@@ -137,7 +137,7 @@ def _problem_before(deployment_id: str | None, flow_run_id: str) -> str | None:
     state = ended.state if ended else None
     if state and state.name in FAILED_STATES and state.message != STOPPED_MESSAGE:
         return f"The last sync had failed, and none had completed since {since}."
-    if good and good.end_time and datetime.now(UTC) - good.end_time > STALE_AFTER:
+    if good and good.end_time and datetime.now(UTC) - good.end_time > stale_after(interval):
         return f"No sync had completed since {since}."
     return None
 

@@ -21,7 +21,7 @@ from prefect.settings import (
 from acsync.preflight.check_result import CheckResult
 from flows.automations import AUTOMATIONS
 from flows.blocks import ActiveCampaignAccount
-from flows.deployment import WORK_POOL, make_deployment
+from flows.deployment import WORK_POOL, configured_kinds, make_deployment
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
 from flows.prefect_api import TIMEOUT_SECONDS, explain_errors, probe
 
@@ -51,7 +51,8 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
     ):
         probe(client)
         yield _check_lock(client, check, f"{_read_version(client)} at {host}")
-        yield _check_deployment(client, make_deployment(account).full_name)
+        for kind in configured_kinds():
+            yield _check_deployment(client, make_deployment(account, kind).full_name)
         yield _check_worker(client)
         for name in AUTOMATIONS:
             yield _check_automation(client, name)

@@ -43,6 +43,7 @@ from acsync.errors import (
     use_account,
 )
 from acsync.models import ListingRows, Slice, SyncResult
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
@@ -50,6 +51,7 @@ from acsync.sync.job import Job
 from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
 from acsync.sync.read import read_metadata, read_newest, read_newest_again
+from acsync.sync.readers import LEAST_READERS, MOST_READERS
 from acsync.sync.report import report_lines
 from acsync.sync.verify import verify
 from flows.blocks import read_account_settings
@@ -68,9 +70,6 @@ T = TypeVar("T")
 
 # The tasks of each dataset so far.
 Steps: TypeAlias = dict[DatasetName, list[PrefectFuture[Any]]]
-
-# Slices read at the same time: enough for ten calls per second if each call takes a second.
-WORKERS = 12
 
 # State name of a run that completed without a sync because another sync held the lease.
 TURNED_AWAY = "TurnedAway"
@@ -125,10 +124,13 @@ publish_task = task(
 @flow(
     name="sync-activecampaign",
     description="Copy every contact and deal of an ActiveCampaign account into Postgres.",
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=MOST_READERS),  # type: ignore[arg-type]
 )
 def sync_activecampaign(
-    only: DatasetName | None = None, accept_shrink: bool = False, account: str | None = None
+    only: DatasetName | None = None,
+    accept_shrink: bool = False,
+    account: str | None = None,
+    incremental: bool = False,
 ) -> State[Any]:
     """Copy the account once. The run fails if a dataset was not published.
 
@@ -138,7 +140,10 @@ def sync_activecampaign(
         only: Copy only this dataset.
         accept_shrink: Publish even if many records are gone.
         account: Name of the block with the credentials. Default: the worker's environment.
+        incremental: Publish only what changed since the last sync.
     """
+    if incremental:
+        return Failed(message="This version of acsync has no incremental syncs. Update acsync.")
     hide_routine_log_lines()
     use_account(account)
     try:
@@ -243,7 +248,7 @@ def start_slices(
         get_run_logger().info("%s in %d slices", title, len(job.slices))
         planned.append(job)
         # They use this dataset's share of the threads while the next dataset is planned.
-        start(job.slices[: WORKERS // len(jobs)])
+        start(job.slices[: LEAST_READERS // len(jobs)])
     start([part for part in interleave(planned) if part not in started.values()])
     return started
 
@@ -307,7 +312,7 @@ def report(settings: Settings, result: SyncResult) -> State[Any]:
     data_age = describe_data_age(settings)
     save_data_age(settings, data_age)
     if result.success:
-        send_recovery(result)
+        send_recovery(result, settings.interval or DEFAULT_INTERVAL)
         return Completed(message=summary, data=result)
     reason = f"{summary} {data_age}".rstrip()
     return Failed(message=reason, data=SyncFailed(reason))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import httpx
 import tenacity
 
+from acsync.activecampaign.answer_times import AnswerTimes
 from acsync.activecampaign.key_judge import KeyJudge
 from acsync.activecampaign.page import Page, TransientError, read_page
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
@@ -56,7 +57,7 @@ class RequestLimits:
     # A page of 100 contacts with their values can be slow to build on the server.
     read_timeout_seconds: float = 60.0
     deadline_seconds: float = 120.0
-    # Twelve threads read at once, and a page of 100 records is a megabyte.
+    # Dozens of threads read at once, and a page of 100 records is a megabyte.
     max_response_bytes: int = 16 * 1024 * 1024
     first_wait_seconds: float = 0.5
     max_pause_seconds: float = 300.0
@@ -95,6 +96,7 @@ class Client:
         observe: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.rate_limiter = rate_limiter
+        self.answer_times = AnswerTimes()
         self._observe = observe
         self._key = KeyJudge()
         self._limits = limits
@@ -200,6 +202,7 @@ class Client:
         if self._observe:
             self._observe(Exchange(path, params, response.status_code, response.headers, content))
         if response.status_code == httpx.codes.OK:
+            self.answer_times.note(path, self.rate_limiter.clock() - turn.sent_at)
             self._key.is_accepted = True
             return replace(read_page(content, path), asked_at=turn.given_at)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or (

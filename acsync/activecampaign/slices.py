@@ -6,9 +6,8 @@ from acsync.models import Plan, Slice
 
 MAX_PAGES_PER_SLICE = 10
 
-# Each slice takes this share of the remaining pages, and at least one page. Six threads read each
-# dataset. Shrinking slices keep all of them busy until the end, however long a call takes.
-SLICE_SHARE = 1 / 6
+# All threads together read slices of this many pages, so that more threads need no more memory.
+PAGES_OF_ALL = 120
 
 # The newest page is read for the plan, and staged as the slice with this number.
 NEWEST_SLICE = 0
@@ -16,9 +15,11 @@ NEWEST_SLICE = 0
 NO_LIMIT = 2**62
 
 
-def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
+def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int, readers: int = 12) -> Plan:
     """Cut the records before the newest page into slices, shorter ones at the end.
 
+    Half of the `readers` read each dataset. A slice has at most their share of the remaining pages,
+    and at least one page. So all of them are busy until the end, however long a call takes.
     Neighbouring slices share one record, and so do neighbouring pages of a walk by offset.
     The newest page shows the API's real page size. There are never more records than the newest
     id, even if the total is larger.
@@ -31,8 +32,8 @@ def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int) -> Plan:
     slices: list[Slice] = []
     offset = 0
     while not slices or offset < end:
-        share = int((end - offset) / page_rows * SLICE_SHARE)
-        pages = max(1, min(MAX_PAGES_PER_SLICE, share))
+        share = int((end - offset) / page_rows / (readers / 2))
+        pages = max(1, min(MAX_PAGES_PER_SLICE, PAGES_OF_ALL // readers, share))
         step = pages * page_rows - 1 if dataset.keyset else pages * (page_rows - 1)
         number, records = NEWEST_SLICE + 1 + len(slices), _count_records(step, below, offset)
         slices.append(Slice(dataset.name, number, offset, records, through_id))

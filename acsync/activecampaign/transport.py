@@ -19,7 +19,8 @@ import httpx
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.settings import LOOPBACK
 
-MAX_CONNECTIONS = 32
+# More than the threads of a sync.
+MAX_CONNECTIONS = 64
 KEEPALIVE_SECONDS = 60.0
 
 CONNECTION_ERRORS = (

@@ -30,6 +30,7 @@ from acsync.proxies import bypass_for_loopback
 from acsync.settings import (
     ACCOUNT,
     DATABASE,
+    SCHEDULE,
     SERVICE,
     Settings,
     parse_kept,
@@ -182,7 +183,8 @@ def migrate(
     if sql:
         print_migration(settings_of(account, DATABASE))
     else:
-        run_migrate(console, database_of(account), adopt_account, kept)
+        settings = database_of(account, (*DATABASE, "ACSYNC_INTERVAL"))
+        run_migrate(console, settings, adopt_account, kept)
 
 
 def _read_kept(text: str) -> int | timedelta:
@@ -269,10 +271,10 @@ def deploy(account: AccountName = None) -> None:
     """Create the deployment and its alerts on the Prefect API."""
     warn_of_unknown_variables()
     alert_url = read_alert_url()
-    from flows import deployment  # noqa: PLC0415
+    settings = settings_of(account, DATABASE + SCHEDULE)
+    from acsync.cli.deploy import run_deploy  # noqa: PLC0415
 
-    for line in deployment.deploy(account, alert_url):
-        console.print(line, soft_wrap=True)
+    run_deploy(console, settings, account, alert_url)
 
 
 @app.command(

@@ -20,6 +20,7 @@ from acsync.local.embedded_postgres import delete_command, psql_command, with_da
 from acsync.local.environment import embedded_in, simulated_environment
 from acsync.local.processes import make_folder
 from acsync.local.programs import program
+from acsync.schedule import DEFAULT_INTERVAL, spell
 from acsync.settings import Settings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import compare
@@ -151,7 +152,10 @@ def _show_next_steps(console: Console, data_dir: Path) -> None:
     acsync, variable = program("acsync"), f"ACSYNC_DATA_DIR={data_dir}"
     console.print()
     for title, *commands in (
-        ("a sync every 15 minutes, with a dashboard, until Ctrl-C", f"{acsync} up"),
+        (
+            f"a sync every {spell(DEFAULT_INTERVAL)}, with a dashboard, until Ctrl-C",
+            f"{acsync} up",
+        ),
         (
             "look at the copy, for example: select * from ac_contacts_wide limit 5;",
             f"{variable} {acsync} status",

@@ -11,6 +11,7 @@ from acsync.errors import SchemaTooNew, StoreError
 from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import Settings, format_kept
 from acsync.store.database import open_database
+from acsync.store.interval import confirm_interval
 from acsync.store.retention import Keep, confirm_keep
 from acsync.store.schema_owner import forget_account
 
@@ -25,6 +26,7 @@ def run_migrate(
     with closing(open_database(settings)) as database:
         before, after = migrations.upgrade(database)
         forgotten = forget_account(database) if adopt_account else None
+        confirm_interval(database, settings.interval)
         if keep:
             confirm_keep(database, keep)
     change = "is up to date at" if before == after else f"went from {before or 'nothing'} to"

@@ -14,7 +14,7 @@ from acsync.settings import Settings, parse_duration
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.sync_history import PublishedDataset, SyncStatus, read_status
 from acsync.sync.report import advice, sync_line
-from acsync.web.freshness import describe
+from acsync.web.freshness import describe, judge
 
 
 def run_status(
@@ -38,11 +38,11 @@ def run_status(
 
 
 def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit: timedelta) -> None:
-    """Raise AcsyncError if the oldest record of a dataset was read before `limit`."""
+    """Raise AcsyncError if the last full sync read a record of a dataset before `limit`."""
     if published is None:
         when = "never published"
-    elif datetime.now(UTC) - published.read_from > limit:
-        when = f"last read on {published.read_from:%Y-%m-%d at %H:%M:%S %Z}"
+    elif datetime.now(UTC) - published.proven_from > limit:
+        when = f"last read on {published.proven_from:%Y-%m-%d at %H:%M:%S %Z}"
     else:
         return
     raise AcsyncError(f"The {name} were {when}.", "To see why, run: acsync status")
@@ -59,11 +59,13 @@ def status_lines(
     status: SyncStatus, datasets: Sequence[DatasetName], now: datetime
 ) -> Iterator[str]:
     """Yield what is published, the warnings, the running sync, and one line per last sync."""
-    for name in datasets:
-        if data := status.published.get(name):
-            yield f"{name}: {data.record_count:,} records, read {_ago(data.read_from, now)}"
+    for dataset in judge(status, datasets, now).datasets:
+        if data := dataset.published:
+            late = f", {dataset.verdict}" if dataset.verdict != "fresh" else ""
+            records = f"{dataset.name}: {data.record_count:,} records"
+            yield f"{records}, {_describe_reading(data, now)}{late}"
         else:
-            yield f"{name}: nothing published yet"
+            yield f"{dataset.name}: nothing published yet"
     for warning in status.warnings:
         yield sanitize(f"warning: {warning}")
     if status.running:
@@ -75,6 +77,13 @@ def status_lines(
         yield f"  {_ago(sync.started, now):37}  {sync_line(sync, is_short=True)}"
     if status.latest and (remedy := advice(status.latest)):
         yield f"What to do: {remedy}"
+
+
+def _describe_reading(data: PublishedDataset, now: datetime) -> str:
+    read = _ago(data.read_from, now)
+    if not data.is_ahead:
+        return f"read {read}"
+    return f"changes as of {read}, proven complete {_ago(data.verified_at, now)}"
 
 
 def _ago(moment: datetime, now: datetime) -> str:

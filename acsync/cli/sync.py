@@ -57,13 +57,14 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     from flows.temporary_server import start_temporary_server  # noqa: PLC0415
 
     start_temporary_server()
+    from prefect import tags  # noqa: PLC0415
     from prefect.settings import (  # noqa: PLC0415
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         temporary_settings,
     )
 
-    from flows.automations import HEARTBEAT_SECONDS  # noqa: PLC0415
+    from flows.automations import FULL_TAG, HEARTBEAT_SECONDS  # noqa: PLC0415
     from flows.prefect_api import explain_errors, require_api  # noqa: PLC0415
     from flows.reporting import prefect_is_away  # noqa: PLC0415
     from flows.sync_activecampaign import sync_activecampaign  # noqa: PLC0415
@@ -75,7 +76,7 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     heartbeats = HEARTBEAT_SECONDS if PREFECT_API_URL.value() else None
     settings = temporary_settings(set_defaults={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: heartbeats})
     try:
-        with explain_errors(), show_progress(console, database), settings:
+        with explain_errors(), show_progress(console, database), settings, tags(FULL_TAG):
             state = sync_activecampaign(*parameters, return_state=True)
     except Exception:
         logged = _find_ended(database, before)

@@ -13,7 +13,15 @@ from pathlib import Path
 from acsync.env_file import DISABLED
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.processes import ACSYNC, Program, make_folder
-from acsync.settings import CREDENTIALS, Settings, read_database_settings, read_settings
+from acsync.settings import (
+    ACCOUNT,
+    CREDENTIALS,
+    DATABASE,
+    SCHEDULE,
+    Settings,
+    read_database_settings,
+    read_settings,
+)
 from acsync.simulator.account import AccountOptions
 
 LOOPBACK = "127.0.0.1"
@@ -98,7 +106,7 @@ def embedded_in(data_dir: Path) -> Settings:
 
 
 def _use_account() -> Local:
-    settings = read_settings()
+    settings = read_settings(DATABASE + ACCOUNT + SCHEDULE)
     return Local(settings.account_host, False, settings, dict(os.environ), (), WEB_PORT)
 
 

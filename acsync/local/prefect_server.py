@@ -22,9 +22,10 @@ from prefect.settings import (
 from acsync.errors import AcsyncError
 from acsync.local.processes import Processes, Program
 from acsync.local.programs import program
-from acsync.schedule import INTERVAL
-from acsync.settings import read_alert_url
+from acsync.schedule import DEFAULT_INTERVAL
+from acsync.settings import SCHEDULE, read_alert_url, read_settings
 from acsync.store.database import Database
+from acsync.store.interval import confirm_interval
 from acsync.store.sync_history import read_status
 from flows.deployment import WORK_POOL, deploy, make_deployment
 from flows.links import api_url, page_url, ui_url
@@ -78,9 +79,10 @@ def wait_for_api(processes: Processes) -> None:
         probe(client)
 
 
-def deploy_here() -> UUID:
+def deploy_here(database: Database) -> UUID:
     """Deploy as `acsync deploy` does, and return the deployment's id."""
     list(deploy(None, read_alert_url()))
+    confirm_interval(database, read_settings(SCHEDULE).interval or DEFAULT_INTERVAL)
     with get_client(sync_client=True) as client:
         return client.read_deployment_by_name(make_deployment(None).full_name).id
 
@@ -90,8 +92,9 @@ def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> N
 
     A simulated account always gets one, because its size may have changed.
     """
-    last = read_status(database).last_success
-    if not simulated and last is not None and datetime.now(UTC) - last < INTERVAL:
+    status = read_status(database)
+    last = status.last_success
+    if not simulated and last is not None and datetime.now(UTC) - last < status.interval:
         return
     with get_client(sync_client=True) as client:
         client.create_flow_run_from_deployment(

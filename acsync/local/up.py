@@ -63,7 +63,7 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
     ):
         migrations.upgrade(database)
         prefect_server.wait_for_api(processes)
-        deployment_id = prefect_server.deploy_here()
+        deployment_id = prefect_server.deploy_here(database)
         prefect_server.start_due_run(deployment_id, database, local.simulated)
         processes.start(local.web)
         processes.start(prefect_server.WORKER)

@@ -1,10 +1,12 @@
 """Check that Postgres allows everything a sync does, without writing anything."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from acsync.datasets import DatasetName
 from acsync.errors import AnotherAccount, SchemaOutdated, SchemaTooNew, StoreError
 from acsync.preflight.check_result import CheckResult, Status, from_error
+from acsync.schedule import spell
 from acsync.settings import Settings
 from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (
@@ -123,6 +125,8 @@ def _check_schema(database: Database, settings: Settings) -> Iterator[CheckResul
         yield rights
         if rights.status == "ok":
             yield from _check_owner(database, settings)
+        if settings.interval:
+            yield _check_interval(database, settings.interval)
         yield from _check_publications(database)
         yield _check_other_roles(database)
 
@@ -147,6 +151,17 @@ def _check_owner(database: Database, settings: Settings) -> Iterator[CheckResult
         require_account(database, settings.account_name)
     except AnotherAccount as error:
         yield from_error("account", error)
+
+
+def _check_interval(database: Database, chosen: timedelta) -> CheckResult:
+    """Warn if this environment has another interval than the one that counts."""
+    in_force = read_status(database).interval
+    seen = f"A full sync every {spell(in_force)} is in force."
+    if chosen == in_force:
+        return CheckResult("interval", "ok", seen)
+    seen = f"{seen} ACSYNC_INTERVAL is {spell(chosen)} here."
+    remedy = "Run acsync deploy to put it in force, or unset ACSYNC_INTERVAL here."
+    return CheckResult("interval", "warning", seen, remedy)
 
 
 def _check_publications(database: Database) -> Iterator[CheckResult]:

@@ -33,6 +33,7 @@ TABLES = (
     "ac_lease",
     "ac_published",
     "ac_retention",
+    "ac_schedule",
     "ac_staged_contacts",
     "ac_staged_deals",
     "ac_staged_plans",

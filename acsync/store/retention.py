@@ -6,7 +6,6 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.schedule import INTERVAL
 from acsync.settings import format_kept, parse_kept
 from acsync.store.database import Database, run
 
@@ -14,11 +13,14 @@ from acsync.store.database import Database, run
 Keep: TypeAlias = int | timedelta
 
 
-def settle_keep(connection: Connection, keep: Keep) -> Keep:
-    """Put `keep` in force unless it is shorter than the value in force; return the longer one."""
+def settle_keep(connection: Connection, keep: Keep, interval: timedelta) -> Keep:
+    """Put `keep` in force unless it is shorter than the value in force; return the longer one.
+
+    A number of syncs is as long as that many intervals.
+    """
     stored = run(connection, "select keep from {schema}.ac_retention").scalar_one_or_none()
     in_force = parse_kept(stored) if stored else keep
-    if _age_of(keep) < _age_of(in_force):
+    if _age_of(keep, interval) < _age_of(in_force, interval):
         return in_force
     _store(connection, keep)
     return keep
@@ -38,9 +40,9 @@ def _store(connection: Connection, keep: Keep) -> None:
     run(connection, sql, keep=format_kept(keep))
 
 
-def _age_of(keep: Keep) -> timedelta:
-    """Return the age, or the time that a number of syncs takes at the default interval."""
-    return keep if isinstance(keep, timedelta) else keep * INTERVAL
+def _age_of(keep: Keep, interval: timedelta) -> timedelta:
+    """Return the age, or the time that a number of syncs takes."""
+    return keep if isinstance(keep, timedelta) else keep * interval
 
 
 def retire_versions(connection: Connection, name: DatasetName, keep: Keep) -> int:

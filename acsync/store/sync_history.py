@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import chain
 from typing import Any
@@ -11,7 +11,9 @@ from sqlalchemy import Connection, RowMapping
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.models import Changes, DatasetResult, Sync, SyncProgress, Warnings
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.store.database import Database, run
+from acsync.store.interval import read_interval
 from acsync.store.lease import ALIVE
 
 RECENT_SYNCS = 10
@@ -109,18 +111,42 @@ class RunningSync:
 
 @dataclass(frozen=True)
 class PublishedDataset:
-    """A dataset as published at `synced_at`; its oldest record was read at `read_from`."""
+    """A dataset as published at `synced_at`, as in the view `ac_freshness`.
+
+    Changes before `read_from` are published. The last full sync started at `verified_at`.
+    """
 
     record_count: int
     synced_at: datetime
     read_from: datetime
+    verified_at: datetime
+
+    @property
+    def proven_from(self) -> datetime:
+        """Return the time from which staleness counts: the oldest read of the last full sync."""
+        return min(self.read_from, self.verified_at)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Return whether an incremental sync has published changes since the last full sync."""
+        return self.read_from > self.verified_at
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the part of the status that describes a dataset."""
+        return {
+            "recordCount": self.record_count,
+            "syncedAt": self.synced_at.isoformat(),
+            "readFrom": self.read_from.isoformat(),
+            "verifiedAt": self.verified_at.isoformat(),
+        }
 
 
 @dataclass(frozen=True)
 class SyncStatus:
     """The state of the syncs and of what is published; `recent` starts with the newest sync.
 
-    `latest` is the last finished sync. `statistics` is the view `ac_sync_statistics`.
+    `latest` is the last finished sync. `statistics` is the view `ac_sync_statistics`. `interval` is
+    that of full syncs.
     """
 
     latest: SyncRecord | None
@@ -129,6 +155,7 @@ class SyncStatus:
     statistics: Mapping[str, Any]
     published: dict[DatasetName, PublishedDataset]
     last_success: datetime | None
+    interval: timedelta = DEFAULT_INTERVAL
 
     @property
     def warnings(self) -> Warnings:
@@ -153,10 +180,8 @@ class SyncStatus:
                 "lastSyncTime": last_sync and last_sync.isoformat(),
             },
             "latestData": dict.fromkeys(DATASETS)
-            | {
-                name: {"recordCount": data.record_count, "syncedAt": data.synced_at.isoformat()}
-                for name, data in self.published.items()
-            },
+            | {name: data.as_json() for name, data in self.published.items()},
+            "intervalSeconds": self.interval.total_seconds(),
         }
 
 
@@ -170,6 +195,7 @@ def read_status(database: Database) -> SyncStatus:
             dict(run(connection, "select * from {schema}.ac_sync_statistics").mappings().one()),
             _read_published(connection),
             run(connection, LAST_SUCCESS).scalar(),
+            read_interval(connection),
         )
 
 
@@ -268,15 +294,15 @@ def _read_running(connection: Connection) -> RunningSync | None:
 
 
 def read_data_age(database: Database) -> dict[DatasetName, datetime]:
-    """Return when the oldest record of each published dataset was read, in UTC."""
+    """Return when the last full sync read the oldest record of each published dataset, in UTC."""
     with database.begin() as connection:
         published = _read_published(connection)
-    return {name: data.read_from.astimezone(UTC) for name, data in published.items()}
+    return {name: data.proven_from.astimezone(UTC) for name, data in published.items()}
 
 
 def _read_published(connection: Connection) -> dict[DatasetName, PublishedDataset]:
     sql = """
-        select distinct on (data_type) data_type, record_count, synced_at, read_from
-        from {schema}.ac_published order by data_type, sync_no desc
+        select data_type, record_count, synced_at, read_from, coalesce(verified_at, read_from)
+        from {schema}.ac_freshness
     """
     return {name: PublishedDataset(*data) for name, *data in run(connection, sql)}

@@ -18,11 +18,13 @@ from acsync.models import DatasetResult, Sync
 from acsync.process import ignore_signals, spare_memory
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
+from acsync.store.interval import read_interval
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.schema_owner import require_account
 from acsync.store.sync_log import finish_log, read_pace
 from acsync.sync.deadline import Deadline
 from acsync.sync.progress import Progress
+from acsync.sync.readers import Readers
 
 # Seconds to wait before the newest page is read and counted again.
 RECOUNT_PAUSES = (0.5, 1.0, 2.0)
@@ -40,8 +42,8 @@ logger = logging.getLogger(__name__)
 class SyncContext:
     """The settings and resources that all steps of one sync share, made by `open_sync`.
 
-    The steps run in several threads. `missing_values`, `optional_relations`, `deadline` and
-    `progress` change while they are shared.
+    The steps run in several threads. `missing_values`, `optional_relations`, `deadline`,
+    `progress` and `readers` change while they are shared.
     """
 
     settings: Settings
@@ -54,6 +56,7 @@ class SyncContext:
     optional_relations: Mapping[DatasetName, OptionalRelations]
     deadline: Deadline
     progress: Progress
+    readers: Readers
     started: float = field(default_factory=time.monotonic)
     recount_pauses: tuple[float, ...] = RECOUNT_PAUSES
 
@@ -88,6 +91,8 @@ def open_sync(
         database = stack.enter_context(closing(open_database(settings)))
         require_current_schema(database)
         require_account(database, settings.account_name)
+        with database.begin() as connection:
+            interval = settings.interval or read_interval(connection)
         limiter = RateLimiter(settings.rate_limit, read_pace(database))
         # Closed before the rest, so that threads which are still reading get an error.
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
@@ -105,8 +110,11 @@ def open_sync(
                 sync,
                 missing_values={name: MissingValues(DATASETS[name]) for name in datasets},
                 optional_relations={name: OptionalRelations() for name in datasets},
-                deadline=stack.enter_context(closing(Deadline(client, settings.max_duration))),
+                deadline=stack.enter_context(
+                    closing(Deadline(client, settings.max_duration, interval))
+                ),
                 progress=progress,
+                readers=Readers(client, settings.rate_limit),
             )
         except BaseException as error:
             with ignore_signals():

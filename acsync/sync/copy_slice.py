@@ -31,11 +31,12 @@ def copy_slice(context: SyncContext, job: Job, part: Slice) -> int:
 
     Postgres cannot store those characters. Raises SyncFailed if the job is cancelled.
     """
-    if job.cancelled.is_set():
-        raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
-    context.progress.enter("copying")
-    pages = job.open_walk().read_slice(part, job.plan.page_rows)
-    return stage_pages(context, job, part.number, _release_read(pages))
+    with context.readers.turn():
+        if job.cancelled.is_set():
+            raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
+        context.progress.enter("copying")
+        pages = job.open_walk().read_slice(part, job.plan.page_rows)
+        return stage_pages(context, job, part.number, _release_read(pages))
 
 
 def _release_read(pages: Iterable[WalkPage]) -> Iterator[WalkPage]:
@@ -61,7 +62,7 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     covered: Interval | None = None
     records: dict[int, EnrichedRecord | Record] = {}
     asked_at: dict[int, float] = {}
-    # Encoded page by page: the raw rows of twelve slices at once would take 150 MB.
+    # Encoded page by page: the raw rows of dozens of slices at once would take 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
         records |= _encode_page(context, job, page)

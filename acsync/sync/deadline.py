@@ -5,28 +5,28 @@ import time
 from datetime import timedelta
 
 from acsync.activecampaign.client import Client
-from acsync.schedule import INTERVAL
 
 # Default limit: 30 minutes, or three times what the calls take, whichever is longer.
 LEAST_SECONDS = 1800.0
 CALL_SHARE = 3
 
 
-def longest_resumable(max_duration: timedelta | None) -> timedelta:
+def longest_resumable(max_duration: timedelta | None, interval: timedelta) -> timedelta:
     """Return the maximum age of records that a sync resumes from an unfinished one."""
-    return max(INTERVAL, max_duration or timedelta(seconds=LEAST_SECONDS))
+    return max(interval, max_duration or timedelta(seconds=LEAST_SECONDS))
 
 
 class Deadline:
     """The time limit of a sync; after it, every call raises SyncFailed.
 
-    Without `max_duration`, the limit grows with the number of expected calls.
+    Without `max_duration`, the limit grows with the number of expected calls. `resumable` is
+    the maximum age of records that this sync resumes.
     """
 
-    def __init__(self, client: Client, max_duration: timedelta | None) -> None:
+    def __init__(self, client: Client, max_duration: timedelta | None, interval: timedelta) -> None:
         self._client = client
         self._is_fixed = max_duration is not None
-        self._resumable = longest_resumable(max_duration)
+        self.resumable = longest_resumable(max_duration, interval)
         self._seconds = max_duration.total_seconds() if max_duration else LEAST_SECONDS
         self._started = time.monotonic()
         self._calls = 0
@@ -56,5 +56,5 @@ class Deadline:
         self._client.close(
             f"The sync took longer than {timedelta(seconds=round(self._seconds))} "
             "(ACSYNC_MAX_DURATION). The next sync resumes records that were read less "
-            f"than {self._resumable} before it."
+            f"than {self.resumable} before it."
         )

@@ -18,7 +18,6 @@ from acsync.store.staging import count_staged_records, drop_staging, read_covera
 from acsync.store.sync_log import record_plan
 from acsync.sync.completeness import has_lost_records
 from acsync.sync.context import SyncContext
-from acsync.sync.deadline import longest_resumable
 from acsync.sync.job import Job
 
 logger = logging.getLogger(__name__)
@@ -39,7 +38,8 @@ def plan(
     vanished: Metadata = {need: listing.vanished for need, listing in listings.items()}
     basis = _basis(context, name, (metadata, vanished), newest.relations)
     resumed = _resume(context, name, basis, newest)
-    made = resumed or plan_slices(DATASETS[name], newest, context.settings.page_size)
+    readers = context.readers.needed(name)
+    made = resumed or plan_slices(DATASETS[name], newest, context.settings.page_size, readers)
     if not resumed:
         keep_plan(context.database, context.sync, name, basis, json.dumps(asdict(made)))
     record_plan(context.database, context.sync, name, made.total or 0)
@@ -70,8 +70,8 @@ def _resume(context: SyncContext, name: DatasetName, basis: str, newest: WalkPag
 
     The plan gets the current total, so that records deleted since then show as a surplus.
     """
-    oldest = longest_resumable(context.settings.max_duration)
-    kept = adopt_staging(context.database, context.sync, name, basis, oldest)
+    resumable = context.deadline.resumable
+    kept = adopt_staging(context.database, context.sync, name, basis, resumable)
     if kept is None:
         return None
     values = json.loads(kept)

@@ -10,6 +10,7 @@ from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
 from acsync.models import DatasetResult, SyncResult, Warnings
 from acsync.settings import format_kept
 from acsync.store.dimensions import record_dimension
+from acsync.store.interval import settle_interval
 from acsync.store.lease import require_lease
 from acsync.store.publish import (
     Transaction,
@@ -58,6 +59,7 @@ def publish(
         limiter.counts,
         sum(dataset.cleaned for dataset in verified),
         {name: results[name] for name in context.datasets},
+        context.client.answer_times.mean_seconds,
     )
 
 
@@ -69,7 +71,8 @@ def _publish_all(
 ) -> dict[DatasetName, DatasetResult]:
     """Publish each dataset under a savepoint, and close the log row."""
     results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
-    keep = settle_keep(connection, context.settings.keep_syncs)
+    interval = settle_interval(connection, context.settings.interval)
+    keep = settle_keep(connection, context.settings.keep_syncs, interval)
     for dataset in verified:
         results[dataset.dataset] = _publish_one(connection, context, dataset, keep)
     if any(result.success for result in results.values()):

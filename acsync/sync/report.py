@@ -8,12 +8,16 @@ from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.models import DatasetResult, FieldChange, SyncResult
 from acsync.store.sync_history import SyncRecord
+from acsync.sync.readers import LEAST_READERS
 
 # Characters with a meaning in Markdown or HTML, and those that turn an address into a link.
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
 
 # The first sentence of an error says what happened, the others what to do.
 SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+
+# At this share of the limit, the limit is the bound.
+FULL_SHARE = 0.8
 
 FIELD_CHANGES = {
     "new": "that are new",
@@ -41,7 +45,15 @@ def report_markdown(result: SyncResult) -> str:
     fields = [_escape(line) for line in field_lines(result)]
     heading = f"# {result.sync_id}: {title}"
     return "\n\n".join(
-        [heading, "\n".join(table), *reasons, *warnings, *fields, calls_line(result)]
+        [
+            heading,
+            "\n".join(table),
+            *reasons,
+            *warnings,
+            *fields,
+            calls_line(result),
+            *slowness_lines(result),
+        ]
     )
 
 
@@ -71,6 +83,7 @@ def report_lines(result: SyncResult) -> Iterator[str]:
     yield from (f"warning: {text}" for text in warnings_of(result))
     yield from field_lines(result)
     yield calls_line(result)
+    yield from slowness_lines(result)
 
 
 def field_lines(result: SyncResult) -> list[str]:
@@ -112,6 +125,19 @@ def calls_line(result: SyncResult) -> str:
         f"limit {result.rate_limit:g}), {calls.retries:,} repeated, {calls.rate_limited:,} refused "
         f"as too many{learned}{cleaned}"
     )
+
+
+def slowness_lines(result: SyncResult) -> list[str]:
+    """Say so if the account's answers were the bound, and not its limit."""
+    limit = result.learned_rate or result.rate_limit
+    rate = result.calls.calls / max(result.duration_ms / 1000, 0.001)
+    needs_more = result.answer_seconds * limit > LEAST_READERS
+    if rate > FULL_SHARE * limit or not needs_more:
+        return []
+    return [
+        f"calls took {result.answer_seconds:.1f} s on average, so there were {rate:.1f} of "
+        f"{limit:g} per second: the account's answers were the bound, not its limit"
+    ]
 
 
 def _count(number: int, singular: str, plural: str) -> str:

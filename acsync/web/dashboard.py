@@ -9,7 +9,7 @@ from itertools import chain
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.local.embedded_postgres import is_embedded, psql_command
-from acsync.schedule import INTERVAL
+from acsync.schedule import spell
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.sync_history import (
@@ -106,7 +106,9 @@ def read_week(database: Database) -> tuple[Period, ...]:
         return read_periods(connection, days=7, hours=6)
 
 
-def next_steps(account: str | None, is_scheduled: bool) -> list[tuple[str, str]]:
+def next_steps(
+    account: str | None, is_scheduled: bool, interval: timedelta
+) -> list[tuple[str, str]]:
     """Return what to do before the first sync: a sentence and a command each."""
     option = f" --account {shlex.quote(account)}" if account else ""
     steps = [
@@ -116,17 +118,17 @@ def next_steps(account: str | None, is_scheduled: bool) -> list[tuple[str, str]]
     if is_scheduled:
         return [*steps, ("The schedule exists. It needs a worker:", "acsync worker")]
     schedule = f"acsync deploy{option}\nacsync worker"
-    return [*steps, (f"Or copy it every {describe(INTERVAL)}, with a Prefect server:", schedule)]
+    return [*steps, (f"Or copy it every {spell(interval)}, with a Prefect server:", schedule)]
 
 
-def make_strip(runs: Sequence[SyncRecord]) -> list[Bar]:
+def make_strip(runs: Sequence[SyncRecord], interval: timedelta) -> list[Bar]:
     """Return one bar per sync, the oldest first, and a grey one per missed interval."""
     longest = max((sync.duration_ms or 0 for sync in runs), default=0) or 1
     bars: list[Bar] = []
     before: datetime | None = None
     for sync in reversed(runs):
-        if before and sync.started - before > LATE * INTERVAL:
-            missed = round((sync.started - before) / INTERVAL) - 1
+        if before and sync.started - before > LATE * interval:
+            missed = round((sync.started - before) / interval) - 1
             title = f"no sync between {before:%Y-%m-%d %H:%M} and {sync.started:%Y-%m-%d %H:%M} UTC"
             bars += [Bar("none", title, 2)] * min(missed, STRIP_SYNCS)
         height = max(4, round((sync.duration_ms or 0) / longest * HEIGHT))

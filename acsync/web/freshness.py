@@ -1,4 +1,4 @@
-"""Judge what is published by its age, counted from its oldest read, and by the last sync."""
+"""Judge what is published by the age of the last full sync, and by how the last sync ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from acsync.datasets import DatasetName
-from acsync.schedule import LATE_AFTER, STALE_AFTER
-from acsync.store.sync_history import SyncStatus
+from acsync.schedule import late_after, stale_after
+from acsync.store.sync_history import PublishedDataset, SyncStatus
 
 # `failing`: fresh, but the last sync failed. `new`: no sync has finished yet.
 Verdict: TypeAlias = Literal["fresh", "failing", "late", "stale", "never", "new"]
@@ -37,20 +37,31 @@ LOOKS: dict[Verdict, Look] = {
 
 @dataclass(frozen=True)
 class Freshness:
-    """One dataset as published; the age is None if it never was."""
+    """One dataset as published, None if it never was; `interval` is that of full syncs."""
 
     name: DatasetName
-    records: int | None
-    age: timedelta | None
+    published: PublishedDataset | None
+    interval: timedelta
+    now: datetime
+
+    @property
+    def records(self) -> int | None:
+        """Return the number of published records."""
+        return self.published.record_count if self.published else None
+
+    @property
+    def age(self) -> timedelta | None:
+        """Return the age of the proof; incremental syncs do not make the data younger."""
+        return self._since(self.published.proven_from) if self.published else None
 
     @property
     def verdict(self) -> Verdict:
         """Return how fresh it is: late after two intervals, stale after three."""
         if self.age is None:
             return "never"
-        if self.age < LATE_AFTER:
+        if self.age < late_after(self.interval):
             return "fresh"
-        return "late" if self.age < STALE_AFTER else "stale"
+        return "late" if self.age < stale_after(self.interval) else "stale"
 
     @property
     def look(self) -> Look:
@@ -60,9 +71,16 @@ class Freshness:
     @property
     def sentence(self) -> str:
         """Return name and age as a sentence."""
-        if self.age is None:
+        if self.published is None:
             return f"The {self.name} were never published."
-        return f"The {self.name} were read {describe(self.age)} ago."
+        read = describe(self._since(self.published.read_from))
+        if not self.published.is_ahead:
+            return f"The {self.name} were read {read} ago."
+        proven = describe(self._since(self.published.verified_at))
+        return f"{self.name.title()}: changes as of {read} ago; proven complete {proven} ago."
+
+    def _since(self, moment: datetime) -> timedelta:
+        return max(self.now - moment, timedelta(0))
 
 
 @dataclass(frozen=True)
@@ -107,10 +125,7 @@ def judge(status: SyncStatus, datasets: Sequence[DatasetName], now: datetime) ->
     """Judge these datasets."""
     return Judgement(
         tuple(
-            Freshness(name, data.record_count, max(now - data.read_from, timedelta(0)))
-            if (data := status.published.get(name))
-            else Freshness(name, None, None)
-            for name in datasets
+            Freshness(name, status.published.get(name), status.interval, now) for name in datasets
         ),
         status.latest.success if status.latest else None,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from typing import TypeAlias
 
@@ -12,6 +13,13 @@ from prometheus_client.registry import Collector
 from acsync.datasets import DatasetName
 from acsync.store.sync_history import PublishedDataset, RunningSync
 from acsync.store.sync_totals import Totals
+
+# Metric, meaning, and the field of PublishedDataset.
+TIMES = (
+    ("last_success", "When the last full sync read its oldest record", "proven_from"),
+    ("read_from", "Changes before this time are published", "read_from"),
+    ("verified", "When the last full sync started", "verified_at"),
+)
 
 # A metric's values by the values of its labels.
 Values: TypeAlias = dict[tuple[str, ...], float]
@@ -26,6 +34,7 @@ class Scrape:
     published: Mapping[DatasetName, PublishedDataset]
     running: RunningSync | None
     totals: Totals
+    interval: timedelta
 
 
 class SyncCollector(Collector):
@@ -57,6 +66,10 @@ class SyncCollector(Collector):
         ):
             yield _counter(name, title, None, account, {"": value})
         yield from _of_running(scrape)
+        interval = scrape.interval.total_seconds()
+        yield _gauge(
+            "interval_seconds", "The interval of full syncs.", {(account,): interval}, ["account"]
+        )
         yield _gauge("build_info", "The version.", {(version("acsync"),): 1}, ["version"])
 
 
@@ -71,13 +84,16 @@ def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
 def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
     published = scrape.published.items()
     never: Values = {(scrape.account, name): 0 for name in scrape.datasets}
-    read_from = {(scrape.account, name): data.read_from.timestamp() for name, data in published}
-    yield _gauge(
-        "last_success_timestamp_seconds",
-        "When the oldest record of the published snapshot was read; 0 if nothing was published.",
-        never | read_from,
-        ["account", "dataset"],
-    )
+    for metric, title, field in TIMES:
+        times = {
+            (scrape.account, name): getattr(data, field).timestamp() for name, data in published
+        }
+        yield _gauge(
+            f"{metric}_timestamp_seconds",
+            f"{title}; 0 if nothing was published.",
+            never | times,
+            ["account", "dataset"],
+        )
     yield _gauge(
         "records",
         "Records of the published snapshot.",

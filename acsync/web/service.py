@@ -84,7 +84,7 @@ class Service:
         return await self._trigger.sync(wait)
 
     async def healthz(self) -> Response:
-        """Return 200 if every dataset was read less than three intervals ago, else 503."""
+        """Return 200 if the last full sync of every dataset is not stale, else 503."""
         try:
             bad = [
                 dataset.sentence
@@ -148,11 +148,11 @@ class Service:
             "live": live,
             "progress": progress_lines(live.running) if live.running else [],
             "left": time_left(live.running) if live.running else None,
-            "strip": make_strip(live.runs),
+            "strip": make_strip(live.runs, live.status.interval),
             "columns": COLUMNS,
             "rows": make_rows(live.runs, run_url),
             "next_start": next_start,
-            "next_steps": next_steps(self._account, next_start is not None),
+            "next_steps": next_steps(self._account, next_start is not None, live.status.interval),
             "marks": MARKS,
         }
 
@@ -186,4 +186,4 @@ class Service:
         published = {name: data for name, data in status.published.items() if name in chosen}
         # Before the first sync, only the settings know the account.
         account = read_account(self._database) or self._settings.account_name
-        return Scrape(account, chosen, published, status.running, totals)
+        return Scrape(account, chosen, published, status.running, totals, status.interval)

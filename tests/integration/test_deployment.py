@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from prefect.blocks.notifications import SlackWebhook
 from prefect.settings import PREFECT_HOME
 from pydantic import SecretStr
 
+from acsync.store.database import Database
 from flows.deployment import make_deployment
 from flows.notifications import ALERT_BLOCK
 from tests.support import commands
 from tests.support.commands import deploy, wait_for
 from tests.support.prefect_server import forget, webhook
+from tests.support.syncs import fetch
 
 ROOT = Path(__file__).parents[2]
 OF_THE_SERVER = (
@@ -118,7 +121,7 @@ def test_deploying_again_keeps_a_paused_and_a_changed_schedule(api: httpx.Client
 
     hourly = {"schedule": {**schedule["schedule"], "interval": 3600}}
     api.patch(address, json=hourly).raise_for_status()
-    assert "every 60 minutes, as set in Prefect; acsync's own is every 15 minutes" in deploy()
+    assert "every 1 hour, as set in Prefect, although acsync is set to every 15 minutes" in deploy()
     api.patch(address, json={"active": False}).raise_for_status()
     assert "was paused and stays paused" in deploy()
     (kept,) = deployed(api)["schedules"]
@@ -128,6 +131,61 @@ def test_deploying_again_keeps_a_paused_and_a_changed_schedule(api: httpx.Client
     api.post(f"/deployments/{deployment['id']}/pause_deployment").raise_for_status()
     assert "was paused and stays paused" in deploy()
     assert deployed(api)["paused"] is True
+
+
+def test_a_changed_interval_takes_effect_with_the_next_deployment(
+    api: httpx.Client, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedule, its alert, its runs and the database have the same interval, also if paused."""
+    monkeypatch.setenv("POSTGRES_URL", database_url)
+    deploy()
+    deployment = api.get("/deployments/name/sync-activecampaign/every-15-minutes").json()
+    (schedule,) = deployment["schedules"]
+    monkeypatch.setenv("ACSYNC_INTERVAL", "6h")
+
+    assert "is deployed: every 6 hours, before 15 minutes." in deploy()
+    (changed,) = deployed(api)["schedules"]
+    assert changed["schedule"] == {**schedule["schedule"], "interval": 21_600.0}
+    assert deployed(api)["job_variables"]["env"]["ACSYNC_INTERVAL"] == "6h"
+    assert automations(api)[0]["trigger"]["within"] == 3 * 21_600
+    assert "full sync completed for 18 hours" in automations(api)[0]["description"]
+    in_force = "select sync_interval from ac_schedule"
+    assert fetch(database, in_force) == [(timedelta(hours=6),)]
+    assert "is deployed: every 6 hours." in deploy()
+
+    address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    api.patch(address, json={"active": False}).raise_for_status()
+    monkeypatch.setenv("ACSYNC_INTERVAL", "")
+    assert "was paused and stays paused" in deploy()
+    (paused,) = deployed(api)["schedules"]
+    assert (paused["active"], paused["schedule"]["interval"]) == (False, 900)
+    assert fetch(database, in_force) == [(timedelta(minutes=15),)]
+
+
+def test_incremental_syncs_are_deployed_while_they_have_an_interval(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed one sends no alert: the next one makes up for it, and full syncs still alert."""
+    with webhook() as alerts:
+        monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
+        monkeypatch.setenv("ACSYNC_INCREMENTAL_INTERVAL", "1m")
+        assert "incremental is deployed: every 1 minute." in deploy()
+        incremental = deployed(api, "incremental")
+        for name in ("incremental", "every-15-minutes"):
+            number = api.get(f"/deployments/name/sync-activecampaign/{name}").json()["id"]
+            run = api.post(f"/deployments/{number}/create_flow_run", json={}).json()
+            failed = {"type": "FAILED", "name": "Failed", "message": name}
+            state = {"state": failed, "force": True}
+            api.post(f"/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
+        wait_for("an alert", lambda: alerts.messages)
+    monkeypatch.setenv("ACSYNC_INCREMENTAL_INTERVAL", "")
+
+    assert "incremental was deleted: ACSYNC_INCREMENTAL_INTERVAL is not set." in deploy()
+    assert api.get("/deployments/name/sync-activecampaign/incremental").status_code == 404
+    assert {message["body"].split()[0] for message in alerts.messages} == {"every-15-minutes"}
+    assert incremental["parameters"] == {"incremental": True}
+    assert incremental["schedules"][0]["schedule"]["interval"] == 60
+    assert incremental["global_concurrency_limit"]["limit"] == 1
 
 
 def test_a_block_made_by_hand_is_used_unchanged(

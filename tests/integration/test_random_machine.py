@@ -24,6 +24,7 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
 from acsync.models import DatasetResult, SyncResult
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_record
@@ -40,6 +41,7 @@ from acsync.sync.deadline import Deadline, longest_resumable
 from acsync.sync.progress import Progress
 from acsync.sync.publish import publish
 from acsync.sync.read import read_newest_again
+from acsync.sync.readers import Readers
 from acsync.sync.verify import Verified, verify
 from tests.support.in_memory_walk import client_of
 from tests.support.syncs import EXPIRE, compare_copy, fetch, plan_dataset
@@ -317,7 +319,8 @@ class Chain:
                 Fault("fails", when=lambda call: call.number > last, reply=BAD_GATEWAY)
             )
         try:
-            with closing(client), closing(Deadline(client, self.settings.max_duration)) as deadline:
+            deadline = Deadline(client, self.settings.max_duration, DEFAULT_INTERVAL)
+            with closing(client), closing(deadline):
                 return self._steps(client, deadline)
         finally:
             self.saboteur.disarm()
@@ -342,6 +345,7 @@ class Chain:
             optional_relations={name: OptionalRelations() for name in datasets},
             deadline=deadline,
             progress=Progress(client.rate_limiter),
+            readers=Readers(client, self.settings.rate_limit),
             recount_pauses=(0.0, 0.0),
         )
         verified: list[Verified] = []
@@ -393,7 +397,7 @@ class Chain:
 
     def check(self) -> None:
         """Compare what was published since the last check with the account's history."""
-        limit = longest_resumable(self.settings.max_duration)
+        limit = longest_resumable(self.settings.max_duration, DEFAULT_INTERVAL)
         for name, number, read_from, started, count in fetch(self.database, PUBLISHED):
             if self.seen.get(name) == number:
                 continue

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -110,6 +111,33 @@ def test_the_verdict_is_of_the_published_data(
     assert colour in badge.text
     assert re.search(r"synced \d\d min ago</text>", badge.text)
     assert service.get("/healthz").status_code == healthy
+
+
+def test_staleness_counts_intervals_since_the_last_full_sync(
+    service: httpx.Client, copy_account: CopyAccount, database: Database
+) -> None:
+    """Later reads of changes alone must not hide that full syncs fail."""
+    copy_account()
+    fetch(database, "update ac_published set read_from = read_from - interval '46 min'")
+    fetch(database, "update ac_schedule set sync_interval = interval '1 hour'")
+
+    assert service.get("/healthz").status_code == 200
+    assert fetch(database, "select distinct is_fresh from ac_freshness") == [(True,)]
+    assert re.search(r"acsync_interval_seconds{.*} 3600.0\n", service.get("/metrics").text)
+    assert acsync("migrate", ACSYNC_INTERVAL="15m").returncode == 0
+    assert fetch(database, "select distinct is_fresh from ac_freshness") == [(False,)]
+
+    fetch(database, "update ac_published set read_from = now()")
+    fetch(database, "update ac_sync_logs set timestamp = timestamp - interval '46 min'")
+    status = service.get("/api/sync-status").json()
+    assert fetch(database, "select distinct is_fresh from ac_freshness") == [(False,)]
+    assert service.get("/healthz").json()["error"].startswith("Contacts: changes as of ")
+    assert "ago; proven complete 46 min ago. 700 records." in service.get("/live").text
+    assert ", proven complete 46 min ago" in (text := acsync("status").stdout)
+    assert text.splitlines()[1].endswith(" UTC), stale")
+    assert status["intervalSeconds"] == 900
+    assert status["latestData"]["deals"]["readFrom"] > status["latestData"]["deals"]["verifiedAt"]
+    assert acsync("status", "--max-age", "30m").returncode == 1
 
 
 def test_fresh_data_after_a_failed_sync_is_a_verdict_of_its_own(
@@ -540,8 +568,8 @@ def test_prometheus_reads_the_metrics_and_counters_are_sums(
         labels = sorted(item for item in sample.labels.items() if item[0] != "account")
         samples[sample.name, *(value for _, value in labels)] = sample.value
 
-    assert samples.pop(("acsync_last_success_timestamp_seconds", "contacts")) >= began
-    assert samples.pop(("acsync_last_success_timestamp_seconds", "deals")) >= began
+    for metric, name in product(("last_success", "read_from", "verified"), ("contacts", "deals")):
+        assert samples.pop((f"acsync_{metric}_timestamp_seconds", name)) >= began
     assert samples.pop(("acsync_api_calls_total",)) > 0
     assert samples.pop(("acsync_last_sync_duration_seconds",)) > 0
     assert samples.pop(("acsync_api_retries_total",)) > 0
@@ -559,6 +587,7 @@ def test_prometheus_reads_the_metrics_and_counters_are_sums(
         ("acsync_syncs_total", "failure"): 1,
         ("acsync_api_refusals_total",): 0,
         ("acsync_running",): 0,
+        ("acsync_interval_seconds",): 900,
         ("acsync_build_info", version("acsync")): 1,
     }
     assert {name for sample in listed for name in sample.labels} == {

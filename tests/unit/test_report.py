@@ -1,5 +1,6 @@
 """The report shows what a sync did, with foreign text as plain text."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -55,6 +56,19 @@ def test_a_report_counts_refreshed_records_and_dropped_versions() -> None:
     assert "| contacts | 82,000 | 0 | 27 | 0 | 0 | 3,181 | 1,250 | 90.0 |" in report_markdown(
         result
     )
+
+
+@pytest.mark.parametrize(("seconds", "is_said"), [(0.8, False), (2.75, True)])
+def test_a_report_says_if_slow_answers_were_the_bound(seconds: float, is_said: bool) -> None:
+    """Otherwise people ask for a higher limit, which would bring nothing."""
+    done = DatasetResult(1, Changes(1, 0, 0, 0, 0))
+    result = replace(outcome(contacts=done, deals=done), answer_seconds=seconds)
+
+    line = (
+        f"calls took {seconds:.1f} s on average, so there were 5.0 of 10 per second: "
+        "the account's answers were the bound, not its limit"
+    )
+    assert (line in report_lines(result)) == (line in report_markdown(result)) == is_said
 
 
 def test_one_call_and_one_character_are_singular() -> None:

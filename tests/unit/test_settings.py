@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from acsync.errors import SettingsError
 from acsync.settings import (
+    SCHEDULE,
     SERVICE,
     Settings,
     read_alert_url,
@@ -54,6 +55,8 @@ def test_two_variables_are_enough(read: Read) -> None:
         "sideloads": ("tags", "lists"),
         "max_shrink": 0.2,
         "max_duration": None,
+        "interval": None,
+        "incremental_interval": None,
         "alert_url": None,
         "cron_secret": None,
         "private": False,
@@ -226,6 +229,29 @@ def test_every_absurd_duration_is_refused(read: Read) -> None:
     """All durations have the same bound."""
     with pytest.raises(SettingsError, match="ACSYNC_MAX_DURATION is '9999999d': write at most"):
         read(ACSYNC_MAX_DURATION="9999999d")
+
+
+@pytest.mark.parametrize("text", ["59s", "8d", "0m", "15", "quarterly"])
+def test_an_interval_is_a_minute_to_a_week(read: Read, text: str) -> None:
+    """A full sync takes minutes, and stale data must be noticed within weeks."""
+    with pytest.raises(SettingsError, match=f"ACSYNC_INTERVAL is '{text}': write"):
+        read(ACSYNC_INTERVAL=text)
+
+    assert read(ACSYNC_INTERVAL="6h").interval == timedelta(hours=6)
+
+
+@pytest.mark.parametrize(
+    ("incremental", "full", "bound"), [("15m", "", "15m"), ("2h", "1h", "1h"), ("29s", "", "15m")]
+)
+def test_incremental_syncs_run_more_often_than_full_ones(
+    monkeypatch: pytest.MonkeyPatch, incremental: str, full: str, bound: str
+) -> None:
+    """Otherwise they would cost calls and bring nothing."""
+    monkeypatch.setenv("ACSYNC_INCREMENTAL_INTERVAL", incremental)
+    monkeypatch.setenv("ACSYNC_INTERVAL", full)
+
+    with pytest.raises(SettingsError, match=f"at least 30s, and less than .* is {bound}"):
+        read_settings(SCHEDULE)
 
 
 @pytest.mark.parametrize("secret", ["geheimnisß", "pass\u2019word", "a\tb", "\u00a0"])

@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 
 from acsync.datasets import DatasetName, DimensionName, Record, RelationName
 
+# A full sync reads everything; an incremental one reads what changed since the last sync.
+SyncKind: TypeAlias = Literal["full", "incremental"]
+
 # Sentences for a person about data that was published anyway.
 Warnings: TypeAlias = tuple[str, ...]
 
@@ -102,6 +105,7 @@ class Sync:
     number: int
     sync_id: str
     started_at: datetime
+    kind: SyncKind = "full"
 
 
 # The margin for an account whose jitter is not known yet.
@@ -200,11 +204,23 @@ class Changes:
 
 
 @dataclass(frozen=True)
+class Recall:
+    """How many changes incremental syncs `seen` since the last full sync, and what they missed.
+
+    `missed` counts changes by what changed: `tags`, `lists`, `custom fields` or `other` if the date
+    of the record did not move, `dated` if it moved, `new` for a new record.
+    """
+
+    seen: int
+    missed: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class DatasetResult:
     """One dataset of one sync: its `changes`, or the `error` if it was not published.
 
     `duration_ms` is the time from the plan to the proof that no record is missing. The log does not
-    keep `fields`.
+    keep `fields`. A full sync has a `recall` if incremental syncs were published before it.
     """
 
     duration_ms: int | None = None
@@ -212,6 +228,7 @@ class DatasetResult:
     error: str | None = None
     warnings: Warnings = ()
     fields: tuple[FieldChange, ...] = ()
+    recall: Recall | None = None
 
     @property
     def success(self) -> bool:

@@ -37,6 +37,7 @@ from acsync.errors import (
     Incomplete,
     LeaseHeld,
     LeaseLost,
+    NoFullSync,
     StoreError,
     SyncFailed,
     sanitize,
@@ -46,6 +47,7 @@ from acsync.models import ListingRows, Slice, SyncResult
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.incremental import read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
@@ -72,7 +74,8 @@ Steps: TypeAlias = dict[DatasetName, list[PrefectFuture[Any]]]
 # Slices read at the same time: enough for ten calls per second if each call takes a second.
 WORKERS = 12
 
-# State name of a run that completed without a sync because another sync held the lease.
+# State name of a run that completed without a sync: another one is running, or an incremental sync
+# has no full one to start from.
 TURNED_AWAY = "TurnedAway"
 
 
@@ -115,6 +118,8 @@ read_newest_again_task = task(task_run_name="read newest {job.dataset} again", *
     read_newest_again
 )
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
+# The next incremental sync is the retry.
+read_changes_task = task(task_run_name="read changed {name}", cache_policy=NO_CACHE)(read_changes)
 publish_task = task(
     task_run_name="publish",
     # Publishing is one transaction, and Postgres limits the time of its statements.
@@ -128,7 +133,10 @@ publish_task = task(
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]
 )
 def sync_activecampaign(
-    only: DatasetName | None = None, accept_shrink: bool = False, account: str | None = None
+    only: DatasetName | None = None,
+    accept_shrink: bool = False,
+    account: str | None = None,
+    incremental: bool = False,
 ) -> State[Any]:
     """Copy the account once. The run fails if a dataset was not published.
 
@@ -138,6 +146,7 @@ def sync_activecampaign(
         only: Copy only this dataset.
         accept_shrink: Publish even if many records are gone.
         account: Name of the block with the credentials. Default: the worker's environment.
+        incremental: Read only what changed since the last sync.
     """
     hide_routine_log_lines()
     use_account(account)
@@ -154,14 +163,29 @@ def sync_activecampaign(
             accept_shrink=accept_shrink,
             holder=holder,
             flow_run_id=flow_run.id,
+            kind="incremental" if incremental else "full",
         ) as context:
-            result = copy_account(context)
-    except LeaseHeld as held:
-        return Completed(name=TURNED_AWAY, message=str(held))
+            result = copy_changes(context) if incremental else copy_account(context)
+    except (LeaseHeld, NoFullSync) as reason:
+        return Completed(name=TURNED_AWAY, message=str(reason), data=reason)
     except AcsyncError as error:
         message = f"{error} {describe_data_age(settings)}".rstrip()
         return Failed(message=message, data=error)
     return report(settings, result)
+
+
+def copy_changes(context: SyncContext) -> SyncResult:
+    """Read what changed in each dataset, and publish it. Few tasks, because it runs often."""
+    sync = as_it_is(context)
+    futures = {
+        name: read_changes_task.submit(sync, name, as_it_is(start))
+        for name, start in require_starts(context).items()
+    }
+    failures = {
+        name: reason for name, future in futures.items() if (reason := first_failure([future]))
+    }
+    publishable = [result_of(futures[name]) for name in futures if name not in failures]
+    return publish_task(sync, publishable, failures)
 
 
 def copy_account(context: SyncContext) -> SyncResult:

@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.models import DatasetResult, FieldChange, SyncResult
+from acsync.models import DatasetResult, FieldChange, Recall, SyncResult
 from acsync.store.sync_history import SyncRecord
 
 # Characters with a meaning in Markdown or HTML, and those that turn an address into a link.
@@ -14,6 +14,9 @@ SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|&~!:@$]|\.(?=\S)")
 
 # The first sentence of an error says what happened, the others what to do.
 SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+
+# Missed changes that moved the date of a record: an incremental sync could have seen them.
+DATED = ("dated", "new")
 
 FIELD_CHANGES = {
     "new": "that are new",
@@ -38,7 +41,7 @@ def report_markdown(result: SyncResult) -> str:
         *rows,
     ]
     warnings = [f"Warning: {_escape(text)}" for text in warnings_of(result)]
-    fields = [_escape(line) for line in field_lines(result)]
+    fields = [_escape(line) for line in (*field_lines(result), *recall_lines(result))]
     heading = f"# {result.sync_id}: {title}"
     return "\n\n".join(
         [heading, "\n".join(table), *reasons, *warnings, *fields, calls_line(result)]
@@ -70,7 +73,29 @@ def report_lines(result: SyncResult) -> Iterator[str]:
     yield from (f"{names}: not published. {reason}" for reason, names in _failures(result))
     yield from (f"warning: {text}" for text in warnings_of(result))
     yield from field_lines(result)
+    yield from recall_lines(result)
     yield calls_line(result)
+
+
+def recall_lines(result: SyncResult) -> Iterator[str]:
+    """Yield one line per dataset on what incremental syncs saw and missed."""
+    for name, dataset in result.datasets.items():
+        if (recall := dataset.recall) and (line := describe_recall(recall)):
+            yield f"{name}: {line}"
+
+
+def describe_recall(recall: Recall) -> str:
+    """Return what incremental syncs saw and missed, or nothing if nothing changed."""
+    dated = sum(recall.missed.get(kind, 0) for kind in DATED)
+    undated = {kind: count for kind, count in recall.missed.items() if kind not in DATED}
+    total = recall.seen + sum(recall.missed.values())
+    if not total:
+        return ""
+    text = f"incremental syncs saw {recall.seen:,} of {total:,} changes since the last full sync"
+    if undated:
+        parts = ", ".join(f"{kind} {count:,}" for kind, count in sorted(undated.items()))
+        text += f"; {sum(undated.values()):,} moved no date ({parts})"
+    return f"{text}; {dated:,} were missed" if dated else text
 
 
 def field_lines(result: SyncResult) -> list[str]:

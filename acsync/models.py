@@ -202,6 +202,11 @@ class Changes:
     refreshed: int = 0
     dropped: int = 0
 
+    @property
+    def is_any(self) -> bool:
+        """Return whether a record was added, updated, deleted or refreshed."""
+        return bool(self.added or self.updated or self.deleted or self.refreshed)
+
 
 @dataclass(frozen=True)
 class Recall:
@@ -262,3 +267,11 @@ class SyncResult:
     def success(self) -> bool:
         """Return whether every requested dataset was published."""
         return all(dataset.success for dataset in self.datasets.values())
+
+    @property
+    def has_news(self) -> bool:
+        """Return whether a record or a custom field changed, or something needs attention."""
+        return any(
+            dataset.fields or dataset.warnings or not dataset.changes or dataset.changes.is_any
+            for dataset in self.datasets.values()
+        )

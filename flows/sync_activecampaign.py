@@ -171,7 +171,7 @@ def sync_activecampaign(
     except AcsyncError as error:
         message = f"{error} {describe_data_age(settings)}".rstrip()
         return Failed(message=message, data=error)
-    return report(settings, result)
+    return report(settings, result, is_quiet=incremental and not result.has_news)
 
 
 def copy_changes(context: SyncContext) -> SyncResult:
@@ -320,14 +320,19 @@ def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
     return None
 
 
-def report(settings: Settings, result: SyncResult) -> State[Any]:
-    """Report the sync. If a dataset failed, the run fails so that alerts are sent."""
+def report(settings: Settings, result: SyncResult, is_quiet: bool = False) -> State[Any]:
+    """Report the sync. If a dataset failed, the run fails so that alerts are sent.
+
+    If it is quiet, only its final state says what it did: an incremental sync runs every minute.
+    """
+    lines = [line.rstrip(".") for line in report_lines(result)]
+    summary = f"{'. '.join(lines)}."
+    if is_quiet:
+        return Completed(message=summary, data=result)
     save_report(result)
     emit_field_changes(result)
-    lines = [line.rstrip(".") for line in report_lines(result)]
     for line in lines:
         get_run_logger().info(line)
-    summary = f"{'. '.join(lines)}."
     data_age = describe_data_age(settings)
     save_data_age(settings, data_age)
     if result.success:

@@ -92,7 +92,9 @@ def _publish_all(
         note_account(connection, context.settings.account_name)
     limiter = context.client.rate_limiter
     finish_log(connection, context.sync, results, limiter.counts, limiter.pace)
-    notify(connection, context.sync, results)
+    news = [result for result in results.values() if result.changes and result.changes.is_any]
+    if context.sync.kind == "full" or news:
+        notify(connection, context.sync, results)
     return results
 
 

@@ -72,6 +72,7 @@ class Dataset:
     `keyset` is true if `id_greater` works: it is documented for contacts only.
     `needs` are the listings that explain its records, `relations` the rows that can be sideloaded.
     A custom field value has the id of its record in the first of `owner_keys` that is not null.
+    `date_key` is the key with the time of a record's last change.
     """
 
     name: DatasetName
@@ -80,6 +81,7 @@ class Dataset:
     keyset: bool
     needs: tuple[ListingName, ...]
     owner_keys: tuple[str, ...]
+    date_key: str
     relations: tuple[RelationName, ...] = ()
 
 
@@ -113,6 +115,7 @@ DATASETS: dict[DatasetName, Dataset] = {
             True,
             ("contact_fields", "lists"),
             ("contact", "owner"),
+            "udate",
             relations=("tags", "lists"),
         ),
         Dataset(
@@ -122,6 +125,7 @@ DATASETS: dict[DatasetName, Dataset] = {
             False,
             ("deal_fields", "pipelines", "stages", "users"),
             ("deal_id", "dealId", "deal"),
+            "mdate",
         ),
     )
 }

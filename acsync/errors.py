@@ -7,7 +7,8 @@ AcsyncError                 everything foreseeable
 │   ├── CallRefused         a lasting refusal: the address, the plan, an unknown path
 │   │   ├── AccessDenied    status 403: the key, or what its user may see
 │   │   ├── NotFound        the account has no such record or path
-│   │   └── NoCrm           the plan of the account has no deals
+│   │   ├── NoCrm           the plan of the account has no deals
+│   │   └── NotByDate       the account does not tell what changed since a time
 │   └── PaginationError     answers that contradict each other, so no page can be trusted
 ├── StoreError              Postgres did not do what was asked
 │   ├── SchemaOutdated      the tables are missing, or older than this acsync
@@ -18,6 +19,7 @@ AcsyncError                 everything foreseeable
 │   ├── LeaseHeld           another sync is running
 │   └── LeaseLost           another sync took over from this one
 └── SyncFailed              a dataset was not published
+    ├── NoFullSync          an incremental sync has no full sync to start from
     ├── Incomplete          the walk was not proven complete
     └── ShrinkRefused       the account lost a suspicious share of its records
 """
@@ -125,6 +127,12 @@ class NoCrm(CallRefused):
     """The plan of the account has no deals."""
 
 
+class NotByDate(CallRefused):
+    """The account does not tell what changed since a time: it ignores the question, or refuses."""
+
+    is_refusal = False
+
+
 class PaginationError(AccountError):
     """Answers that contradict each other, so no page can be trusted."""
 
@@ -163,6 +171,10 @@ class LeaseLost(StoreError):
 
 class SyncFailed(AcsyncError):
     """A dataset was not published; the last snapshot stays."""
+
+
+class NoFullSync(SyncFailed):
+    """An incremental sync has no full sync to start from."""
 
 
 class Incomplete(SyncFailed):

@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 
 from acsync.datasets import DatasetName, DimensionName, Record, RelationName
 
+# A full sync reads everything; an incremental one reads what changed since the last sync.
+SyncKind: TypeAlias = Literal["full", "incremental"]
+
 # Sentences for a person about data that was published anyway.
 Warnings: TypeAlias = tuple[str, ...]
 
@@ -106,6 +109,7 @@ class Sync:
     number: int
     sync_id: str
     started_at: datetime
+    kind: SyncKind = "full"
 
 
 # The margin for an account whose jitter is not known yet.
@@ -206,13 +210,30 @@ class Changes:
     refreshed: int = 0
     dropped: int = 0
 
+    @property
+    def is_any(self) -> bool:
+        """Return whether a record was added, updated, deleted or refreshed."""
+        return bool(self.added or self.updated or self.deleted or self.refreshed)
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How many changes incremental syncs `seen` since the last full sync, and what they missed.
+
+    `missed` counts changes by what changed: `tags`, `lists`, `custom fields` or `other` if the date
+    of the record did not move, `dated` if it moved, `new` for a new record.
+    """
+
+    seen: int
+    missed: Mapping[str, int]
+
 
 @dataclass(frozen=True)
 class DatasetResult:
     """One dataset of one sync: its `changes`, or the `error` if it was not published.
 
     `duration_ms` is the time from the plan to the proof that no record is missing. The log does not
-    keep `fields`.
+    keep `fields`. A full sync has a `recall` if incremental syncs were published before it.
     """
 
     duration_ms: int | None = None
@@ -220,6 +241,7 @@ class DatasetResult:
     error: str | None = None
     warnings: Warnings = ()
     fields: tuple[FieldChange, ...] = ()
+    recall: Recall | None = None
 
     @property
     def success(self) -> bool:
@@ -255,3 +277,11 @@ class SyncResult:
     def success(self) -> bool:
         """Return whether every requested dataset was published."""
         return all(dataset.success for dataset in self.datasets.values())
+
+    @property
+    def has_news(self) -> bool:
+        """Return whether a record or a custom field changed, or something needs attention."""
+        return any(
+            dataset.fields or dataset.warnings or not dataset.changes or dataset.changes.is_any
+            for dataset in self.datasets.values()
+        )

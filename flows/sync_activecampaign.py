@@ -37,6 +37,7 @@ from acsync.errors import (
     Incomplete,
     LeaseHeld,
     LeaseLost,
+    NoFullSync,
     StoreError,
     SyncFailed,
     sanitize,
@@ -47,6 +48,7 @@ from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.incremental import read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
@@ -71,7 +73,8 @@ T = TypeVar("T")
 # The tasks of each dataset so far.
 Steps: TypeAlias = dict[DatasetName, list[PrefectFuture[Any]]]
 
-# State name of a run that completed without a sync because another sync held the lease.
+# State name of a run that completed without a sync: another one is running, or an incremental sync
+# has no full one to start from.
 TURNED_AWAY = "TurnedAway"
 
 
@@ -114,6 +117,8 @@ read_newest_again_task = task(task_run_name="read newest {job.dataset} again", *
     read_newest_again
 )
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
+# The next incremental sync is the retry.
+read_changes_task = task(task_run_name="read changed {name}", cache_policy=NO_CACHE)(read_changes)
 publish_task = task(
     task_run_name="publish",
     # Publishing is one transaction, and Postgres limits the time of its statements.
@@ -140,10 +145,8 @@ def sync_activecampaign(
         only: Copy only this dataset.
         accept_shrink: Publish even if many records are gone.
         account: Name of the block with the credentials. Default: the worker's environment.
-        incremental: Publish only what changed since the last sync.
+        incremental: Read only what changed since the last sync.
     """
-    if incremental:
-        return Failed(message="This version of acsync has no incremental syncs. Update acsync.")
     hide_routine_log_lines()
     use_account(account)
     try:
@@ -159,14 +162,29 @@ def sync_activecampaign(
             accept_shrink=accept_shrink,
             holder=holder,
             flow_run_id=flow_run.id,
+            kind="incremental" if incremental else "full",
         ) as context:
-            result = copy_account(context)
-    except LeaseHeld as held:
-        return Completed(name=TURNED_AWAY, message=str(held))
+            result = copy_changes(context) if incremental else copy_account(context)
+    except (LeaseHeld, NoFullSync) as reason:
+        return Completed(name=TURNED_AWAY, message=str(reason), data=reason)
     except AcsyncError as error:
         message = f"{error} {describe_data_age(settings)}".rstrip()
         return Failed(message=message, data=error)
-    return report(settings, result)
+    return report(settings, result, is_quiet=incremental and not result.has_news)
+
+
+def copy_changes(context: SyncContext) -> SyncResult:
+    """Read what changed in each dataset, and publish it. Few tasks, because it runs often."""
+    sync = as_it_is(context)
+    futures = {
+        name: read_changes_task.submit(sync, name, as_it_is(start))
+        for name, start in require_starts(context).items()
+    }
+    failures = {
+        name: reason for name, future in futures.items() if (reason := first_failure([future]))
+    }
+    publishable = [result_of(futures[name]) for name in futures if name not in failures]
+    return publish_task(sync, publishable, failures)
 
 
 def copy_account(context: SyncContext) -> SyncResult:
@@ -301,14 +319,19 @@ def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
     return None
 
 
-def report(settings: Settings, result: SyncResult) -> State[Any]:
-    """Report the sync. If a dataset failed, the run fails so that alerts are sent."""
+def report(settings: Settings, result: SyncResult, is_quiet: bool = False) -> State[Any]:
+    """Report the sync. If a dataset failed, the run fails so that alerts are sent.
+
+    If it is quiet, only its final state says what it did: an incremental sync runs every minute.
+    """
+    lines = [line.rstrip(".") for line in report_lines(result)]
+    summary = f"{'. '.join(lines)}."
+    if is_quiet:
+        return Completed(message=summary, data=result)
     save_report(result)
     emit_field_changes(result)
-    lines = [line.rstrip(".") for line in report_lines(result)]
     for line in lines:
         get_run_logger().info(line)
-    summary = f"{'. '.join(lines)}."
     data_age = describe_data_age(settings)
     save_data_age(settings, data_age)
     if result.success:

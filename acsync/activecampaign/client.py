@@ -24,6 +24,7 @@ from acsync.activecampaign.refused_answers import (
     retry_after_seconds,
     told_rate,
 )
+from acsync.activecampaign.server_clock import ServerClock
 from acsync.activecampaign.transport import (
     CONNECTION_ERRORS,
     NO_CONNECTION,
@@ -97,6 +98,7 @@ class Client:
     ) -> None:
         self.rate_limiter = rate_limiter
         self.answer_times = AnswerTimes()
+        self.server_clock = ServerClock()
         self._observe = observe
         self._key = KeyJudge()
         self._limits = limits
@@ -199,6 +201,7 @@ class Client:
                     f"AC_API_URL names a host that cannot exist, {request.url.host}.",
                     "Set AC_API_URL to the URL under Settings, Developer.",
                 ) from None
+        self.server_clock.note(response.headers.get("Date"))
         if self._observe:
             self._observe(Exchange(path, params, response.status_code, response.headers, content))
         if response.status_code == httpx.codes.OK:

@@ -1,6 +1,7 @@
 """Read one page with every value that its records name, in smaller pages if necessary."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from acsync.activecampaign.bad_record import Position, describe_bad_record
@@ -29,11 +30,19 @@ Order: TypeAlias = Literal["ASC", "DESC"]
 MAX_ANSWERS = 4
 
 
+@dataclass(frozen=True)
+class Question:
+    """Which records to read, and in which order."""
+
+    order_by: str = "id"
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+
 class PageReader:
     """Reads pages of `page_size` records of one dataset, smaller ones after a page was too large.
 
     `relations` are read with each record, for as long as the account sends them. All readers of a
-    dataset in one sync share `missing` and `optional`.
+    dataset in one sync share `missing` and `optional`. Without a `question`, all records are read.
     """
 
     def __init__(
@@ -43,6 +52,7 @@ class PageReader:
         missing: MissingValues,
         relations: tuple[RelationName, ...] = (),
         optional: OptionalRelations | None = None,
+        question: Question | None = None,
     ) -> None:
         self.client = client
         self.dataset = missing.dataset
@@ -50,6 +60,7 @@ class PageReader:
         self._relations = relations
         self._missing = missing
         self._optional = optional or OptionalRelations()
+        self._question = question or Question()
         # A page of a walk by offset needs a new record besides the one that was read before.
         self._smallest = 1 if self.dataset.keyset else 2
 
@@ -174,7 +185,13 @@ class PageReader:
         It is requested again if a sideloaded row does not belong to the record that names it.
         """
         includes = join_includes(self.dataset, relations)
-        params = {"limit": rows, "orders[id]": order, "include": includes, **position}
+        params = {
+            "limit": rows,
+            f"orders[{self._question.order_by}]": order,
+            "include": includes,
+            **self._question.filters,
+            **position,
+        }
 
         def ask() -> Page:
             page = self.client.get_page(self.dataset.path, params, attempts)

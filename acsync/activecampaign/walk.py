@@ -11,7 +11,7 @@ from acsync.activecampaign.bad_record import Position
 from acsync.activecampaign.page import NOT_PUBLISHED, Page, require_order
 from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader
 from acsync.activecampaign.sideloads import array_keys
-from acsync.datasets import Record, RelationName
+from acsync.datasets import Dataset, Record, RelationName
 from acsync.errors import CallFailed, PaginationError
 from acsync.models import Interval, Slice
 
@@ -73,7 +73,7 @@ class Walk:
     def read_single(self, record_id: int) -> WalkPage | None:
         """Return one record as a page that covers its id, or None if it does not exist."""
         if page := self.pages.read_single(record_id):
-            return self._make_page(page, Interval(record_id, record_id))
+            return make_page(self.dataset, page, Interval(record_id, record_id))
         return None
 
     def read_slice(self, slice_: Slice, page_rows: int) -> Iterator[WalkPage]:
@@ -177,12 +177,14 @@ class Walk:
         require_order(self.dataset, ids, after_id)
         covers_start = "id_greater" in position or (position == {"offset": 0} and order == "ASC")
         first = ids[0] if ids and not covers_start else after_id + 1
-        return self._make_page(page, Interval(first, ids[-1] if ids else first - 1))
+        return make_page(self.dataset, page, Interval(first, ids[-1] if ids else first - 1))
 
-    def _make_page(self, page: Page, covered: Interval) -> WalkPage:
-        values_key, *related_keys = array_keys(self.dataset, page.relations)
-        values = page.sideloads.get(values_key, [])
-        related = {key: page.sideloads.get(key, []) for key in related_keys}
-        return WalkPage(
-            page.rows, values, related, page.ids, covered, page.total, page.asked_at, page.relations
-        )
+
+def make_page(dataset: Dataset, page: Page, covered: Interval) -> WalkPage:
+    """Return a page with the ids that it covers."""
+    values_key, *related_keys = array_keys(dataset, page.relations)
+    values = page.sideloads.get(values_key, [])
+    related = {key: page.sideloads.get(key, []) for key in related_keys}
+    return WalkPage(
+        page.rows, values, related, page.ids, covered, page.total, page.asked_at, page.relations
+    )

@@ -143,6 +143,9 @@ def sync(
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Publish even if many records are gone.")
     ] = False,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Read only what changed since the last sync.")
+    ] = False,
     account: AccountName = None,
 ) -> None:
     """Run one sync now."""
@@ -150,7 +153,7 @@ def sync(
 
     warn_of_unknown_variables()
     settings = database_of(account, DATABASE + ACCOUNT)
-    for line in run_sync(console, settings, only, accept_shrink, account):
+    for line in run_sync(console, settings, only, accept_shrink, account, incremental):
         console.print(line, soft_wrap=True)
 
 

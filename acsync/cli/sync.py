@@ -17,8 +17,8 @@ from rich.progress import (
 
 from acsync import logs
 from acsync.datasets import DatasetName
-from acsync.errors import AcsyncError, LeaseHeld, SyncFailed
-from acsync.models import SyncResult
+from acsync.errors import AcsyncError, SyncFailed
+from acsync.models import SyncKind, SyncResult
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.sync_history import SyncRecord, read_recent_syncs, read_running
@@ -36,13 +36,14 @@ def run_sync(
     only: DatasetName | None,
     accept_shrink: bool,
     account: str | None,
+    incremental: bool = False,
 ) -> list[str]:
     """Run one sync and return its report; raises LeaseHeld, or AcsyncError if it failed."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
         signal.signal(signal.SIGHUP, _end_once)
     with closing(open_database(settings)) as database:
         require_current_schema(database)
-        return [*_run_flow(console, database, (only, accept_shrink, account))]
+        return [*_run_flow(console, database, (only, accept_shrink, account, incremental))]
 
 
 def _end_once(*_: object) -> None:
@@ -70,7 +71,8 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     from flows.sync_activecampaign import sync_activecampaign  # noqa: PLC0415
 
     require_api()
-    before = {sync.sync_id for sync in read_recent_syncs(database)}
+    kind: SyncKind = "incremental" if parameters[-1] else "full"
+    before = {sync.sync_id for sync in read_recent_syncs(database, kind)}
     # acsync's automation marks a run without heartbeats as crashed, and Prefect's default interval
     # is too long for it. A temporary server has no automations.
     heartbeats = HEARTBEAT_SECONDS if PREFECT_API_URL.value() else None
@@ -79,7 +81,7 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
         with explain_errors(), show_progress(console, database), settings, tags(FULL_TAG):
             state = sync_activecampaign(*parameters, return_state=True)
     except Exception:
-        logged = _find_ended(database, before)
+        logged = _find_ended(database, before, kind)
         if logged is None and not prefect_is_away():
             raise
         return [logged_line(logged)]
@@ -89,17 +91,17 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
 def _result_of(state: Any) -> SyncResult:
     from flows.sync_activecampaign import TURNED_AWAY  # noqa: PLC0415
 
-    if state.name == TURNED_AWAY:
-        raise LeaseHeld(state.message or "Another sync is running.")
     result = state.result(raise_on_failure=False)
+    if state.name == TURNED_AWAY:
+        raise result
     if not isinstance(result, SyncResult):
         raise result if isinstance(result, AcsyncError) else AcsyncError(state.message or "")
     return result
 
 
-def _find_ended(database: Database, before: set[str]) -> SyncRecord | None:
-    """Return the newest ended sync that is not in `before`."""
-    ended = (sync for sync in read_recent_syncs(database) if sync.success is not None)
+def _find_ended(database: Database, before: set[str], kind: SyncKind) -> SyncRecord | None:
+    """Return the newest ended sync of a kind that is not in `before`."""
+    ended = (sync for sync in read_recent_syncs(database, kind) if sync.success is not None)
     return next((sync for sync in ended if sync.sync_id not in before), None)
 
 

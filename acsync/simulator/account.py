@@ -1,15 +1,16 @@
 """Hold an invented account: its records, the peculiarities of its API, and its faults."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.simulator.fault_injection import Faults
-from acsync.simulator.id_store import IdStore, Selected
+from acsync.simulator.id_store import IdStore, Part, Selected
 from acsync.simulator.metadata import build_metadata
 from acsync.simulator.records import Contacts, Deals, count_emails
 from acsync.simulator.requests import Call, RateWindow, Statistics
@@ -32,6 +33,12 @@ class AccountOptions:
     refused. `masked_share` is the share of deals that are stubs. `relations` decides if tags and
     lists can be included. `orphan_share` is the share of records that name a value of a deleted
     field. With `omits_empty_relations`, records without values have no key for them.
+
+    `date_filter` is how `filters[updated_after]` of contacts works: to the second, by days alone,
+    ignored or refused. `orders_by_date` is whether deals can be ordered by `mdate`. Changes of the
+    `undated` parts alone do not move the date of a record. The account's clock, which dates
+    records and answers, is `clock_offset_seconds` ahead. Pages do not show the changes of the last
+    `replica_lag_seconds`.
     """
 
     contacts: int = 2500
@@ -57,6 +64,11 @@ class AccountOptions:
     relations: Literal["served", "ignored", "refused", "forbidden"] = "served"
     orphan_share: float = 0.0
     omits_empty_relations: bool = False
+    date_filter: Literal["times", "days", "ignored", "refused"] = "times"
+    orders_by_date: bool = True
+    undated: tuple[Part, ...] = ()
+    clock_offset_seconds: float = 0.0
+    replica_lag_seconds: float = 0.0
 
 
 class Account:
@@ -64,6 +76,7 @@ class Account:
 
     `metadata.listings` are plain lists of rows. Of a record, only its id is stored until it
     changes. `link_host` is the host in the links of records, if they are to name another one.
+    `clock_offset` is by how many seconds its clock is ahead of this machine's.
     """
 
     def __init__(self, options: AccountOptions | None = None) -> None:
@@ -86,14 +99,23 @@ class Account:
         self._records: dict[DatasetName, Contacts | Deals]
         self._records = {"contacts": self._contacts, "deals": deals}
         self._stores: dict[DatasetName, IdStore] = {
-            "contacts": IdStore(seed, options.contacts, self._contacts.sort_key),
-            "deals": IdStore(seed + 1, options.deals),
+            "contacts": IdStore(
+                seed, options.contacts, self._contacts.first_updated, self._contacts.sort_key
+            ),
+            "deals": IdStore(seed + 1, options.deals, deals.first_updated),
         }
+        # What a lagging replica shows: the stores of the past, each with the time of its end.
+        self._past: dict[DatasetName, list[tuple[float, IdStore]]] = {"contacts": [], "deals": []}
+        self.clock_offset = options.clock_offset_seconds
         self._lock = threading.RLock()
         self._random = Random(options.seed)  # noqa: S311  # repeatable
         self._masked: set[int] = set()
         self._emails: Counter[int] = Counter()
         self.link_host: str | None = None
+
+    def now(self) -> float:
+        """Return the time of the account's clock, in seconds since 1970."""
+        return time.time() + self.clock_offset
 
     def ids(self, dataset: DatasetName) -> list[int]:
         """Return the ids that exist now, ascending."""
@@ -122,17 +144,57 @@ class Account:
     def add(self, dataset: DatasetName, count: int = 1) -> list[int]:
         """Create records with the highest ids, and return their ids."""
         with self._lock:
-            return self._stores[dataset].add(count)
+            return self._edit(dataset).add(count, self.now())
 
     def change(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         """Change the records with these ids, or a number of any records, and return their ids."""
         with self._lock:
-            return self._stores[dataset].change(self._choose(dataset, which))
+            return self._edit(dataset).change(self._choose(dataset, which), self.now())
+
+    def change_part(
+        self, dataset: DatasetName, part: Part, which: int | Iterable[int]
+    ) -> list[int]:
+        """Change only one part of these records, and return the ids of those that could."""
+        with self._lock:
+            store = self._edit(dataset)
+            chosen = self._choose(dataset, which)
+            changed = [each for each in chosen if self._advance(store, dataset, part, each)]
+            if part not in self.options.undated:
+                store.date(changed, self.now())
+            return changed
+
+    def _advance(self, store: IdStore, dataset: DatasetName, part: Part, record_id: int) -> bool:
+        """Count up a part until the record looks different."""
+        before = self._look(dataset, record_id)
+        for _ in range(100):
+            store.parts[record_id, part] += 1
+            if self._look(dataset, record_id) != before:
+                return True
+        return False
+
+    def _look(self, dataset: DatasetName, record_id: int) -> Any:
+        _, values = self.record(dataset, record_id)
+        related = self.related(record_id) if dataset == "contacts" else {}
+        return [{**row, "links": None} for rows in (values, *related.values()) for row in rows]
+
+    def _edit(self, dataset: DatasetName) -> IdStore:
+        """Return the store of a dataset to change it; a lagging replica keeps a copy."""
+        store = self._stores[dataset]
+        if self.options.replica_lag_seconds:
+            self._past[dataset].append((time.monotonic(), store.copy()))
+        return store
+
+    def _shown(self, dataset: DatasetName) -> IdStore:
+        """Return the store that pages show: the oldest one that has not ended long enough."""
+        since, past = time.monotonic() - self.options.replica_lag_seconds, self._past[dataset]
+        while past and past[0][0] <= since:
+            del past[0]
+        return past[0][1] if past else self._stores[dataset]
 
     def delete(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         """Delete the records with these ids, or a number of any records, and return their ids."""
         with self._lock:
-            return self._stores[dataset].delete(self._choose(dataset, which))
+            return self._edit(dataset).delete(self._choose(dataset, which))
 
     def mask(self, deals: Iterable[int]) -> None:
         """Make stubs of these deals, as if the user had lost the right to see their pipeline."""
@@ -155,8 +217,9 @@ class Account:
     ) -> tuple[list[Record], dict[str, list[Record]], int]:
         """Return the rows, the sideloaded arrays and the total, from one consistent state."""
         with self._lock:
-            ids, total = self._stores[dataset].select(call)
-            selected = [self._selected(dataset, record_id) for record_id in ids]
+            store = self._shown(dataset)
+            ids, total = store.select(call)
+            selected = [self._selected(dataset, record_id, store) for record_id in ids]
         rendered = [self._render(dataset, record, sideload) for record in selected]
         rows = [row for row, _ in rendered]
         values = [value for _, values in rendered for value in values]
@@ -211,9 +274,11 @@ class Account:
             row.pop(key, None)
         return row, values
 
-    def _selected(self, dataset: DatasetName, record_id: int) -> Selected:
-        version = self._stores[dataset].versions[record_id]
-        return Selected(record_id, version, dataset == "deals" and self._is_masked(record_id))
+    def _selected(
+        self, dataset: DatasetName, record_id: int, store: IdStore | None = None
+    ) -> Selected:
+        is_masked = dataset == "deals" and self._is_masked(record_id)
+        return (store or self._stores[dataset]).selected(record_id, is_masked)
 
     def _is_masked(self, deal: int) -> bool:
         return deal in self._masked or self._chance(MASK_SALT, deal) < self.options.masked_share

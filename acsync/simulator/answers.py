@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, ListingName, Record
 from acsync.simulator.account import Account
 from acsync.simulator.requests import Answer, Call
-from acsync.simulator.values import load
+from acsync.simulator.values import load, start_of_day
 
 # The key of a single record, and its class name in the API's 404.
 SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}
 
+UPDATED_AFTER = "filters[updated_after]"
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
 _PAGE_INPUT = load("contacts")["page_input"]
 _DATASETS = {dataset.path: dataset for dataset in DATASETS.values()}
@@ -53,7 +55,26 @@ def _refuse(account: Account, call: Call) -> Answer | None:
         return message(400, "contactTags.tag is not a relation of contacts that can be included")
     if account.options.relations == "forbidden" and call.includes_any("contactLists"):
         return message(403, "You do not have permission to view lists.")
+    if account.options.date_filter == "refused" and UPDATED_AFTER in call.params:
+        detail = 'Invalid filter field: "updated_after".'
+        return Answer(422, {"errors": [{"title": "Invalid attribute", "detail": detail}]})
     return None
+
+
+def _understood(account: Account, call: Call, dataset: Dataset) -> Call:
+    """Return the call without the parameters that the dataset, or this account, ignores."""
+    options = account.options
+    if not dataset.keyset:
+        call = call.without("id_greater", "id_less", "filters")
+        is_unordered = "orders[mdate]" in call.params and not options.orders_by_date
+        return call.without("orders") if is_unordered else call
+    if options.date_filter == "ignored":
+        return call.without("filters")
+    if options.date_filter == "days" and UPDATED_AFTER in call.params:
+        return replace(
+            call, params={**call.params, UPDATED_AFTER: start_of_day(call.params[UPDATED_AFTER])}
+        )
+    return call
 
 
 def message(status: int, text: str) -> Answer:
@@ -63,9 +84,9 @@ def message(status: int, text: str) -> Answer:
 
 def _dataset_page(account: Account, call: Call, dataset: Dataset) -> Record:
     """Return a page of contacts or deals; deals ignore `id_greater` and `id_less`."""
-    known = call if dataset.keyset else call.without("id_greater", "id_less")
     sideload = call.includes(dataset.sideload)
-    rows, sideloads, total = account.page(dataset.name, known, sideload)
+    understood = _understood(account, call, dataset)
+    rows, sideloads, total = account.page(dataset.name, understood, sideload)
     body = {**sideloads, dataset.path: rows}
     if dataset.keyset:
         meta = {"page_input": _page_input(call), "total": str(total), "sortable": True}

@@ -41,13 +41,18 @@ class Contacts:
         """Return the key by which `/contacts` is ordered: the address."""
         return _email(contact_id, draw(self.seed, CONTACT_SALT, contact_id)), contact_id
 
+    def first_updated(self, contact_id: int) -> float:
+        """Return the date of a contact that was never changed, in seconds since 1970."""
+        bits = draw(self.seed, CONTACT_SALT, contact_id)
+        return values.SECONDS[values.created_and_updated(bits, 0)[1]]
+
     def render(self, contact: Selected, sideload: bool) -> tuple[Record, list[Record]]:
         """Return the row as served, and with `sideload` its value rows."""
         bits = draw(self.seed, CONTACT_SALT, contact.id)
         row = _contact_row(contact, bits)
         if not sideload:
             return row, []
-        slots = self.slots.of(contact.id, bits, contact.version)
+        slots = self.slots.of(contact.id, bits, contact.version + contact.fields)
         rows = [_contact_value(contact.id, STAMPS[bits % TIMES], *slot) for slot in slots]
         row["fieldValues"] = [value["id"] for value in rows]
         return row, rows
@@ -55,9 +60,12 @@ class Contacts:
     def relations(self, contact: Selected) -> dict[str, list[Record]]:
         """Return the rows of its tags and list memberships by their key, the newest first."""
         bits = draw(self.seed, CONTACT_SALT, contact.id)
-        now = draw(bits, contact.version, RELATION_SALT)
+        now = draw(bits, contact.version + contact.lists, RELATION_SALT)
+        tagged = draw(bits, contact.version + contact.tags, RELATION_SALT)
         # Every fifth tag has an odd name, and is rare.
-        tags = [tag for tag in range(1, self.tags + 1) if now >> tag & (7 if tag % 5 else 127) == 1]
+        tags = [
+            tag for tag in range(1, self.tags + 1) if tagged >> tag & (7 if tag % 5 else 127) == 1
+        ]
         lists = [number for number in range(1, self.lists + 1) if bits >> number & 3]
         # No tag has the number 0, so its place is free for a tag that was added twice.
         twice = [(0, tag) for tag in tags[:1] if bits % TAGGED_TWICE == 0]
@@ -108,7 +116,7 @@ def _contact_row(contact: Selected, bits: int) -> Record:
     created, updated = values.created_and_updated(bits, contact.version)
     edited = now & 1
     row = (_EDITED_CONTACT if edited else _CONTACT).new(contact.id)
-    row["cdate"], row["udate"] = STAMPS[created], STAMPS[updated]
+    row["cdate"], row["udate"] = _dates(contact, created, updated)
     row["created_utc_timestamp"] = row["created_timestamp"] = NAIVE[created]
     row["updated_utc_timestamp"] = row["updated_timestamp"] = NAIVE[updated]
     row["email"] = _email(contact.id, bits)
@@ -124,6 +132,14 @@ def _contact_row(contact: Selected, bits: int) -> Record:
     row["adate"] = STAMPS[updated] if edited else None
     row["last_open_date"] = STAMPS[updated] if now % 3 == 0 else None
     return row
+
+
+def _dates(record: Selected, created: int, updated: int) -> tuple[str, str]:
+    """Return when a record was created and changed, by the account's clock if that is known."""
+    return (
+        STAMPS[created] if record.created is None else values.stamp(record.created),
+        STAMPS[updated] if record.updated is None else values.stamp(record.updated),
+    )
 
 
 def count_emails(row: Record, emails: int) -> Record:
@@ -163,6 +179,11 @@ class Deals:
         self._stages = [(stage["id"], stage["group"]) for stage in metadata.listings["stages"]]
         self._users = [user["id"] for user in metadata.listings["users"]]
 
+    def first_updated(self, deal_id: int) -> float:
+        """Return the date of a deal that was never changed, in seconds since 1970."""
+        bits = draw(self._seed, DEAL_SALT, deal_id)
+        return values.SECONDS[values.created_and_updated(bits, 0)[1]]
+
     def render(self, deal: Selected, sideload: bool) -> tuple[Record, list[Record]]:
         """Return the row as served, and with `sideload` its value rows.
 
@@ -176,7 +197,8 @@ class Deals:
         row = self._row(deal, bits, now)
         if not sideload:
             return row, []
-        rows = [self._value(deal.id, *slot) for slot in self._slots.of(deal.id, bits, deal.version)]
+        slots = self._slots.of(deal.id, bits, deal.version + deal.fields)
+        rows = [self._value(deal.id, *slot) for slot in slots]
         row["dealCustomFieldData"] = [value["id"] for value in rows]
         return row, rows
 
@@ -194,7 +216,7 @@ class Deals:
         row["description"] = values.text(now) if now % 3 else ""
         row["value"], row["currency"] = str(now % 5_000_000), CURRENCIES[bits % 4]
         row["status"] = str(now % 3)
-        row["cdate"], row["mdate"] = STAMPS[created], STAMPS[updated]
+        row["cdate"], row["mdate"] = _dates(deal, created, updated)
         row["edate"] = (None, "0000-00-00 00:00:00", NAIVE[updated])[now % 3]
         row["nextdate"] = STAMPS[updated] if now % 7 == 0 else None
         row["nexttaskid"] = (None, "0", str(now % 900))[now % 3]

@@ -12,6 +12,7 @@ from random import Random
 from secrets import compare_digest
 from threading import Thread
 from urllib.parse import parse_qsl
+from wsgiref.handlers import format_date_time
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -59,6 +60,7 @@ def _uvicorn(account: Account) -> uvicorn.Server:
             lifespan="off",
             ws="none",
             server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=1,
         )
     )
@@ -84,7 +86,9 @@ class Application:
         answer = self._refuse(scope, at) or await self._answer(path, params)
         self.account.statistics.record(at, answer.status)
         if await _still_there(receive, answer.delay_seconds):
-            await _send(answer, receive, send)
+            # By the account's clock, to the second.
+            date = format_date_time(self.account.now())
+            await _send(answer, date, receive, send)
 
     def _refuse(self, scope: Scope, at: float) -> Answer | None:
         """Refuse calls that never reach the account; they do not count towards the limit."""
@@ -132,10 +136,10 @@ async def _still_there(receive: Receive, seconds: float) -> bool:
     return False
 
 
-async def _send(answer: Answer, receive: Receive, send: Send) -> None:
+async def _send(answer: Answer, date: str, receive: Receive, send: Send) -> None:
     content = answer.content()
     types = {"Content-Type": answer.content_type} if answer.content_type else {}
-    headers = HEADERS | dict(answer.headers) | types
+    headers = HEADERS | {"Date": date} | dict(answer.headers) | types
     encoded = [(name.encode(), text.encode()) for name, text in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
     if answer.ending == "reset":

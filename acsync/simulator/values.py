@@ -57,8 +57,25 @@ _FIRST = datetime(2021, 1, 4, 8, 15, tzinfo=UTC)
 
 def _with_offset(moment: datetime) -> str:
     """Add the offset of the account's time zone, which differs between summer and winter."""
-    summer = (3, 11) <= (moment.month, moment.day) < (11, 4)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{'-05:00' if summer else '-06:00'}"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{'-05:00' if is_summer(moment) else '-06:00'}"
+
+
+def is_summer(moment: datetime) -> bool:
+    """Return whether the account's time zone has summer time."""
+    return (3, 11) <= (moment.month, moment.day) < (11, 4)
+
+
+def stamp(moment: float) -> str:
+    """Return seconds since 1970 as the API writes a time, with the account's offset."""
+    utc = datetime.fromtimestamp(moment, UTC)
+    hours = -5 if is_summer(utc) else -6
+    return f"{utc + timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}-0{-hours}:00"
+
+
+def start_of_day(text: str) -> str:
+    """Return the start of a time's day in the account's time zone, as the API writes it."""
+    moment = datetime.fromisoformat(text).timestamp()
+    return f"{stamp(moment)[:10]}T00:00:00{stamp(moment)[19:]}"
 
 
 _MOMENTS = [
@@ -67,6 +84,8 @@ _MOMENTS = [
 STAMPS = tuple(_with_offset(moment) for moment in _MOMENTS)
 # Local time of the account, as in `created_timestamp` and also in `created_utc_timestamp`.
 NAIVE = tuple(f"{moment:%Y-%m-%d %H:%M:%S}" for moment in _MOMENTS)
+# The same times in seconds since 1970.
+SECONDS = tuple(datetime.fromisoformat(text).timestamp() for text in STAMPS)
 
 
 def created_and_updated(bits: int, version: int) -> tuple[int, int]:

@@ -30,6 +30,7 @@ TABLES = (
     "ac_deleted",
     "ac_dimensions",
     "ac_field_columns",
+    "ac_incremental",
     "ac_lease",
     "ac_published",
     "ac_retention",

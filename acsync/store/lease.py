@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from acsync.errors import AcsyncError, LeaseHeld, LeaseLost
-from acsync.models import Sync, SyncProgress
+from acsync.models import Sync, SyncKind, SyncProgress
 from acsync.store.database import Database, run
 from acsync.store.sync_log import abandon_open_syncs, open_log
 
@@ -35,7 +35,9 @@ ALIVE = f"""
 """
 
 
-def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync:
+def start_sync(
+    database: Database, holder: str, flow_run_id: str | None, kind: SyncKind = "full"
+) -> Sync:
     """Take the lease, close the log rows of crashed syncs, and open a log row.
 
     `holder` tells others who runs this sync. Raises LeaseHeld while another sync renews its lease.
@@ -44,7 +46,7 @@ def start_sync(database: Database, holder: str, flow_run_id: str | None) -> Sync
     with database.begin() as connection:
         require_no_sync(connection)
         abandon_open_syncs(connection)
-        sync = open_log(connection, flow_run_id)
+        sync = open_log(connection, flow_run_id, kind)
         run(
             connection,
             """

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import TypeAlias
 
 from sqlalchemy import Connection
@@ -38,6 +39,9 @@ CLOSE_VANISHED = f"""
     on conflict (data_type, record_id) do update set deleted_at = excluded.deleted_at
 """
 
+# An incremental sync does not see which records are gone.
+CLOSE_NONE = "delete from {versions} where false"
+
 FORGET_RETURNED = """
     delete from {schema}.ac_deleted as deleted using {versions} as version
     where deleted.data_type = :data_type and version.record_id = deleted.record_id
@@ -56,7 +60,7 @@ CLOSE_CHANGED = f"""
 # Records with the same content get new names and counters without a new version.
 REFRESH = f"""
     {STAGED}
-    update {{versions}} as version set {{assignments}}
+    update {{versions}} as version set {{assignments}}, read_at = staged.read_at
     from {{bodies}} as body join staged using (slice_no, record_id)
     where body.sync_no = :sync_no and version.valid_to is null and body.is_refresh
       and version.record_id = body.record_id and version.record_id between :first and :last
@@ -73,8 +77,8 @@ COLUMNS = """
 
 ADD_VERSIONS = f"""
     {STAGED}
-    insert into {{versions}} (valid_from, {{columns}})
-    select :sync_no, {{columns}}
+    insert into {{versions}} (valid_from, read_at, {{columns}})
+    select :sync_no, read_at, {{columns}}
     from {{bodies}} as body join staged using (slice_no, record_id)
     where body.sync_no = :sync_no and body.record_id between :first and :last and not exists (
         select from {{versions}} as version
@@ -92,34 +96,59 @@ ALL_RECORDS = f"""
 
 COUNT_RECORDS = "select count(*) from {versions} where valid_to is null"
 
-# Records that were not resumed were read after the sync started.
+# Records that were not resumed were read after the sync started. If the account's clock is not
+# known, it is taken to be right.
 NOTE_PUBLISHED = f"""
     insert into {{schema}}.ac_published
-        (data_type, sync_no, sync_id, synced_at, record_count, duration_ms, read_from)
-    select :data_type, :sync_no, :sync_id, now(), :record_count, :duration_ms,
-           least(:started_at, min({OLDEST_READ}))
-    from {{schema}}.ac_staged_slices
-    where sync_no = :sync_no and data_type = :data_type
+        (data_type, sync_no, sync_id, kind, synced_at, record_count, duration_ms, read_from,
+         server_time)
+    select :data_type, :sync_no, :sync_id, :kind, now(), :record_count, :duration_ms, read_from,
+           coalesce(cast(:server_started as timestamptz), :started_at) - (:started_at - read_from)
+    from (
+        select least(:started_at, min({OLDEST_READ})) as read_from
+        from {{schema}}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    ) as staged
+"""
+
+# The newest publication tells the next incremental sync where to start. An older one is history
+# if it changed something.
+DROP_EMPTY = """
+    delete from {schema}.ac_published as published
+    where data_type = :data_type and kind = 'incremental'
+      and sync_no = (
+          select max(sync_no) from {schema}.ac_published
+          where data_type = :data_type and sync_no < :sync_no
+      )
+      and not exists (select from {versions} where valid_from = published.sync_no)
+      and not exists (select from {versions} where valid_to = published.sync_no)
 """
 
 
 def publish_dataset(
-    connection: Connection, sync: Sync, name: DatasetName, duration_ms: int
+    connection: Connection,
+    sync: Sync,
+    name: DatasetName,
+    duration_ms: int,
+    server_started: datetime | None = None,
 ) -> Changes:
     """Make the staged records the snapshot; readers see it once the caller commits.
 
-    This also updates the deals' stages. The caller holds the lease in the same transaction. Raises
-    StoreError if this sync or a newer one is already published.
+    This also updates the deals' stages. The caller holds the lease in the same transaction. An
+    incremental sync deletes no record, and does not count masked ones. `server_started` is when
+    the sync started by the account's clock. Raises StoreError if this sync or a newer one is
+    already published.
     """
     _require_unpublished(connection, sync, name)
-    forbid_nested_loops(connection)
+    if sync.kind == "full":
+        forbid_nested_loops(connection)
     deleted, updated, written, refreshed, *_ = [
         write(ALL_IDS) for write in _list_writes(connection, sync, name)
     ]
     records = run(connection, COUNT_RECORDS, name).scalar_one()
     masked = (
         run(connection, f"{COUNT_RECORDS} and is_masked", name).scalar_one()
-        if name == "deals"
+        if name == "deals" and sync.kind == "full"
         else 0
     )
     run(
@@ -128,11 +157,18 @@ def publish_dataset(
         name,
         sync_no=sync.number,
         sync_id=sync.sync_id,
+        kind=sync.kind,
         started_at=sync.started_at,
+        server_started=server_started,
         record_count=records,
         duration_ms=duration_ms,
     )
     return Changes(records, written - updated, updated, deleted, masked, refreshed)
+
+
+def drop_empty(connection: Connection, sync: Sync, name: DatasetName) -> None:
+    """Delete the publication before this one if an incremental sync made it and changed nothing."""
+    run(connection, DROP_EMPTY, name, sync_no=sync.number)
 
 
 def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[Write]:
@@ -140,7 +176,7 @@ def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[
     bodies = f"{schema_of(connection)}.{BODIES[name]}"
     columns, assignments = run(connection, COLUMNS, bodies=bodies).one()
     statements = [
-        CLOSE_VANISHED,
+        CLOSE_VANISHED if sync.kind == "full" else CLOSE_NONE,
         CLOSE_CHANGED,
         ADD_VERSIONS.replace("{columns}", columns),
         REFRESH.replace("{assignments}", assignments),

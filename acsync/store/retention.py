@@ -46,10 +46,11 @@ def _age_of(keep: Keep, interval: timedelta) -> timedelta:
 
 
 def retire_versions(connection: Connection, name: DatasetName, keep: Keep) -> int:
-    """Delete all but the last `keep` published syncs, or those older than `keep`.
+    """Delete all but the last `keep` published full syncs, or those older than `keep`.
 
-    The newest sync is always kept. So are the versions that the oldest kept sync closed, because
-    they show what it changed. Returns how many versions were deleted.
+    Incremental syncs go with them. The newest full sync is always kept. So are the versions that
+    the oldest kept sync closed, because they show what it changed. Returns how many versions were
+    deleted.
     """
     kept = (
         "where synced_at > now() - :keep or sync_no = (select max(sync_no) from of_dataset)"
@@ -60,7 +61,8 @@ def retire_versions(connection: Connection, name: DatasetName, keep: Keep) -> in
         connection,
         f"""
         with of_dataset as (
-            select sync_no, synced_at from {{schema}}.ac_published where data_type = :data_type
+            select sync_no, synced_at from {{schema}}.ac_published
+            where data_type = :data_type and kind = 'full'
         )
         select min(sync_no) from (select sync_no from of_dataset {kept}) as kept
         """,

@@ -26,7 +26,8 @@ OLDEST_READ = """
 
 # Each id with the slice that read it last. A slice can be staged after a newer one.
 STAGED_IDS = """
-    select distinct on (record_id) record_id, slice_no
+    select distinct on (record_id) record_id, slice_no,
+           staged_at - before_ms * interval '1 millisecond' as read_at
     from (
         select slice_no, staged_at, unnest(record_ids) as record_id,
                unnest(read_before_ms) as before_ms
@@ -35,6 +36,9 @@ STAGED_IDS = """
     ) as read
     order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
 """
+
+# Slices that fill gaps or come from incremental syncs get numbers from here, above planned ones.
+FIRST_GAP_SLICE = 1_000_000
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -160,6 +164,46 @@ def drop_all(connection: Connection, name: DatasetName) -> None:
     """Delete all that is staged of a dataset, in a transaction that holds the lease."""
     for table, is_of_dataset in STAGING.items():
         run(connection, f"delete from {table} where {is_of_dataset}", name)
+
+
+# What an incremental sync publishes is newer than what a later full sync resumes. So it becomes a
+# slice of the kept plan that covers no id, and its records lose their older bodies there.
+ADD_TO_PLAN = """
+    insert into {schema}.ac_staged_slices
+        (sync_no, data_type, slice_no, covered_from, covered_through,
+         record_ids, read_before_ms, staged_at)
+    select plan.sync_no, plan.data_type, greatest(:first_gap_slice, kept.last_no)
+               + row_number() over (order by slice_no), 1, 0, record_ids, read_before_ms, staged_at
+    from {schema}.ac_staged_plans as plan
+    cross join lateral (
+        select max(slice_no) as last_no from {schema}.ac_staged_slices
+        where sync_no = plan.sync_no and data_type = plan.data_type
+    ) as kept
+    join {schema}.ac_staged_slices as own on own.data_type = plan.data_type
+    where plan.data_type = :data_type and own.sync_no = :sync_no and kept.last_no is not null
+"""
+DROP_OLDER_BODIES = """
+    delete from {bodies} where record_id = any(array(
+        select unnest(record_ids) from {schema}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    )) and sync_no = (select sync_no from {schema}.ac_staged_plans where data_type = :data_type)
+"""
+
+
+def add_to_kept_plan(connection: Connection, sync: Sync, name: DatasetName) -> None:
+    """Let a full sync that resumes know what this incremental sync publishes."""
+    values = {"sync_no": sync.number, "first_gap_slice": FIRST_GAP_SLICE}
+    run(connection, DROP_OLDER_BODIES, name, sync_no=sync.number)
+    run(connection, ADD_TO_PLAN, name, **values)
+
+
+def drop_own(database: Database, sync: Sync) -> None:
+    """Delete what this sync has staged, and nothing that a full sync could resume."""
+    tables = (*(f"{{schema}}.{table}" for table in BODIES.values()), "{schema}.ac_staged_slices")
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        for table in tables:
+            run(connection, f"delete from {table} where sync_no = :sync_no", sync_no=sync.number)
 
 
 def sweep_staging(database: Database, sync: Sync, published: Sequence[DatasetName]) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import Changes, DatasetResult, Sync, SyncProgress, Warnings
+from acsync.models import (
+    Changes,
+    DatasetResult,
+    Recall,
+    Sync,
+    SyncKind,
+    SyncProgress,
+    Warnings,
+)
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.store.database import Database, run
 from acsync.store.interval import read_interval
@@ -22,7 +30,15 @@ CHANGES = ("added", "updated", "deleted")
 COUNTS = (*CHANGES, "masked", "refreshed", "dropped")
 
 SELECT = "select * from {schema}.ac_sync_logs"
-LAST_SUCCESS = "select max(finished_at) from {schema}.ac_sync_logs where overall_success"
+LAST_SUCCESS = """
+    select max(finished_at) from {schema}.ac_sync_logs where overall_success and kind = 'full'
+"""
+
+FULL = "kind = 'full'"
+INCREMENTAL_AFTER = """
+    kind = 'incremental'
+    and id > (select id from {schema}.ac_sync_logs where sync_id = :sync_id)
+"""
 
 RUNNING = f"""
     select sync_id, "timestamp", contacts_expected, deals_expected, progress
@@ -48,6 +64,7 @@ class SyncRecord:
     refused: int | None = None
     flow_run_id: str | None = None
     learned_rate: float | None = None
+    kind: SyncKind = "full"
 
     def total(self, field: str) -> int:
         """Return the sum of a count of `Changes` over the datasets, such as `added`."""
@@ -145,8 +162,8 @@ class PublishedDataset:
 class SyncStatus:
     """The state of the syncs and of what is published; `recent` starts with the newest sync.
 
-    `latest` is the last finished sync. `statistics` is the view `ac_sync_statistics`. `interval` is
-    that of full syncs.
+    `latest` is the last finished full sync, and `incremental` the last finished incremental sync
+    after it. `statistics` is the view `ac_sync_statistics`. `interval` is that of full syncs.
     """
 
     latest: SyncRecord | None
@@ -156,11 +173,13 @@ class SyncStatus:
     published: dict[DatasetName, PublishedDataset]
     last_success: datetime | None
     interval: timedelta = DEFAULT_INTERVAL
+    incremental: SyncRecord | None = None
 
     @property
     def warnings(self) -> Warnings:
-        """Return the warnings of the last finished sync."""
-        return self.latest.warnings if self.latest else ()
+        """Return the warnings of the last finished syncs of both kinds, each once."""
+        syncs = [sync for sync in (self.latest, self.incremental) if sync]
+        return tuple(dict.fromkeys(chain.from_iterable(sync.warnings for sync in syncs)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the payload of GET /api/sync-status."""
@@ -188,27 +207,31 @@ class SyncStatus:
 def read_status(database: Database) -> SyncStatus:
     """Return everything that the status endpoint and `acsync status` show."""
     with database.begin() as connection:
+        latest = read_latest(connection, FULL)
         return SyncStatus(
-            read_latest(connection),
+            latest,
             _read_running(connection),
             read_syncs(connection, RECENT_SYNCS),
             dict(run(connection, "select * from {schema}.ac_sync_statistics").mappings().one()),
             _read_published(connection),
             run(connection, LAST_SUCCESS).scalar(),
             read_interval(connection),
+            read_latest(connection, INCREMENTAL_AFTER, sync_id=latest.sync_id) if latest else None,
         )
 
 
-def read_recent_syncs(database: Database) -> tuple[SyncRecord, ...]:
-    """Return the last ten syncs, the newest first; a running sync is included."""
+def read_recent_syncs(database: Database, kind: SyncKind = "full") -> tuple[SyncRecord, ...]:
+    """Return the last ten syncs of a kind, the newest first; a running sync is included."""
     with database.begin() as connection:
-        return read_syncs(connection, RECENT_SYNCS)
+        return read_syncs(connection, RECENT_SYNCS, kind)
 
 
-def read_syncs(connection: Connection, most: int) -> tuple[SyncRecord, ...]:
-    """Return the last syncs, the newest first; a running sync is included."""
-    rows = run(connection, f"{SELECT} order by id desc limit :most", most=most).mappings()
-    return tuple(map(_sync_record, rows))
+def read_syncs(
+    connection: Connection, most: int, kind: SyncKind = "full"
+) -> tuple[SyncRecord, ...]:
+    """Return the last syncs of a kind, the newest first; a running sync is included."""
+    sql = f"{SELECT} where kind = :kind order by id desc limit :most"
+    return tuple(map(_sync_record, run(connection, sql, most=most, kind=kind).mappings()))
 
 
 def read_sync_of_run(database: Database, flow_run_id: str) -> SyncRecord | None:
@@ -218,9 +241,10 @@ def read_sync_of_run(database: Database, flow_run_id: str) -> SyncRecord | None:
 
 
 def read_sync_after(database: Database, sync_id: str | None) -> SyncRecord | None:
-    """Return the newest finished sync that started after another one, or None."""
-    condition = """
-        id > coalesce((select id from {schema}.ac_sync_logs where sync_id = :sync_id), 0)
+    """Return the newest finished full sync that started after another one, or None."""
+    condition = f"""
+        {FULL} and id > coalesce(
+            (select id from {{schema}}.ac_sync_logs where sync_id = :sync_id), 0)
     """
     with database.begin() as connection:
         return read_latest(connection, condition, sync_id=sync_id)
@@ -262,16 +286,19 @@ def _sync_record(row: RowMapping) -> SyncRecord:
         row["rate_limited"],
         row["flow_run_id"],
         row["learned_rate"],
+        row["kind"],
     )
 
 
 def _dataset_result(name: DatasetName, row: RowMapping) -> DatasetResult:
     counts = (row[f"{name}_{column}"] or 0 for column in ("count", *COUNTS))
+    seen, missed = row[f"{name}_seen"], row[f"{name}_missed"]
     return DatasetResult(
         row[f"{name}_duration_ms"],
         Changes(*counts) if row[f"{name}_success"] else None,
         row[f"{name}_error"],
         tuple(row[f"{name}_warnings"] or ()),
+        recall=None if seen is None else Recall(seen, missed or {}),
     )
 
 

@@ -7,18 +7,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CallCounts, DatasetResult, Pace, RefusedRate, Sync
+from acsync.models import CallCounts, DatasetResult, Pace, RefusedRate, Sync, SyncKind
 from acsync.store.database import STAGING, Database, run
 
-# Staging was compared with the snapshot of its time, so it is useless once a newer one is
-# published. The limit of a day is for datasets that are no longer copied; a sync that resumes
-# slices checks their age itself.
+# Staging was compared with the snapshot of its time, so it is useless once a full sync has
+# published a newer one. Incremental syncs add what they publish to it. The limit of a day is for
+# datasets that are no longer copied; a sync that resumes slices checks their age itself.
 UNUSABLE_PLANS = """
     delete from {schema}.ac_staged_plans as plan
     where planned_at < clock_timestamp() - interval '1 day'
        or exists (
            select from {schema}.ac_published as published
            where published.data_type = plan.data_type and published.sync_no >= plan.sync_no
+             and published.kind = 'full'
        )
 """
 
@@ -51,22 +52,23 @@ def abandon_open_syncs(connection: Connection) -> None:
             )
 
 
-def open_log(connection: Connection, flow_run_id: str | None) -> Sync:
+def open_log(connection: Connection, flow_run_id: str | None, kind: SyncKind) -> Sync:
     """Insert the log row; the lease's lock keeps two syncs from choosing the same id."""
     row = run(
         connection,
         """
-        insert into {schema}.ac_sync_logs (sync_id, "timestamp", flow_run_id)
+        insert into {schema}.ac_sync_logs (sync_id, "timestamp", flow_run_id, kind)
         select 'sync-' || greatest(
                    floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
                    (select substr(sync_id, 6)::bigint + 1
                     from {schema}.ac_sync_logs order by id desc limit 1)
-               ), clock_timestamp(), :flow_run_id
+               ), clock_timestamp(), :flow_run_id, :kind
         returning id, sync_id, "timestamp"
         """,
         flow_run_id=flow_run_id,
+        kind=kind,
     ).one()
-    return Sync(row.id, row.sync_id, row.timestamp)
+    return Sync(row.id, row.sync_id, row.timestamp, kind)
 
 
 def record_plan(database: Database, sync: Sync, name: DatasetName, expected: int) -> None:
@@ -134,6 +136,37 @@ def finish_log(
     )
 
 
+# Sums, so that metrics which count up never fall.
+SUMMED = (
+    *("api_calls", "retries", "rate_limited"),
+    *(f"{name}_{change}" for name in DATASETS for change in ("added", "updated", "deleted")),
+)
+THIN_LOG = f"""
+    with old as (
+        select *, max(id) over (partition by date_trunc('day', "timestamp" at time zone 'UTC'))
+            as last_of_day
+        from {{schema}}.ac_sync_logs as log
+        where kind = 'incremental' and finished_at < now() - interval '1 day' and not exists (
+            select from {{schema}}.ac_published as published where published.sync_no = log.id
+        )
+    ), summed as (
+        select last_of_day, {", ".join(f"sum({column}) as {column}" for column in SUMMED)}
+        from old group by last_of_day having count(*) > 1
+    ), kept as (
+        update {{schema}}.ac_sync_logs as log
+        set {", ".join(f"{column} = summed.{column}" for column in SUMMED)}
+        from summed where log.id = last_of_day
+    )
+    delete from {{schema}}.ac_sync_logs as log using old
+    where log.id = old.id and old.id <> last_of_day
+"""
+
+
+def thin_log(connection: Connection) -> None:
+    """Sum up the rows of incremental syncs that are older than a day and not in the history."""
+    run(connection, THIN_LOG)
+
+
 def read_pace(database: Database) -> Pace | None:
     """Return the pace at the end of the last sync, or None if no sync called the account."""
     sql = """
@@ -190,6 +223,8 @@ def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:
             "refreshed": changes.refreshed,
             "dropped": changes.dropped,
         }
+    if recall := result.recall:
+        values |= {"seen": recall.seen, "missed": json.dumps(recall.missed)}
     return {f"{name}_{key}": value for key, value in values.items()}
 
 

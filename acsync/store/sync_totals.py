@@ -1,4 +1,7 @@
-"""Sum up the sync log for the dashboard and the metrics."""
+"""Sum up the sync log for the dashboard and the metrics.
+
+Outcomes and averages are those of full syncs. Calls and changes are those of all syncs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +12,12 @@ from sqlalchemy import Connection
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import sanitize
 from acsync.store.database import run
-from acsync.store.sync_history import CHANGES, read_latest
+from acsync.store.sync_history import CHANGES, FULL, read_latest
 
 
 @dataclass(frozen=True)
 class Failing:
-    """The syncs that failed since the last complete one, with the errors of the newest."""
+    """The full syncs that failed since the last complete one, with the errors of the newest."""
 
     syncs: int
     since: datetime
@@ -23,7 +26,7 @@ class Failing:
 
 @dataclass(frozen=True)
 class Period:
-    """The finished syncs of some hours.
+    """The finished full syncs of some hours.
 
     `contacts` and `deals` are the records of the last sync. `refused` is a sum. The changes, calls
     and `duration_ms` are averages per sync.
@@ -64,8 +67,9 @@ def read_failing(connection: Connection) -> Failing | None:
         select count(*) over () as syncs, min("timestamp") over () as since,
                contacts_error, deals_error
         from {schema}.ac_sync_logs
-        where finished_at is not null and id > coalesce(
-            (select max(id) from {schema}.ac_sync_logs where overall_success), 0)
+        where finished_at is not null and kind = 'full' and id > coalesce(
+            (select max(id) from {schema}.ac_sync_logs
+             where overall_success and kind = 'full'), 0)
         order by id desc limit 1
     """
     row = run(connection, sql).one_or_none()
@@ -91,7 +95,7 @@ def read_periods(connection: Connection, days: int, hours: int) -> tuple[Period,
                avg(coalesce(total_duration_ms, 0))::float8, coalesce(max(total_duration_ms), 0),
                avg(coalesce(api_calls, 0))::float8, coalesce(sum(rate_limited), 0)
         from {schema}.ac_sync_logs
-        where finished_at is not null
+        where finished_at is not null and kind = 'full'
           and "timestamp" > clock_timestamp() - make_interval(days => :days)
         group by start order by start
     """
@@ -107,8 +111,8 @@ def read_totals(connection: Connection) -> Totals:
         for change in CHANGES
     )
     sql = f"""
-        select count(*) filter (where overall_success) as succeeded,
-               count(*) filter (where not overall_success) as failed,
+        select count(*) filter (where overall_success and kind = 'full') as succeeded,
+               count(*) filter (where not overall_success and kind = 'full') as failed,
                coalesce(sum(api_calls), 0)::bigint as calls,
                coalesce(sum(retries), 0)::bigint as retries,
                coalesce(sum(rate_limited), 0)::bigint as refused,
@@ -116,7 +120,7 @@ def read_totals(connection: Connection) -> Totals:
         from {{schema}}.ac_sync_logs where finished_at is not null
     """
     row = run(connection, sql).mappings().one()
-    last = read_latest(connection)
+    last = read_latest(connection, FULL)
     return Totals(
         row["succeeded"],
         row["failed"],

@@ -75,7 +75,7 @@ def record_fields(
             kind: Literal["back", "renamed"] = "back" if row.last_sync else "renamed"
             if row.last_sync or row.key != field.key or row.title != field.title:
                 changes.append(FieldChange(kind, field, row.column_name))
-    changes += _retire(connection, name, known, fields)
+    changes += _retire(connection, sync, name, known, fields)
     return () if is_first else tuple(changes)
 
 
@@ -151,7 +151,11 @@ def _differs(row: Any, field: CustomField) -> bool:
 
 
 def _retire(
-    connection: Connection, name: DatasetName, known: Known, fields: Iterable[CustomField]
+    connection: Connection,
+    sync: Sync,
+    name: DatasetName,
+    known: Known,
+    fields: Iterable[CustomField],
 ) -> list[FieldChange]:
     """Record the last sync that listed each field that is now gone."""
     listed = {(field.field_id, field.type) for field in fields}
@@ -164,13 +168,15 @@ def _retire(
             update {schema}.ac_field_columns as field
             set last_sync = coalesce(
                 (select sync_id from {schema}.ac_published as published
-                 where published.data_type = :data_type order by sync_no desc offset 1 limit 1),
+                 where published.data_type = :data_type and kind = 'full' and sync_no < :sync_no
+                 order by sync_no desc limit 1),
                 first_sync)
             where data_type = :data_type and field_id = :field_id and type = :type
             """,
             name,
             field_id=field_id,
             type=kind,
+            sync_no=sync.number,
         )
     return [
         FieldChange("vanished", _field_of(known[key]), known[key].column_name)

@@ -5,16 +5,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
-from acsync.activecampaign.page_reader import PageReader
+from acsync.activecampaign.page_reader import PageReader, Question
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.errors import AcsyncError, sanitize
-from acsync.models import DatasetResult, Sync
+from acsync.models import DatasetResult, Sync, SyncKind
 from acsync.process import ignore_signals, spare_memory
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
@@ -62,14 +63,30 @@ class SyncContext:
 
     def walk(self, name: DatasetName, relations: tuple[RelationName, ...]) -> Walk:
         """Return the reader of a dataset; it requests `relations` while the account sends them."""
-        pages = PageReader(
+        return Walk(self.pages(name, relations))
+
+    def pages(
+        self,
+        name: DatasetName,
+        relations: tuple[RelationName, ...],
+        question: Question | None = None,
+        rows: int | None = None,
+    ) -> PageReader:
+        """Return the reader of single pages of a dataset, of at most `rows` records."""
+        page_size = self.settings.page_size
+        return PageReader(
             self.client,
-            self.settings.page_size,
+            min(page_size, rows or page_size),
             self.missing_values[name],
             relations,
             self.optional_relations[name],
+            question,
         )
-        return Walk(pages)
+
+    @property
+    def server_started(self) -> datetime | None:
+        """Return when this sync started, by the account's clock, or None if no answer tells."""
+        return self.client.server_clock.time_of(self.started)
 
 
 @contextmanager
@@ -80,6 +97,7 @@ def open_sync(
     accept_shrink: bool = False,
     holder: str,
     flow_run_id: str | None = None,
+    kind: SyncKind = "full",
 ) -> Iterator[SyncContext]:
     """Take the lease and open the log row; close both at the end, also after an error.
 
@@ -97,7 +115,7 @@ def open_sync(
         # Closed before the rest, so that threads which are still reading get an error.
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
         stack.enter_context(closing(client))
-        sync = start_sync(database, holder, flow_run_id)
+        sync = start_sync(database, holder, flow_run_id, kind)
         try:
             progress = Progress(limiter)
             stack.enter_context(keep_lease(database, sync, progress.read))

@@ -8,16 +8,13 @@ from typing import TypeAlias
 from acsync.activecampaign.slices import NO_LIMIT
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.models import Interval, Plan, Slice
-from acsync.store.staging import read_coverage
+from acsync.store.staging import FIRST_GAP_SLICE, read_coverage
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
 from acsync.sync.job import Job
 
 # How often gaps that open again while they are filled are read before giving up.
 MAX_ROUNDS = 5
-
-# Slices that fill gaps get numbers from here, above all planned ones.
-FIRST_GAP_SLICE = 1_000_000
 
 # Returns the ids that each staged slice covers, by its number.
 Covered: TypeAlias = Callable[[], Mapping[int, Interval]]

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from acsync.activecampaign.walk import Walk
-from acsync.datasets import DIMENSIONS, DatasetName, Metadata, RelationName
+from acsync.datasets import DatasetName, Metadata, RelationName
 from acsync.enrich.encoding import Cleaner
 from acsync.models import Dimension, Plan, Slice, Warnings
 
@@ -56,17 +56,13 @@ class Job:
         return Enricher(self.dataset, known)
 
     def dimensions(self, left_out: Container[RelationName]) -> tuple[Dimension, ...]:
-        """Return the listings that name ids of records, and the tags that were read.
+        """Return the listings that name and define ids of records, and the tags that were read.
 
         The tags are complete if they came with all contacts: if none were resumed, and if tags are
         not one of the relations that the account has `left_out`.
         """
         clean = Cleaner().clean
-        listings = [
-            Dimension(name, clean([*rows]))
-            for name, rows in self.metadata.items()
-            if name in DIMENSIONS
-        ]
+        listings = [Dimension(name, clean([*rows])) for name, rows in self.metadata.items()]
         tags = [{"id": tag_id, "tag": name} for tag_id, name in self.tags.items()]
         came = "tags" in self.plan.relations and "tags" not in left_out
         is_complete = came and not self.staged

@@ -1,4 +1,7 @@
-"""Publish the verified datasets and close the log row, in one transaction."""
+"""Publish what was verified, or what an incremental sync read, and close the log row.
+
+All of it happens in one transaction.
+"""
 
 import logging
 import time
@@ -7,33 +10,39 @@ from dataclasses import replace
 
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
-from acsync.models import DatasetResult, SyncResult, Warnings
+from acsync.models import Changes, DatasetResult, FieldChange, SyncResult, Warnings
 from acsync.settings import format_kept
 from acsync.store.dimensions import record_dimension
+from acsync.store.incremental_state import forget_learned, record_learned
 from acsync.store.interval import settle_interval
 from acsync.store.lease import require_lease
 from acsync.store.publish import (
     Transaction,
+    drop_empty,
     notify,
     publish_dataset,
     publishing,
 )
+from acsync.store.recall import count_recall
 from acsync.store.retention import Keep, retire_versions, settle_keep
 from acsync.store.schema_owner import note_account
-from acsync.store.staging import sweep_staging
+from acsync.store.staging import add_to_kept_plan, drop_own, sweep_staging
 from acsync.store.sync_history import read_results
-from acsync.store.sync_log import finish_log
+from acsync.store.sync_log import finish_log, thin_log
 from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
+from acsync.sync.incremental import OVERLAP, Changed
 from acsync.sync.verify import Verified
 
 logger = logging.getLogger(__name__)
 
 
 def publish(
-    context: SyncContext, verified: Sequence[Verified], failures: Mapping[DatasetName, str]
+    context: SyncContext,
+    verified: Sequence[Verified | Changed],
+    failures: Mapping[DatasetName, str],
 ) -> SyncResult:
-    """Publish the verified datasets; readers see the previous snapshot until the commit.
+    """Publish the datasets; readers see the previous snapshot until the commit.
 
     `failures` are the reasons why other datasets are not published. A dataset that Postgres refuses
     is added to them. Raises LeaseLost if another sync took over, AnotherAccount, or StoreError;
@@ -47,7 +56,8 @@ def publish(
         results = read_results(connection, context.sync)
         if results is None:
             results = _publish_all(connection, context, verified, failures)
-    results = update_wide_views(context.database, context.sync, results)
+    if context.sync.kind == "full" or any(result.fields for result in results.values()):
+        results = update_wide_views(context.database, context.sync, results)
     _tidy_up(context, results)
     return SyncResult(
         context.sync.sync_id,
@@ -58,7 +68,7 @@ def publish(
         limiter.pace.learned_rate,
         limiter.counts,
         sum(dataset.cleaned for dataset in verified),
-        {name: results[name] for name in context.datasets},
+        {name: results[name] for name in context.datasets if name in results},
         context.client.answer_times.mean_seconds,
     )
 
@@ -66,7 +76,7 @@ def publish(
 def _publish_all(
     connection: Transaction,
     context: SyncContext,
-    verified: Sequence[Verified],
+    verified: Sequence[Verified | Changed],
     failures: Mapping[DatasetName, str],
 ) -> dict[DatasetName, DatasetResult]:
     """Publish each dataset under a savepoint, and close the log row."""
@@ -74,12 +84,20 @@ def _publish_all(
     interval = settle_interval(connection, context.settings.interval)
     keep = settle_keep(connection, context.settings.keep_syncs, interval)
     for dataset in verified:
-        results[dataset.dataset] = _publish_one(connection, context, dataset, keep)
+        results[dataset.dataset] = (
+            _publish_changed(connection, context, dataset)
+            if isinstance(dataset, Changed)
+            else _publish_one(connection, context, dataset, keep)
+        )
+    if context.sync.kind == "full":
+        thin_log(connection)
     if any(result.success for result in results.values()):
         note_account(connection, context.settings.account_name)
     limiter = context.client.rate_limiter
     finish_log(connection, context.sync, results, limiter.counts, limiter.pace)
-    notify(connection, context.sync, results)
+    news = [result for result in results.values() if result.changes and result.changes.is_any]
+    if context.sync.kind == "full" or news:
+        notify(connection, context.sync, results)
     return results
 
 
@@ -89,8 +107,11 @@ def _publish_one(
     name, sync, duration_ms = verified.dataset, context.sync, verified.duration_ms
     try:
         with publishing(connection, sync, name):
-            changes = publish_dataset(connection, sync, name, duration_ms)
+            changes = publish_dataset(connection, sync, name, duration_ms, context.server_started)
             _require_all(verified, changes.records)
+            recall = count_recall(connection, sync, name, OVERLAP)
+            drop_empty(connection, sync, name)
+            forget_learned(connection, name)
             changes = replace(changes, dropped=retire_versions(connection, name, keep))
             fields = record_fields(connection, sync, name, verified.fields)
             for dimension in verified.dimensions:
@@ -98,7 +119,31 @@ def _publish_one(
     except (DataRefused, SyncFailed) as error:
         return DatasetResult(duration_ms, error=str(error))
     warnings = (*verified.warnings, *_warn_of_shorter(context, keep))
-    return DatasetResult(duration_ms, changes, warnings=warnings, fields=fields)
+    return DatasetResult(duration_ms, changes, warnings=warnings, fields=fields, recall=recall)
+
+
+def _publish_changed(
+    connection: Transaction, context: SyncContext, changed: Changed
+) -> DatasetResult:
+    """Publish what an incremental sync read; nothing if the account does not answer by date."""
+    name, sync, duration_ms = changed.dataset, context.sync, changed.duration_ms
+    record_learned(connection, name, changed.learned)
+    if changed.learned.reason:
+        nothing = Changes(changed.records, added=0, updated=0, deleted=0, masked=0)
+        return DatasetResult(duration_ms, nothing, warnings=changed.warnings)
+    fields: tuple[FieldChange, ...] = ()
+    try:
+        with publishing(connection, sync, name):
+            changes = publish_dataset(connection, sync, name, duration_ms, context.server_started)
+            add_to_kept_plan(connection, sync, name)
+            drop_empty(connection, sync, name)
+            if changed.fields is not None:
+                fields = record_fields(connection, sync, name, changed.fields)
+            for dimension in changed.dimensions:
+                record_dimension(connection, dimension)
+    except DataRefused as error:
+        return DatasetResult(duration_ms, error=str(error))
+    return DatasetResult(duration_ms, changes, warnings=changed.warnings, fields=fields)
 
 
 def _warn_of_shorter(context: SyncContext, keep: Keep) -> Warnings:
@@ -116,11 +161,13 @@ def _warn_of_shorter(context: SyncContext, keep: Keep) -> Warnings:
 def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult]) -> None:
     """Free the staging of published datasets; after an error, the next sync does it."""
     published = [name for name, result in results.items() if result.success]
-    if published:
-        try:
+    try:
+        if context.sync.kind == "incremental":
+            drop_own(context.database, context.sync)
+        elif published:
             sweep_staging(context.database, context.sync, published)
-        except StoreError as error:
-            logger.warning("the next sync frees the staging: %s", error)
+    except StoreError as error:
+        logger.warning("the next sync frees the staging: %s", error)
 
 
 def _require_all(verified: Verified, published: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.models import DatasetResult, FieldChange, SyncResult
+from acsync.models import DatasetResult, FieldChange, Recall, SyncResult
 from acsync.store.sync_history import SyncRecord
 from acsync.sync.readers import LEAST_READERS
 
@@ -18,6 +18,8 @@ SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 # At this share of the limit, the limit is the bound.
 FULL_SHARE = 0.8
+# Missed changes that moved the date of a record: an incremental sync could have seen them.
+DATED = ("dated", "new")
 
 FIELD_CHANGES = {
     "new": "that are new",
@@ -42,7 +44,7 @@ def report_markdown(result: SyncResult) -> str:
         *rows,
     ]
     warnings = [f"Warning: {_escape(text)}" for text in warnings_of(result)]
-    fields = [_escape(line) for line in field_lines(result)]
+    fields = [_escape(line) for line in (*field_lines(result), *recall_lines(result))]
     heading = f"# {result.sync_id}: {title}"
     return "\n\n".join(
         [
@@ -82,8 +84,30 @@ def report_lines(result: SyncResult) -> Iterator[str]:
     yield from (f"{names}: not published. {reason}" for reason, names in _failures(result))
     yield from (f"warning: {text}" for text in warnings_of(result))
     yield from field_lines(result)
+    yield from recall_lines(result)
     yield calls_line(result)
     yield from slowness_lines(result)
+
+
+def recall_lines(result: SyncResult) -> Iterator[str]:
+    """Yield one line per dataset on what incremental syncs saw and missed."""
+    for name, dataset in result.datasets.items():
+        if (recall := dataset.recall) and (line := describe_recall(recall)):
+            yield f"{name}: {line}"
+
+
+def describe_recall(recall: Recall) -> str:
+    """Return what incremental syncs saw and missed, or nothing if nothing changed."""
+    dated = sum(recall.missed.get(kind, 0) for kind in DATED)
+    undated = {kind: count for kind, count in recall.missed.items() if kind not in DATED}
+    total = recall.seen + sum(recall.missed.values())
+    if not total:
+        return ""
+    text = f"incremental syncs saw {recall.seen:,} of {total:,} changes since the last full sync"
+    if undated:
+        parts = ", ".join(f"{kind} {count:,}" for kind, count in sorted(undated.items()))
+        text += f"; {sum(undated.values()):,} moved no date ({parts})"
+    return f"{text}; {dated:,} were missed" if dated else text
 
 
 def field_lines(result: SyncResult) -> list[str]:

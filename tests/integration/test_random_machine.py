@@ -1,8 +1,9 @@
-"""Published records are what the account held between `read_from` and now.
+"""Published records are what the account held between `read_from` and now, and never go back.
 
-Each chain is some syncs of a small account. They crash at any statement, lose connections, reach
-deadlines, meet failing calls and refused publications, and resume each other, while the account
-changes all the time. `ACSYNC_CHAINS=2000` runs many chains, `ACSYNC_FIRST_CHAIN` repeats one.
+Each chain is some full and incremental syncs of a small account. They crash at any statement, lose
+connections, reach deadlines, meet failing calls and refused publications, and resume each other,
+while the account changes all the time. After each incremental sync, every change that was made
+before it is published. `ACSYNC_CHAINS=2000` runs many chains, `ACSYNC_FIRST_CHAIN` repeats one.
 """
 
 import os
@@ -23,7 +24,7 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
-from acsync.models import DatasetResult, SyncResult
+from acsync.models import DatasetResult, SyncKind, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions
@@ -38,6 +39,7 @@ from acsync.store.sync_log import finish_log
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import copy_slice
 from acsync.sync.deadline import Deadline, longest_resumable
+from acsync.sync.incremental import Changed, read_changes, require_starts
 from acsync.sync.progress import Progress
 from acsync.sync.publish import publish
 from acsync.sync.read import read_newest_again
@@ -59,10 +61,16 @@ PASS = """
     update ac_sync_logs set "timestamp" = "timestamp" - interval '{0} s',
                             finished_at = finished_at - interval '{0} s';
 """
+# The newest publication of each dataset, and when its last full sync read its oldest record.
 PUBLISHED = """
-    select distinct on (data_type) data_type, sync_no, extract(epoch from read_from)::float8,
+    select distinct on (data_type) data_type, sync_no, published.kind,
+           extract(epoch from (
+               select read_from from ac_published as proven
+               where proven.data_type = published.data_type and proven.kind = 'full'
+               order by sync_no desc limit 1
+           ))::float8,
            extract(epoch from log.timestamp)::float8, record_count
-    from ac_published join ac_sync_logs as log on log.id = sync_no
+    from ac_published as published join ac_sync_logs as log on log.id = sync_no
     order by data_type, sync_no desc
 """
 VERSIONS: dict[DatasetName, str] = {
@@ -79,11 +87,15 @@ class Crash(BaseException):
 
 @dataclass
 class State:
-    """One state of a record in the account, valid between two moments of the clock."""
+    """One state of a record in the account, valid between two moments of the clock.
+
+    It began at `began` or later, and not after `settled`.
+    """
 
     began: float
     ended: float
     content: Record
+    settled: float = 0.0
 
 
 class History:
@@ -115,12 +127,27 @@ class History:
                 states[-1].ended = ended
             if kind != "delete":
                 states.append(self._state(name, record_id, began))
+                states[-1].settled = ended
 
     def shift(self, seconds: float) -> None:
         """Let time pass."""
         for state in self._all():
             state.began -= seconds
             state.ended -= seconds
+            state.settled -= seconds
+
+    def place(self, name: DatasetName, number: int, record: Record) -> int:
+        """Return which of its states a record shows."""
+        states = enumerate(self._states[name][number])
+        return max(place for place, state in states if state.content == record)
+
+    def require_seen(self, name: DatasetName, places: dict[int, int], since: float) -> None:
+        """Check that the records show every change that was made before a moment."""
+        for number, states in self._states[name].items():
+            settled = [place for place, state in enumerate(states) if state.settled < since]
+            if settled and states[-1].ended == float("inf"):
+                assert number in places, f"{name} {number} is missing"
+                assert places[number] >= settled[-1], f"{name} {number} is not up to date"
 
     def check(self, name: DatasetName, records: dict[int, Record], read_from: float) -> None:
         """Check each record against its states since then, and that no lasting one is missing."""
@@ -220,12 +247,15 @@ class Chain:
             values_per_record=1,
             rate_limit=None,
             masked_share=0.0,
+            date_filter=chance.choice(["times", "times", "days"]),
+            clock_offset_seconds=chance.choice([-400.0, 0.0, 400.0]),
         )
         self.account = Account(options)
         self.history = History(self.account)
         self.settings = self._settings()
         self.refused: list[DatasetName] = []
         self.seen: dict[str, int] = {}
+        self.places: dict[DatasetName, dict[int, int]] = {name: {} for name in DATASETS}
         self.counts: Counter[str] = Counter()
         self.oldest_seconds = 0.0
 
@@ -271,6 +301,7 @@ class Chain:
         seconds = 60 * self.chance.choice(MINUTES_BETWEEN)
         fetch(self.database, PASS.format(seconds))
         self.history.shift(seconds)
+        self.account.clock_offset += seconds
         for _ in range(self.chance.randint(0, 4)):
             self.history.change(self.chance.choice([*DATASETS]), self.chance)
 
@@ -293,14 +324,18 @@ class Chain:
 
     def sync_badly(self) -> None:
         """Run a sync that usually fails."""
-        if self.chance.random() < 0.7:
-            self.saboteur.arm(self.chance.choice(ENDINGS), self.chance.randint(0, 180))
+        kind: SyncKind = "incremental" if self.seen and self.chance.random() < 0.6 else "full"
+        statements, calls = (180, 25) if kind == "full" else (60, 8)
+        if self.chance.random() < (0.7 if kind == "full" else 0.4):
+            self.saboteur.arm(self.chance.choice(ENDINGS), self.chance.randint(0, statements))
         trouble = self.chance.choice([None, None, "deadline", "failing calls"])
         self.counts[f"sync with {trouble or 'good calls'}"] += 1
         with suppress(Crash, AcsyncError):
-            self.sync(trouble, after_calls=self.chance.randint(0, 25))
+            self.sync(trouble, self.chance.randint(0, calls), kind)
 
-    def sync(self, trouble: str | None = None, after_calls: int = 0) -> SyncResult:
+    def sync(
+        self, trouble: str | None = None, after_calls: int = 0, kind: SyncKind = "full"
+    ) -> SyncResult:
         """Run one sync as the flow does, while the account changes."""
         client = client_of(self.account)
         last = self.account.statistics.calls + after_calls
@@ -321,19 +356,19 @@ class Chain:
         try:
             deadline = Deadline(client, self.settings.max_duration, DEFAULT_INTERVAL)
             with closing(client), closing(deadline):
-                return self._steps(client, deadline)
+                return self._steps(client, deadline, kind)
         finally:
             self.saboteur.disarm()
             self.account.faults.clear()
             fetch(self.database, EXPIRE)
 
-    def _steps(self, client: Any, deadline: Deadline) -> SyncResult:
+    def _steps(self, client: Any, deadline: Deadline, kind: SyncKind) -> SyncResult:
         datasets: tuple[DatasetName, ...] = (
             self.chance.choice([("contacts",), ("deals",)])
             if self.chance.random() < 0.15 and self.saboteur.ending
             else ("contacts", "deals")
         )
-        sync = start_sync(self.database, "a test", None)
+        sync = start_sync(self.database, "a test", None, kind)
         context = SyncContext(
             self.settings,
             datasets,
@@ -348,11 +383,16 @@ class Chain:
             readers=Readers(client, self.settings.rate_limit),
             recount_pauses=(0.0, 0.0),
         )
-        verified: list[Verified] = []
+        verified: list[Verified | Changed] = []
         failures: dict[DatasetName, str] = {}
-        for name in datasets:
+        starts = require_starts(context) if kind == "incremental" else {}
+        for name in starts or datasets:
             try:
-                verified.append(self._copy(context, name))
+                verified.append(
+                    read_changes(context, name, starts[name])
+                    if starts
+                    else self._copy(context, name)
+                )
             except AcsyncError as error:
                 failures[name] = str(error)
         try:
@@ -371,7 +411,10 @@ class Chain:
         return verify(context, job, copied, read_newest_again(context, job))
 
     def _publish(
-        self, context: SyncContext, verified: list[Verified], failures: dict[DatasetName, str]
+        self,
+        context: SyncContext,
+        verified: list[Verified | Changed],
+        failures: dict[DatasetName, str],
     ) -> SyncResult:
         """Retry publishing as the flow's task does."""
         for is_last in (False, True):
@@ -381,16 +424,17 @@ class Chain:
                 if is_last:
                     raise
             else:
-                self._count(result)
+                self._count(result, context.sync.kind)
                 return result
         raise AssertionError("the last try returns or raises")
 
-    def _count(self, result: SyncResult) -> None:
+    def _count(self, result: SyncResult, sync_kind: SyncKind) -> None:
         for dataset in result.datasets.values():
             error = dataset.error or ""
             is_refused = error.startswith("Postgres refused to store")
             kind = "refused" if is_refused else "not published" if error else "published"
             self.counts[kind] += 1
+            self.counts[f"{kind}, {sync_kind}"] += 1
             self.counts["published, resumed"] += any(
                 "taken over" in warning for warning in dataset.warnings
             )
@@ -398,16 +442,25 @@ class Chain:
     def check(self) -> None:
         """Compare what was published since the last check with the account's history."""
         limit = longest_resumable(self.settings.max_duration, DEFAULT_INTERVAL)
-        for name, number, read_from, started, count in fetch(self.database, PUBLISHED):
+        for name, number, kind, read_from, started, count in fetch(self.database, PUBLISHED):
             if self.seen.get(name) == number:
                 continue
             self.seen[name] = number
             records = published_records(self.database, name, published_ids(self.database, name))
             assert len(records) == count
             assert read_from <= started
+            places = {each: self.history.place(name, each, records[each]) for each in records}
+            back = [
+                each for each, place in places.items() if place < self.places[name].get(each, 0)
+            ]
+            assert not back, f"{name} {back} went back"
+            self.places[name] |= places
+            self.history.check(name, records, read_from)
+            if kind == "incremental":
+                self.history.require_seen(name, places, started)
+                continue
             assert timedelta(seconds=started - read_from) <= limit
             self.oldest_seconds = max(self.oldest_seconds, started - read_from)
-            self.history.check(name, records, read_from)
 
 
 @contextmanager
@@ -452,3 +505,4 @@ def test_published_records_were_true_since_the_oldest_read(
     show(str(dict(counts))) if CHAINS > 100 else None
 
     assert counts["published"] > CHAINS
+    assert counts["published, incremental"] > CHAINS // 2

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
+from wsgiref.handlers import format_date_time
 
 import httpx
 
@@ -71,7 +72,8 @@ def client_of(
         if answer.delay_seconds > limits.read_timeout_seconds:
             raise httpx.ReadTimeout("timed out")
         stream = httpx.ByteStream(answer.content())
-        return httpx.Response(answer.status, headers=answer.headers, stream=stream)
+        headers = {"Date": format_date_time(account.now())} | dict(answer.headers)
+        return httpx.Response(answer.status, headers=headers, stream=stream)
 
     clock = SkippingClock()
     limiter = RateLimiter(calls_per_second, clock=clock, sleep=clock.sleep)

@@ -33,6 +33,7 @@ from acsync.store.staging import StagedSlice, stage_slice
 from acsync.store.sync_log import finish_log
 from acsync.sync.context import RECOUNT_PAUSES, SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.incremental import Changed, read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import plan
 from acsync.sync.publish import publish as publish_sync
@@ -57,6 +58,21 @@ def run_sync(
             except AcsyncError as error:
                 failures[name] = str(error)
         return publish_sync(context, verified, failures)
+
+
+def run_incremental(
+    settings: Settings, datasets: tuple[DatasetName, ...] = tuple(DATASETS)
+) -> SyncResult:
+    """Run one incremental sync, as the flow does."""
+    with open_sync(settings, datasets, holder="a test", kind="incremental") as context:
+        changed: list[Changed] = []
+        failures: dict[DatasetName, str] = {}
+        for name, start in require_starts(context).items():
+            try:
+                changed.append(read_changes(context, name, start))
+            except AcsyncError as error:
+                failures[name] = str(error)
+        return publish_sync(context, changed, failures)
 
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:

@@ -1,0 +1,173 @@
+"""Read what changed since a time, and notice an account that answers another question.
+
+The API ignores unknown filters and orders without an error, so every row is checked.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from acsync.activecampaign.bad_record import Position
+from acsync.activecampaign.client import Client
+from acsync.activecampaign.page import Page, require_order
+from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader, Question
+from acsync.datasets import Dataset, Record
+from acsync.errors import AccessDenied, CallFailed, CallRefused, NotByDate
+
+UPDATED_AFTER = "filters[updated_after]"
+
+NEWEST_FIRST = Question("mdate")
+
+# A filter that knows days alone may return records of the whole day in any time zone.
+DAY = timedelta(hours=24 + 14)
+
+# How many pages of a walk may be read again because the records before them moved.
+MAX_REPEATS = 5
+
+REMEDY = "Full syncs go on. Incremental syncs try again after the next one."
+
+
+def changed_after(since: datetime) -> Question:
+    """Return the question for contacts that changed after a time, in id order."""
+    return Question(filters={UPDATED_AFTER: since.isoformat(timespec="seconds")})
+
+
+def date_of(dataset: Dataset, row: Record) -> datetime | None:
+    """Return when a row was last changed; masked deals have no date."""
+    try:
+        date = datetime.fromisoformat(str(row.get(dataset.date_key)))
+    except ValueError:
+        return None
+    return date if date.tzinfo else None
+
+
+def probe_filter(client: Client, dataset: Dataset, future: datetime) -> None:
+    """Raise NotByDate if a record comes that was not changed after a time in the future."""
+    question = changed_after(future)
+    try:
+        page = client.get_page(dataset.path, {"limit": 1, "orders[id]": "ASC", **question.filters})
+    except AccessDenied:
+        raise
+    except CallRefused as refused:
+        raise _refused(refused) from None
+    _require_dates(dataset, page, future)
+
+
+def read_changed(pages: PageReader, since: datetime) -> Iterator[Page]:
+    """Yield pages of contacts that changed after a time.
+
+    Raises NotByDate if the account refuses or ignores the filter. A filter that knows days alone
+    brings records of the whole day.
+    """
+    position: Position = {"offset": 0}
+    rows, total, last_id = 0, None, 0
+    while True:
+        try:
+            page = _read_agreed(pages, position, "ASC")
+        except AccessDenied:
+            raise
+        except CallRefused as refused:
+            raise _refused(refused) from None
+        require_order(pages.dataset, page.ids, last_id)
+        _require_dates(pages.dataset, page, since - DAY)
+        rows, total = rows + len(page.ids), page.total if total is None else total
+        if page.ids:
+            yield page
+        if not page.ids or (total is not None and rows >= total):
+            return
+        last_id = page.ids[-1]
+        position = {"id_greater": last_id}
+
+
+def _refused(refused: CallRefused) -> NotByDate:
+    error = NotByDate(f"ActiveCampaign refuses {UPDATED_AFTER}: {refused.message}", REMEDY)
+    error.is_refusal = True
+    return error
+
+
+def _require_dates(dataset: Dataset, page: Page, since: datetime) -> None:
+    dates = (date for row in page.rows if (date := date_of(dataset, row)))
+    if older := next((date for date in dates if date < since), None):
+        raise NotByDate(
+            f"ActiveCampaign ignores {UPDATED_AFTER}: a record of {older.isoformat()} came.", REMEDY
+        )
+
+
+def read_newest_first(pages: PageReader, since: datetime) -> Iterator[Page]:
+    """Yield pages of deals in the order of their dates, until one is older than a time.
+
+    Neighbouring pages share a record, because a deletion moves all later ones. Raises NotByDate if
+    the account ignores the order.
+    """
+    offset, seen, repeats = 0, set[int](), 0
+    while repeats < MAX_REPEATS:
+        page = _read_agreed(pages, {"offset": offset}, "DESC")
+        dates = [date for row in page.rows if (date := date_of(pages.dataset, row))]
+        if any(later > earlier for earlier, later in pairwise(dates)):
+            raise NotByDate("ActiveCampaign ignores orders[mdate] of deals.", REMEDY)
+        step = max(len(page.ids) - 1, 1)
+        if offset and page.ids and seen.isdisjoint(page.ids):
+            offset, repeats = max(offset - step, 0), repeats + 1
+            continue
+        repeats += seen.issuperset(page.ids)
+        seen.update(page.ids)
+        yield page
+        if _is_last(page, offset) or (dates and dates[-1] < since):
+            return
+        offset += step
+    raise CallFailed(
+        f"/{pages.dataset.path} repeats itself: offset {offset} brings no deal that was not read.",
+        "The next sync reads it again.",
+    )
+
+
+def read_after_id(pages: PageReader, last_id: int) -> Iterator[Page]:
+    """Yield pages with the records after an id; deals come in pages that begin before it."""
+    if pages.dataset.keyset:
+        yield from _read_greater(pages, last_id)
+        return
+    offset = 0
+    while True:
+        page = _read_agreed(pages, {"offset": offset}, "DESC")
+        require_order(pages.dataset, page.ids[::-1], 0)
+        if page.ids:
+            yield page
+        if not page.ids or page.ids[-1] <= last_id or _is_last(page, offset):
+            return
+        offset += max(len(page.ids) - 1, 1)
+
+
+def _read_greater(pages: PageReader, last_id: int) -> Iterator[Page]:
+    while True:
+        page = _read_agreed(pages, {"id_greater": last_id}, "ASC")
+        require_order(pages.dataset, page.ids, last_id)
+        if not page.ids:
+            return
+        yield page
+        if len(page.ids) < page.limit:
+            return
+        last_id = page.ids[-1]
+
+
+def _is_last(page: Page, offset: int) -> bool:
+    end = offset + len(page.ids)
+    return not page.ids or (end >= page.total if page.total is not None else False)
+
+
+def _read_agreed(pages: PageReader, position: Position, order: Order) -> Page:
+    """Return the first page that is full or has all that is left, or that two requests agree on."""
+    previous: Page | None = None
+    for _ in range(MAX_ANSWERS):
+        page = pages.read(position, order)
+        left = None if page.total is None else max(page.total - position.get("offset", 0), 0)
+        is_explained = left is not None and len(page.ids) == min(left, page.limit)
+        if is_explained or (page.ids and len(page.ids) >= page.limit):
+            return page
+        if previous and previous.ids == page.ids:
+            return page
+        previous = page
+    raise CallFailed(
+        f"/{pages.dataset.path} returned a short page {MAX_ANSWERS} times, each time with other "
+        "records.",
+        "The next sync reads it again.",
+    )

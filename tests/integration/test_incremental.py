@@ -1,0 +1,370 @@
+"""An incremental sync publishes what changed since the last published one, at a few calls."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from acsync.datasets import DATASETS, Record
+from acsync.errors import NoFullSync
+from acsync.models import Recall, SyncResult
+from acsync.settings import read_settings
+from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.fault_injection import BAD_GATEWAY, Fault
+from acsync.simulator.requests import Call
+from acsync.store.database import Database
+from acsync.store.incremental_state import read_start
+from acsync.store.sync_history import read_status
+from acsync.store.sync_totals import read_totals
+from acsync.sync import incremental
+from acsync.sync.context import SyncContext, open_sync
+from acsync.sync.report import report_lines
+from tests.support.calls import on_path
+from tests.support.faults import body_fault
+from tests.support.fixtures import CopyAccount
+from tests.support.syncs import (
+    assert_exact,
+    compare_copy,
+    copy_slices,
+    fetch,
+    last_log,
+    run_incremental,
+)
+
+SMALL = {"contacts": 300, "deals": 250, "rate_limit": None}
+
+
+def small(**options: Any) -> AccountOptions:
+    return AccountOptions(**(SMALL | options))
+
+
+def read_changes() -> SyncResult:
+    return run_incremental(read_settings())
+
+
+def changes_of(result: SyncResult) -> dict[str, tuple[int, int]]:
+    return {
+        name: (dataset.changes.added, dataset.changes.updated)
+        for name, dataset in result.datasets.items()
+        if dataset.changes
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [small(), small(clock_offset_seconds=-420.0), small(date_filter="days")], ids=str
+)
+def test_changes_are_published_at_a_few_calls(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """New, changed and doubly changed records are there; those deleted stay until a full sync."""
+    copy_account()
+    added = {name: served_account.add(name, 2) for name in DATASETS}
+    for name in DATASETS:
+        served_account.change(name, served_account.ids(name)[:3])
+    first = read_changes()
+    for name in DATASETS:
+        served_account.change(name, [*added[name], served_account.ids(name)[0]])
+    gone = served_account.delete("contacts", served_account.ids("contacts")[5:6])
+    second = read_changes()
+
+    assert changes_of(first) == {"contacts": (2, 3), "deals": (2, 3)}
+    assert changes_of(second) == {"contacts": (0, 3), "deals": (0, 3)}
+    assert first.calls.calls <= 12
+    assert second.calls.calls <= 8
+    compared = compare_copy(database, served_account)
+    assert compared["deals"].exact
+    assert (compared["contacts"].missing, compared["contacts"].invented) == (0, len(gone))
+    assert not compared["contacts"].differing
+
+    copy_account()
+    assert_exact(database, served_account)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "mode"),
+    [
+        (small(date_filter="ignored"), "contacts", "ignored"),
+        (small(date_filter="refused"), "contacts", "refused"),
+        (small(orders_by_date=False), "deals", "ignored"),
+    ],
+    ids=["ignored", "refused", "without order"],
+)
+def test_an_account_that_ignores_dates_is_noticed(
+    copy_account: CopyAccount,
+    served_account: Account,
+    database: Database,
+    name: str,
+    mode: str,
+) -> None:
+    """One call shows it. Incremental syncs wait for the next full one, and warn in the status."""
+    copy_account()
+    served_account.change("contacts", 2)
+    served_account.change("deals", 2)
+    calls = served_account.statistics.by_path.copy()
+
+    first = read_changes()
+    noticed = served_account.statistics.by_path[name] - calls[name]
+    second = read_changes()
+
+    assert first.success
+    assert noticed <= 2
+    assert served_account.statistics.by_path[name] - calls[name] == noticed
+    other = next(each for each in DATASETS if each != name)
+    assert changes_of(second)[other] == (0, 0)
+    assert fetch(database, "select date_filter from ac_incremental where reason is not null") == [
+        (mode,)
+    ]
+    status = read_status(database)
+    assert status.latest
+    assert status.latest.success
+    assert [warning for warning in status.warnings if "not read incrementally" in warning]
+
+    copy_account()
+    assert_exact(database, served_account)
+    read_changes()
+    assert served_account.statistics.by_path[name] > calls[name] + noticed
+
+
+@pytest.mark.parametrize("options", [small(replica_lag_seconds=2.0)])
+def test_a_lagging_replica_hides_nothing_for_good(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The last two minutes are read again. An older state never replaces a newer one."""
+    copy_account()
+    changed = served_account.change("contacts", 4)
+    assert changes_of(read_changes())["contacts"] == (0, 0)
+    time.sleep(2)
+    assert changes_of(read_changes())["contacts"] == (0, 4)
+
+    # A replica that lags more than before shows the contacts as they were.
+    lagging = Fault("lags", when=on_path("contacts"), reply=dated_back(changed[0]))
+    served_account.faults.add(lagging)
+    assert changes_of(read_changes())["contacts"] == (0, 0)
+    served_account.faults.clear()
+    assert_exact(database, served_account)
+
+
+def dated_back(contact: int) -> Any:
+    def change(_call: Call, body: Record) -> None:
+        for row in body["contacts"]:
+            if row["id"] == str(contact):
+                row |= {"phone": "an older one", "udate": "2021-01-01T00:00:00-06:00"}
+
+    return body_fault("", change).reply
+
+
+def test_two_changes_in_one_second_are_both_published(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The second has the date of the first, which was read in between."""
+    copy_account()
+    contact = served_account.change("contacts", 1)
+    read_changes()
+    with served_account._lock:
+        date = served_account._stores["contacts"].updated[contact[0]]
+        served_account.change("contacts", contact)
+        served_account._stores["contacts"].updated[contact[0]] = date
+
+    assert changes_of(read_changes())["contacts"] == (0, 1)
+    assert_exact(database, served_account)
+
+
+def test_nothing_slips_past_a_crash(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The next bound is that of the last published read, for each dataset."""
+    copy_account()
+    fetch(database, "update ac_published set server_time = server_time - interval '1 day'")
+    before = read_start(database, "deals")
+    served_account.change("contacts", 3)
+    served_account.change("deals", 3)
+    served_account.faults.add(Fault("deals fail", when=on_path("deals"), reply=BAD_GATEWAY))
+    result = read_changes()
+
+    assert changes_of(result) == {"contacts": (0, 3)}
+    assert not result.success
+    assert read_start(database, "deals") == before
+
+    served_account.faults.clear()
+    settings = read_settings()
+    opened = open_sync(settings, settings.datasets, holder="a test", kind="incremental")
+    with pytest.raises(KeyboardInterrupt):
+        die_after(opened, read_all)
+    assert read_start(database, "deals") == before
+    assert last_log(database)["overall_success"] is False
+
+    assert changes_of(read_changes()) == {"contacts": (0, 0), "deals": (0, 3)}
+    assert_exact(database, served_account)
+    assert fetch(database, "select count(*) from ac_staged_slices") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "options", [small(undated=("tags", "lists", "custom fields"), contacts=600)]
+)
+def test_a_full_sync_counts_what_moved_no_date(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Changes after the last incremental sync that moved the date are not due yet."""
+    copy_account()
+    ids, deals = served_account.ids("contacts"), served_account.ids("deals")
+    served_account.change("contacts", ids[:7])
+    served_account.add("contacts", 2)
+    served_account.delete("contacts", ids[-1:])
+    read_changes()
+    lost = {
+        "tags": len(served_account.change_part("contacts", "tags", ids[:3])),
+        "lists": len(served_account.change_part("contacts", "lists", ids[50:55])),
+        "custom fields": len(served_account.change_part("contacts", "custom fields", ids[90:92])),
+    }
+    served_account.change_part("deals", "custom fields", deals[:1])
+    read_changes()
+    served_account.change("contacts", ids[100:120])
+    result = copy_account()
+
+    # The incremental sync reads the last two minutes again, so it saw the tags of those changed.
+    lost_tags = lost.pop("tags")
+    assert result.datasets["contacts"].recall == Recall(9 + lost_tags, lost)
+    assert result.datasets["deals"].recall == Recall(0, {"custom fields": 1})
+    lines = "\n".join(report_lines(result))
+    assert (
+        "contacts: incremental syncs saw 12 of 19 changes since the last full sync; "
+        "7 moved no date (custom fields 2, lists 5)" in lines
+    )
+    assert read_status(database).recent[0].datasets["deals"].recall == Recall(
+        0, {"custom fields": 1}
+    )
+    assert copy_account().datasets["contacts"].recall is None
+
+
+def test_a_full_sync_that_resumes_overwrites_nothing_newer(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Its older slices keep their other records, so no page is read again."""
+    copy_account()
+    ids = served_account.ids("contacts")
+    served_account.change("contacts", ids[:20])
+    opened = open_sync(read_settings(), ("contacts",), holder="a test")
+    with pytest.raises(KeyboardInterrupt):
+        die_after(opened, lambda context: copy_slices(context, "contacts"))
+    served_account.change("contacts", ids[10:30])
+    (added,) = served_account.add("contacts")
+    assert changes_of(read_changes())["contacts"] == (1, 30)
+    read_at = "select read_at from ac_contact_versions where valid_to is null order by record_id"
+    before = fetch(database, read_at)
+    calls = served_account.statistics.by_path["contacts"]
+
+    result = copy_account("contacts")
+
+    assert served_account.statistics.by_path["contacts"] - calls < 8
+    assert [text for text in result.datasets["contacts"].warnings if "taken over" in text]
+    assert fetch(database, read_at) == before
+    assert compare_copy(database, served_account)["contacts"].exact
+    assert added in served_account.ids("contacts")
+
+
+def test_old_rows_are_summed_up(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The history keeps what changed something; sums of all calls never fall."""
+    copy_account()
+    for change in (0, 2, 0, 0):
+        served_account.change("contacts", change)
+        read_changes()
+    with database.begin() as connection:
+        before = read_totals(connection)
+    kinds = "select data_type, kind, count(*) from ac_published group by 1, 2 order by 1, 2"
+    assert fetch(database, kinds) == [
+        ("contacts", "full", 1),
+        ("contacts", "incremental", 2),
+        ("deals", "full", 1),
+        ("deals", "incremental", 1),
+    ]
+    fetch(
+        database,
+        "update ac_sync_logs set finished_at = finished_at - interval '2 days' "
+        "where kind = 'incremental'",
+    )
+    copy_account()
+    with database.begin() as connection:
+        after = read_totals(connection)
+
+    log = "select kind, count(*), sum(contacts_updated) from ac_sync_logs group by 1 order by 1"
+    assert fetch(database, log)[1][1:] == (2, 2)
+    assert after.changes == before.changes
+    assert after.calls > before.calls
+    assert (before.succeeded, after.succeeded) == (1, 2)
+    assert fetch(database, "select total_syncs from ac_sync_statistics") == [(2,)]
+    changes = "select change, count(*) from ac_changes group by 1 order by 1"
+    assert fetch(database, changes) == [("added", 550), ("updated", 2)]
+
+
+def test_history_is_kept_for_a_number_of_full_syncs(
+    copy_account: CopyAccount,
+    served_account: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Incremental syncs would push them out within minutes."""
+    monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "2")
+    for _ in range(3):
+        copy_account()
+        for _ in range(3):
+            served_account.change("contacts", 2)
+            read_changes()
+
+    kept = "select kind from ac_published where data_type = 'contacts' order by sync_no"
+    assert [kind for (kind,) in fetch(database, kept)] == [
+        *("full", "incremental", "incremental", "incremental"),
+        *("full", "incremental", "incremental", "incremental"),
+    ]
+    assert fetch(database, "select count(*) from ac_contact_versions where valid_to is not null")
+
+
+def test_a_new_owner_and_a_new_field_have_their_names(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Only the listing that lacks an id is read again, and only once."""
+    copy_account()
+    fetch(database, "delete from ac_dimensions where dimension in ('users', 'contact_fields')")
+    paths = served_account.statistics.by_path
+    before = paths.copy()
+    served_account.change("contacts", 5)
+    served_account.change("deals", 5)
+
+    read_changes()
+    first = paths - before
+    served_account.change("contacts", 5)
+    served_account.change("deals", 5)
+    read_changes()
+
+    assert (first["users"], first["fields"], first["dealStages"]) == (1, 1, first["dealStages"])
+    assert paths["users"] - before["users"] <= 2
+    assert paths["fields"] - before["fields"] == 1
+    assert_exact(database, served_account)
+
+
+def die_after(
+    opened: AbstractContextManager[SyncContext], act: Callable[[SyncContext], object]
+) -> None:
+    with opened as context:
+        act(context)
+        raise KeyboardInterrupt
+
+
+def read_all(context: SyncContext) -> None:
+    for name, start in incremental.require_starts(context).items():
+        incremental.read_changes(context, name, start)
+
+
+def test_without_a_full_sync_there_is_nothing_to_start_from(
+    served_account: Account, database: Database
+) -> None:
+    """Also after an upgrade, until the next full sync."""
+    with pytest.raises(NoFullSync, match="Run: acsync sync"):
+        read_changes()
+
+    assert served_account.statistics.calls == 0
+    assert last_log(database)["kind"] == "incremental"
+    assert read_status(database).latest is None

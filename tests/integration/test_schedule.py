@@ -22,9 +22,9 @@ from acsync.store.database import Database
 from flows.automations import STOPPED_MESSAGE
 from tests.support import commands, faults
 from tests.support.calls import on_call
-from tests.support.commands import PATIENCE_SECONDS, deploy, wait_for
+from tests.support.commands import PATIENCE_SECONDS, wait_for
 from tests.support.fixtures import Sync
-from tests.support.prefect_server import Webhook, prefect_worker, webhook
+from tests.support.prefect_server import Webhook, deploy, prefect_worker, webhook
 from tests.support.syncs import assert_exact
 
 INTERVAL_SECONDS = 12

@@ -20,9 +20,9 @@ from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
 from tests.support import commands
 from tests.support.calls import on_call
-from tests.support.commands import deploy, wait_for
+from tests.support.commands import wait_for
 from tests.support.postgres import Postgres
-from tests.support.prefect_server import prefect_worker
+from tests.support.prefect_server import deploy, prefect_worker
 from tests.support.syncs import assert_exact, fetch
 
 NAMES = ("acme", "north-wind", "third")
@@ -74,7 +74,7 @@ def save_block(name: str, account_url: str, account: Account, database_url: str)
 
 def deploy_unscheduled(name: str) -> str:
     """Deploy an account with a paused schedule, and return the deployment's id."""
-    deploy("--account", name)
+    deploy(name)
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(f"sync-activecampaign/every-15-minutes-{name}")
         client.pause_deployment(deployment.id)

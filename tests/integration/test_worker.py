@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from flows.deployment import WORK_POOL
-from tests.support.commands import deploy, ended, start
+from tests.support.commands import ended, start
 from tests.support.fixtures import Sync
+from tests.support.prefect_server import deploy
 
 NAME = "sync-activecampaign/every-15-minutes"
 

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from acsync.settings import read_alert_url
+from flows import deployment
 from tests.support.commands import ended, wait_for
 
 START_SECONDS = 120
@@ -101,6 +104,12 @@ def prefect_worker(home: Path, api: str, *arguments: str) -> Iterator["subproces
         )
         with ended(worker, within_seconds=30):
             yield worker
+
+
+def deploy(account: str | None = None) -> str:
+    """Deploy as `acsync deploy` does, on the API of the environment, and return its lines."""
+    with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+        return "\n".join(deployment.deploy(account, read_alert_url()))
 
 
 def forget() -> None:

@@ -19,7 +19,7 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from tests.support import faults
-from tests.support.commands import ACSYNC, acsync, start, wait, wait_for
+from tests.support.commands import ACSYNC, acsync, start_anew, wait, wait_for
 from tests.support.prefect_server import deploy, free_port
 
 README = Path(__file__).parents[2] / "README.md"
@@ -208,7 +208,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 
 def run_cold(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a command with all its imports, of which some read HOME."""
-    return wait(start(*arguments, **environment))
+    return wait(start_anew(*arguments, **environment))
 
 
 def test_the_demo_shows_and_verifies_two_syncs(data_dir: Path, prefect_api: str) -> None:

@@ -215,7 +215,7 @@ def test_a_wrong_alert_url_is_refused_with_the_remedy(
     """Otherwise the first failure would alert nobody. The URL may hold a password."""
     monkeypatch.setenv("ACSYNC_ALERT_URL", "nonsense-with-a-passw0rd")
 
-    done = commands.wait(commands.start("deploy"))
+    done = commands.acsync("deploy")
 
     assert done.returncode == 2
     assert "ACSYNC_ALERT_URL is not a URL" in done.stderr
@@ -227,7 +227,7 @@ def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.Monk
     """Prefect would start a server inside the command, and the deployment would vanish with it."""
     monkeypatch.setenv("PREFECT_API_URL", "")
 
-    done = commands.wait(commands.start("deploy"))
+    done = commands.acsync("deploy")
 
     assert done.returncode == 2
     assert "PREFECT_API_URL is not set" in done.stderr

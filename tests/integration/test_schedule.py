@@ -120,7 +120,7 @@ def test_the_schedule_starts_one_run_at_a_time(
     assert held.wait(PATIENCE_SECONDS)
     stack.rest()
     assert "finished successfully in 'TurnedAway'" in run_by_hand()
-    in_a_shell = commands.wait(commands.start("sync"))
+    in_a_shell = commands.acsync("sync")
     freed.set()
     assert in_a_shell.returncode == 3
     assert f"started by flow run {host()}" in in_a_shell.stderr

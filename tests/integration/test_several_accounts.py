@@ -94,7 +94,7 @@ def test_two_workers_sync_three_accounts_at_once(
     everybody = threading.Barrier(len(accounts), timeout=120)
     deployments = []
     for name, served in accounts.items():
-        migrated = commands.wait(commands.start("migrate", "--account", name))
+        migrated = commands.acsync("migrate", "--account", name)
         assert migrated.returncode == 0, migrated.stderr
         deployments.append(deploy_unscheduled(name))
         on_call(served.account, lambda _call: True, everybody.wait)
@@ -143,8 +143,7 @@ def test_a_problem_in_a_block_is_named_by_its_field() -> None:
     broken.save("broken")
 
     done, *others = [
-        commands.wait(commands.start(command, "--account", "broken"))
-        for command in ("sync", "migrate", "status")
+        commands.acsync(command, "--account", "broken") for command in ("sync", "migrate", "status")
     ]
     Block.delete("activecampaign-account/broken")
 
@@ -175,7 +174,7 @@ def test_a_remedy_names_the_account() -> None:
 
 @pytest.mark.usefixtures("accounts")
 def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
-    done = commands.wait(commands.start("sync", "--account", "nobody"))
+    done = commands.acsync("sync", "--account", "nobody")
 
     assert done.returncode == 2
     assert "The block activecampaign-account/nobody does not exist" in done.stderr

@@ -28,23 +28,27 @@ POSTGRES_FOLDERS = Path("/usr/lib/postgresql")
 
 def acsync(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, with this process's environment and these changes."""
-    return wait(warm(*arguments, **environment))
+    return wait(start(*arguments, **environment))
 
 
-def warm(*arguments: str, **environment: str) -> Command:
+def start(*arguments: str, **environment: str) -> Command:
     """Start a command without the seconds of its imports."""
-    return Command(arguments, {**os.environ, "COLUMNS": "200", **environment})
+    return Command(arguments, _environment(environment))
 
 
-def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    """Start a command, with this process's environment and these changes."""
+def start_anew(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start a command as users do, for tests of what it does before and after its work."""
     return subprocess.Popen(
         [*ACSYNC, *arguments],
-        env={**os.environ, "COLUMNS": "200", **environment},
+        env=_environment(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _environment(changes: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "200", **changes}
 
 
 def wait(process: "subprocess.Popen[str] | Command") -> "subprocess.CompletedProcess[str]":
@@ -60,7 +64,7 @@ def wait(process: "subprocess.Popen[str] | Command") -> "subprocess.CompletedPro
 @contextmanager
 def served(*arguments: str, **environment: str) -> Iterator[tuple[httpx.Client, Command]]:
     """Start the service on a free port, yield a client and the process, and stop it politely."""
-    process = warm("serve", "--port=0", *arguments, **{"CRON_SECRET": SECRET, **environment})
+    process = start("serve", "--port=0", *arguments, **{"CRON_SECRET": SECRET, **environment})
     try:
         line = process.stdout.readline()
         url = re.search(r"http://\S+?(?=\. Ctrl)", line)

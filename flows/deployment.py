@@ -26,6 +26,7 @@ from prefect.client.schemas.objects import (
     ConcurrencyLimitConfig,
     ConcurrencyLimitStrategy,
     StateType,
+    WorkPool,
 )
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
@@ -47,7 +48,7 @@ from flows.automations import (
     save_automation,
 )
 from flows.blocks import ActiveCampaignAccount, load_account
-from flows.links import page_url
+from flows.links import api_url, is_local_api, page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
 from flows.prefect_api import explain_errors, require_lasting_api
 from flows.schedules import ANCHOR, interval_of, update_schedule
@@ -210,7 +211,16 @@ def _ensure_work_pool(client: SyncPrefectClient) -> str:
     except ObjectNotFound:
         pool = client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
         return f"Work pool {WORK_POOL} was created. Run: acsync worker"
-    return f"Work pool {WORK_POOL} exists (type {pool.type})."
+    return f"Work pool {WORK_POOL} exists (type {pool.type}). {warn_of_containers(pool)}".rstrip()
+
+
+def warn_of_containers(pool: WorkPool) -> str:
+    """Return a sentence if the pool starts containers that cannot reach the API, else nothing."""
+    variables = pool.base_job_template.get("variables", {}).get("properties", {})
+    has_network = variables.get("network_mode", {}).get("default") == "host"
+    if pool.type != "docker" or has_network or not is_local_api():
+        return ""
+    return f"Its containers cannot reach {api_url()}, which is an address of this machine only."
 
 
 def _ensure_alerts(client: SyncPrefectClient, alert_url: str | None) -> str:

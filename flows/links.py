@@ -1,10 +1,13 @@
 """The URLs of Prefect's API and UI, without the login that they may contain."""
 
 import re
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from prefect.utilities.urls import url_for
+
+from acsync.settings import LOOPBACK
 
 LOGIN = re.compile(r"(?<=://)[^/?#]*@")
 
@@ -12,6 +15,11 @@ LOGIN = re.compile(r"(?<=://)[^/?#]*@")
 def api_url() -> str | None:
     """Return the URL of Prefect's API, or None if no API is set."""
     return _hide_login(PREFECT_API_URL.value())
+
+
+def is_local_api() -> bool:
+    """Return whether the API's address leads nowhere from another machine or a container."""
+    return urlsplit(PREFECT_API_URL.value() or "").hostname in LOOPBACK
 
 
 def ui_url() -> str | None:

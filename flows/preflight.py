@@ -21,7 +21,7 @@ from prefect.settings import (
 from acsync.preflight.check_result import CheckResult
 from flows.automations import AUTOMATIONS
 from flows.blocks import ActiveCampaignAccount
-from flows.deployment import WORK_POOL, configured_kinds, make_deployment
+from flows.deployment import WORK_POOL, configured_kinds, make_deployment, warn_of_containers
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
 from flows.prefect_api import TIMEOUT_SECONDS, explain_errors, probe
 
@@ -117,6 +117,12 @@ def _check_worker(client: SyncPrefectClient) -> CheckResult:
     if pool.is_paused:
         remedy = f"Run: prefect work-pool resume {WORK_POOL}"
         return CheckResult(check, "warning", f"The work pool {WORK_POOL} is paused.", remedy)
+    if seen := warn_of_containers(pool):
+        remedy = (
+            "Set PREFECT_API_URL to an address that containers reach, or network_mode to host in "
+            "the work pool."
+        )
+        return CheckResult(check, "warning", f"The work pool is of type docker. {seen}", remedy)
     workers = client.read_workers_for_work_pool(WORK_POOL)
     online = [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]
     if not online:

@@ -55,8 +55,8 @@ PATIENT_PREFECT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
 # A `.env` names a real account and its Prefect server. These commands use an invented one.
 NO_ENV_FILE = ("demo", "simulate")
 
-# These commands load Prefect or start a server before their first result.
-SLOW = ("check", "demo", "deploy", "sync", "up")
+# These commands load Prefect or start a server before their first line.
+SLOW = ("check", "deploy", "sync")
 
 app = typer.Typer(
     name="acsync",

@@ -1,7 +1,8 @@
 """Show acsync at work without any setup: copy a simulated account twice and look at the copy."""
 
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from itertools import groupby
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.bar import Bar
+from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 
@@ -20,13 +22,12 @@ from acsync.local.embedded_postgres import delete_command, psql_command, with_da
 from acsync.local.environment import embedded_in, simulated_environment
 from acsync.local.processes import make_folder
 from acsync.local.programs import program
-from acsync.schedule import DEFAULT_INTERVAL, spell
 from acsync.settings import Settings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import compare
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
-from acsync.store.sample import count_stages, read_sample
+from acsync.store.sample import StageCount, count_stages, read_sample
 from acsync.store.snapshot import read_published
 
 LATENCY_SECONDS = 0.1
@@ -39,10 +40,12 @@ ADDED, CHANGED, DELETED = 12, 40, 5
 ROWS = 5
 # Characters of the first column and of the others; longer values are cut.
 FIRST_WIDTH, NEXT_WIDTH = 24, 13
+BAR_WIDTH = 16
 
 
 def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
     """Copy, change the account, copy again, compare; raises SyncFailed if the copy differs."""
+    console.print(f"A simulated account has {contacts:,} contacts and {deals:,} deals.")
     settings = with_database_url(embedded_in(read_database_settings().data_dir / "demo"))
     account = Account(
         AccountOptions(
@@ -57,12 +60,10 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
         migrations.upgrade(database)
         with serve(account) as url:
             _use_account(url, account.options.api_key, rate, settings)
-            console.print(f"A simulated account has {contacts:,} contacts and {deals:,} deals.")
-            _sync(console, settings)
-            _show(console, database)
+            _show(console, database, _sync(console, settings))
             _change(account)
             console.print("\nSome records were added, changed and deleted. A second sync:")
-            _sync(console, settings)
+            console.print(*_sync(console, settings), sep="\n", soft_wrap=True)
             console.print(f"Verified, key by key: {' and '.join(_compare(database, account))}.")
     _show_next_steps(console, settings.data_dir)
 
@@ -80,15 +81,13 @@ def _use_account(url: str, api_key: str, rate: float, settings: Settings) -> Non
     os.environ.update(environment)
 
 
-def _sync(console: Console, settings: Settings) -> None:
+def _sync(console: Console, settings: Settings) -> list[str]:
     """Run one sync in this process, so that both use the same temporary Prefect server.
 
     Of its report, only the first line of each dataset is for newcomers.
     """
-    for line in run_sync(console, settings, None, accept_shrink=True, account=None)[
-        : len(DATASETS)
-    ]:
-        console.print(line, soft_wrap=True)
+    lines = run_sync(console, settings, None, accept_shrink=True, account=None)
+    return lines[: len(DATASETS)]
 
 
 def _change(account: Account) -> None:
@@ -109,12 +108,12 @@ def _compare(database: Database, account: Account) -> Iterator[str]:
         yield f"all {comparison.records:,} {name}"
 
 
-def _show(console: Console, database: Database) -> None:
-    for name in DATASETS:
-        console.print()
+def _show(console: Console, database: Database, report: Sequence[str]) -> None:
+    """Show each dataset's line of the report with some records, then the pipelines."""
+    for name, line in zip(DATASETS, report, strict=True):
+        console.print(f"\n{line}", soft_wrap=True)
         console.print(_table(database, name, fields=2 if console.width < 110 else 4))
-    console.print()
-    console.print(_bars(database))
+    console.print(_pipelines(database))
 
 
 def _table(database: Database, name: DatasetName, fields: int) -> Table:
@@ -135,32 +134,28 @@ def _cell(value: Any) -> str:
     return sanitize(", ".join(map(str, value)) if isinstance(value, list) else str(value or ""))
 
 
-def _bars(database: Database) -> Table:
-    """Return the number of deals in each stage as bars."""
+def _pipelines(database: Database) -> Columns:
+    """Return the number of deals in each stage as bars, with the pipelines side by side."""
     counts = count_stages(database)
     most = max((count.deals for count in counts), default=1)
-    table = Table.grid(padding=(0, 2))
-    for pipeline, stages in groupby(counts, key=lambda count: count.pipeline):
-        for place, count in enumerate(stages):
-            bar = Bar(most, 0, count.deals, width=32, color="cyan")
-            name = "" if place else sanitize(pipeline)
-            table.add_row(name, sanitize(count.stage), bar, f"{count.deals:,}")
+    by_pipeline = groupby(counts, key=lambda count: count.pipeline)
+    return Columns((_bars(name, stages, most) for name, stages in by_pipeline), padding=(0, 4))
+
+
+def _bars(pipeline: str, stages: Iterable[StageCount], most: int) -> Table:
+    table = Table(sanitize(pipeline), box=None, pad_edge=False, header_style="bold")
+    for stage in stages:
+        bar = Bar(most, 0, stage.deals, width=BAR_WIDTH, color="cyan")
+        table.add_row(sanitize(stage.stage), bar, f"{stage.deals:,}")
     return table
 
 
 def _show_next_steps(console: Console, data_dir: Path) -> None:
-    acsync, variable = program("acsync"), f"ACSYNC_DATA_DIR={data_dir}"
-    console.print()
-    for title, *commands in (
-        (
-            f"a sync every {spell(DEFAULT_INTERVAL)}, with a dashboard, until Ctrl-C",
-            f"{acsync} up",
-        ),
-        (
-            "look at the copy, for example: select * from ac_contacts_wide limit 5;",
-            f"{variable} {acsync} status",
-            psql_command(data_dir),
-        ),
-        ("stop the embedded Postgres and delete the copy", delete_command(data_dir)),
+    acsync, folder = program("acsync"), shlex.quote(str(data_dir))
+    for line in (
+        f"\nNext:   {acsync} up",
+        f"Status: ACSYNC_DATA_DIR={folder} {acsync} status",
+        f"Query:  {psql_command(data_dir)}",
+        f"Delete: {delete_command(data_dir)}",
     ):
-        console.print(f"# {title}", *commands, sep="\n", soft_wrap=True)
+        console.print(line, soft_wrap=True)

@@ -51,7 +51,7 @@ def run_up(console: Console, port: int, web_port: int | None, options: AccountOp
 
 def _run(console: Console, processes: Processes, local: Local) -> None:
     """Start the programs in turn, then print a line for each sync that ends."""
-    console.print(f"Starting, for {local.account} …", soft_wrap=True)
+    console.print(f"Starting everything for {local.account} …", soft_wrap=True)
     for program in local.programs:
         processes.start(program)
     # Importing Prefect takes seconds, in which its server starts.

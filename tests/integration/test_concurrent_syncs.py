@@ -22,7 +22,7 @@ from tests.support.syncs import assert_exact, fetch
 
 def by_command() -> tuple[str, str]:
     """Run a sync from the shell, and return its status and message."""
-    done = commands.wait(commands.start("sync"))
+    done = commands.acsync("sync")
     return {0: "done", 3: "turned away"}.get(done.returncode, "failed"), done.stderr
 
 

@@ -294,7 +294,7 @@ def test_a_missing_prefect_server_is_reported_in_one_paragraph(
     url = f"http://127.0.0.1:{free_port()}/api"
     monkeypatch.setenv("PREFECT_API_URL", url)
 
-    done = commands.wait(commands.start("sync"))
+    done = commands.acsync("sync")
 
     assert done.returncode == 1
     assert done.stderr.startswith(f"Prefect's API at {url} does not answer")

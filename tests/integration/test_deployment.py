@@ -15,11 +15,12 @@ from prefect.settings import PREFECT_HOME
 from pydantic import SecretStr
 
 from acsync.store.database import Database
-from flows.deployment import make_deployment
+from flows.deployment import WORK_POOL, make_deployment
 from flows.notifications import ALERT_BLOCK
+from flows.preflight import check_prefect
 from tests.support import commands
-from tests.support.commands import deploy, wait_for
-from tests.support.prefect_server import forget, webhook
+from tests.support.commands import wait_for
+from tests.support.prefect_server import deploy, forget, webhook
 from tests.support.syncs import fetch
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,10 @@ TEAMS_URL = (
     "&sig=KODuebWbDGYFr0z0eu-6Rj8aUKz7108W3wrNJZxFE5A"
 )
 URL = "https://hooks.example/services/very-secret"
+HOST_NETWORK = {
+    "job_configuration": {"network_mode": "{{ network_mode }}"},
+    "variables": {"properties": {"network_mode": {"type": "string", "default": "host"}}},
+}
 
 
 def prefect(*words: str) -> str:
@@ -69,7 +74,7 @@ def automations(api: httpx.Client) -> list[dict[str, Any]]:
 
 def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
     """The interval is 900 s from a fixed anchor, and the limit queues no run."""
-    deploy()
+    assert commands.acsync("deploy").returncode == 0
     by_acsync = deployed(api)
     forget()
     prefect("work-pool", "create", "acsync", "--type", "process")
@@ -268,7 +273,7 @@ def test_a_wrong_alert_url_is_refused_with_the_remedy(
     """Otherwise the first failure would alert nobody. The URL may hold a password."""
     monkeypatch.setenv("ACSYNC_ALERT_URL", "nonsense-with-a-passw0rd")
 
-    done = commands.wait(commands.start("deploy"))
+    done = commands.acsync("deploy")
 
     assert done.returncode == 2
     assert "ACSYNC_ALERT_URL is not a URL" in done.stderr
@@ -280,7 +285,7 @@ def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.Monk
     """Prefect would start a server inside the command, and the deployment would vanish with it."""
     monkeypatch.setenv("PREFECT_API_URL", "")
 
-    done = commands.wait(commands.start("deploy"))
+    done = commands.acsync("deploy")
 
     assert done.returncode == 2
     assert "PREFECT_API_URL is not set" in done.stderr
@@ -307,6 +312,25 @@ def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path:
         known = pool["base_job_template"]["variables"]["properties"]
         assert set(deployment["work_pool"]["job_variables"]) <= set(known)
         assert deployed(api, deployment["name"])["parameters"] == deployment["parameters"]
+
+
+def test_containers_that_cannot_reach_the_api_are_named(api: httpx.Client) -> None:
+    """In a container, 127.0.0.1 is the container, unless it shares the network of its host."""
+    api.post("/work_pools/", json={"name": WORK_POOL, "type": "docker"}).raise_for_status()
+    unreachable = deploy(), worker_check()
+    api.patch(
+        f"/work_pools/{WORK_POOL}", json={"base_job_template": HOST_NETWORK}
+    ).raise_for_status()
+    reachable = deploy(), worker_check()
+
+    assert all("Its containers cannot reach http://127.0.0.1" in text for text in unreachable)
+    assert not any("containers" in text for text in reachable)
+
+
+def worker_check() -> str:
+    """Return what `acsync check` says of the workers."""
+    (seen,) = [result.seen for result in check_prefect(None) if result.check == "worker"]
+    return seen
 
 
 def test_runs_copy_the_datasets_chosen_at_deployment(monkeypatch: pytest.MonkeyPatch) -> None:

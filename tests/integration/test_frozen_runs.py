@@ -15,9 +15,9 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from flows.worker import END_SECONDS
 from tests.support.calls import nth_call, on_call
-from tests.support.commands import acsync, deploy, wait_for
+from tests.support.commands import acsync, wait_for
 from tests.support.fixtures import Sync
-from tests.support.prefect_server import prefect_worker
+from tests.support.prefect_server import deploy, prefect_worker
 from tests.support.syncs import EXPIRE, assert_exact, fetch
 
 SLACK_SECONDS = 30

@@ -18,9 +18,10 @@ from prefect.settings import PREFECT_HOME
 
 from acsync.local.environment import LEASE_STORAGE
 from flows.automations import LOST_AUTOMATION, NOT_STARTED_AUTOMATION, variable_name
-from tests.support.commands import deploy, wait_for
+from tests.support.commands import wait_for
 from tests.support.prefect_server import (
     PatientTransport,
+    deploy,
     free_port,
     prefect_server,
     prefect_worker,

@@ -22,9 +22,9 @@ from acsync.store.database import Database
 from flows.automations import STOPPED_MESSAGE
 from tests.support import commands, faults
 from tests.support.calls import on_call
-from tests.support.commands import PATIENCE_SECONDS, deploy, wait_for
+from tests.support.commands import PATIENCE_SECONDS, wait_for
 from tests.support.fixtures import Sync
-from tests.support.prefect_server import Webhook, prefect_worker, webhook
+from tests.support.prefect_server import Webhook, deploy, prefect_worker, webhook
 from tests.support.syncs import assert_exact
 
 INTERVAL_SECONDS = 12
@@ -120,7 +120,7 @@ def test_the_schedule_starts_one_run_at_a_time(
     assert held.wait(PATIENCE_SECONDS)
     stack.rest()
     assert "finished successfully in 'TurnedAway'" in run_by_hand()
-    in_a_shell = commands.wait(commands.start("sync"))
+    in_a_shell = commands.acsync("sync")
     freed.set()
     assert in_a_shell.returncode == 3
     assert f"started by flow run {host()}" in in_a_shell.stderr

@@ -20,9 +20,9 @@ from acsync.store.database import Database
 from flows.blocks import ActiveCampaignAccount
 from tests.support import commands
 from tests.support.calls import on_call
-from tests.support.commands import deploy, wait_for
+from tests.support.commands import wait_for
 from tests.support.postgres import Postgres
-from tests.support.prefect_server import prefect_worker
+from tests.support.prefect_server import deploy, prefect_worker
 from tests.support.syncs import assert_exact, fetch
 
 NAMES = ("acme", "north-wind", "third")
@@ -74,7 +74,7 @@ def save_block(name: str, account_url: str, account: Account, database_url: str)
 
 def deploy_unscheduled(name: str) -> str:
     """Deploy an account with a paused schedule, and return the deployment's id."""
-    deploy("--account", name)
+    deploy(name)
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(f"sync-activecampaign/every-15-minutes-{name}")
         client.pause_deployment(deployment.id)
@@ -94,7 +94,7 @@ def test_two_workers_sync_three_accounts_at_once(
     everybody = threading.Barrier(len(accounts), timeout=120)
     deployments = []
     for name, served in accounts.items():
-        migrated = commands.wait(commands.start("migrate", "--account", name))
+        migrated = commands.acsync("migrate", "--account", name)
         assert migrated.returncode == 0, migrated.stderr
         deployments.append(deploy_unscheduled(name))
         on_call(served.account, lambda _call: True, everybody.wait)
@@ -143,8 +143,7 @@ def test_a_problem_in_a_block_is_named_by_its_field() -> None:
     broken.save("broken")
 
     done, *others = [
-        commands.wait(commands.start(command, "--account", "broken"))
-        for command in ("sync", "migrate", "status")
+        commands.acsync(command, "--account", "broken") for command in ("sync", "migrate", "status")
     ]
     Block.delete("activecampaign-account/broken")
 
@@ -175,7 +174,7 @@ def test_a_remedy_names_the_account() -> None:
 
 @pytest.mark.usefixtures("accounts")
 def test_an_account_without_a_block_is_refused_with_the_remedy() -> None:
-    done = commands.wait(commands.start("sync", "--account", "nobody"))
+    done = commands.acsync("sync", "--account", "nobody")
 
     assert done.returncode == 2
     assert "The block activecampaign-account/nobody does not exist" in done.stderr

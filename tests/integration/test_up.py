@@ -42,7 +42,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def up(*words: str) -> "subprocess.Popen[str]":
     """Start the command, on a free port by default."""
     port = [] if any(word.startswith("--port") for word in words) else [f"--port={free_port()}"]
-    return commands.start("up", *SMALL, *port, *words)
+    return commands.start_anew("up", *SMALL, *port, *words)
 
 
 def family_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -52,7 +52,7 @@ def family_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 def status() -> dict[str, Any]:
     """Ask for the status in a new process, as a user does."""
-    payload: dict[str, Any] = json.loads(commands.wait(commands.start("status", "--json")).stdout)
+    payload: dict[str, Any] = json.loads(commands.acsync("status", "--json").stdout)
     return payload
 
 

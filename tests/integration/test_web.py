@@ -26,10 +26,10 @@ from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.sync.context import STOPPED
 from tests.support import faults
-from tests.support.commands import BEARER, SECRET, acsync, deploy, served, wait_for
+from tests.support.commands import BEARER, SECRET, acsync, served, wait_for
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import own_postgres
-from tests.support.prefect_server import prefect_worker
+from tests.support.prefect_server import deploy, prefect_worker
 from tests.support.syncs import EXPIRE, fetch
 
 TRIGGER = "/api/sync-activecampaign"

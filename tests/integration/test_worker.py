@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from flows.deployment import WORK_POOL
-from tests.support.commands import deploy, ended, start
+from tests.support.commands import ended, start_anew
 from tests.support.fixtures import Sync
+from tests.support.prefect_server import deploy
 
 NAME = "sync-activecampaign/every-15-minutes"
 
@@ -25,7 +26,7 @@ def test_every_log_line_of_a_worker_is_json(
     deploy()
     monkeypatch.setenv("ACSYNC_LOG_FORMAT", "json")
     monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "INFO")
-    worker = start("worker", PREFECT_HOME=str(tmp_path), PREFECT_WORKER_QUERY_SECONDS="1")
+    worker = start_anew("worker", PREFECT_HOME=str(tmp_path), PREFECT_WORKER_QUERY_SECONDS="1")
     with ended(worker, within_seconds=30):  # type: ignore[arg-type]  # of text
         run = [sys.executable, "-m", "prefect", "deployment", "run", NAME, "--watch"]
         done = subprocess.run(run, capture_output=True, text=True, check=False)

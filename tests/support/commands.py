@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.warm import Command
+
 ACSYNC = [sys.executable, "-m", "acsync"]
 TIMEOUT_SECONDS = 120
 PATIENCE_SECONDS = 120
@@ -29,35 +31,41 @@ def acsync(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[
     return wait(start(*arguments, **environment))
 
 
-def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    """Start a command, with this process's environment and these changes."""
+def start(*arguments: str, **environment: str) -> Command:
+    """Start a command without the seconds of its imports."""
+    return Command(arguments, _environment(environment))
+
+
+def start_anew(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start a command as users do, for tests of what it does before and after its work."""
     return subprocess.Popen(
         [*ACSYNC, *arguments],
-        env={**os.environ, "COLUMNS": "200", **environment},
+        env=_environment(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def wait(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
+def _environment(changes: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "200", **changes}
+
+
+def wait(process: "subprocess.Popen[str] | Command") -> "subprocess.CompletedProcess[str]":
     """Wait for a command and return its status and output; kill it if it hangs."""
     try:
         output = process.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        output = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, *output)
+        output = process.communicate(timeout=TIMEOUT_SECONDS)
+    return subprocess.CompletedProcess(process.args, process.wait(TIMEOUT_SECONDS), *output)
 
 
 @contextmanager
-def served(
-    *arguments: str, **environment: str
-) -> Iterator[tuple[httpx.Client, "subprocess.Popen[str]"]]:
+def served(*arguments: str, **environment: str) -> Iterator[tuple[httpx.Client, Command]]:
     """Start the service on a free port, yield a client and the process, and stop it politely."""
     process = start("serve", "--port=0", *arguments, **{"CRON_SECRET": SECRET, **environment})
     try:
-        assert process.stdout is not None
         line = process.stdout.readline()
         url = re.search(r"http://\S+?(?=\. Ctrl)", line)
         if url is None:
@@ -67,13 +75,6 @@ def served(
     finally:
         process.terminate()
         wait(process)
-
-
-def deploy(*arguments: str) -> str:
-    """Run `acsync deploy`, which must succeed, and return its output."""
-    done = wait(start("deploy", *arguments))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def wait_for(what: str, seen: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:

@@ -65,6 +65,9 @@ class Postgres:
 def running_postgres(data_dir: Path) -> Iterator[Postgres]:
     """Start the embedded server with one migrated template, and stop it at the end."""
     server = Postgres(start_embedded(data_dir), data_dir)
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        server.execute(f"alter system set {name} = off")
+    server.execute("select pg_reload_conf()")
     server.execute("create database template_migrated")
     template = make_url(server.url).set(database="template_migrated")
     with closing(server.open(template.render_as_string(hide_password=False))) as database:

@@ -44,8 +44,8 @@ unit: setup
 integration: setup
 	$(BIN)/python -m pytest tests/integration --numprocesses=2 --dist=worksteal
 
-# Tests that need root or Debian packages. To run all of them, be root on Debian, in a container
-# with --privileged. The summary says what was skipped, and why.
+# Tests that need root, Debian packages or dbt. To run all of them, be root on Debian, in a
+# container with --privileged. The summary says what was skipped, and why.
 drills: setup
 	$(BIN)/python -m pytest tests/drills -rs --no-fold-skipped
 

@@ -256,6 +256,17 @@ def export(  # noqa: PLR0913, PLR0917  # one per option
 
 
 @app.command()
+def dbt(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
+    account: AccountName = None,
+) -> None:
+    """Write a dbt project for this account into a folder."""
+    from acsync.cli.dbt import run_dbt  # noqa: PLC0415
+
+    run_dbt(console, database_of(account), folder)
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8000,

@@ -1,0 +1,1 @@
+"""Write a dbt project for one account. Its files are in `templates`."""

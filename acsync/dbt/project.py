@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from acsync.schedule import LATE_AFTER, STALE_AFTER
+from acsync.schedule import late_after, stale_after
 from acsync.store.catalogue import Catalogue, Column
 from acsync.store.database import quote
 from acsync.store.wide_views import BASE_COLUMNS
@@ -50,8 +50,8 @@ def render_project(catalogue: Catalogue) -> dict[str, str]:
         },
         "custom": {name: catalogue.custom_columns(name) for name in BASE_COLUMNS},
         "published": catalogue.published,
-        "late_minutes": LATE_AFTER // MINUTE,
-        "stale_minutes": STALE_AFTER // MINUTE,
+        "late_minutes": late_after(catalogue.interval) // MINUTE,
+        "stale_minutes": stale_after(catalogue.interval) // MINUTE,
     }
     return {
         path: TEMPLATES.get_template(path).render(values)

@@ -1,10 +1,12 @@
 """Read the views and tables that people query, with the comments of their columns."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from acsync.datasets import DatasetName
 from acsync.errors import StoreError
 from acsync.store.database import Database, run
+from acsync.store.interval import read_interval
 from acsync.store.wide_views import BASE_COLUMNS
 
 # All other tables are internal. Every view is for people.
@@ -53,11 +55,12 @@ class Relation:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The relations of a schema by name, and the datasets that are published."""
+    """The relations of a schema by name, the datasets that are published, and how often."""
 
     schema: str
     relations: dict[str, Relation]
     published: tuple[DatasetName, ...]
+    interval: timedelta
 
     def custom_columns(self, name: DatasetName) -> list[Column]:
         """Return the columns of custom fields that the wide view of a dataset has now."""
@@ -75,6 +78,7 @@ def read_catalogue(database: Database) -> Catalogue:
         }
         tables = list(PUBLIC_TABLES)
         rows = run(connection, RELATIONS, schema=database.schema, tables=tables).all()
+        interval = read_interval(connection)
     if not published:
         raise StoreError("No records are published yet.", "Run: acsync sync")
     relations = {
@@ -88,4 +92,4 @@ def read_catalogue(database: Database) -> Catalogue:
         )
         for row in rows
     }
-    return Catalogue(database.schema, relations, published)
+    return Catalogue(database.schema, relations, published, interval)

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TagsContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -156,14 +157,18 @@ def sync_activecampaign(
     datasets = (only,) if only else settings.datasets
     holder = f"flow run {label_flow_run(settings, datasets)} on {socket.gethostname()}"
     try:
-        with open_sync(
-            settings,
-            datasets,
-            accept_shrink=accept_shrink,
-            holder=holder,
-            flow_run_id=flow_run.id,
-            kind="incremental" if incremental else "full",
-        ) as context:
+        with (
+            open_sync(
+                settings,
+                datasets,
+                accept_shrink=accept_shrink,
+                holder=holder,
+                flow_run_id=flow_run.id,
+                kind="incremental" if incremental else "full",
+            ) as context,
+            # For each tag of a task, Prefect's server would be asked for a slot.
+            TagsContext(current_tags=set()),
+        ):
             result = copy_changes(context) if incremental else copy_account(context)
     except (LeaseHeld, NoFullSync) as reason:
         return Completed(name=TURNED_AWAY, message=str(reason), data=reason)

@@ -1,5 +1,7 @@
 """History is deleted only as far as somebody decided, and each report says how much."""
 
+from datetime import timedelta
+
 import pytest
 
 from acsync.models import SyncResult
@@ -57,6 +59,18 @@ def test_a_longer_setting_is_in_force_at_once(
         result = copy_account("contacts")
         assert fetch(database, IN_FORCE) == [(in_force,)]
         assert bool(result.datasets["contacts"].warnings) == (keep != in_force)
+
+
+def test_an_interval_stays_in_force_until_another_one_is_set(
+    copy_account: CopyAccount, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell without the variable changes nothing. Kept syncs are as long as their intervals."""
+    in_force = "select sync_interval, keep from ac_schedule, ac_retention"
+    for interval, keep, keeps in [("1h", "5", "5"), ("", "4h", "5"), ("", "6h", "6h")]:
+        monkeypatch.setenv("ACSYNC_INTERVAL", interval)
+        monkeypatch.setenv("ACSYNC_KEEP_SYNCS", keep)
+        copy_account("contacts")
+        assert fetch(database, in_force) == [(timedelta(hours=1), keeps)]
 
 
 def test_a_confirmed_value_deletes_and_says_how_much(

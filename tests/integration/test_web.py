@@ -38,6 +38,7 @@ PAGES = (
     "/",
     "/live",
     "/queries",
+    "/data",
     "/openapi.json",
     "/api/sync-status",
     "/metrics",

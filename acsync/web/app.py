@@ -118,6 +118,7 @@ def make_pages(service: Service, settings: Settings) -> APIRouter:
     page("/")(service.dashboard)
     page("/live")(service.live)
     page("/queries")(service.queries)
+    page("/data")(service.data)
     page("/openapi.json")(service.openapi)
     return router
 

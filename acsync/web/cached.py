@@ -11,11 +11,14 @@ from acsync.errors import AcsyncError
 
 T = TypeVar("T")
 
+FAILURE_SECONDS = 1.0
+
 
 class Cached(Generic[T]):
     """The result of `read`, kept for some seconds and shared by all requests.
 
-    A failure is kept too, so that requests do not wait in turn for a database that is down.
+    A failure is kept for a second at most, so that requests do not wait in turn for a database that
+    is down.
     """
 
     def __init__(self, read: Callable[[], T], seconds: float) -> None:
@@ -35,8 +38,9 @@ class Cached(Generic[T]):
         return self._value
 
     async def _refresh(self) -> None:
+        seconds = self._seconds
         try:
             self._value, self._error = await to_thread.run_sync(self._read), None
         except AcsyncError as error:
-            self._error = error
-        self._until = time.monotonic() + self._seconds
+            self._error, seconds = error, min(seconds, FAILURE_SECONDS)
+        self._until = time.monotonic() + seconds

@@ -13,7 +13,11 @@ TOPICS = {
     "deals": "Deals",
     "pipelines": "Pipelines and stages",
     "changes": "Changes and earlier syncs",
+    "pitfalls": "Pitfalls",
 }
+
+# This topic is on the page /data too.
+PITFALLS = TOPICS["pitfalls"]
 
 # Shown on the dashboard; the others are on the page /queries.
 FIRST = ("pipeline_value_by_stage", "who_to_write_to", "changed_in_the_last_sync")
@@ -43,25 +47,11 @@ def _read_topic(folder: str) -> tuple[Question, ...]:
 
 
 def views(status: SyncStatus) -> list[tuple[str, str, str]]:
-    """Return name, meaning and rows of each view."""
+    """Return name, meaning and rows of the views to begin with; the others are on /data."""
     rows = {name: f"{data.record_count:,}" for name, data in status.published.items()}
     return [
         ("ac_contacts", "contact", rows.get("contacts", "0")),
-        ("ac_deals", "deal", rows.get("deals", "0")),
         ("ac_contacts_wide", "contact, typed", rows.get("contacts", "0")),
+        ("ac_deals", "deal", rows.get("deals", "0")),
         ("ac_deals_wide", "deal, typed", rows.get("deals", "0")),
-        ("ac_fields", "custom field, and its column", "–"),
-        ("ac_contact_tags", "contact and tag", "–"),
-        ("ac_contact_lists", "contact and list", "–"),
-        ("ac_field_choices", "record and choice of a field", "–"),
-        ("ac_deal_stages", "stay of a deal in a stage", "–"),
-        ("ac_freshness", "dataset, with its age", str(len(rows))),
-        ("ac_changes", "record added, updated or deleted by the kept syncs", "–"),
-        ("ac_contact_history", "kept version of a contact, by time", "–"),
-        ("ac_deal_history", "kept version of a deal, by time", "–"),
-        ("ac_field_changes", "changed field of a record", "–"),
-        ("ac_deleted", "deleted record, kept permanently", "–"),
-        ("ac_sync_data", "chunk of up to 1,000 records as JSON", "–"),
-        ("ac_latest_sync", "the last finished sync", "1" if status.latest else "0"),
-        ("ac_sync_statistics", "the last seven days", "1"),
     ]

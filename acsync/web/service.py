@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from acsync.errors import AcsyncError
 from acsync.settings import Settings
 from acsync.store.database import Database, require_current_schema
+from acsync.store.dictionary import Dictionary, read_dictionary
 from acsync.store.schema_owner import read_account
 from acsync.store.sync_history import SyncStatus, read_status
 from acsync.store.sync_totals import read_totals
@@ -32,16 +33,19 @@ from acsync.web.dashboard import (
     read_week,
     time_left,
 )
+from acsync.web.data_page import JOINS, KEYS, make_boxes, make_topics
 from acsync.web.freshness import GREY, Judgement, judge
 from acsync.web.metrics import Scrape, make_registry
 from acsync.web.pages import render_badge, render_page
-from acsync.web.queries import FIRST, read_cookbook, views
+from acsync.web.queries import FIRST, PITFALLS, read_cookbook, views
 from acsync.web.trigger import Trigger
 from flows.links import ui_url
 from flows.runs import read_next_start, run_url
 
 # Seconds for which an answer of Postgres or Prefect is used again.
 STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, WEEK_SECONDS = 0.2, 1.0, 15.0, 5.0
+# It counts the values of all records.
+DICTIONARY_SECONDS = 60.0
 
 MARKS = {"complete": "✓", "partly": "◐", "failed": "✕", "running": "…", "none": ""}
 
@@ -59,6 +63,7 @@ class Service:
         self._live = Cached(self._read_live, LIVE_SECONDS)
         self._next_start = Cached(self._read_next_start, NEXT_START_SECONDS)
         self._week = Cached(lambda: read_week(database), WEEK_SECONDS)
+        self._dictionary = Cached(self._read_dictionary, DICTIONARY_SECONDS)
         self._registry = make_registry(self._scrape)
         self._cookbook = read_cookbook()
         # Both read files.
@@ -138,6 +143,20 @@ class Service:
         """Return the cookbook's page."""
         return render_page("queries.html", topics=self._cookbook)
 
+    async def data(self) -> Response:
+        """Return the data dictionary of the account."""
+        dictionary = await self._dictionary.get()
+        return render_page(
+            "data.html",
+            topics=make_topics(dictionary),
+            fields=dictionary.fields,
+            records=dictionary.records,
+            boxes=make_boxes(),
+            joins=JOINS,
+            keys=KEYS,
+            pitfalls=self._cookbook[PITFALLS],
+        )
+
     async def openapi(self, request: Request) -> Response:
         """Return the API's document."""
         return JSONResponse(request.app.openapi())
@@ -169,6 +188,10 @@ class Service:
         require_current_schema(self._database)
         name = read_account(self._database) or self._account or "an account not synced yet"
         return read_live(self._database, name, self._settings.datasets)
+
+    def _read_dictionary(self) -> Dictionary:
+        require_current_schema(self._database)
+        return read_dictionary(self._database)
 
     def _read_next_start(self) -> datetime | None:
         try:

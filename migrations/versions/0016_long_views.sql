@@ -142,15 +142,29 @@ begin
         from (values
             ('ac_contact_tags', 'One row per contact and tag. Empty if tags do not come with the contacts (ACSYNC_SIDELOADS), and until the first sync after the upgrade.'),
             ('ac_contact_lists', 'One row per contact and list. Empty if lists do not come with the contacts (ACSYNC_SIDELOADS), and until the first sync after the upgrade.'),
-            ('ac_field_choices', 'One row per record and choice of a custom field: dropdown, radio, listbox, checkbox or multiselect.')
+            ('ac_field_choices', 'One row per record and choice of a custom field: dropdown, radio, listbox, checkbox or multiselect.'),
+            ('ac_changes', 'One row per record that a kept sync added, updated or deleted. The first sync added every record.'),
+            ('ac_contact_history', 'One row per kept version of a contact, with the time in which it was valid. Older versions are dropped.'),
+            ('ac_deal_history', 'One row per kept version of a deal, with the time in which it was valid. Older versions are dropped.'),
+            ('ac_field_changes', 'One row per field that a kept sync found changed in an existing record. Older changes are dropped.'),
+            ('ac_sync_data', 'One row per 1,000 published records, in id order, as a JSON array. Slow: ac_contacts and ac_deals have the same records.')
         ) as comments (name, comment)
         join pg_class on relname = name and relnamespace = '{schema}'::regnamespace
     loop
         execute format('comment on view {schema}.%I is %L', described.relname, described.comment);
     end loop;
+    -- Some columns of older views say more: what is null and why, and what a time does not mean.
     for described in
         select relname, attname, comment
         from (values
+            ('ac_contacts ac_contacts_wide ac_deals ac_deals_wide', 'created_at', 'Time of creation in ActiveCampaign. Its day depends on the time zone.'),
+            ('ac_contacts ac_contacts_wide ac_deals ac_deals_wide', 'updated_at', 'Time of the last change in ActiveCampaign, by anybody and of anything'),
+            ('ac_contacts ac_contacts_wide ac_deals ac_deals_wide', 'synced_at', 'Time of the last publishing, in all rows. changed_at is the cursor for changes.'),
+            ('ac_deals ac_deals_wide ac_deal_history', 'is_masked', 'The user of the API key cannot see this deal. It keeps its last known content; without one, most columns are null.'),
+            ('ac_deals ac_deals_wide ac_deal_history', 'contact_id', 'Id of the deal''s contact, as in ac_contacts, unless the contact was deleted'),
+            ('ac_deals ac_deals_wide ac_deal_history', 'pipeline', 'Last known title of the pipeline, or null if ActiveCampaign never listed it'),
+            ('ac_deals ac_deals_wide ac_deal_history', 'stage', 'Last known title of the stage, or null if ActiveCampaign never listed it. Pipelines can have stages of the same title.'),
+            ('ac_deals ac_deals_wide ac_deal_history', 'owner', 'First and last name of the owner, or the user name or email address if there is none; null if ActiveCampaign never listed the user'),
             ('ac_contact_tags ac_contact_lists', 'contact_id', 'Id of the contact in ActiveCampaign, as in ac_contacts'),
             ('ac_contact_tags', 'tag_id', 'Id of the tag in ActiveCampaign, as in ac_tags'),
             ('ac_contact_tags', 'tag', 'Name of the tag. Two tags can have the same name.'),
@@ -173,6 +187,35 @@ begin
         ) as comments (relations, name, comment)
         join pg_class on relname = any (string_to_array(relations, ' ')) and relnamespace = '{schema}'::regnamespace
         join pg_attribute on attrelid = pg_class.oid and attname = name
+    loop
+        execute format(
+            'comment on column {schema}.%I.%I is %L', described.relname, described.attname, described.comment);
+    end loop;
+    for described in
+        select 'ac_sync_logs' as relname, attname, format(comment, dataset) as comment
+        from (values ('contacts'), ('deals')) as datasets (dataset)
+        cross join (values
+            ('id', 'Number of the sync'),
+            ('finished_at', 'End of the sync, or null while it runs'),
+            ('created_at', 'Time at which this row was written'),
+            ('api_calls', 'Number of calls to ActiveCampaign'),
+            ('retries', 'Number of calls that repeated a failed one'),
+            ('rate_limited', 'Number of calls that ActiveCampaign refused because there were too many'),
+            ('learned_rate', 'Calls per second that the account allows, if it refused any'),
+            ('pace', 'How fast the sync called, for the next one'),
+            ('flow_run_id', 'Id of the flow run in Prefect'),
+            ('%s_duration_ms', 'Duration of copying the %s in milliseconds'),
+            ('%s_expected', 'Number of %s that ActiveCampaign counted'),
+            ('%s_difference', 'Number of %s that ActiveCampaign counted, minus those that were read'),
+            ('%s_added', 'Number of added %s'),
+            ('%s_updated', 'Number of %s whose content changed'),
+            ('%s_deleted', 'Number of deleted %s'),
+            ('%s_masked', 'Number of %s that the user of the API key cannot see'),
+            ('%s_refreshed', 'Number of %s with new names or counters and the same content'),
+            ('%s_dropped', 'Number of versions of %s that are no longer kept'),
+            ('%s_warnings', 'Warnings about the %s')
+        ) as comments (name, comment)
+        join pg_attribute on attrelid = '{schema}.ac_sync_logs'::regclass and attname = format(name, dataset)
     loop
         execute format(
             'comment on column {schema}.%I.%I is %L', described.relname, described.attname, described.comment);

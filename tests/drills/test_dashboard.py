@@ -186,7 +186,21 @@ def test_questions_open_and_copy_their_sql(visit: Callable[..., Page]) -> None:
 
     assert page.locator("details[open] button").inner_text() == "Copied"
     assert "percent_won" in page.evaluate("getSelection().toString()")
-    assert page.locator("h2").count() == 6
+    assert page.locator("h2").count() == 7
+
+
+def test_the_data_dictionary_reads_well(
+    visit: Callable[..., Page], copy_account: CopyAccount
+) -> None:
+    """Before the first sync and after it; on a phone, its tables scroll inside the page."""
+    visit("data-never", "/data")
+    copy_account()
+
+    page = visit("data", "/data", phone=True, dark=True)
+
+    page.get_by_text("ac_contact_tags: One row per contact and tag").click()
+    assert page.locator("#ac_contact_tags tr").count() == 5
+    assert page.locator(".picture rect").count() == 14
 
 
 def test_a_browser_is_told_what_to_do_without_tables(

@@ -37,6 +37,7 @@ PAGES = (
     "/",
     "/live",
     "/queries",
+    "/data",
     "/openapi.json",
     "/api/sync-status",
     "/metrics",

@@ -23,8 +23,8 @@ from acsync.models import (
 )
 from acsync.settings import Settings
 from acsync.simulator.account import Account
-from acsync.simulator.expected import Comparison, compare
-from acsync.store.database import Database
+from acsync.simulator.expected import Comparison, compare, expected_lists, expected_tags
+from acsync.store.database import Database, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.retention import retire_versions
@@ -161,10 +161,32 @@ def compare_copy(database: Database, account: Account) -> dict[DatasetName, Comp
 
 
 def assert_exact(database: Database, account: Account) -> None:
-    """Assert that the copy equals the account, key by key."""
+    """Assert that the copy equals the account, key by key, in the long views too."""
     comparisons = compare_copy(database, account)
 
     assert all(comparison.exact for comparison in comparisons.values()), comparisons
+    if account.options.relations == "served":
+        assert_relations(database, account)
+
+
+TAGS = "select contact_id, tag_id, tag, added_at from {schema}.ac_contact_tags order by 1, 2"
+LISTS = """
+    select contact_id, list_id, list, status, subscribed_at, unsubscribed_at, reason
+    from {schema}.ac_contact_lists order by 1, 2
+"""
+
+
+def assert_relations(database: Database, account: Account) -> None:
+    """Assert that the long views show the tags and lists of each contact."""
+    for sql, expect in ((TAGS, expected_tags), (LISTS, expected_lists)):
+        with database.begin() as connection:
+            shown = run(connection, sql).all()
+        expected = [
+            (contact, *row)
+            for contact in account.ids("contacts")
+            for row in expect(account, contact)
+        ]
+        assert [tuple(row) for row in shown] == expected
 
 
 def last_log(database: Database) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from acsync.schedule import late_after, stale_after
-from acsync.store.catalogue import Catalogue, Column
+from acsync.store.catalogue import Catalogue, CustomColumn
 from acsync.store.database import quote
-from acsync.store.wide_views import BASE_COLUMNS
 
 # In the first line of every file.
 MARK = b"Written by acsync dbt, which overwrites this file."
@@ -43,12 +42,12 @@ def render_project(catalogue: Catalogue) -> dict[str, str]:
     """Return the text of each file by its path in the project."""
     values: dict[str, Any] = {
         "schema": catalogue.schema,
-        "relations": catalogue.relations,
+        "views": catalogue.views,
         "columns": {
-            relation.name: {column.name: column for column in relation.columns}
-            for relation in catalogue.relations.values()
+            view.name: {column.name: column for column in view.columns}
+            for view in catalogue.views.values()
         },
-        "custom": {name: catalogue.custom_columns(name) for name in BASE_COLUMNS},
+        "custom": catalogue.custom_columns,
         "published": catalogue.published,
         "late_minutes": late_after(catalogue.interval) // MINUTE,
         "stale_minutes": stale_after(catalogue.interval) // MINUTE,
@@ -72,7 +71,7 @@ def _escape(letter: str) -> str:
     return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
 
 
-def is_testable(column: Column) -> bool:
+def is_testable(column: CustomColumn) -> bool:
     """Return whether dbt can compare the values of a column with its choices."""
     return bool(column.choices) and not UNSAFE_IN_DBT.intersection("".join(column.choices))
 

@@ -9,21 +9,24 @@ from sqlalchemy import Connection
 from acsync.datasets import DATASETS, DatasetName
 from acsync.store.database import Database, run, schema_of
 
-# A view or table with a comment is for people. acsync's own tables have none.
+# All views are for people; all other tables are acsync's own.
+PUBLIC_TABLES = ("ac_deal_stages", "ac_deleted", "ac_sync_logs")
+
 READ_COLUMNS = """
-    select relname, obj_description(class.oid, 'pg_class') as meaning, attname as name,
+    select relname, coalesce(obj_description(class.oid, 'pg_class'), '') as meaning,
+           attname as name,
            replace(format_type(atttypid, atttypmod), 'timestamp with time zone', 'timestamptz')
                as type,
            coalesce(col_description(class.oid, attnum), '') as comment
     from pg_class as class
     join pg_attribute on attrelid = class.oid and attnum > 0 and not attisdropped
-    where relnamespace = cast(:schema as regnamespace) and relkind in ('v', 'r')
-      and starts_with(relname, 'ac_') and obj_description(class.oid, 'pg_class') is not null
-      and not exists (
+    where relnamespace = cast(:schema as regnamespace) and starts_with(relname, 'ac_')
+      and (relkind = 'v' or relname = any(:tables))
+      and (:with_custom_fields or not exists (
           select from {schema}.ac_field_columns as field
           where relname = 'ac_' || field.data_type || '_wide'
             and attname in (field.column_name, field.column_name || '_currency')
-      )
+      ))
     order by relname, attnum
 """
 
@@ -60,7 +63,7 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """One view or table that people query; the wide views without their custom fields."""
+    """One view or table that people query."""
 
     name: str
     meaning: str
@@ -93,7 +96,10 @@ class FieldUse:
 
 @dataclass(frozen=True)
 class Dictionary:
-    """The views by name, and the fields and the number of records of each dataset."""
+    """The views by name, and the fields and the number of records of each dataset.
+
+    The wide views have no columns of custom fields here.
+    """
 
     views: dict[str, View]
     fields: dict[DatasetName, tuple[FieldUse, ...]]
@@ -105,7 +111,7 @@ def read_dictionary(database: Database) -> Dictionary:
     count = "select count(*) from {versions} where valid_to is null"
     with database.begin() as connection:
         return Dictionary(
-            _read_views(connection),
+            read_views(connection, with_custom_fields=False),
             {
                 name: tuple(FieldUse(*row) for row in run(connection, READ_FIELDS, name))
                 for name in DATASETS
@@ -114,8 +120,15 @@ def read_dictionary(database: Database) -> Dictionary:
         )
 
 
-def _read_views(connection: Connection) -> dict[str, View]:
-    rows = run(connection, READ_COLUMNS, schema=schema_of(connection)).all()
+def read_views(connection: Connection, *, with_custom_fields: bool) -> dict[str, View]:
+    """Return what people query; the wide views with or without the columns of custom fields."""
+    rows = run(
+        connection,
+        READ_COLUMNS,
+        schema=schema_of(connection),
+        tables=list(PUBLIC_TABLES),
+        with_custom_fields=with_custom_fields,
+    ).all()
     return {
         name: View(
             name,

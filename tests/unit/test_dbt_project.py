@@ -5,7 +5,7 @@ import yaml
 
 from acsync.dbt.project import is_testable, to_yaml
 from acsync.simulator.values import ODD_TEXTS
-from acsync.store.catalogue import Column
+from acsync.store.catalogue import CustomColumn
 
 ODD = [
     *(text.replace("\0", "") for text in ODD_TEXTS),
@@ -48,4 +48,4 @@ def test_no_text_becomes_jinja(text: str) -> None:
 )
 def test_only_plain_choices_are_tested(choices: tuple[str, ...], expected: bool) -> None:
     """dbt writes the values of a test into SQL without escaping them."""
-    assert is_testable(Column("plan", "", choices)) is expected
+    assert is_testable(CustomColumn("plan", "", choices)) is expected

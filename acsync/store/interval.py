@@ -27,6 +27,6 @@ def settle_interval(connection: Connection, chosen: timedelta | None) -> timedel
 
 
 def confirm_interval(database: Database, chosen: timedelta | None) -> timedelta:
-    """Do so in a transaction of its own."""
+    """Do the same in its own transaction."""
     with database.begin() as connection:
         return settle_interval(connection, chosen)

@@ -48,7 +48,7 @@ NOTHING_COVERED = Interval(1, 0)
 
 @dataclass(frozen=True)
 class Changed:
-    """What an incremental sync read and staged of a dataset; only `read_changes` makes one.
+    """The staged changes of a dataset; only `read_changes` makes one.
 
     `records` are published already. If the account does not answer by date, `learned` has the
     reason, and nothing was read. `fields` are known if the custom fields were read again.

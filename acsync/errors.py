@@ -164,7 +164,9 @@ class DataRefused(StoreError):
 
 
 class LeaseHeld(StoreError):
-    """Another sync is running."""
+    """Another sync is running; an incremental one ends soon."""
+
+    by_incremental = False
 
 
 class LeaseLost(StoreError):

@@ -104,7 +104,7 @@ class Account:
             ),
             "deals": IdStore(seed + 1, options.deals, deals.first_updated),
         }
-        # What a lagging replica shows: the stores of the past, each with the time of its end.
+        # A lagging replica shows the stores of the past. Each has the time of its end.
         self._past: dict[DatasetName, list[tuple[float, IdStore]]] = {"contacts": [], "deals": []}
         self.clock_offset = options.clock_offset_seconds
         self._lock = threading.RLock()

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 from acsync.simulator.requests import Call
 from acsync.simulator.values import SECONDS, draw
 
-# What can change without the rest of a record.
+# A part of a record that can change alone.
 Part: TypeAlias = Literal["tags", "lists", "custom fields"]
 
 BLOCK = 120

@@ -16,7 +16,7 @@ DateFilter: TypeAlias = Literal["times", "days", "ignored", "refused"]
 
 @dataclass(frozen=True)
 class Learned:
-    """What incremental syncs have learned about a dataset since the last full sync.
+    """The answers of the account to questions about dates since the last full sync.
 
     `reason` is why it cannot be read incrementally. `unknown_ids` were looked up in vain, such as
     `users:901`.
@@ -29,7 +29,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class Start:
-    """What an incremental sync of a dataset starts from.
+    """The state from which an incremental sync of a dataset starts.
 
     `read_at` is when the last published sync began to read, by the account's clock. `newest_id` is
     the highest id that was ever published, and `records` are published now.

@@ -81,18 +81,20 @@ def _held_by(connection: Connection) -> LeaseHeld:
     lease = run(
         connection,
         """
-        select log.sync_id, lease.holder, lease.acquired_at
+        select log.sync_id, log.kind, lease.holder, lease.acquired_at
         from {schema}.ac_lease as lease join {schema}.ac_sync_logs as log on log.id = lease.sync_no
         where lease.id = 1
         """,
     ).one_or_none()
     if lease is None:
         return LeaseHeld("Another sync is starting right now.", "Try again when it has ended.")
-    return LeaseHeld(
+    held = LeaseHeld(
         f"{lease.sync_id} has been running since {lease.acquired_at:%Y-%m-%d %H:%M:%S %Z}, started "
         f"by {lease.holder}.",
         "Wait until it ends; if it has crashed, its lease expires within two minutes.",
     )
+    held.by_incremental = lease.kind == "incremental"
+    return held
 
 
 def require_no_sync(connection: Connection) -> None:

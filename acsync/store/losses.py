@@ -40,6 +40,16 @@ READ_VANISHED = f"""
            array(select record_id from vanished order by record_id desc limit :most) as newest_ids
 """
 
+
+def _of(expression: str, row: str) -> str:
+    return expression.replace("{row}", row)
+
+
+def _loses(expression: str) -> str:
+    """Return SQL that is true if the published version has it and the staged record does not."""
+    return f"({_of(expression, 'version')} and not {_of(expression, 'body')})"
+
+
 # Whether a record has a custom field with a known definition. Values and definitions can be lost.
 HAS_FIELDS = "jsonb_path_exists({row}.record, '$.customFields.*.fieldType ? (@ != null)')"
 
@@ -62,15 +72,6 @@ KEYS: dict[Kind, str] = {
         select membership ->> 'id' from jsonb_array_elements({row}.lists) as membership
     ) end""",
 }
-
-
-def _of(expression: str, row: str) -> str:
-    return expression.replace("{row}", row)
-
-
-def _loses(expression: str) -> str:
-    """Return SQL that is true if the published version has it and the staged record does not."""
-    return f"({_of(expression, 'version')} and not {_of(expression, 'body')})"
 
 
 def _count_lost(kind: Kind) -> str:
@@ -97,6 +98,17 @@ def _count_staged_losses(kinds: Sequence[Kind]) -> str:
         where body.sync_no = :sync_no and version.valid_to is null
     """
 
+
+# Of the staged records alone: an incremental sync has read no others.
+COUNT_CHANGED = f"""
+    {STAGED}
+    select {{counts}}
+    from {{bodies}} as body
+    join staged using (slice_no, record_id)
+    join {{versions}} as version using (record_id)
+    where body.sync_no = :sync_no and version.valid_to is null
+"""
+LISTS = "coalesce({row}.lists, '[]') <> '[]'"
 
 COUNT_HAD = f"""
     select count(*) filter (where {_of(HAS_FIELDS, "version")}) as fields,
@@ -196,6 +208,21 @@ def count_losses(database: Database, sync: Sync, name: DatasetName, least: int) 
         names=Loss(lost.names, had.names),
         by_key=by_key,
     )
+
+
+def count_changed_losses(database: Database, sync: Sync, name: DatasetName) -> dict[str, Loss]:
+    """Return what publishing would lose of the changed records alone, by what they had."""
+    parts = {"custom fields": HAS_FIELDS, "list memberships": LISTS}
+    if name == "deals":
+        parts = {"custom fields": HAS_FIELDS, "pipeline": HAS_PIPELINE, "stage": HAS_STAGE}
+    counts = ", ".join(
+        f"count(*) filter (where {_loses(part)}), count(*) filter (where {_of(part, 'version')})"
+        for part in parts.values()
+    )
+    with database.begin() as connection:
+        sql = COUNT_CHANGED.replace("{counts}", counts)
+        row = run(connection, sql, name, sync_no=sync.number).one()
+    return {part: Loss(*row[2 * place : 2 * place + 2]) for place, part in enumerate(parts)}
 
 
 def _read_by_key(

@@ -21,7 +21,7 @@ COUNT_SEEN = """
     select count(*) from {versions} where valid_from > :full_no and valid_from < :sync_no
 """
 
-# What changed if the date of a record did not move: the first part that differs.
+# The part that changed if the date of a record did not move: the first one that differs.
 PARTS: dict[DatasetName, str] = {
     "contacts": """
         when version.tags is distinct from earlier.tags then 'tags'

@@ -166,8 +166,8 @@ def drop_all(connection: Connection, name: DatasetName) -> None:
         run(connection, f"delete from {table} where {is_of_dataset}", name)
 
 
-# What an incremental sync publishes is newer than what a later full sync resumes. So it becomes a
-# slice of the kept plan that covers no id, and its records lose their older bodies there.
+# An incremental sync reads later than the slices that a full sync resumes after it. So its slices
+# join the kept plan without covering an id, and their records lose their older bodies there.
 ADD_TO_PLAN = """
     insert into {schema}.ac_staged_slices
         (sync_no, data_type, slice_no, covered_from, covered_through,

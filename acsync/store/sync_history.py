@@ -41,7 +41,7 @@ INCREMENTAL_AFTER = """
 """
 
 RUNNING = f"""
-    select sync_id, "timestamp", contacts_expected, deals_expected, progress
+    select sync_id, "timestamp", kind, contacts_expected, deals_expected, progress
     from (select sync_no, progress from {{schema}}.ac_lease where {ALIVE}) as lease
     join {{schema}}.ac_sync_logs as log on log.id = sync_no
     where overall_success is null
@@ -116,6 +116,7 @@ class RunningSync:
     started: datetime
     progress: dict[DatasetName, DatasetProgress]
     now: SyncProgress
+    kind: SyncKind = "full"
 
     def as_json(self) -> dict[str, Any]:
         """Return the part of the status that describes a running sync."""
@@ -317,7 +318,7 @@ def _read_running(connection: Connection) -> RunningSync | None:
     progress = {
         name: DatasetProgress(now.records.get(name, 0), expected[name]) for name in DATASETS
     }
-    return RunningSync(row.sync_id, row.timestamp, progress, now)
+    return RunningSync(row.sync_id, row.timestamp, progress, now, row.kind)
 
 
 def read_data_age(database: Database) -> dict[DatasetName, datetime]:

@@ -14,7 +14,7 @@ from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DATASETS, DatasetName, RelationName
-from acsync.errors import AcsyncError, sanitize
+from acsync.errors import AcsyncError, LeaseHeld, sanitize
 from acsync.models import DatasetResult, Sync, SyncKind
 from acsync.process import ignore_signals, spare_memory
 from acsync.settings import Settings
@@ -29,6 +29,10 @@ from acsync.sync.readers import Readers
 
 # Seconds to wait before the newest page is read and counted again.
 RECOUNT_PAUSES = (0.5, 1.0, 2.0)
+
+# How long a full sync waits for an incremental one, which runs for seconds. Otherwise the schedule
+# of the one could keep the other out.
+WAIT_SECONDS, LOOK_SECONDS = 300.0, 1.0
 
 STOPPED = (
     "The sync was stopped before it was complete: its process received a signal, for example "
@@ -115,7 +119,7 @@ def open_sync(
         # Closed before the rest, so that threads which are still reading get an error.
         client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
         stack.enter_context(closing(client))
-        sync = start_sync(database, holder, flow_run_id, kind)
+        sync = _take_lease(database, holder, flow_run_id, kind)
         try:
             progress = Progress(limiter)
             stack.enter_context(keep_lease(database, sync, progress.read))
@@ -140,6 +144,19 @@ def open_sync(
                 failed = DatasetResult(error=reason_of(error))
                 _fail(database, sync, dict.fromkeys(datasets, failed), limiter)
             raise
+
+
+def _take_lease(database: Database, holder: str, flow_run_id: str | None, kind: SyncKind) -> Sync:
+    """Start a sync; a full one waits for an incremental one to end."""
+    give_up_at = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return start_sync(database, holder, flow_run_id, kind)
+        except LeaseHeld as held:
+            may_wait = kind == "full" and held.by_incremental
+            if not may_wait or time.monotonic() > give_up_at:
+                raise
+        time.sleep(LOOK_SECONDS)
 
 
 def reason_of(error: BaseException) -> str:

@@ -32,6 +32,7 @@ from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
 from acsync.sync.job import Job
 from acsync.sync.known_names import KnownNames
+from acsync.sync.shrink_guard import require_no_changed_shrink
 
 # Changes are read again for this long: a replica can lag, and no clock is exact.
 OVERLAP = timedelta(minutes=2)
@@ -48,7 +49,7 @@ NOTHING_COVERED = Interval(1, 0)
 
 @dataclass(frozen=True)
 class Changed:
-    """What an incremental sync read and staged of a dataset; only `read_changes` makes one.
+    """The staged changes of a dataset; only `read_changes` makes one.
 
     `records` are published already. If the account does not answer by date, `learned` has the
     reason, and nothing was read. `fields` are known if the custom fields were read again.
@@ -110,6 +111,8 @@ class _Reading:
         cleaned = sum(
             self._stage(number, pages) for number, pages in enumerate(_batches(self._read_pages()))
         )
+        if self._job:
+            require_no_changed_shrink(self._context, self._name)
         return Changed(
             self._name,
             self._start.records,

@@ -20,7 +20,7 @@ from acsync.store.sync_history import (
     read_syncs,
 )
 from acsync.store.sync_totals import Failing, Period, read_failing, read_periods
-from acsync.sync.report import error_lines
+from acsync.sync.report import describe_recall, error_lines
 from acsync.web.freshness import Judgement, describe, judge
 
 # Pixels of the strip's highest bar.
@@ -88,6 +88,9 @@ class Live:
                 f"The account refused calls: it allows about {latest.learned_rate:.1f} per second, "
                 "and syncs keep to that."
             )
+        for name, dataset in latest.datasets.items() if latest else ():
+            if dataset.recall and dataset.recall.missed:
+                notices.append(f"{name.capitalize()}: {describe_recall(dataset.recall)}.")
         return tuple(notices)
 
 

@@ -109,6 +109,8 @@ class Trigger:
 
     async def _running(self) -> JSONResponse | None:
         running = await self._read_running()
+        if running and running.kind == "incremental":
+            running = None  # a full sync waits for it
         if running is None and not self._child_is_alive():
             return None
         sync_id = running.sync_id if running else None

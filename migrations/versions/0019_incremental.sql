@@ -1,4 +1,4 @@
--- Incremental syncs: which syncs are, what the next one starts from, and what the last ones missed.
+-- Incremental syncs: the kind of each sync, the start of the next one, and the changes that were missed.
 
 alter table {schema}.ac_sync_logs
     add column kind text not null default 'full' check (kind in ('full', 'incremental')),
@@ -22,7 +22,7 @@ alter table {schema}.ac_dimensions
         'pipelines', 'stages', 'users', 'lists', 'tags', 'contact_fields', 'deal_fields'
     ));
 
--- What incremental syncs have learned since the last full sync, which deletes it.
+-- How the account answered incremental syncs since the last full sync, which deletes it.
 create table {schema}.ac_incremental (
     data_type text primary key check (data_type in ('contacts', 'deals')),
     date_filter text check (date_filter in ('times', 'days', 'ignored', 'refused')),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,6 +17,7 @@ from acsync.simulator.fault_injection import BAD_GATEWAY, Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.incremental_state import read_start
+from acsync.store.lease import keep_lease, start_sync
 from acsync.store.sync_history import read_status
 from acsync.store.sync_totals import read_totals
 from acsync.sync import incremental
@@ -368,3 +370,48 @@ def test_without_a_full_sync_there_is_nothing_to_start_from(
     assert served_account.statistics.calls == 0
     assert last_log(database)["kind"] == "incremental"
     assert read_status(database).latest is None
+
+
+def test_a_lost_permission_is_left_to_the_full_sync(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Publishing a few records at a time must not get around the guard."""
+    copy_account()
+    served_account.change("contacts", 30)
+    served_account.change("deals", 30)
+    served_account.faults.add(Fault("blind", when=on_path("contacts"), reply=without_lists()))
+    result = read_changes()
+    served_account.faults.clear()
+
+    assert "have lost their list memberships" in (result.datasets["contacts"].error or "")
+    assert changes_of(result) == {"deals": (0, 30)}
+    assert changes_of(read_changes())["contacts"] == (0, 30)
+    assert_exact(database, served_account)
+
+
+def without_lists() -> Any:
+    def change(_call: Call, body: Record) -> None:
+        body["contactLists"] = []
+        for contact in body["contacts"]:
+            contact["contactLists"] = []
+
+    return body_fault("", change).reply
+
+
+def test_a_full_sync_waits_for_an_incremental_one(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Both are scheduled at the same second. The shorter one must not keep the other out."""
+    running = start_sync(database, "a test", None, "incremental")
+
+    def end_soon() -> None:
+        with keep_lease(database, running):
+            time.sleep(3)
+
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(end_soon)
+        result = copy_account()
+        ended.result()
+
+    assert result.success
+    assert_exact(database, served_account)

@@ -1,4 +1,4 @@
-"""An incremental sync through the command and the flow, beside a full one."""
+"""An incremental sync runs by the command and by the flow."""
 
 from acsync.simulator.account import Account
 from acsync.store.database import Database

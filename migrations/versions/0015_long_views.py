@@ -2,10 +2,10 @@
 
 from migrations import run_sql_file
 
-revision = "0016"
+revision = "0015"
 down_revision = "0014"
 
 
 def upgrade() -> None:
     """Run the SQL file of the same name."""
-    run_sql_file("0016_long_views.sql")
+    run_sql_file("0015_long_views.sql")

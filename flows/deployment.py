@@ -33,7 +33,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from acsync.datasets import DATASETS
 from acsync.schedule import INTERVAL
-from acsync.settings import read_database_settings
+from acsync.settings import DEAL_EVENTS, read_database_settings
 from flows.automations import (
     HEARTBEAT_SECONDS,
     NOT_STARTED_AFTER,
@@ -141,8 +141,9 @@ def make_deployment(account: str | None) -> RunnerDeployment:
 
 def _environment() -> dict[str, str]:
     """Return the environment of the runs, with this process's ACSYNC_DATASETS."""
-    datasets = read_database_settings().datasets
-    chosen = {} if datasets == tuple(DATASETS) else {"ACSYNC_DATASETS": ",".join(datasets)}
+    settings = read_database_settings()
+    datasets = [*settings.datasets, *([DEAL_EVENTS] if settings.deal_events else [])]
+    chosen = {} if datasets == [*DATASETS] else {"ACSYNC_DATASETS": ",".join(datasets)}
     return JOB_ENVIRONMENT | chosen
 
 

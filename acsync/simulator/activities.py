@@ -1,7 +1,7 @@
 """Invent the activities of deals: how each came to its present stage and status, and then moves."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,7 +9,7 @@ from acsync.datasets import Record
 from acsync.simulator.id_store import without_order
 from acsync.simulator.records import DEAL_SALT, Deals
 from acsync.simulator.requests import Call
-from acsync.simulator.values import STAMPS, Template, created_and_updated, draw, load, with_offset
+from acsync.simulator.values import STAMPS, Template, created_and_updated, draw, load
 
 Order: TypeAlias = Literal["ascending", "descending", "none"]
 
@@ -38,6 +38,14 @@ NOTE: Step = ("note", "", "add")
 MAIL: Step = (EMAIL, "", "Dear customer, this is the body of an email.")
 
 
+# In winter. The offset is sent, so it need not fit the season.
+OFFSET = timezone(-timedelta(hours=6))
+
+
+def _local(at: datetime) -> str:
+    return at.astimezone(OFFSET).isoformat(timespec="seconds")
+
+
 class Activities:
     """The activities of an account, in the order of their ids; new ones have the highest."""
 
@@ -58,7 +66,7 @@ class Activities:
         _, status = self._deals.position(deal, 0)
         closed = [] if status == "0" else [(STATUS, "0", status)]
         for step in (CREATED, *closed):
-            self._append(deal, step, with_offset(at))
+            self._append(deal, step, _local(at))
 
     def change(self, deal: int, version: int, at: datetime) -> None:
         """Note how the stage and status of a deal differ from the version before."""
@@ -66,7 +74,7 @@ class Activities:
         now = self._deals.position(deal, version)
         for kind, was, became in zip((STAGE, STATUS), before, now, strict=True):
             if was != became:
-                self._append(deal, (kind, was, became), with_offset(at))
+                self._append(deal, (kind, was, became), _local(at))
 
     def delete(self, deal: int) -> None:
         """Remove the activities of a deleted deal, which moves all later ones up."""

@@ -55,7 +55,7 @@ TIMES = 8192
 _FIRST = datetime(2021, 1, 4, 8, 15, tzinfo=UTC)
 
 
-def with_offset(moment: datetime) -> str:
+def _with_offset(moment: datetime) -> str:
     """Add the offset of the account's time zone, which differs between summer and winter."""
     summer = (3, 11) <= (moment.month, moment.day) < (11, 4)
     return f"{moment:%Y-%m-%dT%H:%M:%S}{'-05:00' if summer else '-06:00'}"
@@ -64,7 +64,7 @@ def with_offset(moment: datetime) -> str:
 _MOMENTS = [
     _FIRST + timedelta(hours=6 * number, seconds=draw(number) % 20_000) for number in range(TIMES)
 ]
-STAMPS = tuple(with_offset(moment) for moment in _MOMENTS)
+STAMPS = tuple(_with_offset(moment) for moment in _MOMENTS)
 # Local time of the account, as in `created_timestamp` and also in `created_utc_timestamp`.
 NAIVE = tuple(f"{moment:%Y-%m-%d %H:%M:%S}" for moment in _MOMENTS)
 

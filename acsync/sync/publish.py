@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
-from acsync.models import DatasetResult, SyncResult, Warnings
+from acsync.models import DatasetResult, EventsResult, SyncResult, Warnings
 from acsync.settings import format_kept
 from acsync.store.dimensions import record_dimension
 from acsync.store.lease import require_lease
@@ -17,6 +17,7 @@ from acsync.store.publish import (
     publish_dataset,
     publishing,
 )
+from acsync.store.refusal import optional_step
 from acsync.store.retention import Keep, retire_versions, settle_keep
 from acsync.store.schema_owner import note_account
 from acsync.store.staging import sweep_staging
@@ -24,17 +25,22 @@ from acsync.store.sync_history import read_results
 from acsync.store.sync_log import finish_log
 from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
+from acsync.sync.past_stays import fill_past_stays
 from acsync.sync.verify import Verified
 
 logger = logging.getLogger(__name__)
 
 
 def publish(
-    context: SyncContext, verified: Sequence[Verified], failures: Mapping[DatasetName, str]
+    context: SyncContext,
+    verified: Sequence[Verified],
+    failures: Mapping[DatasetName, str],
+    events: EventsResult | None = None,
 ) -> SyncResult:
     """Publish the verified datasets; readers see the previous snapshot until the commit.
 
-    `failures` are the reasons why other datasets are not published. A dataset that Postgres refuses
+    `events` are those that this sync read; stays are filled from them. `failures` are the reasons
+    why other datasets are not published. A dataset that Postgres refuses
     is added to them. Raises LeaseLost if another sync took over, AnotherAccount, or StoreError;
     nothing is published then, and another try may help.
     """
@@ -45,7 +51,7 @@ def publish(
         # Present if an earlier try was committed but its answer was lost.
         results = read_results(connection, context.sync)
         if results is None:
-            results = _publish_all(connection, context, verified, failures)
+            results = _publish_all(connection, context, verified, failures, events)
     results = update_wide_views(context.database, context.sync, results)
     _tidy_up(context, results)
     return SyncResult(
@@ -58,6 +64,7 @@ def publish(
         limiter.counts,
         sum(dataset.cleaned for dataset in verified),
         {name: results[name] for name in context.datasets},
+        events,
     )
 
 
@@ -66,12 +73,15 @@ def _publish_all(
     context: SyncContext,
     verified: Sequence[Verified],
     failures: Mapping[DatasetName, str],
+    events: EventsResult | None,
 ) -> dict[DatasetName, DatasetResult]:
     """Publish each dataset under a savepoint, and close the log row."""
     results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
     keep = settle_keep(connection, context.settings.keep_syncs)
     for dataset in verified:
         results[dataset.dataset] = _publish_one(connection, context, dataset, keep)
+    if events and "deals" in results:
+        results["deals"] = _use_events(connection, results["deals"], events)
     if any(result.success for result in results.values()):
         note_account(connection, context.settings.account_name)
     limiter = context.client.rate_limiter
@@ -96,6 +106,20 @@ def _publish_one(
         return DatasetResult(duration_ms, error=str(error))
     warnings = (*verified.warnings, *_warn_of_shorter(context, keep))
     return DatasetResult(duration_ms, changes, warnings=warnings, fields=fields)
+
+
+def _use_events(
+    connection: Transaction, deals: DatasetResult, events: EventsResult
+) -> DatasetResult:
+    """Fill the stays of published deals from their events; a failure becomes a warning."""
+    warnings = (*deals.warnings, *events.warnings)
+    if deals.success and events.complete_at:
+        try:
+            with optional_step(connection):
+                fill_past_stays(connection, events.complete_at)
+        except DataRefused as error:
+            warnings = (*warnings, f"Postgres refused to fill ac_deal_stages from events: {error}")
+    return replace(deals, warnings=warnings)
 
 
 def _warn_of_shorter(context: SyncContext, keep: Keep) -> Warnings:

@@ -40,8 +40,9 @@ def report_markdown(result: SyncResult) -> str:
     warnings = [f"Warning: {_escape(text)}" for text in warnings_of(result)]
     fields = [_escape(line) for line in field_lines(result)]
     heading = f"# {result.sync_id}: {title}"
+    events = [_escape(line) for line in event_lines(result)]
     return "\n\n".join(
-        [heading, "\n".join(table), *reasons, *warnings, *fields, calls_line(result)]
+        [heading, "\n".join(table), *events, *reasons, *warnings, *fields, calls_line(result)]
     )
 
 
@@ -67,10 +68,26 @@ def report_lines(result: SyncResult) -> Iterator[str]:
                 f"{name}: {changes.records:,} records{masked}; {changes.added:,} added, "
                 f"{changes.updated:,} updated, {changes.deleted:,} deleted{refreshed}{dropped}"
             )
+    yield from event_lines(result)
     yield from (f"{names}: not published. {reason}" for reason, names in _failures(result))
     yield from (f"warning: {text}" for text in warnings_of(result))
     yield from field_lines(result)
     yield calls_line(result)
+
+
+def event_lines(result: SyncResult) -> list[str]:
+    """Return a line about the deals' events if the sync read them, and how far it came."""
+    events = result.events
+    if events is None or not events.total:
+        return []
+    line = f"deal_events: {events.stored:,} stored, {events.new:,} new"
+    if events.complete_at:
+        return [line]
+    percent = min(100 * events.read // events.total, 99)
+    return [
+        f"{line}; {percent} % of about {events.total:,} activities read. Times of earlier stages "
+        "follow when all are read"
+    ]
 
 
 def field_lines(result: SyncResult) -> list[str]:

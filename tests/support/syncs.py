@@ -33,6 +33,7 @@ from acsync.store.staging import StagedSlice, stage_slice
 from acsync.store.sync_log import finish_log
 from acsync.sync.context import RECOUNT_PAUSES, SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.deal_events import read_deal_events
 from acsync.sync.job import Job
 from acsync.sync.plan import plan
 from acsync.sync.publish import publish as publish_sync
@@ -56,7 +57,10 @@ def run_sync(
                 verified.append(copy_dataset(context, name))
             except AcsyncError as error:
                 failures[name] = str(error)
-        return publish_sync(context, verified, failures)
+        events = None
+        if context.reads_events:
+            events = read_deal_events(context, read_newest(context, "deals"))
+        return publish_sync(context, verified, failures, events)
 
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:

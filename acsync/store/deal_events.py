@@ -154,7 +154,7 @@ class Baseline:
     events: tuple[PastEvent, ...]
 
 
-# Looked at again after a new event, and once the deal was seen.
+# Each is looked at once its events are complete, and after each of its events that comes later.
 BASELINES = """
     with filled as (
         select case when bool_and(filled_at is not null) then min(filled_at) else '-infinity' end
@@ -172,7 +172,7 @@ BASELINES = """
           and stay.stage_id is not null and stay.status is not null and exists (
             select from {schema}.ac_deal_events as event
             where event.deal_id = stay.deal_id and event.happened_at <= stay.entered_at
-              and greatest(event.read_at, stay.entered_at) > filled_at
+              and greatest(event.read_at, stay.entered_at) >= filled_at
           ) and not exists (
             select from {schema}.ac_deal_stages as earlier
             where earlier.deal_id = stay.deal_id and earlier.entered_at < stay.entered_at
@@ -247,6 +247,7 @@ def write_past_stays(connection: Connection, stays: Sequence[PastStay]) -> None:
         run(connection, sql, stays=json.dumps(rows, default=datetime.isoformat))
 
 
-def note_filled(connection: Connection) -> None:
-    """Note that the stays were filled from all events that are stored."""
-    run(connection, "update {schema}.ac_deal_event_readings set filled_at = now()")
+def note_filled(connection: Connection, complete_at: datetime) -> None:
+    """Note that stays were filled from all events that were read before `complete_at`."""
+    sql = "update {schema}.ac_deal_event_readings set filled_at = :complete_at"
+    run(connection, sql, complete_at=complete_at)

@@ -34,7 +34,7 @@ def fill_past_stays(connection: Transaction, complete_at: datetime) -> None:
     while baselines := read_baselines(connection, complete_at, after_id, BATCH):
         write_past_stays(connection, [stay for each in baselines for stay in past_stays(each)])
         after_id = baselines[-1].deal_id
-    note_filled(connection)
+    note_filled(connection, complete_at)
 
 
 def past_stays(baseline: Baseline) -> list[PastStay]:

@@ -12,7 +12,7 @@ create table {schema}.ac_deal_events (
 );
 create index ac_deal_events_deal on {schema}.ac_deal_events (deal_id, happened_at);
 
--- How far each type of activity was read, and when the stays were last filled from the events.
+-- How far each type of activity was read. Stays that began before filled_at were filled from the events.
 create table {schema}.ac_deal_event_readings (
     data_type text primary key,
     state jsonb not null,

@@ -1,16 +1,20 @@
 """The optional dataset deal_events: what happened to deals before the first sync, and since."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 
 from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.expected import expected_events
+from acsync.simulator.expected import expected_events, expected_stays
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
-from tests.support.calls import Churn
+from acsync.sync.report import report_lines
+from tests.support import faults
+from tests.support.calls import Churn, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.syncs import fetch
+from tests.support.postgres import execute
+from tests.support.syncs import assert_exact, fetch
 
 EVENTS = "select id, deal_id, kind, was, became, happened_at from ac_deal_events order by id"
 
@@ -30,13 +34,6 @@ def _switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def of_order(**changes: object) -> AccountOptions:
     return AccountOptions(contacts=40, deals=300, rate_limit=None, **changes)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def churn(account: Account) -> Iterator[Churn]:
-    """Change the account all the time, mostly its deals' stages."""
-    with Churn(account, 60, adds=1, changes=8, deletes=1) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
@@ -69,3 +66,153 @@ def test_every_event_is_stored_once_in_any_order(
     assert result.events
     assert result.events.complete_at
     assert result.events.stored == len(stored)
+
+
+def test_stays_from_before_the_copy_come_from_events(
+    account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """What syncs saw is not changed, and stages and closing times answer for the past."""
+    execute(database, "create view of_a_user as select * from ac_deal_stages")
+    copy_account("deals")
+    ((first,),) = fetch(database, "select max(synced_at) from ac_published")
+    history = expected_stays(account)
+    masked = {*account.masked_ids()}
+    moved = [deal for deal in account.ids("deals") if deal not in masked][:20]
+    account.change("deals", moved)
+    gone = account.delete("deals", 5)
+    assert copy_account("deals").datasets["deals"].warnings == ()
+
+    stays: dict[int, list[tuple[object, ...]]] = {}
+    for deal, *values in fetch(
+        database,
+        "select deal_id, stage_id, status, entered_at, left_at, is_baseline from of_a_user "
+        "order by deal_id, entered_at",
+    ):
+        stays.setdefault(deal, []).append(tuple(values))
+    filled = 0
+    created = {
+        row[0]: row[1] for row in fetch(database, "select deal_id, created_at from ac_deals")
+    }
+    for deal, known in history.items():
+        if deal in masked or deal in gone:
+            continue
+        past = [stay for stay in stays[deal] if stay[2] < first]
+        began = [(stage, status, at or created[deal]) for stage, status, at in known]
+        assert [stay[:3] for stay in past] == [stay for stay in began if stay[2]]
+        assert not any(stay[4] for stay in past)
+        for stay, after in zip(stays[deal], stays[deal][1:], strict=False):
+            assert stay[3] == after[2]
+        filled += 1
+    assert filled > 250
+    seen = [deal for deal in moved if len([s for s in stays[deal] if s[2] > first]) == 1]
+    assert len(seen) > 10
+
+    closed = dict(fetch(database, "select deal_id, closed_at from ac_deals"))
+    for deal, known in history.items():
+        if deal in masked or deal in gone or deal in moved or known[-1][1] == "open":
+            continue
+        last_open = max(place for place, stay in enumerate(known) if stay[1] != known[-1][1])
+        assert closed[deal] == known[last_open + 1][2]
+
+    before = fetch(database, "select * from ac_deal_stages order by deal_id, entered_at")
+    copy_account("deals")
+    assert fetch(database, "select * from ac_deal_stages order by deal_id, entered_at") == before
+
+
+def test_a_long_history_is_read_in_portions(
+    account: Account,
+    copy_account: CopyAccount,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first reading must not hold up the syncs, and the report says how far it is."""
+    account.faults.add(faults.page_cap(4).only(on_path("dealActivities")))
+    monkeypatch.setenv("AC_RATE_LIMIT", "1000")
+
+    first = copy_account("deals")
+    calls = account.statistics.by_path["dealActivities"]
+
+    assert calls < 110
+    assert first.events
+    assert first.events.complete_at is None
+    assert fetch(database, "select count(*) from ac_deal_stages where not is_baseline") == [(0,)]
+    lines = [line for line in report_lines(first) if line.startswith("deal_events: ")]
+    assert len(lines) == 1
+    assert "% of about" in lines[0]
+
+    results = [copy_account("deals") for _ in range(4)]
+    assert results[-1].events
+    assert results[-1].events.complete_at
+    assert results[-1].events.new == 0
+    assert fetch(database, "select count(*) from ac_deal_events") == [
+        (len(expected_events(account)),)
+    ]
+    before = account.statistics.by_path["dealActivities"]
+    copy_account("deals")
+    assert account.statistics.by_path["dealActivities"] - before < 40
+
+
+REFUSALS = [
+    pytest.param(of_order(activities="refused"), None, id="no permission"),
+    pytest.param(of_order(activities="missing"), None, id="no such path"),
+    pytest.param(SMALL, faults.forbidden(), id="an empty 403"),
+    pytest.param(SMALL, faults.html(403), id="a web page"),
+    pytest.param(SMALL, faults.html(500), id="an error"),
+    pytest.param(SMALL, faults.send_no_rows(), id="counted but not sent"),
+    pytest.param(SMALL, faults.ignore_parameter("offset"), id="offset ignored"),
+    pytest.param(SMALL, faults.record_without_id(), id="a row without an id"),
+]
+
+
+@pytest.mark.parametrize(("options", "fault"), REFUSALS)
+def test_deals_are_copied_without_events_that_cannot_be_read(
+    account: Account, copy_account: CopyAccount, database: Database, fault: Fault | None
+) -> None:
+    """One warning says so; contacts and deals are complete."""
+    if fault:
+        account.faults.add(fault.only(on_path("dealActivities")))
+
+    result = copy_account()
+
+    assert result.success
+    assert_exact(database, account)
+    (warning,) = result.datasets["deals"].warnings
+    assert warning.startswith("deal_events were not read")
+    assert result.datasets["contacts"].warnings == ()
+
+
+@pytest.mark.parametrize("names", [("orders",), ("filters",), ("orders", "filters")])
+def test_refused_parameters_are_left_out(
+    names: tuple[str, ...], account: Account, copy_account: CopyAccount, database: Database
+) -> None:
+    """Newer endpoints answer 422 to what they do not know."""
+
+    def is_asked(call: Call) -> bool:
+        return any(key.split("[")[0] in names for key in call.params)
+
+    refused = faults.status(422).only(
+        lambda call: on_path("dealActivities")(call) and is_asked(call)
+    )
+    account.faults.add(refused)
+
+    result = copy_account("deals")
+
+    assert account.faults.hits[refused.name]
+    assert result.datasets["deals"].warnings == ()
+    assert fetch(database, "select count(*) from ac_deal_events") == [
+        (len(expected_events(account)),)
+    ]
+
+
+def test_a_table_that_refuses_past_stays_holds_up_no_deal(
+    copy_account: CopyAccount, database: Database
+) -> None:
+    """Filling them is the last step, under its own savepoint."""
+    copy_account("deals")
+    execute(database, "alter table ac_deal_stages add check (is_baseline) not valid")
+
+    result = copy_account("deals")
+
+    assert result.success
+    (warning,) = result.datasets["deals"].warnings
+    assert "Postgres refused to fill ac_deal_stages" in warning

@@ -82,6 +82,15 @@ def start_readings(client: Client) -> tuple[ActivityReading, ...]:
     raise refusal or PaginationError(f"/{PATH} contradicts itself.", NOT_PUBLISHED)
 
 
+def probe_order(client: Client, reading: ActivityReading) -> tuple[ActivityOrder, int]:
+    """Return the order that the first two pages show, and the total."""
+    first = read_activities(client, reading, 0)
+    second = read_activities(client, reading, max(len(first.rows) - 1, 0))
+    ids = (*first.ids[:-1], *second.ids)
+    order: ActivityOrder = "descending" if is_ascending(ids[::-1]) else "none"
+    return "ascending" if is_ascending(ids) else order, first.total or len(first.rows)
+
+
 def is_ascending(ids: Sequence[int]) -> bool:
     """Return whether each id is higher than the one before."""
     return all(before < after for before, after in pairwise(ids))

@@ -4,6 +4,8 @@ from datetime import datetime
 
 import pytest
 
+from acsync.preflight.account_checks import check_account
+from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_events, expected_stays
 from acsync.simulator.fault_injection import Fault
@@ -216,3 +218,35 @@ def test_a_table_that_refuses_past_stays_holds_up_no_deal(
     assert result.success
     (warning,) = result.datasets["deals"].warnings
     assert "Postgres refused to fill ac_deal_stages" in warning
+
+
+@pytest.mark.usefixtures("served_account")
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (SMALL, [("filter", "ok", "It works"), ("order", "ok", "By id, ascending")]),
+        (
+            of_order(activity_order="descending", activities="unfiltered"),
+            [("filter", "ok", "It is ignored"), ("order", "ok", "By id, descending")],
+        ),
+        (
+            of_order(activity_order="none"),
+            [("filter", "ok", "It works"), ("order", "warning", "no order")],
+        ),
+        (of_order(activities="refused"), [("", "warning", "status 403")]),
+        (of_order(activities="missing"), [("", "warning", "status 404")]),
+    ],
+)
+def test_a_check_says_how_the_events_can_be_read(found: list[tuple[str, str, str]]) -> None:
+    """One line on the filter and one on the order: they decide what the syncs cost."""
+    results = [
+        result
+        for result in check_account(read_settings(), None, None)
+        if result.check.startswith("/dealActivities")
+    ]
+
+    assert len(results) == len(found)
+    for result, (name, status, seen) in zip(results, found, strict=True):
+        assert result.check.endswith(name)
+        assert result.status == status
+        assert seen in result.seen

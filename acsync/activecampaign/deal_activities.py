@@ -77,7 +77,8 @@ def start_readings(client: Client) -> tuple[ActivityReading, ...]:
                 refusal = error
                 continue
             if types == (ALL_TYPES,) or any(page.rows for page in pages):
-                return readings
+                pairs = zip(readings, pages, strict=True)
+                return tuple(replace(reading, total=page.total) for reading, page in pairs)
             break
     raise refusal or PaginationError(f"/{PATH} contradicts itself.", NOT_PUBLISHED)
 

@@ -226,17 +226,21 @@ BEGIN_BASELINES = """
     where stay.deal_id = past.deal_id and stay.entered_at = past.left_at and stay.is_baseline
 """
 ADD_PAST_STAYS = """
+    with stages as materialized (
+        select stage.id, stage.name, stage.pipeline_id, pipeline.name as pipeline
+        from {schema}.ac_stages as stage
+        left join {schema}.ac_pipelines as pipeline on pipeline.id = stage.pipeline_id
+    )
     insert into {schema}.ac_deal_stages
         (deal_id, pipeline_id, pipeline, stage_id, stage, status, entered_at, left_at,
          is_baseline, left_because)
-    select past.deal_id, stages.pipeline_id, pipelines.name, past.stage_id, stages.name,
+    select past.deal_id, stages.pipeline_id, stages.pipeline, past.stage_id, stages.name,
         past.status, past.entered_at, past.left_at, false, past.left_because
     from jsonb_to_recordset(cast(:stays as jsonb)) as past (
         deal_id bigint, stage_id bigint, status text, entered_at timestamptz,
         left_at timestamptz, left_because text
     )
-    left join {schema}.ac_stages as stages on stages.id = past.stage_id
-    left join {schema}.ac_pipelines as pipelines on pipelines.id = stages.pipeline_id
+    left join stages on stages.id = past.stage_id
 """
 
 

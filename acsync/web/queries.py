@@ -52,6 +52,7 @@ def views(status: SyncStatus) -> list[tuple[str, str, str]]:
         ("ac_deals_wide", "deal, typed", rows.get("deals", "0")),
         ("ac_fields", "custom field, and its column", "–"),
         ("ac_deal_stages", "stay of a deal in a stage", "–"),
+        ("ac_deal_events", "change of a deal's stage or status, if deal_events are read", "–"),
         ("ac_freshness", "dataset, with its age", str(len(rows))),
         ("ac_changes", "record added, updated or deleted by the kept syncs", "–"),
         ("ac_contact_history", "kept version of a contact, by time", "–"),

@@ -195,7 +195,6 @@ def read_baselines(
     connection: Connection, complete_at: datetime, after_id: int, most: int
 ) -> list[Baseline]:
     """Return stays to fill, in the order of their deals; their events are complete."""
-    run(connection, "set local enable_nestloop = on")
     rows = run(connection, BASELINES, complete_at=complete_at, after_id=after_id, most=most)
     return [
         Baseline(deal, stage, status, entered_at, created_at, tuple(map(PastEvent, *events)))

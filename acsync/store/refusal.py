@@ -22,8 +22,6 @@ ALL_IDS = Interval(0, 2**63 - 1)
 # resources, a shutdown, I/O, a lock. https://www.postgresql.org/docs/current/errcodes-appendix.html
 RETRYABLE = ("08", "25", "40", "53", "57P", "58", "55P03")
 
-CONNECTION_LOST = ("08", "57P")
-
 # Missing rights or tables and cancelled statements are not the fault of one record.
 ABOUT_NO_RECORD = ("42", "57014")
 
@@ -51,19 +49,6 @@ def savepoint(
         is_about_record = not _code(error).startswith(ABOUT_NO_RECORD)
         record = find_record() if is_about_record else None
         raise _describe(error, name, record) from None
-
-
-@contextmanager
-def optional_step(connection: Connection) -> Iterator[None]:
-    """Undo the block and raise DataRefused if Postgres refuses it; the rest can be published."""
-    try:
-        with connection.begin_nested():
-            yield
-            require_constraints(connection)
-    except DBAPIError as error:
-        if not _code(error) or _code(error).startswith(CONNECTION_LOST):
-            raise
-        raise DataRefused(f"{_reason(error)} (SQLSTATE {_code(error)})") from None
 
 
 def require_constraints(connection: Connection) -> None:

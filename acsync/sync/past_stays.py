@@ -1,10 +1,14 @@
 """Reconstruct where deals were before the copy, from their events."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from acsync.models import EventKind
+from acsync.datasets import DatasetName
+from acsync.errors import StoreError
+from acsync.models import DatasetResult, EventKind
 from acsync.store.deal_events import (
     Baseline,
     PastEvent,
@@ -13,7 +17,10 @@ from acsync.store.deal_events import (
     read_baselines,
     write_past_stays,
 )
+from acsync.store.lease import require_lease
 from acsync.store.publish import Transaction
+from acsync.store.sync_log import add_warning
+from acsync.sync.context import SyncContext
 
 # Stage id and status. A value is None if it is unknown.
 Place: TypeAlias = Mapping[EventKind, str | None]
@@ -25,11 +32,30 @@ AMBIGUOUS = timedelta(hours=1)
 BATCH = 5_000
 
 
-def fill_past_stays(connection: Transaction, complete_at: datetime) -> None:
-    """Fill the stays of deals that were seen first before `complete_at`.
+def fill_past_stays(
+    context: SyncContext, results: Mapping[DatasetName, DatasetResult], complete_at: datetime
+) -> dict[DatasetName, DatasetResult]:
+    """Fill the stays of published deals from their events; a failure becomes a warning.
 
-    Every event from before that time is stored. Stays that a sync saw begin are not changed.
+    Every event from before `complete_at` is stored. Stays that a sync saw begin are not changed.
     """
+    deals = results.get("deals")
+    if deals is None or not deals.success:
+        return dict(results)
+    try:
+        with context.database.begin() as connection:
+            require_lease(connection, context.sync, lock="key share")
+            _fill(connection, complete_at)
+    except StoreError as error:
+        warning = f"ac_deal_stages was not filled from the events of deals. {error}".rstrip(".")
+        # The data is published, so an error of the log must not make the sync fail.
+        with suppress(StoreError):
+            add_warning(context.database, context.sync, "deals", warning)
+        deals = replace(deals, warnings=(*deals.warnings, warning))
+    return {**results, "deals": deals}
+
+
+def _fill(connection: Transaction, complete_at: datetime) -> None:
     after_id = 0
     while baselines := read_baselines(connection, complete_at, after_id, BATCH):
         write_past_stays(connection, [stay for each in baselines for stay in past_stays(each)])

@@ -17,7 +17,6 @@ from acsync.store.publish import (
     publish_dataset,
     publishing,
 )
-from acsync.store.refusal import optional_step
 from acsync.store.retention import Keep, retire_versions, settle_keep
 from acsync.store.schema_owner import note_account
 from acsync.store.staging import sweep_staging
@@ -53,6 +52,8 @@ def publish(
         if results is None:
             results = _publish_all(connection, context, verified, failures, events)
     results = update_wide_views(context.database, context.sync, results)
+    if events and events.complete_at:
+        results = fill_past_stays(context, results, events.complete_at)
     _tidy_up(context, results)
     return SyncResult(
         context.sync.sync_id,
@@ -80,8 +81,8 @@ def _publish_all(
     keep = settle_keep(connection, context.settings.keep_syncs)
     for dataset in verified:
         results[dataset.dataset] = _publish_one(connection, context, dataset, keep)
-    if events and "deals" in results:
-        results["deals"] = _use_events(connection, results["deals"], events)
+    if events and (deals := results.get("deals")):
+        results["deals"] = replace(deals, warnings=(*deals.warnings, *events.warnings))
     if any(result.success for result in results.values()):
         note_account(connection, context.settings.account_name)
     limiter = context.client.rate_limiter
@@ -106,20 +107,6 @@ def _publish_one(
         return DatasetResult(duration_ms, error=str(error))
     warnings = (*verified.warnings, *_warn_of_shorter(context, keep))
     return DatasetResult(duration_ms, changes, warnings=warnings, fields=fields)
-
-
-def _use_events(
-    connection: Transaction, deals: DatasetResult, events: EventsResult
-) -> DatasetResult:
-    """Fill the stays of published deals from their events; a failure becomes a warning."""
-    warnings = (*deals.warnings, *events.warnings)
-    if deals.success and events.complete_at:
-        try:
-            with optional_step(connection):
-                fill_past_stays(connection, events.complete_at)
-        except DataRefused as error:
-            warnings = (*warnings, f"Postgres refused to fill ac_deal_stages from events: {error}")
-    return replace(deals, warnings=warnings)
 
 
 def _warn_of_shorter(context: SyncContext, keep: Keep) -> Warnings:

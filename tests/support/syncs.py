@@ -58,7 +58,7 @@ def run_sync(
             except AcsyncError as error:
                 failures[name] = str(error)
         events = None
-        if context.reads_events:
+        if context.reads_events and "deals" not in failures:
             events = read_deal_events(context, read_newest(context, "deals"))
         return publish_sync(context, verified, failures, events)
 

@@ -1,12 +1,13 @@
 """The report shows what a sync did, with foreign text as plain text."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from markdown_it import MarkdownIt
 
 from acsync.errors import AcsyncError
-from acsync.models import CallCounts, Changes, DatasetResult, SyncResult
+from acsync.models import CallCounts, Changes, DatasetResult, EventsResult, SyncResult
 from acsync.sync.report import calls_line, report_lines, report_markdown, report_summary
 
 NASTY = (
@@ -55,6 +56,29 @@ def test_a_report_counts_refreshed_records_and_dropped_versions() -> None:
     assert "| contacts | 82,000 | 0 | 27 | 0 | 0 | 3,181 | 1,250 | 90.0 |" in report_markdown(
         result
     )
+
+
+@pytest.mark.parametrize(
+    ("events", "line"),
+    [
+        (
+            EventsResult(390, 39_000, 39_000, 1_000_000),
+            "deal_events: 39,000 stored, 390 new; 3 % of about 1,000,000 activities read. Times of "
+            "earlier stages follow when all are read",
+        ),
+        (
+            EventsResult(1, 20_000, 20_000, 20_000, datetime.now(UTC)),
+            "deal_events: 20,000 stored, 1 new",
+        ),
+    ],
+)
+def test_a_report_says_how_far_the_events_are_read(events: EventsResult, line: str) -> None:
+    """The first reading takes many syncs, and closing times are missing until then."""
+    deals = DatasetResult(1, Changes(1, 0, 0, 0, 0))
+    result = replace(outcome(contacts=deals, deals=deals), events=events)
+
+    assert line in report_lines(result)
+    assert line.split()[1] in report_markdown(result)
 
 
 def test_one_call_and_one_character_are_singular() -> None:

@@ -57,7 +57,7 @@ def types_of(page: Page) -> set[str]:
 
 
 def start_readings(client: Client) -> tuple[ActivityReading, ...]:
-    """Return one reading per kind if the filter works, else one of all activities.
+    """Return one reading per kind, or one of all activities if the filter does not work.
 
     An account may refuse parameters that it does not know. The filter is proven if it returns rows,
     all of the requested type. Raises CallRefused if the account refuses the collection.
@@ -156,6 +156,6 @@ def parse_event(row: Record) -> DealEvent | None:
 
 
 def _read_id(value: object) -> str | None:
-    """Return an id as text, or None for 0 and for anything else."""
+    """Return an id as text, or None if the value is no id or 0."""
     text = str(value)
     return text if re.fullmatch(r"[1-9][0-9]{0,17}", text) else None

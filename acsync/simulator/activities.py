@@ -38,7 +38,7 @@ NOTE: Step = ("note", "", "add")
 MAIL: Step = (EMAIL, "", "Dear customer, this is the body of an email.")
 
 
-# In winter. The offset is sent, so it need not fit the season.
+# In winter. The offset is sent with the time, so it can be the same in summer.
 OFFSET = timezone(-timedelta(hours=6))
 
 

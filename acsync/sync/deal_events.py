@@ -1,4 +1,4 @@
-"""Read the events of deals in portions, beside the slices; a failure becomes a warning.
+"""Read the events of deals in portions while slices are copied; a failure becomes a warning.
 
 The position is stored with each page, so a sync continues at the row that the last one reached.
 """
@@ -154,7 +154,7 @@ class Portion:
         return reading
 
     def _wait(self, reading: ActivityReading, page: Page) -> ActivityReading | None:
-        """Return the complete reading if it need not be repeated now, else None."""
+        """Return the complete reading if it can stay as it is for now, or None."""
         started_at = self.context.sync.started_at
         if reading.complete_at is None:
             return None

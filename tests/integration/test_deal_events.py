@@ -233,7 +233,7 @@ def test_refused_parameters_are_left_out(
 def test_a_table_that_refuses_past_stays_holds_up_no_deal(
     copy_account: CopyAccount, database: Database
 ) -> None:
-    """Filling them is the last step, in a transaction of its own."""
+    """They are filled last, in a separate transaction."""
     copy_account("deals")
     execute(database, "alter table ac_deal_stages add check (is_baseline) not valid")
 
@@ -280,7 +280,7 @@ def test_a_check_says_how_the_events_can_be_read(found: list[tuple[str, str, str
 def test_the_flow_reads_events_beside_the_slices(
     sync: Sync, account: Account, database: Database
 ) -> None:
-    """A task of its own, and a line of the report."""
+    """The timeline shows one task, and the report one line."""
     state = sync()
 
     assert state.is_completed()

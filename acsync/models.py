@@ -150,6 +150,76 @@ class CallCounts:
     rate_limited: int = 0
 
 
+EventKind: TypeAlias = Literal["stage", "status"]
+
+
+@dataclass(frozen=True)
+class DealEvent:
+    """A change of a deal's stage or status: stage ids, or open, won and lost.
+
+    Ids are text. `happened_at` is the time as sent. Unknown values are None.
+    """
+
+    event_id: int
+    deal_id: str
+    kind: EventKind
+    was: str | None
+    became: str | None
+    happened_at: str | None
+    user_id: str | None
+
+
+ActivityOrder: TypeAlias = Literal["ascending", "descending", "none"]
+
+# Stands for all types of activities if the filter by type does not work.
+ALL_TYPES = ""
+
+
+@dataclass(frozen=True)
+class ActivityReading:
+    """How far the activities of one type were read, in the order of ids or without one.
+
+    `rows` counts from the oldest row, `last_id` is the highest id among them. Every activity from
+    before `complete_at` was read.
+
+    Without an order, all rows are read in passes. The present pass began at `began_at` with the
+    total `first_total`, and no higher id than `last_id` was known. It `added` ids that were not
+    known, and `late` ones that the passes before it had missed. After the last quiet pass, nothing
+    is read as long as the total stays `quiet_total`.
+    """
+
+    data_type: str
+    asks_order: bool
+    order: ActivityOrder = "ascending"
+    rows: int = 0
+    last_id: int = 0
+    total: int | None = None
+    page_rows: int = 100
+    complete_at: datetime | None = None
+    began_at: datetime | None = None
+    first_total: int = 0
+    passes: int = 0
+    added: int = 0
+    late: int = 0
+    quiet_pass: int = 0
+    quiet_total: int | None = None
+
+
+@dataclass(frozen=True)
+class EventsResult:
+    """The reading of deal events in one sync: new and stored events, activities read of a total.
+
+    Every event from before `complete_at` is stored; None if the first reading is not complete.
+    """
+
+    new: int = 0
+    stored: int = 0
+    read: int = 0
+    total: int = 0
+    complete_at: datetime | None = None
+    warnings: Warnings = ()
+
+
 @dataclass(frozen=True)
 class SyncProgress:
     """How far a running sync is: records staged by dataset, and calls so far.
@@ -272,6 +342,7 @@ class SyncResult:
     cleaned: int = 0
     datasets: Mapping[DatasetName, DatasetResult] = field(default_factory=dict)
     answer_seconds: float = 0.0
+    events: EventsResult | None = None
 
     @property
     def success(self) -> bool:

@@ -28,6 +28,9 @@ from acsync.schedule import DEFAULT_INTERVAL
 
 SIDELOADS = "ACSYNC_SIDELOADS"
 
+# Not copied like contacts and deals: a log that is read on from its last position.
+DEAL_EVENTS = "deal_events"
+
 # Variables that are read together. A command fails only for those that it needs.
 CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 DATABASE = ("ACSYNC_DATASETS", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATA_DIR")
@@ -104,9 +107,18 @@ def parse_schema(text: str) -> str:
 def parse_datasets(value: str | tuple[str, ...]) -> tuple[str, ...]:
     """Read a list of datasets such as `contacts,deals`."""
     names = _split_list(value)
-    if not names <= DATASETS.keys():
-        raise ValueError(f"is {value!r}: write contacts,deals, or one of them.")
+    if not names - {DEAL_EVENTS} <= DATASETS.keys():
+        raise ValueError(
+            f"is {value!r}: write contacts,deals, or one of them, and deal_events after deals."
+        )
+    if DEAL_EVENTS in names and "deals" not in names:
+        raise ValueError(f"is {value!r}: deal_events needs deals, so write deals,deal_events.")
     return tuple(name for name in DATASETS if name in names)
+
+
+def parse_deal_events(value: str | bool) -> bool:
+    """Return whether a list of datasets names the optional deal_events."""
+    return value if isinstance(value, bool) else DEAL_EVENTS in _split_list(value)
 
 
 def parse_relations(value: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -189,6 +201,7 @@ Secret = Annotated[SecretStr, BeforeValidator(parse_secret)]
 AlertUrl = Annotated[SecretStr, BeforeValidator(parse_alert_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]
+WithDealEvents = Annotated[bool, BeforeValidator(parse_deal_events)]
 Relations = Annotated[tuple[RelationName, ...], BeforeValidator(parse_relations)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 FullInterval = Annotated[timedelta, BeforeValidator(parse_interval)]
@@ -211,6 +224,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     datasets: Datasets = Field(tuple(DATASETS), validation_alias="ACSYNC_DATASETS")
+    deal_events: WithDealEvents = Field(False, validation_alias="ACSYNC_DATASETS")
     database_url: DatabaseUrl | None = Field(
         None, validation_alias=AliasChoices("POSTGRES_URL", "DATABASE_URL")
     )

@@ -46,7 +46,8 @@ class ActiveCampaignAccount(Block):
         default=None, description="postgresql://USER:PASSWORD@HOST/DATABASE. Default: POSTGRES_URL."
     )
     datasets: str | None = Field(
-        default=None, description="contacts,deals or, for a plan without CRM, contacts."
+        default=None,
+        description="contacts,deals or, for a plan without CRM, contacts. Optional: deal_events.",
     )
     database_schema: str | None = Field(
         default=None, description="A schema for this account only. Default: the block's name."

@@ -37,7 +37,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from acsync.datasets import DATASETS
 from acsync.schedule import DEFAULT_INTERVAL, spell
-from acsync.settings import SCHEDULE, format_duration, read_settings
+from acsync.settings import DEAL_EVENTS, SCHEDULE, format_duration, read_settings
 from flows.automations import (
     FULL_TAG,
     HEARTBEAT_SECONDS,
@@ -199,8 +199,9 @@ def _environment(kind: Kind) -> dict[str, str]:
     chosen = {"ACSYNC_INTERVAL": format_duration(settings.interval or DEFAULT_INTERVAL)}
     if kind is INCREMENTAL and settings.incremental_interval:
         chosen[kind.variable] = format_duration(settings.incremental_interval)
-    if settings.datasets != tuple(DATASETS):
-        chosen["ACSYNC_DATASETS"] = ",".join(settings.datasets)
+    datasets = [*settings.datasets, *([DEAL_EVENTS] if settings.deal_events else [])]
+    if datasets != [*DATASETS]:
+        chosen["ACSYNC_DATASETS"] = ",".join(datasets)
     return JOB_ENVIRONMENT | chosen
 
 

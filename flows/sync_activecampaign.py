@@ -44,11 +44,12 @@ from acsync.errors import (
     sanitize,
     use_account,
 )
-from acsync.models import ListingRows, Slice, SyncResult
+from acsync.models import EventsResult, ListingRows, Slice, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.deal_events import read_deal_events
 from acsync.sync.incremental import read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import interleave, plan
@@ -117,6 +118,7 @@ copy_slice_task = task(task_run_name="{part.title}", **RETRIES)(copy_slice)
 read_newest_again_task = task(task_run_name="read newest {job.dataset} again", **RETRIES)(
     read_newest_again
 )
+read_deal_events_task = task(task_run_name="read deal_events", **RETRIES)(read_deal_events)
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
 # The next incremental sync is the retry.
 read_changes_task = task(task_run_name="read changed {name}", cache_policy=NO_CACHE)(read_changes)
@@ -217,6 +219,7 @@ def copy_account(context: SyncContext) -> SyncResult:
         for name in healthy(steps)
     }
     add_steps(steps, jobs)
+    events = start_events(context, newest)
     slices = start_slices(context, jobs)
     newest_again = {
         name: read_newest_again_task.submit(sync, result_of(jobs[name])) for name in healthy(steps)
@@ -237,7 +240,7 @@ def copy_account(context: SyncContext) -> SyncResult:
     add_steps(steps, verified)
     failures = {name: reason for name in steps if (reason := first_failure(steps[name]))}
     publishable = [result_of(verified[name]) for name in steps if name not in failures]
-    return publish_task(sync, publishable, failures)
+    return publish_task(sync, publishable, failures, await_events(events))
 
 
 def add_steps(steps: Steps, futures: Mapping[DatasetName, PrefectFuture[Any]]) -> None:
@@ -249,6 +252,25 @@ def add_steps(steps: Steps, futures: Mapping[DatasetName, PrefectFuture[Any]]) -
 def healthy(steps: Steps) -> Iterator[DatasetName]:
     """Wait for each dataset's steps in turn; yield those in which every step completed."""
     yield from (name for name in steps if first_failure(steps[name]) is None)
+
+
+def start_events(
+    context: SyncContext, newest: Mapping[DatasetName, PrefectFuture[WalkPage]]
+) -> PrefectFuture[EventsResult] | None:
+    """Start reading the events of the deals, if they are to be read and the deals can be."""
+    if not context.reads_events or not is_completed(newest["deals"]):
+        return None
+    return read_deal_events_task.submit(as_it_is(context), result_of(newest["deals"]))
+
+
+def await_events(future: PrefectFuture[EventsResult] | None) -> EventsResult | None:
+    """Wait for the events. Deals are published without them, with a warning."""
+    if future is None:
+        return None
+    if is_completed(future):
+        return future.result()
+    reason = (first_failure([future]) or "").rstrip(".")
+    return EventsResult(warnings=(f"deal_events were not read. {reason}",))
 
 
 def start_slices(

@@ -6,6 +6,8 @@ from dataclasses import replace
 from itertools import islice
 
 from acsync.activecampaign.client import Client, Exchange
+from acsync.activecampaign.deal_activities import PATH as ACTIVITIES
+from acsync.activecampaign.deal_activities import FilterIgnored, probe_order, start_readings
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page import record_id
@@ -15,7 +17,7 @@ from acsync.activecampaign.slices import NO_LIMIT, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, is_masked
 from acsync.errors import AccessDenied, AccountError
-from acsync.models import Plan
+from acsync.models import ALL_TYPES, ActivityOrder, Plan
 from acsync.preflight.check_result import CheckResult, from_error
 from acsync.settings import Settings
 from acsync.store.sync_history import RunningSync
@@ -59,6 +61,8 @@ def check_account(
             published_count = (published or {}).get(name, 0)
             least = round((1 - settings.max_shrink) * published_count)
             yield from _check_dataset(client, DATASETS[name], settings.page_size, least)
+        if settings.deal_events:
+            yield from _check_deal_events(client)
         yield _check_rate_limit(client, settings.rate_limit, learned_rate, running)
 
 
@@ -95,6 +99,41 @@ def _check_dataset(
     yield _judge_values(dataset, sample)
     if "pipelines" in dataset.needs:
         yield _judge_masked(dataset, sample)
+
+
+def _check_deal_events(client: Client) -> Iterator[CheckResult]:
+    """Find out whether the filter works and in which order the activities of deals come."""
+    check = f"/{ACTIVITIES}"
+    try:
+        readings = start_readings(client)
+        orders = [probe_order(client, reading) for reading in readings]
+    except (AccountError, FilterIgnored) as error:
+        seen = error.message if isinstance(error, AccountError) else "The filter works only partly."
+        remedy = "Let the user of AC_API_KEY see the activities of deals. Syncs go on without them."
+        yield CheckResult(check, "warning", seen, remedy)
+        return
+    total = sum(count for _, count in orders)
+    yield CheckResult(
+        f"{check}: filter",
+        "ok",
+        f"It is ignored, so syncs read all {total:,} activities."
+        if readings[0].data_type == ALL_TYPES
+        else f"It works, so syncs read the {total:,} changes of stage and status only.",
+    )
+    yield _judge_order(f"{check}: order", {order for order, _ in orders})
+
+
+def _judge_order(check: str, orders: set[ActivityOrder]) -> CheckResult:
+    if "none" not in orders:
+        seen = f"By id, {' and '.join(sorted(orders))}: a sync continues where the last one ended."
+        return CheckResult(check, "ok", seen)
+    return CheckResult(
+        check,
+        "warning",
+        "The activities come in no order, so only reading all of them several times shows that "
+        "none is missing. Many are read once a day.",
+        "If that takes too many calls, leave deal_events out of ACSYNC_DATASETS.",
+    )
 
 
 def _check_rate_limit(

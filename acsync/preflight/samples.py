@@ -20,7 +20,7 @@ from acsync.files import replace_file
 HEADERS = ("content-type", "retry-after", "ratelimit-limit", "ratelimit-remaining")
 
 # Parameters whose values acsync chooses itself.
-PLAIN_PARAMS = ("limit", "offset", "include", "orders[id]")
+PLAIN_PARAMS = ("limit", "offset", "include", "orders[id]", "exclude", "filters[data_type]")
 
 # Bytes kept of a response that is not JSON.
 MAX_TEXT = 100_000
@@ -29,6 +29,7 @@ MAX_TEXT = 100_000
 KNOWN_WORDS = frozenset((
     "text", "textarea", "date", "datetime", "dropdown", "multiselect", "listbox", "radio",
     "checkbox", "hidden", "currency", "number", "true", "false", "null", "usd", "eur", "gbp",
+    "d_stageid", "status", "userid",
 ))  # fmt: skip
 
 NUMBER = re.compile(r"-?[0-9]+")

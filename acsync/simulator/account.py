@@ -3,12 +3,15 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any, Literal
 
 from acsync.datasets import DATASETS, DatasetName, Record
+from acsync.simulator.activities import Activities, Activity, Order
 from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Part, Selected
 from acsync.simulator.metadata import build_metadata
@@ -32,7 +35,8 @@ class AccountOptions:
     serves custom field values of deals in the API's other spelling. Without `has_crm`, deals are
     refused. `masked_share` is the share of deals that are stubs. `relations` decides if tags and
     lists can be included. `orphan_share` is the share of records that name a value of a deleted
-    field. With `omits_empty_relations`, records without values have no key for them.
+    field. With `omits_empty_relations`, records without values have no key for them. Activities of
+    deals come in `activity_order`, whatever order is requested.
 
     `date_filter` is how `filters[updated_after]` of contacts works: to the second, by days alone,
     ignored or refused. `orders_by_date` is whether deals can be ordered by `mdate`. Changes of the
@@ -69,6 +73,8 @@ class AccountOptions:
     undated: tuple[Part, ...] = ()
     clock_offset_seconds: float = 0.0
     replica_lag_seconds: float = 0.0
+    activities: Literal["served", "unfiltered", "refused", "missing"] = "served"
+    activity_order: Order = "ascending"
 
 
 class Account:
@@ -98,6 +104,7 @@ class Account:
         )  # fmt: skip
         self._records: dict[DatasetName, Contacts | Deals]
         self._records = {"contacts": self._contacts, "deals": deals}
+        self._deals = deals
         self._stores: dict[DatasetName, IdStore] = {
             "contacts": IdStore(
                 seed, options.contacts, self._contacts.first_updated, self._contacts.sort_key
@@ -107,6 +114,9 @@ class Account:
         # A lagging replica shows the stores of the past. Each has the time of its end.
         self._past: dict[DatasetName, list[tuple[float, IdStore]]] = {"contacts": [], "deals": []}
         self.clock_offset = options.clock_offset_seconds
+        self._first_deals = self._stores["deals"].ids[:]
+        self._activities: Activities | None = None
+        self._journal: list[Callable[[Activities], object]] = []
         self._lock = threading.RLock()
         self._random = Random(options.seed)  # noqa: S311  # repeatable
         self._masked: set[int] = set()
@@ -116,6 +126,9 @@ class Account:
     def now(self) -> float:
         """Return the time of the account's clock, in seconds since 1970."""
         return time.time() + self.clock_offset
+
+    def _clock(self) -> datetime:
+        return datetime.fromtimestamp(self.now(), UTC)
 
     def ids(self, dataset: DatasetName) -> list[int]:
         """Return the ids that exist now, ascending."""
@@ -144,12 +157,24 @@ class Account:
     def add(self, dataset: DatasetName, count: int = 1) -> list[int]:
         """Create records with the highest ids, and return their ids."""
         with self._lock:
-            return self._edit(dataset).add(count, self.now())
+            added = self._edit(dataset).add(count, self.now())
+            if dataset == "deals":
+                at = self._clock()
+                self._journal += [partial(Activities.add, deal=deal, at=at) for deal in added]
+            return added
 
     def change(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         """Change the records with these ids, or a number of any records, and return their ids."""
         with self._lock:
-            return self._edit(dataset).change(self._choose(dataset, which), self.now())
+            store = self._edit(dataset)
+            changed = store.change(self._choose(dataset, which), self.now())
+            if dataset == "deals":
+                at = self._clock()
+                self._journal += [
+                    partial(Activities.change, deal=deal, version=store.versions[deal], at=at)
+                    for deal in changed
+                ]
+            return changed
 
     def change_part(
         self, dataset: DatasetName, part: Part, which: int | Iterable[int]
@@ -194,7 +219,10 @@ class Account:
     def delete(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         """Delete the records with these ids, or a number of any records, and return their ids."""
         with self._lock:
-            return self._edit(dataset).delete(self._choose(dataset, which))
+            deleted = self._edit(dataset).delete(self._choose(dataset, which))
+            if dataset == "deals":
+                self._journal += [partial(Activities.delete, deal=deal) for deal in deleted]
+            return deleted
 
     def mask(self, deals: Iterable[int]) -> None:
         """Make stubs of these deals, as if the user had lost the right to see their pipeline."""
@@ -243,6 +271,26 @@ class Account:
             tags = {tag["id"]: tag for relations in related for tag in relations["tags"]}
             sideloads["tags"] = list(tags.values())
         return sideloads
+
+    def activities(self) -> list[Activity]:
+        """Return all activities of deals, in the order of their ids."""
+        with self._lock:
+            return [*self._activities_now().rows]
+
+    def activity_page(self, call: Call) -> tuple[list[Record], int]:
+        """Return the requested activities of deals, and their total."""
+        with self._lock:
+            is_filtered = self.options.activities != "unfiltered"
+            return self._activities_now().page(call, self.options.activity_order, is_filtered)
+
+    def _activities_now(self) -> Activities:
+        """Return the activities, which are made when they are first requested."""
+        if self._activities is None:
+            self._activities = Activities(self.options.seed, self._deals, self._first_deals)
+        for act in self._journal:
+            act(self._activities)
+        self._journal.clear()
+        return self._activities
 
     def related(self, contact: int) -> dict[str, list[Record]]:
         """Return the rows of a contact's tags and list memberships, by their key."""

@@ -16,7 +16,8 @@ UPDATED_AFTER = "filters[updated_after]"
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
 _PAGE_INPUT = load("contacts")["page_input"]
 _DATASETS = {dataset.path: dataset for dataset in DATASETS.values()}
-_OF_CRM = frozenset({"deals", "dealGroups", "dealStages", "dealCustomFieldMeta"})
+_ACTIVITIES = "dealActivities"
+_OF_CRM = frozenset({"deals", "dealGroups", "dealStages", "dealCustomFieldMeta", _ACTIVITIES})
 _LISTINGS = {listing.path: listing for listing in LISTINGS.values()}
 
 
@@ -39,13 +40,22 @@ def answer_call(account: Account, call: Call) -> Answer:
         return Answer(data={"user": users[0]}) if users else missing
     if refusal := _refuse(account, call):
         return refusal
-    if dataset := _DATASETS.get(call.path):
-        return Answer(data=_dataset_page(account, call, dataset))
-    if listing := _LISTINGS.get(call.path):
-        return Answer(data=_listing_page(account, call, listing))
+    if page := _collection_page(account, call):
+        return Answer(data=page)
     if single := re.fullmatch(r"(contacts|deals)/([0-9]{1,18})", call.path):
         return _single(account, call, _DATASETS[single[1]], int(single[2]))
     return message(404, f"No route found for GET /api/3/{call.path}")
+
+
+def _collection_page(account: Account, call: Call) -> Record | None:
+    if dataset := _DATASETS.get(call.path):
+        return _dataset_page(account, call, dataset)
+    if listing := _LISTINGS.get(call.path):
+        return _listing_page(account, call, listing)
+    if call.path == _ACTIVITIES:
+        rows, total = account.activity_page(call)
+        return {_ACTIVITIES: rows, "meta": {"total": str(total)}}
+    return None
 
 
 def _refuse(account: Account, call: Call) -> Answer | None:
@@ -58,6 +68,14 @@ def _refuse(account: Account, call: Call) -> Answer | None:
     if account.options.date_filter == "refused" and UPDATED_AFTER in call.params:
         detail = 'Invalid filter field: "updated_after".'
         return Answer(422, {"errors": [{"title": "Invalid attribute", "detail": detail}]})
+    return _refuse_activities(account, call) if call.path == _ACTIVITIES else None
+
+
+def _refuse_activities(account: Account, call: Call) -> Answer | None:
+    if account.options.activities == "refused":
+        return message(403, "You do not have permission to view deal activities.")
+    if account.options.activities == "missing":
+        return message(404, f"No route found for GET /api/3/{call.path}")
     return None
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from acsync.datasets import DatasetName, ListingName, Record
 from acsync.simulator.account import Account
+from acsync.simulator.activities import STAGE, STATUS
 
 Listings: TypeAlias = Mapping[ListingName, list[Record]]
 EntryOf: TypeAlias = Callable[[Record, Record], Record]
@@ -76,6 +77,43 @@ def expected_record(account: Account, name: DatasetName, record_id: int) -> Reco
         return enrich_deal(row, values, listings)
     related = account.related(record_id) if account.options.relations == "served" else {}
     return enrich_contact(row, values, listings, related)
+
+
+# The columns id, deal_id, kind, was and became of an event, and its time as sent.
+Event: TypeAlias = tuple[int, int, str, str, str, str]
+
+DEAL_STATUSES = {"0": "open", "1": "won", "2": "lost"}
+
+
+def expected_events(account: Account) -> list[Event]:
+    """Return the changes of stage and status that a sync must store if it runs now."""
+    return [
+        (row.id, row.deal, "stage", row.was, row.became, row.at)
+        if row.kind == STAGE
+        else (row.id, row.deal, "status", DEAL_STATUSES[row.was], DEAL_STATUSES[row.became], row.at)
+        for row in account.activities()
+        if row.kind in (STAGE, STATUS)
+    ]
+
+
+# Stage, status, and the time of the event that began the stay, None for the creation of the deal.
+Stay: TypeAlias = tuple[int, str, datetime | None]
+
+
+def expected_stays(account: Account) -> dict[int, list[Stay]]:
+    """Return the stays of each deal that has events, up to now. Each deal was created open."""
+    events = expected_events(account)
+    first = {deal: was for _, deal, kind, was, *_ in reversed(events) if kind == "stage"}
+    stays: dict[int, list[Stay]] = {}
+    for _, deal, kind, _, became, at in events:
+        stage = first.get(deal) or account.record("deals", deal)[0].get("stage", "0")
+        known = stays.setdefault(deal, [(int(stage), "open", None)])
+        stage, status, entered_at = known[-1]
+        time = datetime.fromisoformat(at)
+        if time == entered_at:
+            known.pop()
+        known.append((int(became), status, time) if kind == "stage" else (stage, became, time))
+    return stays
 
 
 def assign_keys(fields: list[Record], label: str) -> dict[str, str]:

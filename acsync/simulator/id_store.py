@@ -3,19 +3,21 @@
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
 from random import Random
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from acsync.simulator.requests import Call
 from acsync.simulator.values import SECONDS, draw
 
 # A part of a record that can change alone.
 Part: TypeAlias = Literal["tags", "lists", "custom fields"]
+
+Row = TypeVar("Row")
 
 BLOCK = 120
 # Up to this share of the ids, the largest gap between two of them: one part is dense, one sparse.
@@ -137,7 +139,7 @@ class IdStore:
             return self._newest_first()[start:stop], end - first
         if self._sort_key:
             return sorted(known[first:end], key=self._sort_key)[start:stop], end - first
-        return self._without_order(call, first, end), end - first
+        return without_order(known[first:end], start, stop, call.number), end - first
 
     def _updated_after(self, bound: float) -> list[int]:
         """Return the ids of records changed after a time, ascending."""
@@ -162,21 +164,21 @@ class IdStore:
         """Return the ids in the order of their first dates, newest first."""
         return sorted(self.ids, key=self._first_updated, reverse=True)
 
-    def _without_order(self, call: Call, first: int, end: int) -> list[int]:
-        """Return a page that repeats rows of other pages and omits others.
 
-        Rows are shuffled inside blocks wider than a page, and differently for each call.
-        """
-        # Seen at a real account: 528 of 551 deals, with 551 rows in all.
-        start = min(first + call.offset, end)
-        stop = min(start + call.limit(), end)
-        ids: list[int] = []
-        for block in range((start - first) // BLOCK, (stop - first) // BLOCK + 1):
-            place = first + block * BLOCK
-            rows = list(self.ids[place : min(place + BLOCK, end)])
-            Random(call.number * 1_000_003 + block).shuffle(rows)  # noqa: S311  # repeatable
-            ids += rows[max(start - place, 0) : max(stop - place, 0)]
-        return ids
+def without_order(rows: Sequence[Row], start: int, stop: int, call_number: int) -> list[Row]:
+    """Return a page that repeats rows of other pages and omits others.
+
+    Rows are shuffled inside blocks wider than a page, and differently for each call.
+    """
+    # Seen at a real account: 528 of 551 deals, with 551 rows in all.
+    start, stop = min(start, len(rows)), min(stop, len(rows))
+    page: list[Row] = []
+    for block in range(start // BLOCK, stop // BLOCK + 1):
+        place = block * BLOCK
+        shuffled = [*rows[place : place + BLOCK]]
+        Random(call_number * 1_000_003 + block).shuffle(shuffled)  # noqa: S311  # repeatable
+        page += shuffled[max(start - place, 0) : max(stop - place, 0)]
+    return page
 
 
 def spread_ids(seed: int, count: int) -> Iterable[int]:

@@ -202,11 +202,18 @@ class Deals:
         row["dealCustomFieldData"] = [value["id"] for value in rows]
         return row, rows
 
+    def position(self, deal_id: int, version: int) -> tuple[str, str]:
+        """Return the ids of the stage and status of a deal."""
+        now = draw(draw(self._seed, DEAL_SALT, deal_id), version)
+        return self._stage(now)[0], str(now % 3)
+
+    def _stage(self, now: int) -> tuple[str, str]:
+        return self._stages[now % len(self._stages)] if now % 200 else UNLISTED_STAGE
+
     def _row(self, deal: Selected, bits: int, now: int) -> Record:
         created, updated = values.created_and_updated(bits, deal.version)
-        stage = self._stages[now % len(self._stages)] if now % 200 else UNLISTED_STAGE
         row = _DEAL.new(deal.id)
-        row["stage"], row["group"] = stage
+        row["stage"], row["group"] = self._stage(now)
         row["owner"] = self._users[now % len(self._users)] if now % 25 else DEPARTED_USERS[bits % 2]
         row["contact"] = str(bits % self._contacts)
         account = str(bits % 400) if bits % 6 == 0 else None

@@ -25,6 +25,9 @@ FUNCTION = "ac_update_wide_view"
 TABLES = (
     "ac_account",
     "ac_contact_versions",
+    "ac_deal_activities_seen",
+    "ac_deal_event_readings",
+    "ac_deal_events",
     "ac_deal_stages",
     "ac_deal_versions",
     "ac_deleted",

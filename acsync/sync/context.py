@@ -65,6 +65,11 @@ class SyncContext:
     started: float = field(default_factory=time.monotonic)
     recount_pauses: tuple[float, ...] = RECOUNT_PAUSES
 
+    @property
+    def reads_events(self) -> bool:
+        """Return whether this sync reads the events of its deals."""
+        return self.settings.deal_events and "deals" in self.datasets
+
     def walk(self, name: DatasetName, relations: tuple[RelationName, ...]) -> Walk:
         """Return the reader of a dataset; it requests `relations` while the account sends them."""
         return Walk(self.pages(name, relations))

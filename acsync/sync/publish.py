@@ -10,7 +10,14 @@ from dataclasses import replace
 
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
-from acsync.models import Changes, DatasetResult, FieldChange, SyncResult, Warnings
+from acsync.models import (
+    Changes,
+    DatasetResult,
+    EventsResult,
+    FieldChange,
+    SyncResult,
+    Warnings,
+)
 from acsync.settings import format_kept
 from acsync.store.dimensions import record_dimension
 from acsync.store.incremental_state import forget_learned, record_learned
@@ -32,6 +39,7 @@ from acsync.store.sync_log import finish_log, thin_log
 from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
 from acsync.sync.incremental import OVERLAP, Changed
+from acsync.sync.past_stays import fill_past_stays
 from acsync.sync.verify import Verified
 
 logger = logging.getLogger(__name__)
@@ -41,10 +49,12 @@ def publish(
     context: SyncContext,
     verified: Sequence[Verified | Changed],
     failures: Mapping[DatasetName, str],
+    events: EventsResult | None = None,
 ) -> SyncResult:
     """Publish the datasets; readers see the previous snapshot until the commit.
 
-    `failures` are the reasons why other datasets are not published. A dataset that Postgres refuses
+    `events` are those that this sync read; stays are filled from them. `failures` are the reasons
+    why other datasets are not published. A dataset that Postgres refuses
     is added to them. Raises LeaseLost if another sync took over, AnotherAccount, or StoreError;
     nothing is published then, and another try may help.
     """
@@ -55,9 +65,11 @@ def publish(
         # Present if an earlier try was committed but its answer was lost.
         results = read_results(connection, context.sync)
         if results is None:
-            results = _publish_all(connection, context, verified, failures)
+            results = _publish_all(connection, context, verified, failures, events)
     if context.sync.kind == "full" or any(result.fields for result in results.values()):
         results = update_wide_views(context.database, context.sync, results)
+    if events and events.complete_at:
+        results = fill_past_stays(context, results, events.complete_at)
     _tidy_up(context, results)
     return SyncResult(
         context.sync.sync_id,
@@ -70,6 +82,7 @@ def publish(
         sum(dataset.cleaned for dataset in verified),
         {name: results[name] for name in context.datasets if name in results},
         context.client.answer_times.mean_seconds,
+        events,
     )
 
 
@@ -78,6 +91,7 @@ def _publish_all(
     context: SyncContext,
     verified: Sequence[Verified | Changed],
     failures: Mapping[DatasetName, str],
+    events: EventsResult | None,
 ) -> dict[DatasetName, DatasetResult]:
     """Publish each dataset under a savepoint, and close the log row."""
     results = {name: DatasetResult(error=reason) for name, reason in failures.items()}
@@ -89,6 +103,8 @@ def _publish_all(
             if isinstance(dataset, Changed)
             else _publish_one(connection, context, dataset, keep)
         )
+    if events and (deals := results.get("deals")):
+        results["deals"] = replace(deals, warnings=(*deals.warnings, *events.warnings))
     if context.sync.kind == "full":
         thin_log(connection)
     if any(result.success for result in results.values()):

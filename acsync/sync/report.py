@@ -46,10 +46,12 @@ def report_markdown(result: SyncResult) -> str:
     warnings = [f"Warning: {_escape(text)}" for text in warnings_of(result)]
     fields = [_escape(line) for line in (*field_lines(result), *recall_lines(result))]
     heading = f"# {result.sync_id}: {title}"
+    events = [_escape(line) for line in event_lines(result)]
     return "\n\n".join(
         [
             heading,
             "\n".join(table),
+            *events,
             *reasons,
             *warnings,
             *fields,
@@ -81,6 +83,7 @@ def report_lines(result: SyncResult) -> Iterator[str]:
                 f"{name}: {changes.records:,} records{masked}; {changes.added:,} added, "
                 f"{changes.updated:,} updated, {changes.deleted:,} deleted{refreshed}{dropped}"
             )
+    yield from event_lines(result)
     yield from (f"{names}: not published. {reason}" for reason, names in _failures(result))
     yield from (f"warning: {text}" for text in warnings_of(result))
     yield from field_lines(result)
@@ -108,6 +111,21 @@ def describe_recall(recall: Recall) -> str:
         parts = ", ".join(f"{kind} {count:,}" for kind, count in sorted(undated.items()))
         text += f"; {sum(undated.values()):,} moved no date ({parts})"
     return f"{text}; {dated:,} were missed" if dated else text
+
+
+def event_lines(result: SyncResult) -> list[str]:
+    """Return a line about the deals' events if the sync read them, and how far it came."""
+    events = result.events
+    if events is None or not events.total:
+        return []
+    line = f"deal_events: {events.stored:,} stored, {events.new:,} new"
+    if events.complete_at:
+        return [line]
+    percent = min(100 * events.read // events.total, 99)
+    return [
+        f"{line}; {percent} % of about {events.total:,} activities read. Times of earlier stages "
+        "follow when all are read"
+    ]
 
 
 def field_lines(result: SyncResult) -> list[str]:

@@ -3,7 +3,7 @@
 from migrations import run_sql_file
 
 revision = "0018"
-down_revision = "0015"
+down_revision = "0017"
 
 
 def upgrade() -> None:

@@ -49,7 +49,7 @@ def test_every_view_and_column_is_documented(database: Database) -> None:
         "select table_name, column_name from information_schema.columns "
         "where table_schema = 'public' and table_name in "
         "(select table_name from information_schema.views where table_schema = 'public' "
-        "union values ('ac_deal_stages'), ('ac_deleted'))"
+        "union values ('ac_deal_stages'), ('ac_deal_events'), ('ac_deleted'))"
     )
     with database.begin() as connection:
         columns = {(view, column) for view, column in connection.exec_driver_sql(sql)}

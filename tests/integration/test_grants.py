@@ -80,7 +80,7 @@ def test_a_reader_reads_every_view_and_nothing_else(
     assert copy_account().success
 
     with opened(granted, "acsync_reader") as database:
-        for readable in (*VIEWS, "ac_deal_stages", "ac_deleted"):
+        for readable in (*VIEWS, "ac_deal_stages", "ac_deal_events", "ac_deleted"):
             execute(database, f"select * from {readable}")
         assert [execute(database, f"select * from {view}") for view in VIEWS[:2]] == [700, 600]
         assert all(denied(database, f"select * from {table}") for table in TABLES)

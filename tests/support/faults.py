@@ -146,6 +146,11 @@ def empty_dataset() -> Fault:
     return body_fault("empty-dataset", change)
 
 
+def send_no_rows() -> Fault:
+    """Leave all rows out, while the total counts them."""
+    return rows_fault("sends-no-rows", lambda rows: rows.clear())
+
+
 def move_deals(pipeline: str, stage: str) -> Fault:
     """Send all deals in another pipeline and stage."""
 

@@ -33,6 +33,7 @@ from acsync.store.staging import StagedSlice, stage_slice
 from acsync.store.sync_log import finish_log
 from acsync.sync.context import RECOUNT_PAUSES, SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
+from acsync.sync.deal_events import read_deal_events
 from acsync.sync.incremental import Changed, read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import plan
@@ -57,7 +58,10 @@ def run_sync(
                 verified.append(copy_dataset(context, name))
             except AcsyncError as error:
                 failures[name] = str(error)
-        return publish_sync(context, verified, failures)
+        events = None
+        if context.reads_events and "deals" not in failures:
+            events = read_deal_events(context, read_newest(context, "deals"))
+        return publish_sync(context, verified, failures, events)
 
 
 def run_incremental(

@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from acsync.errors import AcsyncError
-from acsync.models import CallCounts, Changes, DatasetResult, SyncResult
+from acsync.models import CallCounts, Changes, DatasetResult, EventsResult, SyncResult
 from acsync.sync.report import calls_line, report_lines, report_markdown, report_summary
 
 NASTY = (
@@ -69,6 +69,29 @@ def test_a_report_says_if_slow_answers_were_the_bound(seconds: float, is_said: b
         "the account's answers were the bound, not its limit"
     )
     assert (line in report_lines(result)) == (line in report_markdown(result)) == is_said
+
+
+@pytest.mark.parametrize(
+    ("events", "line"),
+    [
+        (
+            EventsResult(390, 39_000, 39_000, 1_000_000),
+            "deal_events: 39,000 stored, 390 new; 3 % of about 1,000,000 activities read. Times of "
+            "earlier stages follow when all are read",
+        ),
+        (
+            EventsResult(1, 20_000, 20_000, 20_000, datetime.now(UTC)),
+            "deal_events: 20,000 stored, 1 new",
+        ),
+    ],
+)
+def test_a_report_says_how_far_the_events_are_read(events: EventsResult, line: str) -> None:
+    """The first reading takes many syncs, and closing times are missing until then."""
+    deals = DatasetResult(1, Changes(1, 0, 0, 0, 0))
+    result = replace(outcome(contacts=deals, deals=deals), events=events)
+
+    assert line in report_lines(result)
+    assert line.split()[1] in report_markdown(result)
 
 
 def test_one_call_and_one_character_are_singular() -> None:

@@ -46,6 +46,7 @@ def test_two_variables_are_enough(read: Read) -> None:
         "account_url": "https://acme.api-us1.com/api/3",
         "api_key": SecretStr("k3y"),
         "datasets": ("contacts", "deals"),
+        "deal_events": False,
         "database_url": None,
         "schema_name": "public",
         "data_dir": Path("data"),
@@ -62,6 +63,16 @@ def test_two_variables_are_enough(read: Read) -> None:
         "private": False,
         "log_format": "text",
     }
+
+
+def test_deal_events_are_read_only_with_deals(read: Read) -> None:
+    """They are an optional part of the list of datasets."""
+    settings = read(ACSYNC_DATASETS="deals,deal_events")
+    assert (settings.datasets, settings.deal_events) == (("deals",), True)
+
+    with pytest.raises(SettingsError, match="deal_events needs deals") as caught:
+        read(ACSYNC_DATASETS="contacts,deal_events")
+    assert len(caught.value.problems) == 1
 
 
 def test_all_problems_are_reported_at_once_with_remedies(read: Read) -> None:

@@ -15,8 +15,15 @@ from typer.main import get_command
 from acsync.cli.app import app
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.activities import Order
 from acsync.simulator.answers import answer_call
-from acsync.simulator.expected import Comparison, compare, expected_record
+from acsync.simulator.expected import (
+    STATUSES,
+    Comparison,
+    compare,
+    expected_record,
+    expected_stays,
+)
 from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.requests import Call, RateGate, RateWindow
 from acsync.simulator.server import serve
@@ -416,3 +423,42 @@ def test_churn_changes_the_account_and_knows_what_stayed() -> None:
 
     assert churn.existed_throughout("contacts") == {*everyone} - deleted
     assert all(churn.made.values())
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "none"])
+def test_activities_lead_to_the_present_stage_and_status(order: Order) -> None:
+    """The history of a deal starts before the first sync, and continues with each change."""
+    account = Account(replace(SMALL, activity_order=order))
+    account.change("deals", 60)
+    account.delete("deals", 5)
+    account.add("deals", 3)
+
+    with calling(account) as client:
+        page = client.get("dealActivities", params={"limit": 100, "exclude": "email"}).json()
+
+    ids = [int(row["id"]) for row in page["dealActivities"]]
+    assert (ids == sorted(ids), ids == sorted(ids, reverse=True)) == (
+        order == "ascending", order == "descending"
+    )  # fmt: skip
+    assert not any(row["dataType"] == "email" for row in page["dealActivities"])
+    stays = expected_stays(account)
+    assert len(stays) > 200
+    for deal, known in stays.items():
+        row, _ = account.record("deals", deal)
+        stage, status, _ = known[-1]
+        if not row["isDisabled"]:
+            assert (stage, status) == (int(row["stage"]), STATUSES[row["status"]])
+
+
+def test_activities_can_be_filtered_by_type() -> None:
+    """An account may ignore the filter, as older endpoints do."""
+    params = {"filters[data_type]": "status", "limit": "100"}
+    served = Account(SMALL)
+    unfiltered = Account(replace(SMALL, activities="unfiltered"))
+
+    def kinds(account: Account) -> set[str]:
+        rows, _ = account.activity_page(Call("dealActivities", params, 1))
+        return {row["dataType"] for row in rows}
+
+    assert kinds(served) == {"status"}
+    assert kinds(unfiltered) == {"", "d_stageid", "email", "note", "status"}

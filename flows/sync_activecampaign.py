@@ -93,7 +93,7 @@ RETRIES: dict[str, Any] = {
     "retry_delay_seconds": [5, 30],
     "retry_jitter_factor": 0.2,
     "retry_condition_fn": is_retryable,
-    # ActiveCampaign may ask for the longest accepted pause before each attempt of a call.
+    # Long enough if ActiveCampaign asks for the longest pause before each attempt of a call.
     "timeout_seconds": 600 + ATTEMPTS * DEFAULT_LIMITS.max_pause_seconds,
 }
 
@@ -110,7 +110,7 @@ def plan_task(
     newest: WalkPage,
     listings: Mapping[ListingName, ListingRows],
 ) -> Job:
-    """Plan the copy of a dataset, and stage the newest page, which the plan was made from."""
+    """Plan the copy of a dataset from its newest page, and stage that page."""
     return stage_newest(context, plan(context, name, newest, listings), newest)
 
 
@@ -250,7 +250,7 @@ def add_steps(steps: Steps, futures: Mapping[DatasetName, PrefectFuture[Any]]) -
 
 
 def healthy(steps: Steps) -> Iterator[DatasetName]:
-    """Wait for each dataset's steps in turn; yield those in which every step completed."""
+    """Wait for each dataset's steps in turn; yield the datasets whose steps all completed."""
     yield from (name for name in steps if first_failure(steps[name]) is None)
 
 
@@ -292,7 +292,7 @@ def start_slices(
         title = f"{name}: about {job.plan.total or 0:,} records to copy"
         get_run_logger().info("%s in %d slices", title, len(job.slices))
         planned.append(job)
-        # They use this dataset's share of the threads while the next dataset is planned.
+        # Use this dataset's share of the threads while the next dataset is planned.
         start(job.slices[: LEAST_READERS // len(jobs)])
     start([part for part in interleave(planned) if part not in started.values()])
     return started
@@ -324,9 +324,9 @@ def as_it_is(value: T) -> T:
 
 
 def result_of(future: PrefectFuture[T]) -> T:
-    """Mark a future as a task argument whose result Prefect does not search for futures.
+    """Pass a future's result to a task as it is: Prefect does not search it for more futures.
 
-    The task waits for the future, and does not run if the other task failed.
+    The task waits for the future, and does not run if that one failed.
     """
     return cast(T, opaque(future))
 

@@ -20,8 +20,7 @@ from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import SyncFailed, sanitize
 from acsync.local.embedded_postgres import delete_command, psql_command, with_database_url
 from acsync.local.environment import embedded_in, simulated_environment
-from acsync.local.processes import make_folder
-from acsync.local.programs import program
+from acsync.local.processes import make_folder, program
 from acsync.settings import Settings, read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import compare

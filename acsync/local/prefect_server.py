@@ -20,8 +20,7 @@ from prefect.settings import (
 )
 
 from acsync.errors import AcsyncError
-from acsync.local.processes import Processes, Program
-from acsync.local.programs import program
+from acsync.local.processes import Processes, Program, program
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import SCHEDULE, read_alert_url, read_settings
 from acsync.store.database import Database

@@ -1,5 +1,7 @@
 """Run child processes that Ctrl-C does not reach, so that they can be stopped in turn."""
 
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +32,12 @@ class Program:
     title: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def program(name: str) -> str:
+    """Return a program of this environment: its name, or its path if it is not on the PATH."""
+    path = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) == str(path) else shlex.quote(str(path))
 
 
 def make_folder(folder: Path) -> None:

@@ -33,7 +33,7 @@ from flows.deployment import WORK_POOL, deploy
 from tests.support import faults
 from tests.support.calls import most_calls_in_a_second, on_path
 from tests.support.commands import acsync
-from tests.support.fixtures import Sync
+from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of
 from tests.support.prefect_server import free_port, prefect_server
 
@@ -141,13 +141,13 @@ def runs_in_prefect() -> int:
 
 
 def test_a_healthy_account_has_no_problem_and_nothing_is_written(
-    sync: Sync,
+    copy_account: CopyAccount,
     account: Account,
     database: Database,
     prefect_api: str,
 ) -> None:
     """Nothing is deployed, yet the status after a sync is 0, and every call is a GET."""
-    assert sync().is_completed()
+    assert copy_account().success
     tables, runs = everything_in(database), runs_in_prefect()
     calls = account.statistics.calls
 
@@ -493,10 +493,10 @@ def test_a_schema_of_another_account_is_a_problem(check: Check, database: Databa
 
 
 def test_an_account_that_lost_most_records_is_a_problem(
-    sync: Sync, check: Check, account: Account
+    copy_account: CopyAccount, check: Check, account: Account
 ) -> None:
     """The key's user probably lost a right. A sync would refuse to publish the loss."""
-    assert sync().is_completed()
+    assert copy_account().success
     account.delete("contacts", 60)
 
     checked = check()

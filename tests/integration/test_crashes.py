@@ -28,7 +28,7 @@ from acsync.sync.publish import publish
 from acsync.sync.verify import Verified
 from tests.support import commands
 from tests.support.calls import in_copying, in_metadata, on_call
-from tests.support.fixtures import Sync
+from tests.support.fixtures import CopyAccount, Sync
 from tests.support.postgres import Mode, OwnPostgres, Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.syncs import EXPIRE, LEFT_OVERS, SNAPSHOT, assert_exact, fetch
@@ -89,24 +89,24 @@ def kill_listener(port: int) -> None:
     psutil.Process(listener).kill()
 
 
-def require_clean_end(sync: Sync, account: Account, database: Database) -> None:
-    """Check that the next sync is exact, and that nothing of the dead one is left."""
-    assert sync().is_completed()
+def require_clean_end(account: Account, database: Database) -> None:
+    """Check that the copy is exact, and that nothing of the dead sync is left."""
     assert_exact(database, account)
     assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
 
 
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("phase", [in_metadata, in_copying])
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 def test_a_killed_sync_leaves_the_snapshot_as_it_was(
     phase: Callable[[Call], bool],
     ending: signal.Signals,
-    served: Sync,
+    copy_account: CopyAccount,
     account: Account,
     database: Database,
 ) -> None:
     """Machines lose power, and platforms send SIGTERM with every deployment."""
-    assert served().is_completed()
+    assert copy_account().success
     change(account)
     before = fetch(database, SNAPSHOT)
 
@@ -115,15 +115,17 @@ def test_a_killed_sync_leaves_the_snapshot_as_it_was(
     assert fetch(database, SNAPSHOT) == before
     if ending == signal.SIGKILL:
         fetch(database, EXPIRE)
-    require_clean_end(served, account, database)
+    assert copy_account().success
+    require_clean_end(account, database)
 
 
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 def test_a_sync_ended_while_publishing_has_published_nothing(
-    ending: signal.Signals, served: Sync, account: Account, database: Database
+    ending: signal.Signals, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """Nobody must ever see half of a publication."""
-    assert served().is_completed()
+    assert copy_account().success
     change(account)
     before = fetch(database, SNAPSHOT)
 
@@ -135,14 +137,16 @@ def test_a_sync_ended_while_publishing_has_published_nothing(
 
     fetch(database, EXPIRE)
     assert fetch(database, SNAPSHOT) == before
-    require_clean_end(served, account, database)
+    assert copy_account().success
+    require_clean_end(account, database)
 
 
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize(
     "options", [AccountOptions(contacts=1800, deals=1800, rate_limit=None)], ids=["many slices"]
 )
 def test_a_retry_does_not_copy_again_what_is_staged(
-    served: Sync, account: Account, database: Database
+    copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """Otherwise a worker that restarts often would begin at zero each time and never finish."""
     assert die(account, lambda call: call.number == 170, signal.SIGKILL) == -signal.SIGKILL
@@ -151,12 +155,12 @@ def test_a_retry_does_not_copy_again_what_is_staged(
     change(account)
     before = account.statistics.calls
 
-    assert served().is_completed()
+    assert copy_account().success
 
     assert slices > 4
     assert account.statistics.calls - before < WHOLE_WALK_CALLS - pages
-    assert fetch(database, LEFT_OVERS) == [(0, 0, 0, 0)]
-    require_clean_end(served, account, database)
+    assert copy_account().success
+    require_clean_end(account, database)
 
 
 @pytest.fixture(scope="module")
@@ -186,26 +190,33 @@ def own_database(
     [(in_metadata, "immediate"), (in_copying, "fast"), (in_copying, "immediate")],
 )
 def test_a_postgres_that_restarts_is_waited_for(
+    *,
     phase: Callable[[Call], bool],
     mode: Mode,
     sync: Sync,
+    copy_account: CopyAccount,
     account: Account,
     own_database: Database,
     own_server: OwnPostgres,
 ) -> None:
     """A crash empties the unlogged staging tables. The sync sees a gap and reads it again."""
-    assert sync().is_completed()
+    assert copy_account().success
     change(account)
     on_call(account, phase, lambda: own_server.restart(mode))
 
-    require_clean_end(sync, account, own_database)
+    assert sync().is_completed()
+    require_clean_end(account, own_database)
 
 
 def test_a_postgres_that_crashes_while_publishing_costs_that_sync(
-    sync: Sync, account: Account, own_database: Database, own_server: OwnPostgres
+    sync: Sync,
+    copy_account: CopyAccount,
+    account: Account,
+    own_database: Database,
+    own_server: OwnPostgres,
 ) -> None:
     """The whole transaction is undone, and so is the lock that holds it in this test."""
-    assert sync().is_completed()
+    assert copy_account().success
     change(account)
     before = fetch(own_database, SNAPSHOT)
 
@@ -217,14 +228,15 @@ def test_a_postgres_that_crashes_while_publishing_costs_that_sync(
 
     assert fetch(own_database, SNAPSHOT) == before
     fetch(own_database, EXPIRE)
-    require_clean_end(sync, account, own_database)
+    assert copy_account().success
+    require_clean_end(account, own_database)
 
 
 def test_staging_emptied_before_publishing_is_no_empty_account(
-    sync: Sync, database: Database
+    copy_account: CopyAccount, database: Database
 ) -> None:
     """Publishing counts the staged rows again. Otherwise it would delete every record."""
-    assert sync().is_completed()
+    assert copy_account().success
     before = fetch(database, SNAPSHOT)
 
     with open_sync(read_settings(), ("contacts",), holder="a test") as context:

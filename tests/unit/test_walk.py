@@ -73,7 +73,7 @@ def test_slices_have_equal_sizes_even_if_ids_have_gaps(name: DatasetName) -> Non
 
 
 @BOTH
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     records=st.integers(0, 120),
     page_size=st.integers(2, 9),
@@ -138,7 +138,7 @@ def read_interleaved(reading: Reading, chance: Random) -> None:
 
 
 @BOTH
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     records=st.integers(0, 150),
     page_size=st.integers(2, 9),

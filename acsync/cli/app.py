@@ -154,6 +154,25 @@ def sync(
 
 
 @app.command()
+def verify(
+    sample: Annotated[
+        int, typer.Option(min=1, help="Random records of each dataset to compare.")
+    ] = 200,
+    only: Annotated[DatasetName | None, typer.Option(help="Verify only this dataset.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave undecided what only the next sync can tell.")
+    ] = False,
+    account: AccountName = None,
+) -> None:
+    """Compare random records with the account; print ids and fields, never values."""
+    from acsync.cli.verify import run_verify  # noqa: PLC0415
+
+    settings = database_of(account, DATABASE + ACCOUNT)
+    run_verify(console, settings, only, sample, as_json, not no_wait)
+
+
+@app.command()
 def migrate(
     sql: Annotated[
         bool,

@@ -29,9 +29,10 @@ class AccountOptions:
     any sliding second or in each second of the clock. A 429 asks callers to wait for
     `retry_after_seconds`. Calls arrive up to `arrival_jitter_seconds` late. `camel_case_values`
     serves custom field values of deals in the API's other spelling. Without `has_crm`, deals are
-    refused. `masked_share` is the share of deals that are stubs. `relations` decides if tags and
-    lists can be included. `orphan_share` is the share of records that name a value of a deleted
-    field. With `omits_empty_relations`, records without values have no key for them.
+    refused, and without `is_admin` the settings. `masked_share` is the share of deals that are
+    stubs. `relations` decides if tags and lists can be included. `orphan_share` is the share of
+    records that name a value of a deleted field. With `omits_empty_relations`, records without
+    values have no key for them.
     """
 
     contacts: int = 2500
@@ -53,6 +54,7 @@ class AccountOptions:
     page_cap: int = 100
     camel_case_values: bool = False
     has_crm: bool = True
+    is_admin: bool = True
     masked_share: float = 0.005
     relations: Literal["served", "ignored", "refused", "forbidden"] = "served"
     orphan_share: float = 0.0

@@ -37,6 +37,9 @@ def answer_call(account: Account, call: Call) -> Answer:
         return Answer(data={"user": users[0]}) if users else missing
     if refusal := _refuse(account, call):
         return refusal
+    if call.path == "settings/account":
+        total = len(account.ids("contacts"))
+        return Answer(data={"subscriber_total": str(total), "subscriber_limit": "100000"})
     if dataset := _DATASETS.get(call.path):
         return Answer(data=_dataset_page(account, call, dataset))
     if listing := _LISTINGS.get(call.path):
@@ -49,6 +52,8 @@ def answer_call(account: Account, call: Call) -> Answer:
 def _refuse(account: Account, call: Call) -> Answer | None:
     if not account.options.has_crm and call.path in _OF_CRM:
         return message(403, "Upgrade your account to enable the CRM")
+    if not account.options.is_admin and call.path.startswith("settings/"):
+        return message(403, "You do not have permission to view the settings.")
     if account.options.relations == "refused" and call.includes_any("contactTags"):
         return message(400, "contactTags.tag is not a relation of contacts that can be included")
     if account.options.relations == "forbidden" and call.includes_any("contactLists"):

@@ -29,7 +29,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 # The commands that take `--account`, unless they have one already.
-COMMANDS = re.compile(r"\bacsync (check|deploy|export|migrate|serve|show|status|sync|verify)\b(?! --account)")
+COMMANDS = re.compile(
+    r"\bacsync (check|deploy|export|migrate|serve|show|status|sync|verify)\b(?! --account)"
+)
 
 _account: ContextVar[str | None] = ContextVar("account", default=None)
 

@@ -228,6 +228,21 @@ def status(
 
 
 @app.command()
+def show(
+    kind: Annotated[Literal["contact", "deal"], typer.Argument(metavar="contact|deal")],
+    record_id: Annotated[int, typer.Argument(metavar="ID", min=1)],
+    live: Annotated[bool, typer.Option("--live", help="Ask the account as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    account: AccountName = None,
+) -> None:
+    """Show the copy of one record and its history, and what the account says now."""
+    from acsync.cli.show import run_show  # noqa: PLC0415
+
+    settings = database_of(account, DATABASE + ACCOUNT if live else DATABASE)
+    run_show(console, settings, kind, record_id, live, as_json)
+
+
+@app.command()
 def export(  # noqa: PLR0913, PLR0917  # one per option
     name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
     form: Annotated[

@@ -76,7 +76,7 @@ def _by_id(fields: Mapping[int, Sequence[str]]) -> dict[str, list[str]]:
     return {str(key): list(map(sanitize, names)) for key, names in fields.items()}
 
 
-def run_verify(  # noqa: PLR0913, PLR0917  # one per option
+def run_verify(
     console: Console,
     settings: Settings,
     only: DatasetName | None,
@@ -105,9 +105,9 @@ def _verify(
     settings: Settings, database: Database, names: Sequence[DatasetName], sample: int, wait: bool
 ) -> Report:
     started = time.monotonic()
-    with open_reader(settings, database) as (reader, clock):
+    with open_reader(settings, database) as reader:
         logs.note(f"Reading up to {sample:,} random {' and '.join(names)} one by one …")
-        found = (check_sample(reader, clock, database, name, sample) for name in names)
+        found = (check_sample(reader, name, sample) for name in names)
         checks = [check for check in found if check]
         if not checks:
             raise AcsyncError(
@@ -117,7 +117,7 @@ def _verify(
         notes = [note for check in checks for note in _count_notes(check)]
         total, note = _read_total(reader.client)
         if wait:
-            decide(reader, clock, database, checks, _tell)
+            decide(reader, checks, _tell)
         calls = reader.client.rate_limiter.counts.calls
     return Report(checks, total, [*notes, note], calls, time.monotonic() - started)
 

@@ -31,15 +31,10 @@ def answer_with_faults(account: Account, call: Call) -> Answer:
 
 def answer_call(account: Account, call: Call) -> Answer:
     """Return the answer of the API if nothing is wrong."""
-    if call.path == "users/me":
-        users = account.metadata.listings["users"]
-        missing = message(404, "No Result found for User with id me")
-        return Answer(data={"user": users[0]}) if users else missing
     if refusal := _refuse(account, call):
         return refusal
-    if call.path == "settings/account":
-        total = len(account.ids("contacts"))
-        return Answer(data={"subscriber_total": str(total), "subscriber_limit": "100000"})
+    if answer := _OBJECTS.get(call.path):
+        return answer(account)
     if dataset := _DATASETS.get(call.path):
         return Answer(data=_dataset_page(account, call, dataset))
     if listing := _LISTINGS.get(call.path):
@@ -47,6 +42,23 @@ def answer_call(account: Account, call: Call) -> Answer:
     if single := re.fullmatch(r"(contacts|deals)/([0-9]{1,18})", call.path):
         return _single(account, call, _DATASETS[single[1]], int(single[2]))
     return message(404, f"No route found for GET /api/3/{call.path}")
+
+
+def _key_owner(account: Account) -> Answer:
+    users = account.metadata.listings["users"]
+    missing = message(404, "No Result found for User with id me")
+    return Answer(data={"user": users[0]}) if users else missing
+
+
+def _settings(account: Account) -> Answer:
+    total = str(len(account.ids("contacts")))
+    return Answer(data={"subscriber_total": total, "subscriber_limit": "100000"})
+
+
+_OBJECTS: dict[str, Callable[[Account], Answer]] = {
+    "users/me": _key_owner,
+    "settings/account": _settings,
+}
 
 
 def _refuse(account: Account, call: Call) -> Answer | None:

@@ -56,15 +56,42 @@ class Names:
     tags: Mapping[str, str]
 
 
+class Clock:
+    """How far the account's clock is ahead of this machine's, from the dates of its answers.
+
+    An answer's date has no fractions of seconds and is older than its arrival, so the largest
+    difference is the nearest to the truth.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: timedelta | None = None
+        self._lock = threading.Lock()
+
+    def observe(self, exchange: Exchange) -> None:
+        """Learn from the `Date` of an answer that has just arrived."""
+        try:
+            ahead = parsedate_to_datetime(exchange.headers.get("date", "")) - datetime.now(UTC)
+        except (ValueError, TypeError, OverflowError):
+            return
+        with self._lock:
+            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
+
+    def now(self) -> datetime | None:
+        """Return the account's time, or None if no answer had a date."""
+        return None if self._ahead is None else datetime.now(UTC) + self._ahead
+
+
 class AccountReader:
     """Reads single records of one account; safe to share between threads.
 
     While a sync is running it makes a fifth of the calls that the account allows.
     """
 
-    def __init__(self, settings: Settings, database: Database, client: Client) -> None:
-        self.client = client
-        self._settings, self._database = settings, database
+    def __init__(
+        self, settings: Settings, database: Database, client: Client, clock: Clock
+    ) -> None:
+        self.database, self.client, self.clock = database, client, clock
+        self._settings = settings
         self._optional = {name: OptionalRelations() for name in DATASETS}
         self._gate = threading.Lock()
         self._look_at = 0.0
@@ -89,7 +116,7 @@ class AccountReader:
         """Wait between two calls while a sync is running, which is asked once per second."""
         with self._gate:
             if time.monotonic() >= self._look_at:
-                self._is_syncing = read_running(self._database) is not None
+                self._is_syncing = read_running(self.database) is not None
                 self._look_at = time.monotonic() + 1
             if self._is_syncing:
                 time.sleep(1 / (self._settings.rate_limit * GENTLE_SHARE))
@@ -102,7 +129,7 @@ class AccountReader:
         # Importing pandas takes a second.
         from acsync.enrich.enricher import Enricher  # noqa: PLC0415
 
-        database = self._database
+        database = self.database
         listings = {
             need: read_with_known(self.client, database, need)
             for need in self._settings.needs(name)
@@ -135,38 +162,13 @@ def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
 
 
 @contextmanager
-def open_reader(settings: Settings, database: Database) -> Iterator[tuple[AccountReader, "Clock"]]:
+def open_reader(settings: Settings, database: Database) -> Iterator[AccountReader]:
     """Open the account for single reads, with the pace that the last sync has learned."""
     clock = Clock()
     limiter = RateLimiter(settings.rate_limit, read_pace(database))
     key = settings.api_key.get_secret_value()
     with closing(Client(settings.account_url, key, limiter, observe=clock.observe)) as client:
-        yield AccountReader(settings, database, client), clock
-
-
-class Clock:
-    """How far the account's clock is ahead of this machine's, from the dates of its answers.
-
-    An answer's date has no fractions of seconds and is older than its arrival, so the largest
-    difference is the nearest to the truth.
-    """
-
-    def __init__(self) -> None:
-        self._ahead: timedelta | None = None
-        self._lock = threading.Lock()
-
-    def observe(self, exchange: Exchange) -> None:
-        """Learn from the `Date` of an answer that has just arrived."""
-        try:
-            ahead = parsedate_to_datetime(exchange.headers.get("date", "")) - datetime.now(UTC)
-        except (ValueError, TypeError, OverflowError):
-            return
-        with self._lock:
-            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
-
-    def now(self) -> datetime | None:
-        """Return the account's time, or None if no answer had a date."""
-        return None if self._ahead is None else datetime.now(UTC) + self._ahead
+        yield AccountReader(settings, database, client, clock)
 
 
 def find_common_keys(records: Iterable[Record]) -> frozenset[str]:

@@ -30,7 +30,6 @@ from acsync.store.verification import (
 )
 from acsync.sync.account_reader import (
     AccountReader,
-    Clock,
     Names,
     enrich_single,
     find_common_keys,
@@ -52,6 +51,9 @@ BATCH = 500
 
 # The API's dates have no fractions of seconds.
 CLOCK_MARGIN = timedelta(seconds=2)
+
+# A date that is further ahead of the account's clock proves nothing.
+FUTURE = timedelta(minutes=1)
 
 # What differs if only one side has the record, the stored hash does not fit, or no call answers.
 RECORD, HASH, NO_ANSWER = "the whole record", "its hash", "no answer to its call"
@@ -109,62 +111,53 @@ class SpotCheck:
         return Counts(len(self.findings), *(verdicts[verdict] for verdict in get_args(Verdict)))
 
 
-def check_sample(
-    reader: AccountReader, clock: Clock, database: Database, name: DatasetName, sample: int
-) -> SpotCheck | None:
+def check_sample(reader: AccountReader, name: DatasetName, sample: int) -> SpotCheck | None:
     """Compare random records, and the newest ones; None if nothing is published.
 
     Raises AccountError if the account refuses the calls.
     """
-    published = published_ids(database, name)
-    if read_publication(database, name) is None:
+    published = published_ids(reader.database, name)
+    publication = read_publication(reader.database, name)
+    if publication is None:
         return None
     newest = reader.read_newest(name)
-    chosen = random.sample(published, min(sample, len(published)))  # noqa: S311
-    suspects = _find_suspects(database, name, published, newest, sample)
+    chosen = random.sample(published, min(sample, len(published)))
+    suspects = _find_suspects(published, newest, publication.read_from)[:sample]
     ids = list(dict.fromkeys([*chosen, *suspects]))
     last_id = max(published, default=0)
     created = sum(record_id > last_id for record_id in newest.ids)
     check = SpotCheck(name, len(published), newest.total, created)
     for start in range(0, len(ids), BATCH):
-        _look(reader, clock, database, check, ids[start : start + BATCH])
+        _look(reader, check, ids[start : start + BATCH])
     return check
 
 
-def _find_suspects(
-    database: Database,
-    name: DatasetName,
-    published: Sequence[int],
-    newest: WalkPage,
-    most: int,
-) -> list[int]:
+def _find_suspects(published: Sequence[int], newest: WalkPage, read_from: datetime) -> list[int]:
     """Return ids that only the newest page has, or only the copy has in the range of that page.
 
-    A record that is newer than the copy is suspect if it was created before the last full sync.
+    A record that is newer than the copy is suspect if it was created long before the last full
+    sync.
     """
-    publication = read_publication(database, name)
-    if publication is None or not newest.ids:
+    if not newest.ids:
         return []
-    known, first, last = {*published}, newest.ids[0], max(published, default=0)
+    known, last = {*published}, max(published, default=0)
 
     def is_late(created: object) -> bool:
         date = read_date(created)
-        return date is not None and date < publication.read_from - PATIENCE
+        return date is not None and date < read_from - PATIENCE
 
     missing = [
         record_id
         for record_id, row in zip(newest.ids, newest.rows, strict=True)
         if record_id not in known and (record_id < last or is_late(row.get("cdate")))
     ]
-    gone = [record_id for record_id in published if record_id >= first]
-    return [*missing, *(record_id for record_id in gone if record_id not in newest.ids)][:most]
+    gone = known - {*newest.ids}
+    return [*missing, *sorted(record_id for record_id in gone if record_id > newest.ids[0])]
 
 
-def _look(
-    reader: AccountReader, clock: Clock, database: Database, check: SpotCheck, ids: Sequence[int]
-) -> None:
+def _look(reader: AccountReader, check: SpotCheck, ids: Sequence[int]) -> None:
     """Read these records, first the copy and then the account, and judge each of them."""
-    name = check.name
+    name, database = check.name, reader.database
     copies = read_copies(database, name, ids)
     names = reader.read_names(name)
     with ThreadPoolExecutor(READERS) as pool:
@@ -172,7 +165,7 @@ def _look(
     publication = read_publication(database, name)
     if publication is None:
         return
-    now = clock.now()
+    now = reader.clock.now()
     copied_at = now and now - (publication.now - publication.synced_at) + CLOCK_MARGIN
     check.common |= find_common_keys(copy.record for copy in copies.values())
     judge = Judge(name, names, check.common, copied_at, now)
@@ -185,9 +178,7 @@ def _look(
     check.looked_at = publication.now
 
 
-def _read(
-    reader: AccountReader, name: DatasetName, record_id: int
-) -> tuple[WalkPage | None, str]:
+def _read(reader: AccountReader, name: DatasetName, record_id: int) -> tuple[WalkPage | None, str]:
     """Return what the account says of a record, or why it does not say it."""
     try:
         return reader.read(name, record_id), ""
@@ -215,15 +206,20 @@ class Judge:
             return Finding("different", fields or (HASH,))
         if not fields:
             return self._agree(look, earlier)
-        if not look.error and self._has_newer_date(look.page):
-            return Finding("changed", fields)
-        if not look.error and look.copy and look.copy.is_foreign:
-            return Finding("different", fields)
-        if earlier is None or earlier.error or look.error:
-            return Finding("undecided", fields)
+        return Finding(self._judge_difference(look, earlier), fields)
+
+    def _judge_difference(self, look: Look, earlier: Look | None) -> Verdict:
+        if look.error:
+            return "undecided"
+        if look.page and self._is_newer(look.page):
+            return "changed"
+        if look.copy and look.copy.is_foreign:
+            return "different"
+        if earlier is None or earlier.error:
+            return "undecided"
         if not self._compare(look.copy, earlier):
-            return Finding("changed", fields)
-        return Finding("undecided" if self._has_moved(look, earlier) else "different", fields)
+            return "changed"
+        return "undecided" if self._has_moved(look, earlier) else "different"
 
     def _agree(self, look: Look, earlier: Look | None) -> Finding:
         """Return the verdict on a copy that says what the account says."""
@@ -244,22 +240,22 @@ class Judge:
         renamed = find_renamed(page, self.names)
         return find_differences(self.name, record, copy.record, renamed)
 
-    def _has_newer_date(self, page: WalkPage | None) -> bool:
+    def _is_newer(self, page: WalkPage) -> bool:
         """Return whether the account changed the record after it was copied."""
-        date = newest_date(page) if page else None
+        date = newest_date(page)
         if date is None or self.copied_at is None or self.now is None:
             return False
-        return self.copied_at < date < self.now + CLOCK_MARGIN
+        return self.copied_at < date < self.now + FUTURE
 
     def _has_moved(self, look: Look, earlier: Look) -> bool:
         """Return whether the account said something else at the earlier look."""
         if look.page is None or earlier.page is None:
-            return (look.page is None) != (earlier.page is None)
-        now, before = (enrich_single(each.page, self.names) for each in (look, earlier))
+            return look.page is not earlier.page
+        now, before = (enrich_single(page, self.names) for page in (look.page, earlier.page))
         return bool(find_differences(self.name, now, before))
 
 
-def await_full_sync(
+def _await_full_sync(
     database: Database, checks: Sequence[SpotCheck], until: float, poll_seconds: float
 ) -> bool:
     """Wait until a full sync has read and published every dataset after its look.
@@ -280,8 +276,6 @@ def await_full_sync(
 
 def decide(
     reader: AccountReader,
-    clock: Clock,
-    database: Database,
     checks: Sequence[SpotCheck],
     tell: Callable[[Mapping[DatasetName, int]], object],
     patience: timedelta = PATIENCE,
@@ -294,7 +288,7 @@ def decide(
     until = time.monotonic() + patience.total_seconds()
     while left := [check for check in checks if check.undecided]:
         tell({check.name: len(check.undecided) for check in left})
-        if not await_full_sync(database, left, until, poll_seconds):
+        if not _await_full_sync(reader.database, left, until, poll_seconds):
             return
         for check in left:
-            _look(reader, clock, database, check, list(check.undecided))
+            _look(reader, check, list(check.undecided))

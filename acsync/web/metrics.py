@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from acsync.datasets import DatasetName
 from acsync.store.sync_history import PublishedDataset, RunningSync
 from acsync.store.sync_totals import Totals
+from acsync.store.verification import Verifications
 
 # A metric's values by the values of its labels.
 Values: TypeAlias = dict[tuple[str, ...], float]
@@ -26,6 +27,7 @@ class Scrape:
     published: Mapping[DatasetName, PublishedDataset]
     running: RunningSync | None
     totals: Totals
+    verifications: Verifications
 
 
 class SyncCollector(Collector):
@@ -57,6 +59,7 @@ class SyncCollector(Collector):
         ):
             yield _counter(name, title, None, account, {"": value})
         yield from _of_running(scrape)
+        yield from _of_verifications(scrape)
         yield _gauge("build_info", "The version.", {(version("acsync"),): 1}, ["version"])
 
 
@@ -118,6 +121,28 @@ def _of_running(scrape: Scrape) -> Iterator[Metric]:
         "Share of the expected records that are read.",
         progress,
         labels,
+    )
+
+
+def _of_verifications(scrape: Scrape) -> Iterator[Metric]:
+    last = scrape.verifications.items()
+    yield _gauge(
+        "verify_timestamp_seconds",
+        "When random records were last compared with the account.",
+        {(scrape.account, name): each.verified_at.timestamp() for name, each in last},
+        ["account", "dataset"],
+    )
+    yield _gauge(
+        "verify_records",
+        "Records that the last verification compared.",
+        {(scrape.account, name): each.counts.sampled for name, each in last},
+        ["account", "dataset"],
+    )
+    yield _gauge(
+        "verify_different",
+        "Records of which the last verification found the copy to be wrong.",
+        {(scrape.account, name): each.counts.different for name, each in last},
+        ["account", "dataset"],
     )
 
 

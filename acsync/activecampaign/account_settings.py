@@ -13,7 +13,7 @@ def read_subscriber_total(client: Client) -> int:
     Raises AccessDenied if the key has no right to read it, and AccountError for another answer.
     """
     (settings,) = client.get_page(PATH, {}, attempts=1).rows
-    # Where the count is in the answer is not documented.
+    # The documentation does not show the answer.
     rows: list[Record] = [settings, *(row for row in settings.values() if isinstance(row, dict))]
     total = next((str(row[TOTAL]) for row in rows if TOTAL in row), "")
     if not total.isascii() or not total.isdigit():

@@ -33,7 +33,7 @@ NOT_SHOWN = frozenset(("customFields", "tags", "lists", "pipelineData", "stageDa
 
 @dataclass(frozen=True)
 class Live:
-    """What the account says: the record as a sync would store it, and the fields that differ."""
+    """The record as a sync would store it now, and the fields in which the copy differs."""
 
     record: Record | None
     differences: tuple[str, ...] = ()

@@ -133,6 +133,11 @@ def _tell(undecided: Mapping[DatasetName, int]) -> None:
 def _count_notes(check: SpotCheck) -> Iterator[str]:
     """Compare the account's total with the copy, and allow for records created since."""
     name, counted = check.name, check.counted
+    if check.unlike:
+        yield (
+            f"Not compared in {name}: {', '.join(sorted(check.unlike))}. They differ in nearly "
+            "every record, so ActiveCampaign seems to send them in another form singly."
+        )
     if counted is None:
         yield f"The account does not say how many {name} it has."
         return
@@ -142,7 +147,7 @@ def _count_notes(check: SpotCheck) -> Iterator[str]:
     )
     unexplained = counted - check.published - check.created
     if abs(unexplained) > count_tolerated(counted):
-        note += f" That leaves a difference of {unexplained:+,}; the next full sync will judge it."
+        note += f" The next full sync will judge the other {unexplained:+,}."
     yield note
 
 

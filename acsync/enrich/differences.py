@@ -38,16 +38,15 @@ def _find_content(name: DatasetName, record: Record, published: Record) -> Itera
     ignored = NOT_CONTENT[name] | {"tags" if has_tag_ids else "contactTags"}
     for key in (record.keys() | published.keys()) - ignored:
         was, now = published.get(key), record.get(key)
-        if key == "contactTags" and was != now:
-            yield "tags"
-        elif key in ("customFields", "lists"):
+        is_in_both = key in record and key in published
+        if is_in_both and reduce_value(key, was) == reduce_value(key, now):
+            continue
+        if key in ("customFields", "lists"):
             before, after = _parts(key, was), _parts(key, now)
             parts = before.keys() | after.keys()
             yield from (f"{key}.{part}" for part in parts if before.get(part) != after.get(part))
-        elif (key in record) != (key in published) or reduce_value(key, was) != reduce_value(
-            key, now
-        ):
-            yield key
+        else:
+            yield "tags" if key == "contactTags" else key
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def newest_date(page: WalkPage) -> datetime | None:
 
 
 def read_date(value: object) -> datetime | None:
-    """Return a time with an offset, or None for anything else."""
+    """Return a time with an offset, or None if the value is no such time."""
     try:
         date = datetime.fromisoformat(str(value))
         return date.astimezone(UTC) if date.tzinfo else None

@@ -1,44 +1,23 @@
-"""Compare random published records with what the account says of each of them.
-
-A record that differs is wrong only if that is proven. It may have changed since it was copied: then
-one of its dates is later than the copy, or the next full sync publishes what the account says. If
-the account says the same before and after that sync and the copy still differs, the copy is wrong.
-"""
+"""Compare random published records with the account, and look again after the next full sync."""
 
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import DatasetName, is_masked
-from acsync.enrich.differences import find_differences
-from acsync.enrich.encoding import encode
+from acsync.datasets import DatasetName
 from acsync.errors import CallFailed, PaginationError
 from acsync.schedule import INTERVAL
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids
-from acsync.store.verification import (
-    Counts,
-    PublishedRecord,
-    read_copies,
-    read_publication,
-)
-from acsync.sync.account_reader import (
-    AccountReader,
-    Names,
-    enrich_single,
-    find_common_keys,
-    find_renamed,
-    newest_date,
-    read_date,
-)
-
-Verdict: TypeAlias = Literal["equal", "changed", "deleted", "masked", "undecided", "different"]
+from acsync.store.verification import Counts, read_copies, read_publication
+from acsync.sync.account_reader import AccountReader, find_common_keys, read_date
+from acsync.sync.verdict import Finding, Judge, Look, Verdict, find_unlike
 
 # A next full sync starts within one interval and ends within another.
 PATIENCE = 2 * INTERVAL
@@ -52,29 +31,6 @@ BATCH = 500
 # The API's dates have no fractions of seconds.
 CLOCK_MARGIN = timedelta(seconds=2)
 
-# A date that is further ahead of the account's clock proves nothing.
-FUTURE = timedelta(minutes=1)
-
-# What differs if only one side has the record, the stored hash does not fit, or no call answers.
-RECORD, HASH, NO_ANSWER = "the whole record", "its hash", "no answer to its call"
-
-
-@dataclass(frozen=True)
-class Look:
-    """A published record, and what the account said of it a little later; None if it has none."""
-
-    copy: PublishedRecord | None
-    page: WalkPage | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The verdict on one record, and the fields that differ."""
-
-    verdict: Verdict
-    fields: tuple[str, ...] = ()
-
 
 @dataclass
 class SpotCheck:
@@ -82,7 +38,7 @@ class SpotCheck:
 
     `counted` is the account's total, and `created` counts the records of its newest page that are
     newer than the copy. `looks` are the last looks at undecided records. `common` are the keys of
-    every record.
+    every record, and `unlike` those with another form in a single answer.
     """
 
     name: DatasetName
@@ -93,6 +49,7 @@ class SpotCheck:
     looks: dict[int, Look] = field(default_factory=dict)
     looked_at: datetime | None = None
     common: frozenset[str] = frozenset()
+    unlike: frozenset[str] = frozenset()
 
     @property
     def undecided(self) -> dict[int, tuple[str, ...]]:
@@ -168,13 +125,18 @@ def _look(reader: AccountReader, check: SpotCheck, ids: Sequence[int]) -> None:
     now = reader.clock.now()
     copied_at = now and now - (publication.now - publication.synced_at) + CLOCK_MARGIN
     check.common |= find_common_keys(copy.record for copy in copies.values())
-    judge = Judge(name, names, check.common, copied_at, now)
-    for record_id, (page, error) in zip(ids, pages, strict=True):
-        look = Look(copies.get(record_id), page, error)
-        check.findings[record_id] = judge.judge(look, check.looks.get(record_id))
-        check.looks[record_id] = look
-    undecided = check.fields_of("undecided")
-    check.looks = {key: look for key, look in check.looks.items() if key in undecided}
+    looks = {
+        record_id: Look(copies.get(record_id), page, error)
+        for record_id, (page, error) in zip(ids, pages, strict=True)
+    }
+    judge = Judge(name, names, check.common, copied_at, now, check.unlike)
+    findings = judge.judge_all(looks, check.looks)
+    if unlike := find_unlike(findings.values(), looks.values()):
+        check.unlike |= unlike
+        findings = replace(judge, unlike=check.unlike).judge_all(looks, check.looks)
+    check.findings |= findings
+    undecided = check.undecided
+    check.looks = {key: look for key, look in (check.looks | looks).items() if key in undecided}
     check.looked_at = publication.now
 
 
@@ -184,75 +146,6 @@ def _read(reader: AccountReader, name: DatasetName, record_id: int) -> tuple[Wal
         return reader.read(name, record_id), ""
     except (CallFailed, PaginationError) as error:
         return None, error.message
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Judges looks of one dataset; times are those of the account's clock.
-
-    Nothing published was read after `copied_at`. `common` are the keys of every record.
-    """
-
-    name: DatasetName
-    names: Names
-    common: frozenset[str]
-    copied_at: datetime | None
-    now: datetime | None
-
-    def judge(self, look: Look, earlier: Look | None) -> Finding:
-        """Return the verdict; `earlier` is the look before the full sync that made this copy."""
-        fields = self._compare(look.copy, look)
-        if look.copy and encode(look.copy.record).hash != look.copy.hash:
-            return Finding("different", fields or (HASH,))
-        if not fields:
-            return self._agree(look, earlier)
-        return Finding(self._judge_difference(look, earlier), fields)
-
-    def _judge_difference(self, look: Look, earlier: Look | None) -> Verdict:
-        if look.error:
-            return "undecided"
-        if look.page and self._is_newer(look.page):
-            return "changed"
-        if look.copy and look.copy.is_foreign:
-            return "different"
-        if earlier is None or earlier.error:
-            return "undecided"
-        if not self._compare(look.copy, earlier):
-            return "changed"
-        return "undecided" if self._has_moved(look, earlier) else "different"
-
-    def _agree(self, look: Look, earlier: Look | None) -> Finding:
-        """Return the verdict on a copy that says what the account says."""
-        if look.copy is None:
-            return Finding("deleted")
-        if is_masked(look.copy.record):
-            return Finding("masked")
-        return Finding("changed" if earlier else "equal")
-
-    def _compare(self, copy: PublishedRecord | None, look: Look) -> tuple[str, ...]:
-        """Return the fields in which a copy differs from what the account said at a look."""
-        page = look.page
-        if look.error:
-            return (NO_ANSWER,)
-        if copy is None or page is None:
-            return () if copy is None and page is None else (RECORD,)
-        record = enrich_single(page, self.names, copy.record, self.common)
-        renamed = find_renamed(page, self.names)
-        return find_differences(self.name, record, copy.record, renamed)
-
-    def _is_newer(self, page: WalkPage) -> bool:
-        """Return whether the account changed the record after it was copied."""
-        date = newest_date(page)
-        if date is None or self.copied_at is None or self.now is None:
-            return False
-        return self.copied_at < date < self.now + FUTURE
-
-    def _has_moved(self, look: Look, earlier: Look) -> bool:
-        """Return whether the account said something else at the earlier look."""
-        if look.page is None or earlier.page is None:
-            return look.page is not earlier.page
-        now, before = (enrich_single(page, self.names) for page in (look.page, earlier.page))
-        return bool(find_differences(self.name, now, before))
 
 
 def _await_full_sync(

@@ -86,7 +86,11 @@ class Dataset:
 LISTINGS: dict[ListingName, Listing] = {
     listing.name: listing
     for listing in (
-        Listing("contact_fields", "fields", ("id", "perstag", "title", "type", "fieldOptions")),
+        Listing(
+            "contact_fields",
+            "fields",
+            ("id", "perstag", "title", "type", "fieldOptions", "fieldLabels"),
+        ),
         Listing("lists", "lists", ("id", "name"), optional=True, may_be_empty=True),
         Listing(
             "deal_fields", "dealCustomFieldMeta", ("id", "fieldLabel", "fieldType", "fieldOptions")

@@ -87,12 +87,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class EnrichedRecord:
-    """A record ready to store: `body` is UTF-8 JSON, `cleaned` counts removed characters."""
+    """A record ready to store: `body` is UTF-8 JSON, `cleaned` counts removed characters.
+
+    `relations` is JSON too: the tags and memberships of a contact as the long views show them.
+    """
 
     record_id: int
     hash: bytes
     body: bytes
     cleaned: int = 0
+    relations: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -160,13 +164,17 @@ class SyncProgress:
 
 @dataclass(frozen=True)
 class CustomField:
-    """One custom field as the account defines it; `key` is the key of its values in a record."""
+    """One custom field as the account defines it; `key` is the key of its values in a record.
+
+    `options` are its choices as values have them, and `labels` as people see them.
+    """
 
     field_id: str
     key: str
     title: str | None
     type: str
     options: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

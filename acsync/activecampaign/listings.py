@@ -2,7 +2,7 @@
 
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.page import Page
-from acsync.datasets import Listing, Record
+from acsync.datasets import Listing, Record, pick
 from acsync.errors import PaginationError
 from acsync.models import ListingRows
 
@@ -82,10 +82,18 @@ def _with_options(page: Page) -> list[Record]:
     options = page.sideloads.get("fieldOptions")
     if options is None:
         return page.rows
-    choices: dict[str, list[object]] = {}
+    choices: dict[str, list[Record]] = {}
     for option in options:
-        choices.setdefault(str(option.get("field")), []).append(option.get("value"))
-    return [{**row, "fieldOptions": choices.get(str(row.get("id")), [])} for row in page.rows]
+        choices.setdefault(str(option.get("field")), []).append(option)
+    return [row | _choices_of(choices.get(str(row.get("id")), [])) for row in page.rows]
+
+
+def _choices_of(options: list[Record]) -> Record:
+    """Return the choices as values have them, and as people see them."""
+    return {
+        "fieldOptions": [option.get("value") for option in options],
+        "fieldLabels": [pick(option, "label", "value") for option in options],
+    }
 
 
 def _warn(listing: Listing, rows: int, pages: list[Page]) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Name the fields in which a record and its published form differ, never their values."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from acsync.datasets import NOT_CONTENT, DatasetName, ListingName, Record
+from acsync.datasets import NOT_CONTENT, DatasetName, ListingName, Record, RelationName
 from acsync.enrich.content import reduce_value
 
 # A listing and the id of its row, or "tags" and a name.
@@ -47,6 +47,23 @@ def _find_content(name: DatasetName, record: Record, published: Record) -> Itera
             yield from (f"{key}.{part}" for part in parts if before.get(part) != after.get(part))
         else:
             yield "tags" if key == "contactTags" else key
+
+
+def find_relations(
+    relations: Record, published: Record, kinds: Iterable[RelationName], renamed: Collection[Name]
+) -> Iterator[str]:
+    """Yield the tags and lists in which the relations of a contact differ from its published ones.
+
+    The first element of each entry is a name.
+    """
+    for kind in kinds:
+        was, now = published.get(kind) or {}, relations.get(kind) or {}
+        for key in was.keys() | now.keys():
+            before, after = was.get(key) or [None], now.get(key) or [None]
+            names = {before[0], after[0]}
+            is_renamed = (kind, key) in renamed or any((kind, name) in renamed for name in names)
+            if before[1:] != after[1:] or not (len(names) == 1 or is_renamed):
+                yield "tags" if kind == "tags" else f"lists.{key}"
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:

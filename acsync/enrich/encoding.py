@@ -24,34 +24,45 @@ ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData")
 MAX_LEVELS = 254
 
 
-def encode(record: Record) -> EnrichedRecord:
+def encode(record: Record, relations: Record | None = None) -> EnrichedRecord:
     """Return a record as JSON with sorted keys, since the API's key order is not fixed.
 
     Characters that jsonb cannot store (NUL, half a surrogate pair) are removed and counted. Raises
     PaginationError for a record that cannot be encoded at all.
     """
+    record_id = int(str(record["id"]))
+    body, cleaned = _to_json(record, record_id)
+    digest = hashlib.blake2b(body, digest_size=HASH_BYTES)
+    if not relations:
+        return EnrichedRecord(record_id, digest.digest(), body, cleaned)
+    related, removed = _to_json(relations, record_id)
+    digest.update(related)
+    return EnrichedRecord(record_id, digest.digest(), body, cleaned + removed, related)
+
+
+def _to_json(value: Record, record_id: int) -> tuple[bytes, int]:
+    """Return JSON, and how many characters were removed."""
     try:
-        body, cleaned = _dump(record), 0
+        body, cleaned = _dump(value), 0
     except orjson.JSONEncodeError:
         body, cleaned = b"", 0
     if not body or b"\\u0000" in body:
-        body, cleaned = _dump_clean(record)
-    digest = hashlib.blake2b(body, digest_size=HASH_BYTES).digest()
+        body, cleaned = _dump_clean(value, record_id)
     # A copy: the result of orjson keeps a buffer of eight times its size alive.
-    return EnrichedRecord(int(str(record["id"])), digest, bytes(memoryview(body)), cleaned)
+    return bytes(memoryview(body)), cleaned
 
 
 def _dump(value: Any) -> bytes:
     return orjson.dumps(value, default=_write_decimal, option=orjson.OPT_SORT_KEYS)
 
 
-def _dump_clean(record: Record) -> tuple[bytes, int]:
+def _dump_clean(value: Record, record_id: int) -> tuple[bytes, int]:
     cleaner = Cleaner()
     try:
-        return _dump(cleaner.clean(record)), cleaner.removed
+        return _dump(cleaner.clean(value)), cleaner.removed
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise PaginationError(
-            f"The record with id {record['id']} cannot be stored as JSON ({error}; {MAX_LEVELS} "
+            f"The record with id {record_id} cannot be stored as JSON ({error}; {MAX_LEVELS} "
             "levels are possible). Nothing is published without it.",
             "Look at the record in ActiveCampaign.",
         ) from None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from acsync.datasets import DatasetName, ListingName, Metadata, Record, as_list
+from acsync.datasets import DatasetName, ListingName, Metadata, Record, as_list, pick
 from acsync.enrich.custom_fields import (
     Catalogue,
     catalogue_fields,
@@ -16,7 +16,7 @@ from acsync.enrich.custom_fields import (
     deal_values,
 )
 from acsync.enrich.encoding import Cleaner
-from acsync.enrich.relations import join_relations
+from acsync.enrich.relations import join_relations, relations_of
 from acsync.models import CustomField
 
 # The listing that defines a dataset's custom fields, and its columns for key, title and type.
@@ -52,16 +52,21 @@ class Enricher:
     @property
     def fields(self) -> tuple[CustomField, ...]:
         """Return the custom fields of the dataset, in the order of their ids."""
-        definitions = self._metadata[DEFINITIONS[self._name][0]]
-        options = {str(row["id"]): as_list(row.get("fieldOptions")) for row in definitions}
+        definitions = {str(row["id"]): row for row in self._metadata[DEFINITIONS[self._name][0]]}
         clean = Cleaner().clean_text
+
+        def texts(value: object) -> tuple[str, ...]:
+            return tuple(clean(str(choice)) for choice in as_list(value) or ())
+
         return tuple(
             CustomField(
                 str(row.field_id),
                 str(row.key),
                 None if row.label is None else clean(str(row.label)),
                 clean(str(row.kind or "")),
-                tuple(clean(str(choice)) for choice in options.get(str(row.field_id)) or ()),
+                texts(definitions[str(row.field_id)].get("fieldOptions")),
+                # A value of a deal has the label itself.
+                texts(pick(definitions[str(row.field_id)], "fieldLabels", "fieldOptions")),
             )
             for row in self._catalogue.frame.itertuples(index=False)
         )
@@ -94,6 +99,10 @@ class Enricher:
             for place, row in enumerate(rows)
         ]
         return join_relations(enriched, related, self._metadata) if related else enriched
+
+    def relations(self, related: Mapping[str, Sequence[Record]]) -> dict[str, Record]:
+        """Return the tags and lists of contacts as they are stored with their records, by id."""
+        return relations_of(related, self._metadata)
 
 
 class Related:

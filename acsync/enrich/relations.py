@@ -1,11 +1,16 @@
 """Join contacts to their tags and to the lists they are on."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from acsync.datasets import Metadata, Record, as_list
+from acsync.datasets import Metadata, Record, RelationName, as_list
+from acsync.enrich.encoding import Cleaner
 
 # "1" and "2" are documented; "0" and "3" are the same as in the parameter `status` of /contacts.
 STATUSES = {"0": "unconfirmed", "1": "active", "2": "unsubscribed", "3": "bounced"}
+
+# So that an id always fits into a bigint of Postgres.
+MAX_ID_DIGITS = 18
 
 
 def join_relations(
@@ -73,3 +78,69 @@ def _lists_of(rows: Sequence[Record], lists: Sequence[Record]) -> dict[str, list
 def _list_and_id(row: Record) -> tuple[int, str, str]:
     number = str(row.get("list"))
     return len(number), number, str(row.get("id"))
+
+
+def relations_of(related: Mapping[str, Sequence[Record]], metadata: Metadata) -> dict[str, Record]:
+    """Return what the long views show of each contact: its `tags` and `lists`, by their ids.
+
+    A tag has its name and when it was added. A list has its name, the status, when the contact
+    subscribed and unsubscribed, and why. Times are seconds since 1970: small, and quick to read.
+    """
+    relations: dict[str, Record] = {}
+    tags = _clean_names(tag_names(related.get("tags", ())))
+    for row in related.get("contactTags", ()):
+        if (tag_id := str(row.get("tag"))) in tags:
+            entries = _entries_of(relations, row, "tags")
+            _, known = entries.get(tag_id, (None, None))
+            times = [time for time in (known, _seconds(row.get("cdate"))) if time is not None]
+            entries[tag_id] = [tags[tag_id], min(times, default=None)]
+    lists = _clean_names({str(row["id"]): row.get("name") for row in metadata.get("lists", ())})
+    for row in sorted(related.get("contactLists", ()), key=_age):
+        if _is_id(list_id := str(row.get("list"))):
+            entries = _entries_of(relations, row, "lists")
+            entries[list_id] = [lists.get(list_id), *_membership(row)]
+    return relations
+
+
+def _clean_names(names: Mapping[str, object]) -> dict[str, str | None]:
+    """Return names as the record has them; there, their removed characters are counted."""
+    clean = Cleaner().clean_text
+    return {
+        key: None if name is None else clean(str(name))
+        for key, name in names.items()
+        if _is_id(key)
+    }
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_ID_DIGITS
+
+
+def _entries_of(relations: dict[str, Record], row: Record, kind: RelationName) -> Record:
+    entries: Record = relations.setdefault(str(row.get("contact")), {}).setdefault(kind, {})
+    return entries
+
+
+def _membership(row: Record) -> list[object]:
+    status, reason = str(row.get("status")), row.get("unsubreason")
+    return [
+        STATUSES.get(status, status),
+        _seconds(row.get("sdate")),
+        _seconds(row.get("udate")),
+        None if reason in (None, "") else str(reason),
+    ]
+
+
+def _seconds(value: object) -> int | None:
+    """Return a time with an offset as seconds since 1970, and any other value as None."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else int(moment.timestamp())
+
+
+def _age(row: Record) -> tuple[int, str]:
+    """Sort by id: of two memberships of one list, the newer one counts."""
+    number = str(row.get("id"))
+    return len(number), number

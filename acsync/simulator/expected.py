@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import orjson
@@ -12,6 +13,7 @@ from acsync.simulator.account import Account
 Listings: TypeAlias = Mapping[ListingName, list[Record]]
 EntryOf: TypeAlias = Callable[[Record, Record], Record]
 
+STATUSES = ("unconfirmed", "active", "unsubscribed", "bounced")
 WITH_CHOICES = frozenset({"listbox", "checkbox", "multiselect"})
 # The columns of a deal's value, in the order in which acsync searches them.
 COLUMNS = (
@@ -99,7 +101,6 @@ def enrich_contact(
 
 def _relations(related: Mapping[str, list[Record]], listings: Listings) -> Record:
     names = {listing["id"]: listing["name"] for listing in listings["lists"]}
-    statuses = ["unconfirmed", "active", "unsubscribed", "bounced"]
     return {
         "contactTags": sorted((row["id"] for row in related["contactTags"]), key=int),
         "contactLists": sorted((row["id"] for row in related["contactLists"]), key=int),
@@ -108,13 +109,39 @@ def _relations(related: Mapping[str, list[Record]], listings: Listings) -> Recor
             {
                 "id": membership["list"],
                 "name": names.get(membership["list"]),
-                "status": statuses[int(membership["status"])],
+                "status": STATUSES[int(membership["status"])],
                 "subscribedAt": membership["sdate"],
                 "unsubscribedAt": membership["udate"],
             }
             for membership in sorted(related["contactLists"], key=lambda row: int(row["list"]))
         ],
     }
+
+
+def expected_tags(account: Account, contact: int) -> list[tuple[int, str, datetime | None]]:
+    """Return the id, name and date of each tag of a contact, as `ac_contact_tags` shows them."""
+    related = account.related(contact)
+    names = {tag["id"]: tag["tag"].replace("\0", "") for tag in related["tags"]}
+    dates: dict[str, list[datetime]] = {tag: [] for tag in names}
+    for row in related["contactTags"]:
+        dates[row["tag"]] += [datetime.fromisoformat(row["cdate"])] if row["cdate"] else []
+    return sorted((int(tag), names[tag], min(dates[tag], default=None)) for tag in names)
+
+
+def expected_lists(account: Account, contact: int) -> list[tuple[Any, ...]]:
+    """Return the memberships of a contact, as `ac_contact_lists` shows them."""
+    related = account.related(contact)
+    names = {listing["id"]: listing["name"] for listing in account.metadata.ever("lists")}
+    return sorted(
+        (
+            int(row["list"]),
+            names[row["list"]],
+            STATUSES[int(row["status"])],
+            *(row[key] and datetime.fromisoformat(row[key]) for key in ("sdate", "udate")),
+            (row["unsubreason"] or "").replace("\0", "") or None,
+        )
+        for row in related["contactLists"]
+    )
 
 
 def enrich_deal(row: Record, values: list[Record], listings: Listings) -> Record:

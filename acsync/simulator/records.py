@@ -9,9 +9,11 @@ from acsync.simulator.id_store import Selected
 from acsync.simulator.metadata import Metadata
 from acsync.simulator.values import NAIVE, STAMPS, TIMES, Field, Slots, Template, draw, make_value
 
-CONTACT_SALT, DEAL_SALT, RELATION_SALT = 11, 23, 37
+CONTACT_SALT, DEAL_SALT, RELATION_SALT, TAG_SALT = 11, 23, 37, 41
 DEPARTED_USERS = ("901", "902")
 UNLISTED_STAGE = ("8888", "1")
+# One contact in so many has a tag twice, with another row and date.
+TAGGED_TWICE = 29
 CURRENCIES = ("usd", "usd", "eur", "gbp")
 
 _CONTACT_ROWS = values.load("contacts")
@@ -57,11 +59,14 @@ class Contacts:
         # Every fifth tag has an odd name, and is rare.
         tags = [tag for tag in range(1, self.tags + 1) if now >> tag & (7 if tag % 5 else 127) == 1]
         lists = [number for number in range(1, self.lists + 1) if bits >> number & 3]
+        # No tag has the number 0, so its place is free for a tag that was added twice.
+        twice = [(0, tag) for tag in tags[:1] if bits % TAGGED_TWICE == 0]
         return {
             "contactTags": [
-                _CONTACT_TAG.new(contact.id * (self.tags + 1) + tag)
+                _CONTACT_TAG.new(contact.id * (self.tags + 1) + place)
                 | {"contact": str(contact.id), "tag": str(tag)}
-                for tag in reversed(tags)
+                | _added(draw(bits, place, TAG_SALT))
+                for place, tag in [*((tag, tag) for tag in reversed(tags)), *twice]
             ],
             "tags": [_tag(tag) for tag in tags],
             "contactLists": [
@@ -78,13 +83,23 @@ def _tag(number: int) -> Record:
     return _TAG.new(number) | {"tag": name}
 
 
+def _added(bits: int) -> Record:
+    """Return when a tag was added; for one in fifty nobody knows."""
+    time = bits % TIMES
+    return {"cdate": STAMPS[time] if bits % 50 else None, "created_timestamp": NAIVE[time]}
+
+
 def _membership(bits: int) -> Record:
-    """Return the status and its times: unconfirmed, active, unsubscribed or bounced."""
+    """Return the status and its times: unconfirmed, active, unsubscribed or bounced.
+
+    Some who unsubscribed say why.
+    """
     status = bits % 4
     return {
         "status": str(status),
         "sdate": STAMPS[bits % TIMES] if status else None,
         "udate": STAMPS[(bits >> 4) % TIMES] if status == 2 else None,
+        "unsubreason": values.reason(bits >> 2) if status == 2 else None,
     }
 
 

@@ -97,6 +97,12 @@ def name(bits: int, names: list[str]) -> str:
     return names[(bits >> 8) % len(names)]
 
 
+def reason(bits: int) -> str | None:
+    """Return why somebody unsubscribed: one of a few reasons, an odd text, "" or None."""
+    choices = (None, "", *_TEXTS["reasons"], ODD_TEXTS[bits % len(ODD_TEXTS)])
+    return choices[draw(bits) % len(choices)]
+
+
 _DATA = load("fields")
 # Labels by value. Contacts have the value; deals have the label.
 CHOICES: dict[str, str] = _DATA["choices"]

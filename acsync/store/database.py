@@ -19,7 +19,7 @@ from acsync.store.postgres_errors import explain, place_of
 # The revision of the tables that this code uses, and those before it. A test compares them with
 # Alembic's.
 SCHEMA_REVISION = "0020"
-REVISIONS = (*(f"{number:04}" for number in range(1, 15)), "0020")
+REVISIONS = (*(f"{number:04}" for number in range(1, 15)), "0016", "0020")
 
 # The wide views are updated by a function whose body is SQL, which older servers cannot parse.
 LEAST_POSTGRES = 14
@@ -107,8 +107,8 @@ def forbid_nested_loops(connection: Connection) -> None:
     run(connection, "set local enable_nestloop = off")
 
 
-def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes]]) -> None:
-    """Append rows of UTF-8 text without nulls to `table (columns)` by COPY."""
+def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes | None]]) -> None:
+    """Append rows of UTF-8 text to `table (columns)` by COPY."""
     lines = b"".join(b"\t".join(map(_escape, row)) + b"\n" for row in rows)
     sql = f"copy {schema_of(connection)}.{table} from stdin with (format text, encoding 'UTF8')"
     cursor: Any = connection.connection.cursor()
@@ -116,7 +116,9 @@ def copy_rows(connection: Connection, table: str, rows: Iterable[Sequence[bytes]
         cursor.copy_expert(sql, io.BytesIO(lines))
 
 
-def _escape(field: bytes) -> bytes:
+def _escape(field: bytes | None) -> bytes:
+    if field is None:
+        return b"\\N"
     for plain, escaped in COPY_ESCAPES:
         field = field.replace(plain, escaped)
     return field

@@ -45,6 +45,18 @@ def published_records(
         return {row.record_id: parse_record(row.body) for row in rows}
 
 
+def published_relations(database: Database, ids: Sequence[int]) -> dict[int, Record]:
+    """Return the relations that are published with these contacts, if any are."""
+    sql = """
+        select record_id, relations from {versions}
+        where valid_to is null and relations is not null
+          and record_id = any(cast(:ids as bigint[]))
+    """
+    with database.begin() as connection:
+        rows = run(connection, sql, "contacts", ids=list(ids))
+        return {row.record_id: row.relations for row in rows}
+
+
 def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int, Record]]:
     """Yield the id and the record of everything that is published, 1,000 at a time."""
     ids = published_ids(database, name)
@@ -55,21 +67,21 @@ def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int,
 
 
 def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[int, Record]:
-    """Return the last known tags and lists of contacts by id; None if never received.
+    """Return the last known tags, lists and relations of contacts by id; None if never received.
 
     This sync's staged records are newer than published ones.
     """
     sql = """
-        select distinct on (record_id) record_id, tags, lists
+        select distinct on (record_id) record_id, tags, lists, relations
         from (
-            select record_id, record -> 'tags' as tags, lists, 1 as place from {bodies}
+            select record_id, record -> 'tags' as tags, lists, relations, 1 as place from {bodies}
             where sync_no = :sync_no and record_id = any(cast(:ids as bigint[]))
                 and slice_no = any(array(
                     select slice_no from {schema}.ac_staged_slices
                     where sync_no = :sync_no and data_type = :data_type
                         and covered_through >= :first and covered_from <= :last))
             union all
-            select record_id, record -> 'tags', lists, 2 from {versions}
+            select record_id, record -> 'tags', lists, relations, 2 from {versions}
             where valid_to is null and record_id = any(cast(:ids as bigint[]))
         ) as known
         order by record_id, place
@@ -77,7 +89,7 @@ def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[i
     span = {"first": min(ids, default=0), "last": max(ids, default=0)}
     with database.begin() as connection:
         rows = run(connection, sql, "contacts", sync_no=sync.number, ids=list(ids), **span)
-        return {row.record_id: {"tags": row.tags, "lists": row.lists} for row in rows}
+        return {row.record_id: dict(row._mapping) for row in rows}
 
 
 COUNT_STAGED = f"""

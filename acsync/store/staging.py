@@ -110,6 +110,7 @@ def _copy_records(
     connection: Connection, sync: Sync, name: DatasetName, staged: StagedSlice
 ) -> None:
     slice_key = (b"%d" % sync.number, b"%d" % staged.number)
+    has_relations = bool(DATASETS[name].relations)
     rows = (
         (
             *slice_key,
@@ -117,10 +118,12 @@ def _copy_records(
             b"%d" % record.record_id,
             b"\\x" + record.hash.hex().encode(),
             record.body,
+            *([record.relations] if has_relations else []),
         )
         for record in staged.changed
     )
     columns = "sync_no, slice_no, is_refresh, record_id, hash, record"
+    columns += ", relations" if has_relations else ""
     copy_rows(connection, f"{BODIES[name]} ({columns})", rows)
 
 

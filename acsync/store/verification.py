@@ -13,7 +13,7 @@ from acsync.store.database import Database, run
 # A row that a sync published is as old as the row of that sync in ac_published: both come from
 # one subtransaction.
 READ_COPIES = """
-    select record_id, record::text as body, hash,
+    select record_id, record::text as body, hash, {relations} as relations,
            age(xmin) < (
                select age(xmin) from {schema}.ac_published
                where data_type = :data_type order by sync_no desc limit 1
@@ -39,11 +39,15 @@ READ_FIELDS = """
 
 @dataclass(frozen=True)
 class PublishedRecord:
-    """A record as published; `is_foreign` if something other than a sync wrote it last."""
+    """A record as published; `is_foreign` if something other than a sync wrote it last.
+
+    `relations` are the tags and memberships of a contact as the long views show them.
+    """
 
     record: Record
     hash: bytes
     is_foreign: bool
+    relations: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,15 @@ def read_copies(
     database: Database, name: DatasetName, ids: Sequence[int]
 ) -> dict[int, PublishedRecord]:
     """Return the published records among these ids, with their hashes."""
+    sql = READ_COPIES.replace("{relations}", "relations::text" if name == "contacts" else "null")
     with database.begin() as connection:
-        rows = run(connection, READ_COPIES, name, ids=list(ids)).all()
+        rows = run(connection, sql, name, ids=list(ids)).all()
     return {
         row.record_id: PublishedRecord(
-            parse_record(row.body), bytes(row.hash), bool(row.is_foreign)
+            parse_record(row.body),
+            bytes(row.hash),
+            bool(row.is_foreign),
+            None if row.relations is None else parse_record(row.relations),
         )
         for row in rows
     }

@@ -65,7 +65,8 @@ def record_fields(
                 connection,
                 """
                 update {schema}.ac_field_columns
-                set key = :key, title = :title, options = cast(:options as text[]), last_sync = null
+                set key = :key, title = :title, options = cast(:options as text[]),
+                    labels = cast(:labels as text[]), last_sync = null
                 where data_type = :data_type and field_id = :field_id and type = :type
                 """,
                 name,
@@ -120,9 +121,9 @@ def _add(
         connection,
         """
         insert into {schema}.ac_field_columns
-            (data_type, field_id, type, key, title, options, column_name, first_sync)
-        values (:data_type, :field_id, :type, :key, :title, cast(:options as text[]), :column_name,
-                :sync_id)
+            (data_type, field_id, type, key, title, options, labels, column_name, first_sync)
+        values (:data_type, :field_id, :type, :key, :title, cast(:options as text[]),
+                cast(:labels as text[]), :column_name, :sync_id)
         returning *
         """,
         name,
@@ -140,15 +141,13 @@ def _values(field: CustomField) -> dict[str, Any]:
         "type": field.type,
         "key": field.key,
         "title": field.title,
-        "options": list(field.options) if field.options else None,
+        "options": [*field.options] or None,
+        "labels": [*field.labels] or None,
     }
 
 
 def _differs(row: Any, field: CustomField) -> bool:
-    return bool(
-        row.last_sync
-        or (row.key, row.title, tuple(row.options or ())) != (field.key, field.title, field.options)
-    )
+    return bool(row.last_sync or _field_of(row) != field)
 
 
 def _retire(
@@ -181,7 +180,8 @@ def _retire(
 
 
 def _field_of(row: Any) -> CustomField:
-    return CustomField(row.field_id, row.key, row.title, row.type, tuple(row.options or ()))
+    options, labels = tuple(row.options or ()), tuple(row.labels or ())
+    return CustomField(row.field_id, row.key, row.title, row.type, options, labels)
 
 
 def choose_column(

@@ -1,17 +1,23 @@
 """Copy one slice: read its pages, enrich them, compare with the published records, stage them."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from acsync.activecampaign.slices import NEWEST_SLICE
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import NOT_CONTENT, Record, RelationName, is_masked, parse_record
-from acsync.enrich.content import has_same_content
+from acsync.enrich.content import has_same_content, has_same_relations
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
 from acsync.models import EnrichedRecord, Interval, Slice
-from acsync.store.snapshot import last_relations, published_records, published_state
+from acsync.store.snapshot import (
+    last_relations,
+    published_records,
+    published_relations,
+    published_state,
+)
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
 from acsync.sync.job import Job
@@ -82,10 +88,9 @@ def _encode_page(
     """Return the records of a page by id: encoded, or as rows if they are masked."""
     enriched = job.enricher.enrich(page.rows, page.values, page.related)
     job.tags.update(tag_names((page.related or {}).get("tags", ())))
-    complete = _add_last_relations(context, job, page, enriched)
     return {
-        record_id: record if is_masked(record) else encode(record)
-        for record_id, record in zip(page.ids, complete, strict=True)
+        record_id: record if is_masked(record) else encode(record, relations)
+        for record_id, record, relations in _add_relations(context, job, page, enriched)
     }
 
 
@@ -108,25 +113,34 @@ def _find_refreshed(
         ids = [record.record_id for record in batch]
         ignored = NOT_CONTENT[job.dataset]
         published = published_records(context.database, job.dataset, ids, ignored)
+        related = [record.record_id for record in batch if record.relations]
+        relations = published_relations(context.database, related) if related else {}
         refreshed.update(
             record.record_id
             for record in batch
             if (last := published.get(record.record_id)) is not None
             and has_same_content(job.dataset, parse_record(record.body), last)
+            and has_same_relations(
+                json.loads(record.relations or b"{}"), relations.get(record.record_id, {})
+            )
         )
     return frozenset(refreshed)
 
 
-def _add_last_relations(
+def _add_relations(
     context: SyncContext, job: Job, page: WalkPage, records: list[Record]
-) -> list[Record]:
-    """Add the last known relations to contacts if they did not come with the page."""
+) -> Iterator[tuple[int, Record, Record]]:
+    """Yield each id, its record and its relations: the last known ones if none came."""
+    relations = job.enricher.relations(page.related or {})
     missing = [name for name in job.relations if name not in page.relations]
-    if not missing:
-        return records
-    last = last_relations(context.database, context.sync, page.ids)
-    pairs = zip(page.ids, records, strict=True)
-    return [{**record, **_pick(last.get(record_id, {}), missing)} for record_id, record in pairs]
+    last = last_relations(context.database, context.sync, page.ids) if missing else {}
+    for record_id, record in zip(page.ids, records, strict=True):
+        known = last.get(record_id, {})
+        yield (
+            record_id,
+            record | _pick(known, missing),
+            relations.get(str(record_id), {}) | _pick(known.get("relations") or {}, missing),
+        )
 
 
 def _pick(last: Record, names: list[RelationName]) -> Record:

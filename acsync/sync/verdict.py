@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import DatasetName, is_masked
-from acsync.enrich.differences import find_differences
-from acsync.enrich.encoding import encode
+from acsync.datasets import DatasetName, Record, is_masked
+from acsync.enrich.differences import find_differences, find_relations
+from acsync.enrich.encoding import Cleaner, encode
 from acsync.store.verification import PublishedRecord
 from acsync.sync.account_reader import Names, enrich_single, find_renamed, newest_date
 
@@ -72,7 +72,8 @@ class Judge:
     def _judge(self, look: Look, earlier: Look | None) -> Finding:
         """Return the verdict; `earlier` is the look before the full sync that made this copy."""
         fields = self._compare(look.copy, look)
-        if look.copy and encode(look.copy.record).hash != look.copy.hash:
+        copy = look.copy
+        if copy and encode(copy.record, copy.relations).hash != copy.hash:
             return Finding("different", fields or (HASH,))
         if not fields:
             return self._agree(look, earlier)
@@ -108,8 +109,11 @@ class Judge:
             return () if copy is None and page is None else (RECORD,)
         record = enrich_single(page, self.names, copy.record, self.common)
         renamed = find_renamed(page, self.names)
-        fields = find_differences(self.name, record, copy.record, renamed)
-        return tuple(field for field in fields if field not in self.unlike)
+        fields = {*find_differences(self.name, record, copy.record, renamed)}
+        if copy.relations is not None:
+            relations = self._relations(page)
+            fields |= {*find_relations(relations, copy.relations, page.relations, renamed)}
+        return tuple(sorted(fields - self.unlike))
 
     def _is_newer(self, page: WalkPage) -> bool:
         """Return whether the account changed the record after it was copied."""
@@ -122,8 +126,17 @@ class Judge:
         """Return whether the account has changed the record since the earlier look."""
         if look.page is None or earlier.page is None:
             return look.page is not earlier.page
-        now, before = (enrich_single(page, self.names) for page in (look.page, earlier.page))
-        return bool(find_differences(self.name, now, before))
+        pages = look.page, earlier.page
+        now, before = (enrich_single(page, self.names) for page in pages)
+        if find_differences(self.name, now, before):
+            return True
+        return self._relations(look.page) != self._relations(earlier.page)
+
+    def _relations(self, page: WalkPage) -> Record:
+        """Return the tags and memberships of a contact as the long views show them."""
+        relations = self.names.enricher.relations(page.related or {})
+        cleaned: Record = Cleaner().clean(relations.get(str(page.ids[0]), {}))
+        return cleaned
 
 
 def find_unlike(findings: Collection[Finding], looks: Collection[Look]) -> frozenset[str]:

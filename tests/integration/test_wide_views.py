@@ -396,10 +396,12 @@ def test_columns_say_what_they_are(copy_account: CopyAccount, database: Database
 
     (comment,) = fetch(
         database,
-        "select col_description('ac_contacts_wide'::regclass, attnum), options from pg_attribute "
+        "select col_description('ac_contacts_wide'::regclass, attnum), options, labels "
+        "from pg_attribute "
         "join ac_fields on column_name = attname and data_type = 'contacts' and type = 'dropdown' "
         "where attrelid = 'ac_contacts_wide'::regclass limit 1",
     )
 
     assert re.fullmatch(r".+ \(dropdown, field \d+\): .+, .+", comment[0])
-    assert comment[0].endswith(", ".join(comment[1]))
+    choices = [f"{option} ({label})" for option, label in zip(*comment[1:], strict=True)]
+    assert comment[0].endswith(": " + ", ".join(choices))

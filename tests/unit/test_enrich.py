@@ -11,7 +11,7 @@ from acsync.datasets import ListingName, Record
 from acsync.enrich.custom_fields import split_choices
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.enricher import Enricher
-from acsync.enrich.relations import join_relations
+from acsync.enrich.relations import join_relations, relations_of
 from acsync.errors import PaginationError
 
 FIELDS: list[Record] = [
@@ -410,3 +410,56 @@ def test_a_tag_without_a_name_is_left_out() -> None:
 
     assert contact["tags"] == ["VIP"]
     assert contact["contactTags"] == ["9", "12"]
+
+
+TAGS: list[Record] = [{"id": "3", "tag": "VIP\0"}, {"id": "x", "tag": "odd id"}]
+
+
+def tagged(tag: str, cdate: object) -> Record:
+    return {"contact": "7", "tag": tag, "cdate": cdate}
+
+
+@pytest.mark.parametrize(
+    ("dates", "added"),
+    [
+        (["2024-03-01T10:00:00-06:00"], 1709308800),
+        (["2024-03-01 16:00:00Z", "2021-03-01T10:00:00-06:00", None], 1614614400),
+        ([None, ""], None),
+        (["2024-03-01 10:00:00"], None),
+        (["0000-00-00T00:00:00-06:00"], None),
+        ([7], None),
+    ],
+)
+def test_a_tag_counts_from_its_earliest_date(dates: list[object], added: int | None) -> None:
+    """A contact can have two rows of one tag, and a date can be missing or have no offset."""
+    rows = [tagged("3", cdate) for cdate in dates] + [tagged("4", None), tagged("x", None)]
+
+    assert relations_of({"contactTags": rows, "tags": TAGS}, {}) == {
+        "7": {"tags": {"3": ["VIP", added]}}
+    }
+
+
+def test_the_newest_membership_of_a_list_counts() -> None:
+    """Unknown statuses stay numbers, and an empty reason is none."""
+    old = {"contact": "7", "list": "2", "status": "2", "unsubreason": "Too many", "id": "9"}
+    new = {"contact": "7", "list": "2", "status": "91", "unsubreason": "", "id": "10"}
+    other = old | {"list": "5", "udate": "2024-03-01T10:00:00-06:00"}
+    lists: list[Record] = [{"id": "2", "name": "News"}]
+
+    relations = relations_of({"contactLists": [new, old, other]}, {"lists": lists})
+
+    assert relations["7"]["lists"] == {
+        "2": ["News", "91", None, None, None],
+        "5": [None, "unsubscribed", None, 1709308800, "Too many"],
+    }
+
+
+def test_relations_are_part_of_the_hash_and_not_of_the_record() -> None:
+    """An unchanged sync compares hashes only."""
+    record: Record = {"id": "7"}
+    plain, tags = encode(record, {}), encode(record, {"tags": {"3": ["VIP\0", 5]}})
+
+    assert plain == encode(record)
+    assert tags.body == plain.body
+    assert (tags.relations, tags.cleaned) == (b'{"tags":{"3":["VIP",5]}}', 1)
+    assert tags.hash != plain.hash != encode(record, {"tags": {"3": ["VIP", 6]}}).hash

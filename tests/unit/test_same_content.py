@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acsync.datasets import NOT_CONTENT, DatasetName, Record, parse_record
-from acsync.enrich.content import has_same_content
+from acsync.enrich.content import has_same_content, has_same_relations
 from acsync.enrich.encoding import encode
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_record
@@ -93,3 +93,21 @@ def test_tags_are_compared_by_name_if_a_form_has_no_ids() -> None:
     assert not has_same_content("contacts", named | {"tags": ["b"]}, with_ids)
     assert has_same_content("contacts", with_ids | {"tags": ["renamed"]}, with_ids)
     assert not has_same_content("contacts", with_ids | {"contactTags": ["5", "6"]}, with_ids)
+
+
+@pytest.mark.parametrize(
+    ("relations", "is_same"),
+    [
+        ({"tags": {"7": ["VIP", 5]}}, True),
+        ({"tags": {"7": ["Renamed", 5]}}, True),
+        ({"tags": {"7": ["VIP", 6]}}, False),
+        ({"tags": {"7": ["VIP", None]}}, False),
+        ({"tags": {"7": ["VIP", 5], "8": ["New", 6]}}, False),
+        ({"tags": {}}, False),
+        ({}, True),
+        ({"lists": {"1": ["News", "active", 5, None, None]}}, True),
+    ],
+)
+def test_a_date_of_a_tag_is_content_and_its_name_is_not(relations: Record, is_same: bool) -> None:
+    """A kind that one form lacks was not read, or stored before there were relations."""
+    assert has_same_relations(relations, {"tags": {"7": ["VIP", 5]}}) == is_same

@@ -1,5 +1,5 @@
 -- How many contacts are on each list, by status?
-select list ->> 'id' as list_id, list ->> 'name' as list, list ->> 'status' as status, count(*) as contacts
-from ac_contacts, jsonb_array_elements(lists) as list
-group by 1, 2, 3
-order by 2, 1, 3;
+select list_id, list, status, count(*) as contacts
+from ac_contact_lists
+group by list_id, list, status
+order by list, list_id, status;

@@ -1,5 +1,5 @@
 -- Which tags are used, and how often?
-select tag, count(*) as contacts
-from ac_contacts, unnest(tags) as tag
-group by tag
+select tag_id, tag, count(*) as contacts
+from ac_contact_tags
+group by tag_id, tag
 order by contacts desc, tag;

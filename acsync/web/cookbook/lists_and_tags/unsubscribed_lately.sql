@@ -1,6 +1,5 @@
 -- Who unsubscribed in the last 90 days, and from which list?
-select email, list ->> 'name' as list, ac_timestamptz(list ->> 'unsubscribedAt') as unsubscribed_at
-from ac_contacts, jsonb_array_elements(lists) as list
-where list ->> 'status' = 'unsubscribed'
-    and list ->> 'unsubscribedAt' >= (current_date - 90)::text  -- as text: both begin with the year
-order by 3 desc;
+select contact_id, email, list, unsubscribed_at, reason
+from ac_contact_lists join ac_contacts using (contact_id)
+where status = 'unsubscribed' and unsubscribed_at > now() - interval '90 days'
+order by unsubscribed_at desc;

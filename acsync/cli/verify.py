@@ -17,14 +17,18 @@ from acsync.activecampaign.account_settings import read_subscriber_total
 from acsync.activecampaign.client import Client
 from acsync.datasets import DatasetName
 from acsync.errors import AccessDenied, AccountError, AcsyncError, StoreError, sanitize
+from acsync.schedule import INTERVAL
 from acsync.settings import Settings
 from acsync.store.database import VERSIONS, Database, open_database, require_current_schema
 from acsync.store.schema_owner import require_account
 from acsync.store.verification import record_verification
 from acsync.sync.account_reader import open_reader
 from acsync.sync.completeness import count_tolerated
-from acsync.sync.spot_check import PATIENCE, SpotCheck, check_sample, decide
+from acsync.sync.spot_check import SpotCheck, check_sample, decide
 from acsync.web.freshness import describe
+
+# A next full sync starts within one interval and ends within another.
+PATIENCE = 2 * INTERVAL
 
 # Records that an error names.
 NAMED_RECORDS = 20
@@ -117,7 +121,7 @@ def _verify(
         notes = [note for check in checks for note in _count_notes(check)]
         total, note = _read_total(reader.client)
         if wait:
-            decide(reader, checks, _tell)
+            decide(reader, checks, _tell, PATIENCE)
         calls = reader.client.rate_limiter.counts.calls
     return Report(checks, total, [*notes, note], calls, time.monotonic() - started)
 

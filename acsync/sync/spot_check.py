@@ -12,15 +12,14 @@ from typing import get_args
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName
 from acsync.errors import CallFailed, PaginationError
-from acsync.schedule import INTERVAL
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids
 from acsync.store.verification import Counts, read_copies, read_publication
 from acsync.sync.account_reader import AccountReader, find_common_keys, read_date
 from acsync.sync.verdict import Finding, Judge, Look, Verdict, find_unlike
 
-# A next full sync starts within one interval and ends within another.
-PATIENCE = 2 * INTERVAL
+# A record that was created this long before a full sync cannot have been missed by chance.
+LONG_BEFORE = timedelta(minutes=30)
 
 # Calls that wait for their answers at the same time.
 READERS = 8
@@ -101,7 +100,7 @@ def _find_suspects(published: Sequence[int], newest: WalkPage, read_from: dateti
 
     def is_late(created: object) -> bool:
         date = read_date(created)
-        return date is not None and date < read_from - PATIENCE
+        return date is not None and date < read_from - LONG_BEFORE
 
     missing = [
         record_id
@@ -171,7 +170,7 @@ def decide(
     reader: AccountReader,
     checks: Sequence[SpotCheck],
     tell: Callable[[Mapping[DatasetName, int]], object],
-    patience: timedelta = PATIENCE,
+    patience: timedelta,
     poll_seconds: float = 2.0,
 ) -> None:
     """Look at undecided records again after each full sync, until `patience` has passed.

@@ -147,7 +147,7 @@ def _count_notes(check: SpotCheck) -> Iterator[str]:
         return
     note = (
         f"The account counts {counted:,} {name}, the copy has {check.published:,}, and "
-        f"{check.created:,} of the newest were created since."
+        f"{check.created:,} newer ones were created since."
     )
     unexplained = counted - check.published - check.created
     if abs(unexplained) > count_tolerated(counted):

@@ -50,7 +50,8 @@ class TransientError(Exception):
 
 
 # The key of a single object, such as the answer to `contacts/7`. It is read as a page of one row.
-SINGULAR = {"contacts": "contact", "deals": "deal", "users": "user"}
+# The answer to `settings/account` has none.
+SINGULAR = {"contacts": "contact", "deals": "deal", "users": "user", "settings": ""}
 
 
 def read_page(content: bytes, path: str) -> Page:
@@ -69,7 +70,7 @@ def read_page(content: bytes, path: str) -> Page:
             "published without it.",
             "Look at the newest custom fields in ActiveCampaign.",
         ) from None
-    value = body.get(key) if isinstance(body, dict) else None
+    value = (body.get(key) if key else body) if isinstance(body, dict) else None
     rows = [value] if is_single and isinstance(value, dict) else as_objects(value)
     if rows is None:
         raise TransientError(f"a response without {key}, with status 200")

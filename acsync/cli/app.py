@@ -158,6 +158,25 @@ def sync(
 
 
 @app.command()
+def verify(
+    sample: Annotated[
+        int, typer.Option(min=1, help="Random records of each dataset to compare.")
+    ] = 200,
+    only: Annotated[DatasetName | None, typer.Option(help="Verify only this dataset.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave undecided what only the next sync can tell.")
+    ] = False,
+    account: AccountName = None,
+) -> None:
+    """Compare random records with the account; print ids and fields, never values."""
+    from acsync.cli.verify import run_verify  # noqa: PLC0415
+
+    settings = database_of(account, DATABASE + ACCOUNT)
+    run_verify(console, settings, only, sample, as_json, not no_wait)
+
+
+@app.command()
 def migrate(
     sql: Annotated[
         bool,
@@ -211,6 +230,21 @@ def status(
     from acsync.cli.status import run_status  # noqa: PLC0415
 
     run_status(console, database_of(account), as_json, max_age, account)
+
+
+@app.command()
+def show(
+    kind: Annotated[Literal["contact", "deal"], typer.Argument(metavar="contact|deal")],
+    record_id: Annotated[int, typer.Argument(metavar="ID", min=1)],
+    live: Annotated[bool, typer.Option("--live", help="Ask the account as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    account: AccountName = None,
+) -> None:
+    """Show the copy of one record and its history, and what the account says now."""
+    from acsync.cli.show import run_show  # noqa: PLC0415
+
+    settings = database_of(account, DATABASE + ACCOUNT if live else DATABASE)
+    run_show(console, settings, kind, record_id, live, as_json)
 
 
 @app.command()

@@ -40,8 +40,12 @@ def _without_names(entries: Record) -> Record:
 
 
 def _is_equal(key: str, value: object, other: object) -> bool:
-    reduce = REDUCED.get(key, _instant)
-    return reduce(value) == reduce(other)
+    return reduce_value(key, value) == reduce_value(key, other)
+
+
+def reduce_value(key: str, value: object) -> object:
+    """Return the content of a key's value, without names, and with times as instants."""
+    return REDUCED.get(key, _instant)(value)
 
 
 def _instant(value: object) -> object:

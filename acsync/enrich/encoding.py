@@ -75,6 +75,8 @@ def _write_decimal(value: Any) -> Any:
     """
     if not isinstance(value, Decimal):
         raise TypeError(f"{type(value).__name__} is not JSON")
+    if not value:
+        value = abs(value)  # jsonb has no negative zero
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int) or exponent < -MAX_DECIMALS:
         return str(value)

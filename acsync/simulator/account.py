@@ -33,10 +33,11 @@ class AccountOptions:
     any sliding second or in each second of the clock. A 429 asks callers to wait for
     `retry_after_seconds`. Calls arrive up to `arrival_jitter_seconds` late. `camel_case_values`
     serves custom field values of deals in the API's other spelling. Without `has_crm`, deals are
-    refused. `masked_share` is the share of deals that are stubs. `relations` decides if tags and
-    lists can be included. `orphan_share` is the share of records that name a value of a deleted
-    field. With `omits_empty_relations`, records without values have no key for them. Activities of
-    deals come in `activity_order`, whatever order is requested.
+    refused, and without `is_admin` the settings. `masked_share` is the share of deals that are
+    stubs. `relations` decides if tags and lists can be included. `orphan_share` is the share of
+    records that name a value of a deleted field. With `omits_empty_relations`, records without
+    values have no key for them. Activities of deals come in `activity_order`, whatever order is
+    requested.
 
     `date_filter` is how `filters[updated_after]` of contacts works: to the second, by days alone,
     ignored or refused. `orders_by_date` is whether deals can be ordered by `mdate`. Changes of the
@@ -64,6 +65,7 @@ class AccountOptions:
     page_cap: int = 100
     camel_case_values: bool = False
     has_crm: bool = True
+    is_admin: bool = True
     masked_share: float = 0.005
     relations: Literal["served", "ignored", "refused", "forbidden"] = "served"
     orphan_share: float = 0.0

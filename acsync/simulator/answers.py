@@ -34,12 +34,10 @@ def answer_with_faults(account: Account, call: Call) -> Answer:
 
 def answer_call(account: Account, call: Call) -> Answer:
     """Return the answer of the API if nothing is wrong."""
-    if call.path == "users/me":
-        users = account.metadata.listings["users"]
-        missing = message(404, "No Result found for User with id me")
-        return Answer(data={"user": users[0]}) if users else missing
     if refusal := _refuse(account, call):
         return refusal
+    if answer := _OBJECTS.get(call.path):
+        return answer(account)
     if page := _collection_page(account, call):
         return Answer(data=page)
     if single := re.fullmatch(r"(contacts|deals)/([0-9]{1,18})", call.path):
@@ -58,9 +56,28 @@ def _collection_page(account: Account, call: Call) -> Record | None:
     return None
 
 
+def _key_owner(account: Account) -> Answer:
+    users = account.metadata.listings["users"]
+    missing = message(404, "No Result found for User with id me")
+    return Answer(data={"user": users[0]}) if users else missing
+
+
+def _settings(account: Account) -> Answer:
+    total = str(len(account.ids("contacts")))
+    return Answer(data={"subscriber_total": total, "subscriber_limit": "100000"})
+
+
+_OBJECTS: dict[str, Callable[[Account], Answer]] = {
+    "users/me": _key_owner,
+    "settings/account": _settings,
+}
+
+
 def _refuse(account: Account, call: Call) -> Answer | None:
     if not account.options.has_crm and call.path in _OF_CRM:
         return message(403, "Upgrade your account to enable the CRM")
+    if not account.options.is_admin and call.path.startswith("settings/"):
+        return message(403, "You do not have permission to view the settings.")
     if account.options.relations == "refused" and call.includes_any("contactTags"):
         return message(400, "contactTags.tag is not a relation of contacts that can be included")
     if account.options.relations == "forbidden" and call.includes_any("contactLists"):

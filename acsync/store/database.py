@@ -18,8 +18,8 @@ from acsync.store.postgres_errors import explain, place_of
 
 # The revision of the tables that this code uses, and those before it. A test compares them with
 # Alembic's.
-SCHEMA_REVISION = "0019"
-REVISIONS = (*(f"{number:04}" for number in range(1, 16)), "0017", "0018", SCHEMA_REVISION)
+SCHEMA_REVISION = "0020"
+REVISIONS = (*(f"{number:04}" for number in range(1, 16)), "0017", "0018", "0019", SCHEMA_REVISION)
 
 # The wide views are updated by a function whose body is SQL, which older servers cannot parse.
 LEAST_POSTGRES = 14

@@ -43,6 +43,7 @@ TABLES = (
     "ac_staged_plans",
     "ac_staged_slices",
     "ac_sync_logs",
+    "ac_verifications",
 )
 
 

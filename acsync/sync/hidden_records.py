@@ -4,7 +4,7 @@ A page can leave out existing records: the total then counts more records than w
 records came before. Closing their versions would publish deletions that never happened.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from acsync.activecampaign.walk import WalkPage
@@ -86,15 +86,16 @@ def _request(context: SyncContext, job: Job, gap_fill: GapFill, record_id: int) 
     return replace(page, rows=rows)
 
 
-def as_listed(row: Record, published: Record) -> Record:
+def as_listed(row: Record, published: Record, listed: Collection[str] = ()) -> Record:
     """Return a row that was requested alone with the keys that it has on a page.
 
     A single contact has `contactAutomations`, `deals` and `geoIps`, and lacks `scoreValues`
     (recorded). If it were published like that, it would look changed now and at the next sync.
+    `listed` are keys that it has on a page even if the published record lacks them.
     """
     if is_masked(row) or is_masked(published):
         return row
-    own = {key: value for key, value in row.items() if key in published}
+    own = {key: value for key, value in row.items() if key in published or key in listed}
     added = (*ENRICHED_KEYS, "tags", "lists")
     return {key: value for key, value in published.items() if key not in added} | own
 

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+from acsync.activecampaign.client import Client
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.page import record_id
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DIMENSIONS, LISTINGS, DatasetName, Listing, ListingName
 from acsync.errors import AccountError, SyncFailed
 from acsync.models import ListingRows
+from acsync.store.database import Database
 from acsync.store.dimensions import KnownRows, read_dimension
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, make_gap_fill
@@ -15,16 +17,21 @@ from acsync.sync.job import Job
 
 
 def read_metadata(context: SyncContext, name: ListingName) -> ListingRows:
-    """Read a small collection, such as the custom fields, with the keys that explain records.
+    """Read a small collection, such as the custom fields, with the keys that explain records."""
+    context.progress.enter("reading metadata")
+    return read_with_known(context.client, context.database, name)
+
+
+def read_with_known(client: Client, database: Database, name: ListingName) -> ListingRows:
+    """Read a small collection, and the last known rows that it no longer has.
 
     If an optional one cannot be read, or one is suddenly empty, its last known rows are returned
     with a warning.
     """
-    context.progress.enter("reading metadata")
     listing = LISTINGS[name]
-    known = read_dimension(context.database, name) if name in DIMENSIONS else KnownRows([], [])
+    known = read_dimension(database, name) if name in DIMENSIONS else KnownRows([], [])
     try:
-        answer = read_listing(context.client, listing)
+        answer = read_listing(client, listing)
     except AccountError as error:
         if not listing.optional:
             raise

@@ -20,6 +20,7 @@ from acsync.store.sync_history import (
     read_syncs,
 )
 from acsync.store.sync_totals import Failing, Period, read_failing, read_periods
+from acsync.store.verification import Verifications, read_verifications
 from acsync.sync.report import describe_recall, error_lines
 from acsync.web.freshness import Judgement, describe, judge
 
@@ -66,11 +67,26 @@ class Live:
     judgement: Judgement
     failing: Failing | None
     runs: tuple[SyncRecord, ...]
+    verifications: Verifications
 
     @property
     def running(self) -> RunningSync | None:
         """Return the sync in progress."""
         return self.status.running
+
+    @property
+    def verified(self) -> str:
+        """Return the result of the last verification in one sentence; empty if there was none."""
+        results = [
+            f"{last.counts.sampled:,} {name}: {last.counts.different or 'none'} different"
+            for name, last in self.verifications.items()
+        ]
+        return f"{'; '.join(results)}." if results else ""
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """Return when records were last compared with the account."""
+        return max((last.verified_at for last in self.verifications.values()), default=None)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -99,8 +115,10 @@ def read_live(database: Database, account: str, datasets: Sequence[DatasetName])
     status = read_status(database)
     with database.begin() as connection:
         runs, failing = read_syncs(connection, STRIP_SYNCS), read_failing(connection)
+        verifications = read_verifications(connection)
     now = datetime.now(UTC)
-    return Live(account, now, status, judge(status, datasets, now), failing, runs)
+    judgement = judge(status, datasets, now)
+    return Live(account, now, status, judgement, failing, runs, verifications)
 
 
 def read_week(database: Database) -> tuple[Period, ...]:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from acsync.datasets import DatasetName
 from acsync.store.sync_history import PublishedDataset, RunningSync
 from acsync.store.sync_totals import Totals
+from acsync.store.verification import Verifications
 
 # Metric, meaning, and the field of PublishedDataset.
 TIMES = (
@@ -35,6 +36,7 @@ class Scrape:
     running: RunningSync | None
     totals: Totals
     interval: timedelta
+    verifications: Verifications
 
 
 class SyncCollector(Collector):
@@ -70,6 +72,7 @@ class SyncCollector(Collector):
         yield _gauge(
             "interval_seconds", "The interval of full syncs.", {(account,): interval}, ["account"]
         )
+        yield from _of_verifications(scrape)
         yield _gauge("build_info", "The version.", {(version("acsync"),): 1}, ["version"])
 
 
@@ -134,6 +137,28 @@ def _of_running(scrape: Scrape) -> Iterator[Metric]:
         "Share of the expected records that are read.",
         progress,
         labels,
+    )
+
+
+def _of_verifications(scrape: Scrape) -> Iterator[Metric]:
+    last = scrape.verifications.items()
+    yield _gauge(
+        "verify_timestamp_seconds",
+        "When random records were last compared with the account.",
+        {(scrape.account, name): each.verified_at.timestamp() for name, each in last},
+        ["account", "dataset"],
+    )
+    yield _gauge(
+        "verify_records",
+        "Records that the last verification compared.",
+        {(scrape.account, name): each.counts.sampled for name, each in last},
+        ["account", "dataset"],
+    )
+    yield _gauge(
+        "verify_different",
+        "Records of which the last verification found the copy to be wrong.",
+        {(scrape.account, name): each.counts.different for name, each in last},
+        ["account", "dataset"],
     )
 
 

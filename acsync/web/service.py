@@ -19,6 +19,7 @@ from acsync.store.dictionary import Dictionary, read_dictionary
 from acsync.store.schema_owner import read_account
 from acsync.store.sync_history import SyncStatus, read_status
 from acsync.store.sync_totals import read_totals
+from acsync.store.verification import read_verifications
 from acsync.web.cached import Cached
 from acsync.web.charts import FEWEST_POINTS, make_charts
 from acsync.web.dashboard import (
@@ -203,10 +204,12 @@ class Service:
     def _scrape(self) -> Scrape:
         require_current_schema(self._database)
         with self._database.begin() as connection:
-            totals = read_totals(connection)
+            totals, verifications = read_totals(connection), read_verifications(connection)
         status = read_status(self._database)
         chosen = self._settings.datasets
         published = {name: data for name, data in status.published.items() if name in chosen}
         # Before the first sync, only the settings know the account.
         account = read_account(self._database) or self._settings.account_name
-        return Scrape(account, chosen, published, status.running, totals, status.interval)
+        return Scrape(
+            account, chosen, published, status.running, totals, status.interval, verifications
+        )

@@ -1,0 +1,228 @@
+"""Read single records from the account, as a full sync would store them."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from acsync.activecampaign.client import Client, Exchange
+from acsync.activecampaign.missing_values import MissingValues
+from acsync.activecampaign.page_reader import PageReader
+from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.activecampaign.sideloads import OptionalRelations
+from acsync.activecampaign.walk import Walk, WalkPage
+from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, Record, is_masked, parse_record
+from acsync.enrich.differences import FIELDS, Name
+from acsync.enrich.encoding import Cleaner, encode, keep_last_body
+from acsync.enrich.relations import tag_names
+from acsync.models import ListingRows
+from acsync.settings import Settings
+from acsync.store.database import Database
+from acsync.store.dimensions import read_dimension
+from acsync.store.sync_history import read_running
+from acsync.store.sync_log import read_pace
+from acsync.store.verification import read_known_fields
+from acsync.sync.hidden_records import as_listed
+from acsync.sync.read import read_with_known
+
+if TYPE_CHECKING:
+    from acsync.enrich.enricher import Enricher
+
+# The share of the account's calls to make while a sync is running: 2 of 10 per second.
+GENTLE_SHARE = 0.2
+
+# A key that this share of the published records has belongs to every record.
+COMMON_SHARE = 0.9
+
+# The dates that the account itself moves, of a record and of its values.
+DATES = ("udate", "mdate", "cdate")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names that explain a dataset's records, as the account has them now.
+
+    `renamed` are the rows that the last sync knew by another name. `tags` are the tags that the
+    last sync knew, by id.
+    """
+
+    enricher: "Enricher"
+    renamed: frozenset[Name]
+    tags: Mapping[str, str]
+
+
+class Clock:
+    """How far the account's clock is ahead of this machine's, from the dates of its answers.
+
+    An answer's date has no fractions of seconds and is older than its arrival, so the largest
+    difference is the nearest to the truth.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: timedelta | None = None
+        self._lock = threading.Lock()
+
+    def observe(self, exchange: Exchange) -> None:
+        """Learn from the `Date` of an answer that has just arrived."""
+        try:
+            ahead = parsedate_to_datetime(exchange.headers.get("date", "")) - datetime.now(UTC)
+        except (ValueError, TypeError, OverflowError):
+            return
+        with self._lock:
+            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
+
+    def now(self) -> datetime | None:
+        """Return the account's time, or None if no answer had a date."""
+        return None if self._ahead is None else datetime.now(UTC) + self._ahead
+
+
+class AccountReader:
+    """Reads single records of one account; safe to share between threads.
+
+    While a sync is running it makes a fifth of the calls that the account allows.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, client: Client, clock: Clock
+    ) -> None:
+        self.database, self.client, self.clock = database, client, clock
+        self._settings = settings
+        self._optional = {name: OptionalRelations() for name in DATASETS}
+        self._gate = threading.Lock()
+        self._look_at = 0.0
+        self._is_syncing = False
+
+    def read_newest(self, name: DatasetName) -> WalkPage:
+        """Return the newest page; relations that the account refuses are then left out."""
+        return self._walk(name).read_newest()
+
+    def read(self, name: DatasetName, record_id: int) -> WalkPage | None:
+        """Return one record as a page, or None if the account has no such record."""
+        self._wait_for_syncs()
+        return self._walk(name).read_single(record_id)
+
+    def _walk(self, name: DatasetName) -> Walk:
+        dataset, relations = DATASETS[name], self._settings.relations(name)
+        missing, optional = MissingValues(dataset), self._optional[name]
+        page_size = self._settings.page_size
+        return Walk(PageReader(self.client, page_size, missing, relations, optional))
+
+    def _wait_for_syncs(self) -> None:
+        """Wait between two calls while a sync is running, which is asked once per second."""
+        with self._gate:
+            if time.monotonic() >= self._look_at:
+                self._is_syncing = read_running(self.database) is not None
+                self._look_at = time.monotonic() + 1
+            if self._is_syncing:
+                time.sleep(1 / (self._settings.rate_limit * GENTLE_SHARE))
+
+    def read_names(self, name: DatasetName) -> Names:
+        """Read the metadata of a dataset, by the rules of a sync, and compare it with the copy's.
+
+        Call it after the published records were read.
+        """
+        # Importing pandas takes a second.
+        from acsync.enrich.enricher import Enricher  # noqa: PLC0415
+
+        database = self.database
+        listings = {
+            need: read_with_known(self.client, database, need)
+            for need in self._settings.needs(name)
+        }
+        known = {need: [*rows.rows, *rows.vanished] for need, rows in listings.items()}
+        enricher = Enricher(name, known)
+        fields = read_known_fields(database, name)
+        renamed: set[Name] = {
+            (FIELDS[name], field.field_id)
+            for field in enricher.fields
+            if fields.get(field.field_id) != (field.key, field.title, field.type)
+        }
+        for need, rows in listings.items():
+            if need in DIMENSIONS:
+                before = read_dimension(database, need)
+                renamed |= {
+                    (need, row_id) for row_id in _changed(rows, [*before.listed, *before.vanished])
+                }
+        tags = read_dimension(database, "tags") if name == "contacts" else None
+        known_tags = tag_names([*tags.listed, *tags.vanished]) if tags else {}
+        return Names(enricher, frozenset(renamed), known_tags)
+
+
+def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
+    """Yield the ids of rows that the last sync did not know, or knew with other names."""
+    known = {str(row["id"]): row for row in before}
+    for row in Cleaner().clean([*rows.rows, *rows.vanished]):
+        if known.get(str(row["id"])) != row:
+            yield str(row["id"])
+
+
+@contextmanager
+def open_reader(settings: Settings, database: Database) -> Iterator[AccountReader]:
+    """Open the account for single reads, with the pace that the last sync has learned."""
+    clock = Clock()
+    limiter = RateLimiter(settings.rate_limit, read_pace(database))
+    key = settings.api_key.get_secret_value()
+    with closing(Client(settings.account_url, key, limiter, observe=clock.observe)) as client:
+        yield AccountReader(settings, database, client, clock)
+
+
+def find_common_keys(records: Iterable[Record]) -> frozenset[str]:
+    """Return the keys that nearly all of these published records have."""
+    whole = [record for record in records if not is_masked(record)]
+    counts = Counter(key for record in whole for key in record)
+    return frozenset(key for key, count in counts.items() if count >= COMMON_SHARE * len(whole))
+
+
+def enrich_single(
+    page: WalkPage,
+    names: Names,
+    published: Record | None = None,
+    listed: Collection[str] = (),
+) -> Record:
+    """Return a record that was read singly as a full sync would publish it.
+
+    The keys that only pages have are taken from the published record, as are tags and lists if
+    the account does not send them. `listed` are keys that every record has on a page.
+    """
+    (row,) = page.rows
+    rows = [row if published is None else as_listed(row, published, listed)]
+    (record,) = names.enricher.enrich(rows, page.values, page.related)
+    last = published or {}
+    record |= {
+        name: last[name]
+        for name in ("tags", "lists")
+        if name not in page.relations and last.get(name) is not None
+    }
+    stored = keep_last_body(record, published) if is_masked(record) else record
+    return parse_record(encode(stored).body)
+
+
+def find_renamed(page: WalkPage, names: Names) -> frozenset[Name]:
+    """Return the renamed rows of the metadata, and both names of the record's renamed tags."""
+    now = tag_names((page.related or {}).get("tags", ()))
+    changed = {tag_id for tag_id, tag in now.items() if names.tags.get(tag_id) != tag}
+    both = [(now[tag_id], names.tags.get(tag_id)) for tag_id in changed]
+    return names.renamed | {("tags", tag) for pair in both for tag in pair if tag is not None}
+
+
+def newest_date(page: WalkPage) -> datetime | None:
+    """Return the newest date with an offset of a record, its values, tags and lists."""
+    rows = [*page.rows, *page.values]
+    for key, related in page.related.items():
+        rows += related if key != "tags" else ()  # which are not the record's
+    dates = [date for row in rows for key in DATES if (date := read_date(row.get(key)))]
+    return max(dates, default=None)
+
+
+def read_date(value: object) -> datetime | None:
+    """Return a time with an offset, or None if the value is no such time."""
+    try:
+        date = datetime.fromisoformat(str(value))
+        return date.astimezone(UTC) if date.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

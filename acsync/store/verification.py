@@ -25,7 +25,7 @@ READ_COPIES = """
 READ_PUBLICATION = """
     select synced_at, clock_timestamp() as now, (
         select read_from from {schema}.ac_published as published
-        where data_type = :data_type and coalesce(to_jsonb(published) ->> 'kind', 'full') = 'full'
+        where data_type = :data_type and kind = 'full'
         order by sync_no desc limit 1
     ) as read_from
     from {schema}.ac_published where data_type = :data_type order by sync_no desc limit 1

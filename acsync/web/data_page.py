@@ -14,6 +14,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ac_deals": ("deal_id",),
     "ac_deals_wide": ("deal_id",),
     "ac_deal_stages": ("deal_id", "entered_at"),
+    "ac_deal_events": ("id",),
     "ac_field_choices": ("data_type", "record_id", "field_id", "choice"),
     "ac_fields": ("data_type", "field_id", "type"),
     "ac_pipelines": ("id",),
@@ -35,7 +36,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "Contacts": ("ac_contacts", "ac_contacts_wide", "ac_contact_tags", "ac_contact_lists"),
-    "Deals": ("ac_deals", "ac_deals_wide", "ac_deal_stages"),
+    "Deals": ("ac_deals", "ac_deals_wide", "ac_deal_stages", "ac_deal_events"),
     "Custom fields": ("ac_fields", "ac_field_choices"),
     "Names": ("ac_pipelines", "ac_stages", "ac_owners", "ac_lists", "ac_tags"),
     "History": (

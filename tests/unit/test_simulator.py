@@ -18,7 +18,7 @@ from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.activities import Order
 from acsync.simulator.answers import answer_call
 from acsync.simulator.expected import (
-    STATUSES,
+    DEAL_STATUSES,
     Comparison,
     compare,
     expected_record,
@@ -447,7 +447,7 @@ def test_activities_lead_to_the_present_stage_and_status(order: Order) -> None:
         row, _ = account.record("deals", deal)
         stage, status, _ = known[-1]
         if not row["isDisabled"]:
-            assert (stage, status) == (int(row["stage"]), STATUSES[row["status"]])
+            assert (stage, status) == (int(row["stage"]), DEAL_STATUSES[row["status"]])
 
 
 def test_activities_can_be_filtered_by_type() -> None:

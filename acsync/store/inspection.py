@@ -24,7 +24,10 @@ FUNCTION = "ac_update_wide_view"
 # All tables except that of the revision. A test compares them with the schema.
 TABLES = (
     "ac_account",
+    "ac_contact_columns",
     "ac_contact_versions",
+    "ac_currencies",
+    "ac_deal_columns",
     "ac_deal_stages",
     "ac_deal_versions",
     "ac_deleted",
@@ -37,6 +40,7 @@ TABLES = (
     "ac_staged_deals",
     "ac_staged_plans",
     "ac_staged_slices",
+    "ac_stored_digits",
     "ac_sync_logs",
 )
 

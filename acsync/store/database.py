@@ -19,7 +19,7 @@ from acsync.store.postgres_errors import explain, place_of
 # The revision of the tables that this code uses, and those before it. A test compares them with
 # Alembic's.
 SCHEMA_REVISION = "0020"
-REVISIONS = (*(f"{number:04}" for number in range(1, 16)), "0017", "0018", "0019", SCHEMA_REVISION)
+REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
 
 # The wide views are updated by a function whose body is SQL, which older servers cannot parse.
 LEAST_POSTGRES = 14
@@ -53,12 +53,13 @@ LIMITS = f"""
 """
 NO_TRANSACTION_TIMEOUT = "set local transaction_timeout = 0;"  # since PostgreSQL 17
 
-# The table of each dataset's versions, and the table of its staged records.
+# The tables of each dataset's versions, of its staged records, and of the rows of its wide view.
 VERSIONS: dict[DatasetName, str] = {
     "contacts": "ac_contact_versions",
     "deals": "ac_deal_versions",
 }
 BODIES: dict[DatasetName, str] = {"contacts": "ac_staged_contacts", "deals": "ac_staged_deals"}
+WIDE_ROWS: dict[DatasetName, str] = {"contacts": "ac_contact_columns", "deals": "ac_deal_columns"}
 
 # All tables with staged data, and the condition that selects one dataset's rows.
 STAGING = {

@@ -24,8 +24,11 @@ FUNCTION = "ac_update_wide_view"
 # All tables except that of the revision. A test compares them with the schema.
 TABLES = (
     "ac_account",
+    "ac_contact_columns",
     "ac_contact_versions",
+    "ac_currencies",
     "ac_deal_activities_seen",
+    "ac_deal_columns",
     "ac_deal_event_readings",
     "ac_deal_events",
     "ac_deal_stages",
@@ -42,6 +45,7 @@ TABLES = (
     "ac_staged_deals",
     "ac_staged_plans",
     "ac_staged_slices",
+    "ac_stored_digits",
     "ac_sync_logs",
     "ac_verifications",
 )

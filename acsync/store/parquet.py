@@ -55,6 +55,7 @@ def _type_of(arrow: Any, column: Column, digits: dict[str, tuple[int, int]]) -> 
         "integer": arrow.int32(),
         "boolean": arrow.bool_(),
         "date": arrow.date32(),
+        "timestamp without time zone": arrow.timestamp("us"),
         "timestamp with time zone": arrow.timestamp("us", tz="UTC"),
         "text[]": arrow.list_(arrow.string()),
     }.get(column.type, arrow.string())

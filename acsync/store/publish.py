@@ -20,6 +20,7 @@ from acsync.store.database import BODIES, forbid_nested_loops, run, schema_name,
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
 from acsync.store.staging import OLDEST_READ, STAGED_IDS
+from acsync.store.wide_columns import list_row_writes
 
 # One open transaction of `Database.begin`.
 Transaction: TypeAlias = Connection
@@ -29,7 +30,7 @@ STAGED = f"with staged as materialized ({STAGED_IDS})"
 # A record in ac_deleted has no current version.
 CLOSE_VANISHED = f"""
     {STAGED}, vanished as (
-        update {{versions}} as version set valid_to = :sync_no
+        update {{versions}} as version set valid_to = :sync_no, is_deleted = true
         where version.valid_to is null and version.record_id between :first and :last
           and not exists (select from staged where staged.record_id = version.record_id)
         returning record_id, created_at
@@ -77,8 +78,11 @@ COLUMNS = """
 
 ADD_VERSIONS = f"""
     {STAGED}
-    insert into {{versions}} (valid_from, read_at, {{columns}})
-    select :sync_no, read_at, {{columns}}
+    insert into {{versions}} (valid_from, read_at, is_added, {{columns}})
+    select :sync_no, read_at, not exists (
+        select from {{versions}} as earlier
+        where earlier.record_id = body.record_id and earlier.valid_to = :sync_no
+    ), {{columns}}
     from {{bodies}} as body join staged using (slice_no, record_id)
     where body.sync_no = :sync_no and body.record_id between :first and :last and not exists (
         select from {{versions}} as version
@@ -192,7 +196,7 @@ def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[
 
         return write
 
-    return [as_write(sql) for sql in statements]
+    return [*map(as_write, statements), *list_row_writes(connection, sync, name)]
 
 
 @contextmanager

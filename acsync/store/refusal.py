@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused
 from acsync.models import Interval
-from acsync.store.database import VERSIONS, run
+from acsync.store.database import VERSIONS, WIDE_ROWS, run
 
 # Writes the records with these ids and returns the number of rows.
 Write: TypeAlias = Callable[[Interval], int]
@@ -105,13 +105,13 @@ def _is_refusal(error: DBAPIError) -> bool:
 
 
 def _describe(error: DBAPIError, name: DatasetName, record: int | None) -> DataRefused:
-    noun, table = name.removesuffix("s"), VERSIONS[name]
+    noun, tables = name.removesuffix("s"), f"{VERSIONS[name]} and {WIDE_ROWS[name]}"
     where = f", at {noun} {record}" if record else ""
+    place = f"{noun} {record} in ActiveCampaign" if record else f"the tables {tables}"
     return DataRefused(
         f"Postgres refused to store the {name}: {_reason(error)} (SQLSTATE {_code(error)}){where}. "
         f"The last published {name} are unchanged.",
-        f"Look at {f'{noun} {record} in ActiveCampaign' if record else f'the table {table}'}, and "
-        f"at the indexes, constraints and triggers on {table}.",
+        f"Look at {place}, and at the indexes, constraints and triggers on {tables}.",
     )
 
 

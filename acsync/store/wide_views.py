@@ -42,6 +42,23 @@ CURRENCY_SUFFIX = "_currency"
 # Tries while a reader locks the view. Each one waits at most 100 ms for the lock.
 TRIES, TRY_AGAIN_SECONDS = 4, 1.0
 
+# The type of a datetime field whose values have no offset.
+LOCAL_DATETIME = "local datetime"
+
+# Decided by up to 1,000 values that this sync published, and confirmed by all values.
+LOCAL_FIELDS = """
+    select field_id from unnest(cast(:ids as text[])) as field_id
+    where exists (
+        select from (
+            select field_values ->> field_id as value from {versions}
+            where valid_from = :sync_no and field_values ? field_id limit 1000
+        ) as new where {schema}.ac_local_timestamp(value) is not null
+    ) and not exists (
+        select from {versions}
+        where valid_to is null and {schema}.ac_timestamptz(field_values ->> field_id) is not null
+    )
+"""
+
 Known: TypeAlias = dict[tuple[str, str], Any]
 
 
@@ -54,6 +71,11 @@ def record_fields(
     """
     fields = [replace(field, type=field.type[:MAX_TYPE_CHARACTERS]) for field in fields]
     known = _read(connection, name)
+    local = _read_local(connection, sync, name, fields, known)
+    fields = [
+        replace(field, type=LOCAL_DATETIME) if field.field_id in local else field
+        for field in fields
+    ]
     taken = _taken_names(connection, name, known)
     is_first, changes = not known, list[FieldChange]()
     for field in fields:
@@ -77,6 +99,21 @@ def record_fields(
                 changes.append(FieldChange(kind, field, row.column_name))
     changes += _retire(connection, sync, name, known, fields)
     return () if is_first else tuple(changes)
+
+
+def _read_local(
+    connection: Connection,
+    sync: Sync,
+    name: DatasetName,
+    fields: Iterable[CustomField],
+    known: Known,
+) -> set[str]:
+    """Return the ids of the datetime fields whose values have no offset; once so, always so."""
+    ids = {field.field_id for field in fields if field.type == "datetime"}
+    local = {field_id for field_id in ids if (field_id, LOCAL_DATETIME) in known}
+    return local | {
+        *run(connection, LOCAL_FIELDS, name, ids=[*ids - local], sync_no=sync.number).scalars()
+    }
 
 
 def _read(connection: Connection, name: DatasetName) -> Known:
@@ -246,13 +283,16 @@ def update_wide_views(
 
 
 def _update(database: Database, name: DatasetName) -> None:
-    for tries_left in reversed(range(TRIES)):
+    """Take steps, each in its own transaction, until the view is up to date."""
+    tries_left = TRIES
+    while True:
         try:
             with database.begin() as connection:
-                run(connection, "select {schema}.ac_update_wide_view(:data_type)", name)
+                sql = "select {schema}.ac_update_wide_view(:data_type)"
+                if not run(connection, sql, name).scalar_one():
+                    return
         except LockHeld:
+            tries_left -= 1
             if not tries_left:
                 raise
             time.sleep(TRY_AGAIN_SECONDS)
-        else:
-            return

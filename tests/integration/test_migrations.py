@@ -108,7 +108,7 @@ def test_versions_have_no_column_that_is_not_staged(database: Database, name: st
 
     staged, versions = columns[f"ac_staged_{name}s"], columns[f"ac_{name}_versions"]
     assert staged - {"sync_no", "slice_no", "is_refresh"} == versions - {
-        *("valid_from", "valid_to", "changed_at", "read_at")
+        *("valid_from", "valid_to", "changed_at", "read_at", "is_added", "is_deleted")
     }
 
 

@@ -65,8 +65,13 @@ def refusals(result: SyncResult) -> dict[str, str | None]:
             "drop index users",
             "division by zero",
         ),
+        (
+            "alter table ac_contact_columns add constraint users check (contact_id <> {id})",
+            "alter table ac_contact_columns drop constraint users",
+            'new row for relation "ac_contact_columns" violates check constraint "users"',
+        ),
     ],
-    ids=["check", "trigger", "deferred", "two records", "expression"],
+    ids=["check", "trigger", "deferred", "two records", "expression", "wide view"],
 )
 def test_a_refused_dataset_leaves_the_other_published(
     copy_account: CopyAccount,

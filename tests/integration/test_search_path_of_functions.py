@@ -98,7 +98,8 @@ PUBLISH = """
     insert into acsync.ac_field_columns (data_type, field_id, type, key, column_name, first_sync)
     select '{name}s', kind, kind, kind, concat(kind, '_'), 'sync-1'
     from unnest(%(kinds)s) as kinds (kind);
-    select acsync.ac_update_wide_view('{name}s')
+    select acsync.ac_update_wide_view('{name}s') from generate_series(1, 3);
+    select acsync.ac_execute(acsync.ac_wide_insert('{name}s'))
 """
 COLUMNS = """
     select string_agg(column_name, ', ') from information_schema.columns

@@ -1,7 +1,9 @@
 -- Which contacts have the same address?
-select lower(email) as email, count(*) as contacts, array_agg(contact_id order by contact_id) as contact_ids
-from ac_contacts
-where email <> ''
-group by 1
-having count(*) > 1
+with repeated as (
+    select lower(email) as email, count(*) as contacts from ac_contacts_wide group by 1 having count(email) > 1
+)
+select email, contacts, array(
+    select contact_id from ac_contacts_wide as wide where lower(wide.email) = repeated.email order by 1
+) as contact_ids
+from repeated
 order by contacts desc;

@@ -1,9 +1,19 @@
 -- Which contacts have the same phone number?
-select regexp_replace(phone, '[^0-9+]', '', 'g') as number, count(*) as contacts,
-    (array_agg(contact_id order by contact_id))[1:10] as first_contact_ids
-from ac_contacts
-where length(regexp_replace(phone, '[^0-9]', '', 'g')) >= 6
-group by 1
-having count(*) > 1
-order by contacts desc
-limit 100;
+-- Numbers are compared by their digits and plus signs.
+with phones as materialized (
+    select contact_id, translate(phone, translate(phone, '+0123456789', ''), '') as number
+    from ac_contacts_wide
+    where length(phone) >= 6
+), repeated as (
+    select number, count(*) as contacts
+    from phones
+    where length(translate(number, '+', '')) >= 6
+    group by 1
+    having count(*) > 1
+    order by contacts desc
+    limit 100
+)
+select number, contacts, (array_agg(contact_id order by contact_id))[1:10] as first_contact_ids
+from repeated join phones using (number)
+group by 1, 2
+order by contacts desc;

@@ -1,5 +1,5 @@
 -- How many contacts are new each month?
 select date_trunc('month', created_at)::date as month, count(*) as contacts
-from ac_contacts
+from ac_contacts_wide
 group by 1
 order by 1;

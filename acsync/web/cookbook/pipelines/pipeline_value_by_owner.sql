@@ -1,6 +1,6 @@
 -- What is each owner working on?
 select owner, currency, count(*) as deals, sum(value) as value
-from ac_deals
+from ac_deals_wide
 where status = 'open'
 group by 1, 2
 order by 4 desc;

@@ -1,0 +1,44 @@
+"""Keep the tables behind the wide views: one typed row per current record."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from acsync.datasets import DatasetName
+from acsync.models import Interval, Sync
+from acsync.store.database import WIDE_ROWS, run
+from acsync.store.refusal import Write
+
+# The records that a sync added, updated, refreshed or deleted. An array, so that Postgres looks
+# each one up in an index.
+CHANGED = """
+    any (array(
+        select record_id from {bodies}
+        where sync_no = :sync_no and record_id between :first and :last
+        union
+        select record_id from {versions}
+        where valid_to = :sync_no and record_id between :first and :last
+    ))
+"""
+
+
+def list_row_writes(connection: Connection, sync: Sync, name: DatasetName) -> Sequence[Write]:
+    """Return the writes that bring a range of rows up to date, in order.
+
+    Deleting locks the table, so the columns that are filled afterwards are all that it has.
+    """
+    table, key = WIDE_ROWS[name], f"{name.removesuffix('s')}_id"
+
+    def write(sql: str, part: Interval) -> int:
+        values = {"sync_no": sync.number, "first": part.first, "last": part.last}
+        return run(connection, sql, name, **values).rowcount
+
+    def delete(part: Interval) -> int:
+        return write(f"delete from {{schema}}.{table} where {key} = {CHANGED}", part)
+
+    def insert(part: Interval) -> int:
+        sql = run(connection, "select {schema}.ac_wide_insert(:data_type)", name).scalar_one()
+        # A colon in it is no parameter.
+        return write(sql.replace(":", r"\:") + f" and version.record_id = {CHANGED}", part)
+
+    return delete, insert

@@ -10,7 +10,7 @@ from acsync.enrich.content import has_same_content
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
-from acsync.models import EnrichedRecord, Interval, Slice
+from acsync.models import Copied, EnrichedRecord, Interval, Slice
 from acsync.store.snapshot import last_relations, published_records, published_state
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
@@ -20,10 +20,10 @@ from acsync.sync.job import Job
 COMPARED = 100
 
 
-def copy_slice(context: SyncContext, job: Job, part: Slice) -> int:
-    """Copy the records of one slice into staging; return how many characters were removed.
+def copy_slice(context: SyncContext, job: Job, part: Slice) -> Copied:
+    """Copy the records of one slice into staging.
 
-    Postgres cannot store those characters. Raises SyncFailed if the job is cancelled.
+    Raises SyncFailed if the job is cancelled.
     """
     if job.cancelled.is_set():
         raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
@@ -43,11 +43,11 @@ def stage_newest(context: SyncContext, job: Job, newest: WalkPage) -> Job:
     """Stage the page that the plan was made from, unless an earlier sync has staged it."""
     if NEWEST_SLICE in job.staged or not newest.ids:
         return job
-    return replace(job, cleaned=stage_pages(context, job, NEWEST_SLICE, [newest]))
+    return replace(job, newest=stage_pages(context, job, NEWEST_SLICE, [newest]))
 
 
-def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[WalkPage]) -> int:
-    """Enrich and stage neighbouring pages as one slice; return the removed characters.
+def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[WalkPage]) -> Copied:
+    """Enrich and stage neighbouring pages as one slice.
 
     If two pages contain the same record, the later page wins. Only new and changed records are
     staged with their bodies.
@@ -55,13 +55,15 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     covered: Interval | None = None
     records: dict[int, EnrichedRecord | Record] = {}
     asked_at: dict[int, float] = {}
+    tags: dict[str, str] = {}
     # Encoded page by page: the raw rows of twelve slices at once would take 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
         records |= _encode_page(context, job, page)
         asked_at |= dict.fromkeys(page.ids, page.asked_at)
+        tags |= tag_names(page.related.get("tags", ()))
     if covered is None:
-        return 0
+        return Copied()
     ids = list(records)
     masked_ids = [record_id for record_id in ids if isinstance(records[record_id], dict)]
     hashes, last_bodies = published_state(context.database, job.dataset, ids, masked_ids)
@@ -73,7 +75,7 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     staged = StagedSlice(number, covered, ids, changed, times, refreshed)
     stage_slice(context.database, context.sync, job.dataset, staged)
     context.progress.advance(job.dataset, len(ids))
-    return sum(record.cleaned for record in encoded)
+    return Copied(sum(record.cleaned for record in encoded), tags)
 
 
 def _encode_page(
@@ -81,7 +83,6 @@ def _encode_page(
 ) -> dict[int, EnrichedRecord | Record]:
     """Return the records of a page by id: encoded, or as rows if they are masked."""
     enriched = job.enricher.enrich(page.rows, page.values, page.related)
-    job.tags.update(tag_names((page.related or {}).get("tags", ())))
     complete = _add_last_relations(context, job, page, enriched)
     return {
         record_id: record if is_masked(record) else encode(record)

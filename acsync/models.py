@@ -36,6 +36,22 @@ class Dimension:
 
 
 @dataclass(frozen=True)
+class Copied:
+    """What is known of staged pages, apart from their records.
+
+    `cleaned` characters were removed, because Postgres cannot store them. `tags` are the names of
+    the tags that came along, by id.
+    """
+
+    cleaned: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __add__(self, later: "Copied") -> "Copied":
+        """Return what is known of both."""
+        return Copied(self.cleaned + later.cleaned, {**self.tags, **later.tags})
+
+
+@dataclass(frozen=True)
 class Interval:
     """All ids from `first` to `last`, both included."""
 

@@ -44,7 +44,7 @@ from acsync.errors import (
     sanitize,
     use_account,
 )
-from acsync.models import EventsResult, ListingRows, Slice, SyncResult
+from acsync.models import Copied, EventsResult, ListingRows, Slice, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
@@ -275,9 +275,9 @@ def await_events(future: PrefectFuture[EventsResult] | None) -> EventsResult | N
 
 def start_slices(
     context: SyncContext, jobs: Mapping[DatasetName, PrefectFuture[Job]]
-) -> dict[PrefectFuture[int], Slice]:
+) -> dict[PrefectFuture[Copied], Slice]:
     """Start copying the slices of each dataset as soon as it is planned; return the futures."""
-    started: dict[PrefectFuture[int], Slice] = {}
+    started: dict[PrefectFuture[Copied], Slice] = {}
 
     def start(slices: Sequence[Slice]) -> None:
         slice_jobs = [result_of(jobs[part.dataset]) for part in slices]
@@ -300,14 +300,14 @@ def start_slices(
 
 def await_slices(
     jobs: Mapping[DatasetName, PrefectFuture[Job]],
-    started: Mapping[PrefectFuture[int], Slice],
-) -> dict[DatasetName, list[PrefectFuture[int]]]:
+    started: Mapping[PrefectFuture[Copied], Slice],
+) -> dict[DatasetName, list[PrefectFuture[Copied]]]:
     """Wait for the slices and show their progress; return their futures by dataset.
 
     If a slice fails, the unread slices of its dataset are cancelled.
     """
     planned = {name: job.result() for name, job in jobs.items() if is_completed(job)}
-    copied: dict[DatasetName, list[PrefectFuture[int]]] = {name: [] for name in jobs}
+    copied: dict[DatasetName, list[PrefectFuture[Copied]]] = {name: [] for name in jobs}
     progress = Progress([*planned.values()])
     for future in as_completed(list(started)):
         name = started[future].dataset

@@ -11,7 +11,7 @@ from acsync.enrich.content import has_same_content, has_same_relations
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
-from acsync.models import EnrichedRecord, Interval, Slice
+from acsync.models import Copied, EnrichedRecord, Interval, Slice
 from acsync.store.snapshot import (
     last_relations,
     published_records,
@@ -26,10 +26,10 @@ from acsync.sync.job import Job
 COMPARED = 100
 
 
-def copy_slice(context: SyncContext, job: Job, part: Slice) -> int:
-    """Copy the records of one slice into staging; return how many characters were removed.
+def copy_slice(context: SyncContext, job: Job, part: Slice) -> Copied:
+    """Copy the records of one slice into staging.
 
-    Postgres cannot store those characters. Raises SyncFailed if the job is cancelled.
+    Raises SyncFailed if the job is cancelled.
     """
     with context.readers.turn():
         if job.cancelled.is_set():
@@ -50,11 +50,11 @@ def stage_newest(context: SyncContext, job: Job, newest: WalkPage) -> Job:
     """Stage the page that the plan was made from, unless an earlier sync has staged it."""
     if NEWEST_SLICE in job.staged or not newest.ids:
         return job
-    return replace(job, cleaned=stage_pages(context, job, NEWEST_SLICE, [newest]))
+    return replace(job, newest=stage_pages(context, job, NEWEST_SLICE, [newest]))
 
 
-def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[WalkPage]) -> int:
-    """Enrich and stage neighbouring pages as one slice; return the removed characters.
+def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[WalkPage]) -> Copied:
+    """Enrich and stage neighbouring pages as one slice.
 
     If two pages contain the same record, the later page wins. Only new and changed records are
     staged with their bodies.
@@ -62,13 +62,15 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     covered: Interval | None = None
     records: dict[int, EnrichedRecord | Record] = {}
     asked_at: dict[int, float] = {}
+    tags: dict[str, str] = {}
     # Encoded page by page: the raw rows of dozens of slices at once would take 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
         records |= _encode_page(context, job, page)
         asked_at |= dict.fromkeys(page.ids, page.asked_at)
+        tags |= tag_names(page.related.get("tags", ()))
     if covered is None:
-        return 0
+        return Copied()
     ids = list(records)
     masked_ids = [record_id for record_id in ids if isinstance(records[record_id], dict)]
     hashes, last_bodies = published_state(context.database, job.dataset, ids, masked_ids)
@@ -80,7 +82,7 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     staged = StagedSlice(number, covered, ids, changed, times, refreshed)
     stage_slice(context.database, context.sync, job.dataset, staged)
     context.progress.advance(job.dataset, len(ids))
-    return sum(record.cleaned for record in encoded)
+    return Copied(sum(record.cleaned for record in encoded), tags)
 
 
 def _encode_page(
@@ -88,7 +90,6 @@ def _encode_page(
 ) -> dict[int, EnrichedRecord | Record]:
     """Return the records of a page by id: encoded, or as rows if they are masked."""
     enriched = job.enricher.enrich(page.rows, page.values, page.related)
-    job.tags.update(tag_names((page.related or {}).get("tags", ())))
     return {
         record_id: record if is_masked(record) else encode(record, relations)
         for record_id, record, relations in _add_relations(context, job, page, enriched)

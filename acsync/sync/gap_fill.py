@@ -1,13 +1,13 @@
 """Fill the gaps of a walk: records that moved past the reader, and those added since the plan."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
 from acsync.activecampaign.slices import NO_LIMIT
 from acsync.activecampaign.walk import Walk, WalkPage
-from acsync.models import Interval, Plan, Slice
+from acsync.models import Copied, Interval, Plan, Slice
 from acsync.store.staging import FIRST_GAP_SLICE, read_coverage
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
@@ -19,19 +19,19 @@ MAX_ROUNDS = 5
 # Returns the ids that each staged slice covers, by its number.
 Covered: TypeAlias = Callable[[], Mapping[int, Interval]]
 
-# Stages neighbouring pages as the slice with a number; returns the removed characters.
-Stage: TypeAlias = Callable[[int, Iterable[WalkPage]], int]
+# Stages neighbouring pages as the slice with a number.
+Stage: TypeAlias = Callable[[int, Iterable[WalkPage]], Copied]
 
 
 @dataclass(frozen=True)
 class End:
     """The newest page of a dataset, read and staged at the end of its walk.
 
-    `cleaned` characters were removed from this page and from all that were staged to close gaps.
+    `copied` is of this page and of all that were staged to close gaps.
     """
 
     page: WalkPage
-    cleaned: int = 0
+    copied: Copied = field(default_factory=Copied)
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class GapFill:
     def read_newest(self) -> End:
         """Read the newest page and stage it after all other slices."""
         page = self.walk.read_newest(self.plan.page_rows)
-        return End(page, self.stage_next([page]) if page.ids else 0)
+        return End(page, self.stage_next([page]) if page.ids else Copied())
 
-    def stage_next(self, pages: Iterable[WalkPage]) -> int:
+    def stage_next(self, pages: Iterable[WalkPage]) -> Copied:
         """Stage neighbouring pages as a slice after all others."""
         return self.stage(_next_number(self.covered()), pages)
 
@@ -63,13 +63,13 @@ class GapFill:
             gaps = slice_gaps(self.plan, self.covered(), through_id)
             if not gaps:
                 break
-            cleaned = end.cleaned
+            copied = end.copied
             for gap in gaps:
                 pages = self.walk.read_slice(gap, self.plan.page_rows)
-                cleaned += self.stage(gap.number, pages)
+                copied += self.stage(gap.number, pages)
             # Only now, so that the total does not count records deleted before their gap was read.
             newest = self.read_newest()
-            end = End(newest.page, cleaned + newest.cleaned)
+            end = End(newest.page, copied + newest.copied)
             through_id = end.page.newest_id
         return end
 

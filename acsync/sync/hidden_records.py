@@ -5,13 +5,13 @@ records came before. Closing their versions would publish deletions that never h
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName, Record, is_masked
 from acsync.enrich.encoding import ENRICHED_KEYS
 from acsync.errors import AccountError, Incomplete
-from acsync.models import Interval, Warnings
+from acsync.models import Copied, Interval, Warnings
 from acsync.store.losses import read_vanished
 from acsync.store.snapshot import published_records
 from acsync.store.sync_log import read_differences
@@ -27,12 +27,12 @@ ALL_IDS = Interval(1, 2**63 - 1)
 class Asked:
     """The outcome for published records that no page contained.
 
-    `alive` exist and are staged, `cleaned` characters were removed from them. `not_asked` counts
-    the records above the limit, and `unknown` holds the error of each call that failed.
+    `alive` exist and were staged, as `copied`. `not_asked` counts the records above the limit, and
+    `unknown` holds the error of each call that failed.
     """
 
     alive: Sequence[int] = ()
-    cleaned: int = 0
+    copied: Copied = field(default_factory=Copied)
     not_asked: int = 0
     unknown: Mapping[int, str] | None = None
 
@@ -49,7 +49,7 @@ def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
       sync will not have this gap.
     """
     suspects, newest_ids = _find_suspects(context, job, gap_fill, walked)
-    alive: dict[int, int] = {}
+    alive: dict[int, Copied] = {}
     unknown: dict[int, str] = {}
     for record_id in newest_ids:
         try:
@@ -59,7 +59,7 @@ def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
             unknown[record_id] = error.message
             if not _may_go_on(context, walked):
                 raise _incomplete(job.dataset, record_id, error) from None
-    asked = Asked([*alive], sum(alive.values()), suspects - len(newest_ids), unknown)
+    asked = Asked([*alive], sum(alive.values(), Copied()), suspects - len(newest_ids), unknown)
     if alive and asked.not_asked and walked.difference <= 0:
         raise _lagging(job.dataset, asked)
     return asked

@@ -26,7 +26,7 @@ from acsync.activecampaign.walk import WalkPage, make_page
 from acsync.datasets import DATASETS, Dataset, DatasetName, Record
 from acsync.enrich.encoding import Cleaner
 from acsync.errors import NoFullSync, NotByDate
-from acsync.models import CustomField, Dimension, Interval, Plan, Warnings
+from acsync.models import Copied, CustomField, Dimension, Interval, Plan, Warnings
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
@@ -103,14 +103,13 @@ class _Reading:
         self._since = start.read_at - OVERLAP
         self._names = KnownNames(context, name, start.learned.unknown_ids)
         self._job: Job | None = None
-        self._tags: dict[str, str] = {}
         self._days = False
 
     def read(self, began: float) -> Changed:
         """Read all pages, and stage ten at a time."""
-        cleaned = sum(
-            self._stage(number, pages) for number, pages in enumerate(_batches(self._read_pages()))
-        )
+        copied = Copied()
+        for number, pages in enumerate(_batches(self._read_pages())):
+            copied += self._stage(number, pages)
         if self._job:
             require_no_changed_shrink(self._context, self._name)
         return Changed(
@@ -118,9 +117,9 @@ class _Reading:
             self._start.records,
             Learned("days" if self._days else "times", None, self._names.unknown),
             _milliseconds(began),
-            cleaned,
+            copied.cleaned,
             fields=self._fields(),
-            dimensions=tuple(self._dimensions()),
+            dimensions=tuple(self._dimensions(copied.tags)),
         )
 
     def _read_pages(self) -> Iterator[Page]:
@@ -142,7 +141,7 @@ class _Reading:
     def _far_ahead(self) -> datetime:
         return max(self._start.read_at, datetime.now(UTC)) + FUTURE
 
-    def _stage(self, number: int, pages: Sequence[Page]) -> int:
+    def _stage(self, number: int, pages: Sequence[Page]) -> Copied:
         """Stage pages as one slice, without records that are published as of a later change."""
         dataset = DATASETS[self._name]
         ids = [record_id for page in pages for record_id in page.ids]
@@ -150,12 +149,10 @@ class _Reading:
         newer = [_without_older(dataset, page, dates) for page in pages]
         walked = [make_page(dataset, page, NOTHING_COVERED) for page in newer if page.ids]
         if not walked:
-            return 0
+            return Copied()
         if self._names.learn(walked) or self._job is None:
             self._job = self._make_job(walked[0])
-        cleaned = stage_pages(self._context, self._job, number, walked)
-        self._tags |= self._job.tags
-        return cleaned
+        return stage_pages(self._context, self._job, number, walked)
 
     def _make_job(self, page: WalkPage) -> Job:
         name, context = self._name, self._context
@@ -169,10 +166,10 @@ class _Reading:
         is_read = self._names.has_read("contact_fields") or self._names.has_read("deal_fields")
         return self._job.enricher.fields if is_read and self._job else None
 
-    def _dimensions(self) -> Iterator[Dimension]:
+    def _dimensions(self, tag_names: Mapping[str, str]) -> Iterator[Dimension]:
         yield from self._names.dimensions()
-        if self._tags:
-            tags = [{"id": tag_id, "tag": name} for tag_id, name in self._tags.items()]
+        if tag_names:
+            tags = [{"id": tag_id, "tag": name} for tag_id, name in tag_names.items()]
             yield Dimension("tags", Cleaner().clean(tags), is_complete=False)
 
 

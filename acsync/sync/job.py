@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DatasetName, Metadata, RelationName
 from acsync.enrich.encoding import Cleaner
-from acsync.models import Dimension, Plan, Slice, Warnings
+from acsync.models import Copied, Dimension, Plan, Slice, Warnings
 
 if TYPE_CHECKING:
     from acsync.enrich.enricher import Enricher
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Job:
     """One dataset to copy: its plan, its metadata, and the slices that are staged already.
 
     `open_walk` returns a reader of the dataset. `vanished` are the last known rows that the
     metadata no longer has. `relations` are those to copy; the account may send only some of them
-    (`plan.relations`). `tags` are the names of the tags that were read, by id.
-    `cleaned` characters were removed from the newest page. `cancelled` is set after a slice has
-    failed, so that the remaining slices are skipped.
+    (`plan.relations`). `newest` is what was staged of the newest page. `cancelled` is set after a
+    slice has failed, so that the remaining slices are skipped.
     """
 
     plan: Plan
@@ -33,9 +32,8 @@ class Job:
     vanished: Metadata = field(default_factory=dict)
     relations: tuple[RelationName, ...] = ()
     staged: frozenset[int] = frozenset()
-    cleaned: int = 0
+    newest: Copied = field(default_factory=Copied)
     warnings: Warnings = ()
-    tags: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -55,7 +53,9 @@ class Job:
         }
         return Enricher(self.dataset, known)
 
-    def dimensions(self, left_out: Container[RelationName]) -> tuple[Dimension, ...]:
+    def dimensions(
+        self, tag_names: Mapping[str, str], left_out: Container[RelationName]
+    ) -> tuple[Dimension, ...]:
         """Return the listings that name and define ids of records, and the tags that were read.
 
         The tags are complete if they came with all contacts: if none were resumed, and if tags are
@@ -63,7 +63,7 @@ class Job:
         """
         clean = Cleaner().clean
         listings = [Dimension(name, clean([*rows])) for name, rows in self.metadata.items()]
-        tags = [{"id": tag_id, "tag": name} for tag_id, name in self.tags.items()]
+        tags = [{"id": tag_id, "tag": name} for tag_id, name in tag_names.items()]
         came = "tags" in self.plan.relations and "tags" not in left_out
         is_complete = came and not self.staged
         return (*listings, Dimension("tags", clean(tags), is_complete))

@@ -8,7 +8,7 @@ from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CustomField, Dimension, Warnings
+from acsync.models import Copied, CustomField, Dimension, Warnings
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_log import read_differences, record_total
@@ -37,10 +37,10 @@ class Verified:
     dimensions: tuple[Dimension, ...] = ()
 
 
-def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> Verified:
+def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -> Verified:
     """Fill the gaps of a dataset's walk, then require that no record is missing or lost.
 
-    `copied` are the characters removed from each slice. Raises Incomplete or ShrinkRefused if the
+    `copied` is what was staged of each slice. Raises Incomplete or ShrinkRefused if the
     dataset must not be published; no later sync resumes data that was judged here.
     """
     context.progress.enter("verifying")
@@ -57,10 +57,11 @@ def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> V
     require_complete(gap_fill.covered().values(), walked)
     total_warnings = judge_total(walked, read_differences(database, sync, name))
     require_no_shrink(context, job)
+    everything = sum((*copied, job.newest, end.copied, asked.copied), Copied())
     return Verified(
         name,
         walked.records,
-        job.cleaned + sum(copied) + end.cleaned + asked.cleaned,
+        everything.cleaned,
         round((time.monotonic() - job.started) * 1000),
         (
             *job.warnings,
@@ -70,7 +71,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[int], end: End) -> V
             *_warn_of_left_out(context, job),
         ),
         job.enricher.fields,
-        job.dimensions(context.optional_relations[name].reasons),
+        job.dimensions(everything.tags, context.optional_relations[name].reasons),
     )
 
 
@@ -109,7 +110,7 @@ def close_walk(
             break
         time.sleep(pause)
         newest = gap_fill.read_newest()
-        end = gap_fill.fill(End(newest.page, end.cleaned + newest.cleaned))
+        end = gap_fill.fill(End(newest.page, end.copied + newest.copied))
         walked = count(end.page)
     return walked, end
 

@@ -16,7 +16,7 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.slices import NEWEST_SLICE, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, DatasetName, RelationName
-from acsync.models import Interval, Plan, Slice
+from acsync.models import Copied, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
@@ -116,7 +116,7 @@ class Reading:
         self.page_rows = plan.page_rows
         return plan
 
-    def keep(self, number: int, pages: Iterable[WalkPage]) -> int:
+    def keep(self, number: int, pages: Iterable[WalkPage]) -> Copied:
         for page in list(pages):
             self.ids |= set(page.ids)
             self.values |= {str(value["id"]) for value in page.values}
@@ -127,7 +127,7 @@ class Reading:
                 first = min(first, self.covered[number].first)
                 last = max(last, self.covered[number].last)
             self.covered[number] = Interval(first, last)
-        return 0
+        return Copied()
 
     def read(self, wanted: Slice) -> Iterator[WalkPage]:
         return self.walk.read_slice(wanted, self.page_rows)

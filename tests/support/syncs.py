@@ -14,6 +14,7 @@ from acsync.errors import AcsyncError
 from acsync.models import (
     CallCounts,
     Changes,
+    Copied,
     DatasetResult,
     EnrichedRecord,
     Interval,
@@ -85,7 +86,7 @@ def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:
     return verify(context, job, copied, read_newest_again(context, job))
 
 
-def copy_slices(context: SyncContext, name: DatasetName) -> tuple[Job, list[int]]:
+def copy_slices(context: SyncContext, name: DatasetName) -> tuple[Job, list[Copied]]:
     """Plan one dataset and copy its slices."""
     job = plan_dataset(context, name)
     return job, [copy_slice(context, job, part) for part in job.slices]

@@ -23,7 +23,7 @@ from acsync.activecampaign.changes import (
 from acsync.activecampaign.page import Page
 from acsync.activecampaign.slices import MAX_PAGES_PER_SLICE
 from acsync.activecampaign.walk import WalkPage, make_page
-from acsync.datasets import DATASETS, Dataset, DatasetName, Record
+from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.enrich.encoding import Cleaner
 from acsync.errors import NoFullSync, NotByDate
 from acsync.models import Copied, CustomField, Dimension, Interval, Plan, Warnings
@@ -142,17 +142,33 @@ class _Reading:
         return max(self._start.read_at, datetime.now(UTC)) + FUTURE
 
     def _stage(self, number: int, pages: Sequence[Page]) -> Copied:
-        """Stage pages as one slice, without records that are published as of a later change."""
+        """Stage the new and changed records of some pages as one slice."""
         dataset = DATASETS[self._name]
         ids = [record_id for page in pages for record_id in page.ids]
         dates = read_dates(self._context.database, self._name, ids)
-        newer = [_without_older(dataset, page, dates) for page in pages]
+        newer = [self._without_older(page, dates) for page in pages]
         walked = [make_page(dataset, page, NOTHING_COVERED) for page in newer if page.ids]
         if not walked:
             return Copied()
         if self._names.learn(walked) or self._job is None:
             self._job = self._make_job(walked[0])
         return stage_pages(self._context, self._job, number, walked)
+
+    def _without_older(self, page: Page, published: Mapping[int, datetime]) -> Page:
+        """Return a page without records that did not change, or that a lagging replica shows.
+
+        Masked deals have no date, so only new ones are kept.
+        """
+        rows = [
+            row
+            for record_id, row in zip(page.ids, page.rows, strict=True)
+            if record_id > self._start.newest_id
+            or (
+                (date := date_of(DATASETS[self._name], row))
+                and self._since <= date >= published.get(record_id, date)
+            )
+        ]
+        return replace(page, rows=rows)
 
     def _make_job(self, page: WalkPage) -> Job:
         name, context = self._name, self._context
@@ -182,13 +198,3 @@ def _batches(pages: Iterator[Page]) -> Iterator[list[Page]]:
 def _is_older(row: Record, since: datetime) -> bool:
     date = date_of(DATASETS["contacts"], row)
     return date is not None and date < since
-
-
-def _without_older(dataset: Dataset, page: Page, published: Mapping[int, datetime]) -> Page:
-    """Return a page without the records that a lagging replica shows as they were before."""
-    rows = [
-        row
-        for record_id, row in zip(page.ids, page.rows, strict=True)
-        if (date := date_of(dataset, row)) is None or date >= published.get(record_id, date)
-    ]
-    return replace(page, rows=rows)

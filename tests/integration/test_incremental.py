@@ -299,7 +299,7 @@ def test_old_rows_are_summed_up(
     assert (before.succeeded, after.succeeded) == (1, 2)
     assert fetch(database, "select total_syncs from ac_sync_statistics") == [(2,)]
     changes = "select change, count(*) from ac_changes group by 1 order by 1"
-    assert fetch(database, changes) == [("added", 550), ("updated", 2)]
+    assert fetch(database, changes) == [("added", 1300), ("updated", 2)]
 
 
 def test_history_is_kept_for_a_number_of_full_syncs(

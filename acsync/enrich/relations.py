@@ -133,8 +133,10 @@ def _membership(row: Record) -> list[object]:
 
 def _seconds(value: object) -> int | None:
     """Return a time with an offset as seconds since 1970, and any other value as None."""
+    if not isinstance(value, str):
+        return None
     try:
-        moment = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(value)
     except ValueError:
         return None
     return None if moment.tzinfo is None else int(moment.timestamp())

@@ -37,8 +37,7 @@ end;
 
 -- Versions know whether they added their record and whether they ended with its deletion.
 -- Only those of kept syncs are marked, because no view shows the others, and not those of the very first sync,
--- before which nothing was there. Values in the row are read several times faster than those
--- in TOAST; this applies to new versions.
+-- before which nothing was there.
 do $versions$
 declare
     versions text;
@@ -47,8 +46,7 @@ begin
         execute format(
             'alter table {schema}.ac_%1$s_versions '
             'add column is_added boolean not null default false, '
-            'add column is_deleted boolean not null default false, '
-            'alter column custom_fields set storage main;'
+            'add column is_deleted boolean not null default false;'
             'with kept as (select sync_no from {schema}.ac_published where data_type = %2$L), '
             'ordered as ('
             '    select record_id, valid_from, valid_to, '

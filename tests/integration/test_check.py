@@ -358,6 +358,15 @@ def test_the_learned_rate_is_shown(check: Check, database: Database) -> None:
 
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=9, deals=9, rate_limit=10)])
+def test_another_interval_than_the_one_in_force_is_a_warning(check: Check) -> None:
+    """The shells of two people may differ, and the database decides when data is stale."""
+    assert check(ACSYNC_INTERVAL="6h").rows["interval"] == (
+        "warning",
+        "A full sync every 15 minutes is in force. ACSYNC_INTERVAL is 6 hours here.",
+        "Run acsync deploy to put it in force, or unset ACSYNC_INTERVAL here.",
+    )
+
+
 def test_a_running_sync_is_left_its_calls(
     check: Check, account: Account, database: Database
 ) -> None:

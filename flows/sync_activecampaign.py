@@ -177,7 +177,7 @@ def sync_activecampaign(
     except AcsyncError as error:
         message = f"{error} {describe_data_age(settings)}".rstrip()
         return Failed(message=message, data=error)
-    return report(settings, result, is_quiet=incremental and not result.has_news)
+    return report(settings, result, incremental)
 
 
 def copy_changes(context: SyncContext) -> SyncResult:
@@ -346,14 +346,14 @@ def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
     return None
 
 
-def report(settings: Settings, result: SyncResult, is_quiet: bool = False) -> State[Any]:
+def report(settings: Settings, result: SyncResult, incremental: bool = False) -> State[Any]:
     """Report the sync. If a dataset failed, the run fails so that alerts are sent.
 
-    If it is quiet, only its final state says what it did: an incremental sync runs every minute.
+    An incremental sync runs every minute: if it has no news, only its final state says so.
     """
     lines = [line.rstrip(".") for line in report_lines(result)]
     summary = f"{'. '.join(lines)}."
-    if is_quiet:
+    if incremental and not result.has_news:
         return Completed(message=summary, data=result)
     save_report(result)
     emit_field_changes(result)
@@ -362,7 +362,8 @@ def report(settings: Settings, result: SyncResult, is_quiet: bool = False) -> St
     data_age = describe_data_age(settings)
     save_data_age(settings, data_age)
     if result.success:
-        send_recovery(result, settings.interval or DEFAULT_INTERVAL)
+        if not incremental:
+            send_recovery(result, settings.interval or DEFAULT_INTERVAL)
         return Completed(message=summary, data=result)
     reason = f"{summary} {data_age}".rstrip()
     return Failed(message=reason, data=SyncFailed(reason))

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -77,8 +77,10 @@ def _run_flow(console: Console, database: Database, parameters: Any) -> Iterable
     # is too long for it. A temporary server has no automations.
     heartbeats = HEARTBEAT_SECONDS if PREFECT_API_URL.value() else None
     settings = temporary_settings(set_defaults={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: heartbeats})
+    # The automations watch the runs with this tag.
+    of_kind = tags(FULL_TAG) if kind == "full" else nullcontext()
     try:
-        with explain_errors(), show_progress(console, database), settings, tags(FULL_TAG):
+        with explain_errors(), show_progress(console, database), settings, of_kind:
             state = sync_activecampaign(*parameters, return_state=True)
     except Exception:
         logged = _find_ended(database, before, kind)

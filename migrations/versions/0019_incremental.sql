@@ -57,20 +57,24 @@ select count(*) as total_syncs,
 from {schema}.ac_sync_logs
 where finished_at is not null and kind = 'full' and "timestamp" > now() - interval '7 days';
 
+-- Lateral, so that Postgres reads only the newest rows of each dataset.
 create or replace view {schema}.ac_freshness as
-select data_type, record_count, synced_at, clock_timestamp() - read_from as age,
+select newest.data_type, record_count, synced_at, clock_timestamp() - read_from as age,
     clock_timestamp() - least(read_from, verified_at)
         < 3 * (select sync_interval from {schema}.ac_schedule) as is_fresh,
     sync_id, read_from, verified_at
-from (
-    select distinct on (data_type) data_type, record_count, synced_at, sync_id, read_from,
-        (select "timestamp" from {schema}.ac_sync_logs where id = (
-            select max(sync_no) from {schema}.ac_published as proven
-            where proven.data_type = published.data_type and proven.kind = 'full'
-        )) as verified_at
-    from {schema}.ac_published as published
-    order by data_type, sync_no desc
-) as newest;
+from (values ('contacts'), ('deals')) as datasets (data_type)
+cross join lateral (
+    select * from {schema}.ac_published as published
+    where published.data_type = datasets.data_type order by sync_no desc limit 1
+) as newest
+left join lateral (
+    select "timestamp" as verified_at from {schema}.ac_sync_logs where id = (
+        select sync_no from {schema}.ac_published as proven
+        where proven.data_type = datasets.data_type and kind = 'full' order by sync_no desc limit 1
+    )
+) as proof on true
+order by data_type;
 
 comment on view {schema}.ac_latest_sync is 'One row: the last finished full sync.';
 comment on view {schema}.ac_sync_statistics is 'One row: the finished full syncs of the last seven days.';

@@ -78,10 +78,11 @@ def _is_taken(connection: Connection) -> bool:
 
 
 def _held_by(connection: Connection) -> LeaseHeld:
+    # `acsync migrate` asks this of tables of earlier releases, which have no kind.
     lease = run(
         connection,
         """
-        select log.sync_id, log.kind, lease.holder, lease.acquired_at
+        select log.sync_id, to_jsonb(log) ->> 'kind' as kind, lease.holder, lease.acquired_at
         from {schema}.ac_lease as lease join {schema}.ac_sync_logs as log on log.id = lease.sync_no
         where lease.id = 1
         """,

@@ -306,6 +306,7 @@ def test_the_status_of_a_new_database_is_nothing_yet(database: Database) -> None
             "lastSyncTime": None,
         },
         "latestData": {"contacts": None, "deals": None},
+        "intervalSeconds": 900.0,
     }
 
 
@@ -320,8 +321,10 @@ def test_the_status_tells_what_is_published_and_what_runs(database: Database) ->
         wait_for("a heartbeat", lambda: (seen := read_running(database)) and seen.now == now)
         status = json.loads(json.dumps(read_status(database).as_json()))
 
-    ((synced_at, started),) = fetch(
-        database, "select synced_at, timestamp from ac_published join ac_sync_logs on id = sync_no"
+    ((synced_at, read_from, started),) = fetch(
+        database,
+        "select synced_at, read_from, timestamp from ac_published "
+        "join ac_sync_logs on id = sync_no",
     )
     finished = {
         "sync_id": sync_id,
@@ -360,9 +363,15 @@ def test_the_status_tells_what_is_published_and_what_runs(database: Database) ->
             "lastSyncTime": started.isoformat(),
         },
         "latestData": {
-            "contacts": {"recordCount": 2, "syncedAt": synced_at.isoformat()},
+            "contacts": {
+                "recordCount": 2,
+                "syncedAt": synced_at.isoformat(),
+                "readFrom": read_from.isoformat(),
+                "verifiedAt": started.isoformat(),
+            },
             "deals": None,
         },
+        "intervalSeconds": 900.0,
     }
     assert isinstance(read_status(database).last_success, datetime)
 

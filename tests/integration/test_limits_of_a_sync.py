@@ -10,7 +10,7 @@ from acsync.store.snapshot import published_ids
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import upgrade_to
-from tests.support.syncs import assert_exact, fetch, last_log
+from tests.support.syncs import RUNNING, assert_exact, fetch, last_log
 
 NOTED = "select host from ac_account"
 
@@ -58,14 +58,6 @@ def test_another_account_is_refused_until_it_is_adopted(
     assert copy_account("contacts").success
     assert fetch(database, NOTED) == [("a simulated account",)]
     assert forget_account(database) == "a simulated account"
-
-
-# As an acsync of that revision does; today's code knows only today's tables.
-RUNNING = """
-    insert into ac_sync_logs (sync_id, "timestamp") values ('sync-1', clock_timestamp());
-    insert into ac_lease (id, sync_no, holder, acquired_at, renewed_at)
-    select 1, id, 'a test', clock_timestamp(), clock_timestamp() from ac_sync_logs
-"""
 
 
 def test_tables_do_not_change_during_a_sync(empty_database: Database) -> None:

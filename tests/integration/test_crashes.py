@@ -158,7 +158,8 @@ def test_a_retry_does_not_copy_again_what_is_staged(
     assert copy_account().success
 
     assert slices > 4
-    assert account.statistics.calls - before < WHOLE_WALK_CALLS - pages
+    # Slow answers cut what is left into shorter slices, and each of them takes a call more.
+    assert account.statistics.calls - before < WHOLE_WALK_CALLS - 3 * pages // 4
     assert copy_account().success
     require_clean_end(account, database)
 

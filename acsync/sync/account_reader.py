@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from acsync.activecampaign.client import Client, Exchange
+from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
@@ -56,41 +55,14 @@ class Names:
     tags: Mapping[str, str]
 
 
-class Clock:
-    """How far the account's clock is ahead of this machine's, from the dates of its answers.
-
-    An answer's date has no fractions of seconds and is older than its arrival, so the largest
-    difference is the nearest to the truth.
-    """
-
-    def __init__(self) -> None:
-        self._ahead: timedelta | None = None
-        self._lock = threading.Lock()
-
-    def observe(self, exchange: Exchange) -> None:
-        """Learn from the `Date` of an answer that has just arrived."""
-        try:
-            ahead = parsedate_to_datetime(exchange.headers.get("date", "")) - datetime.now(UTC)
-        except (ValueError, TypeError, OverflowError):
-            return
-        with self._lock:
-            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
-
-    def now(self) -> datetime | None:
-        """Return the account's time, or None if no answer had a date."""
-        return None if self._ahead is None else datetime.now(UTC) + self._ahead
-
-
 class AccountReader:
     """Reads single records of one account; safe to share between threads.
 
     While a sync is running it makes a fifth of the calls that the account allows.
     """
 
-    def __init__(
-        self, settings: Settings, database: Database, client: Client, clock: Clock
-    ) -> None:
-        self.database, self.client, self.clock = database, client, clock
+    def __init__(self, settings: Settings, database: Database, client: Client) -> None:
+        self.database, self.client = database, client
         self._settings = settings
         self._optional = {name: OptionalRelations() for name in DATASETS}
         self._gate = threading.Lock()
@@ -164,11 +136,10 @@ def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
 @contextmanager
 def open_reader(settings: Settings, database: Database) -> Iterator[AccountReader]:
     """Open the account for single reads, with the pace that the last sync has learned."""
-    clock = Clock()
     limiter = RateLimiter(settings.rate_limit, read_pace(database))
     key = settings.api_key.get_secret_value()
-    with closing(Client(settings.account_url, key, limiter, observe=clock.observe)) as client:
-        yield AccountReader(settings, database, client, clock)
+    with closing(Client(settings.account_url, key, limiter)) as client:
+        yield AccountReader(settings, database, client)
 
 
 def find_common_keys(records: Iterable[Record]) -> frozenset[str]:

@@ -54,9 +54,9 @@ def publish(
     """Publish the datasets; readers see the previous snapshot until the commit.
 
     `events` are those that this sync read; stays are filled from them. `failures` are the reasons
-    why other datasets are not published. A dataset that Postgres refuses
-    is added to them. Raises LeaseLost if another sync took over, AnotherAccount, or StoreError;
-    nothing is published then, and another try may help.
+    why other datasets are not published. A dataset that Postgres refuses is added to them. Raises
+    LeaseLost if another sync took over, AnotherAccount, or StoreError; nothing is published then,
+    and another try may help.
     """
     context.progress.enter("publishing")
     limiter = context.client.rate_limiter

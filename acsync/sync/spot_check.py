@@ -121,7 +121,7 @@ def _look(reader: AccountReader, check: SpotCheck, ids: Sequence[int]) -> None:
     publication = read_publication(database, name)
     if publication is None:
         return
-    now = reader.clock.now()
+    now = reader.client.server_clock.now()
     copied_at = now and now - (publication.now - publication.synced_at) + CLOCK_MARGIN
     check.common |= find_common_keys(copy.record for copy in copies.values())
     looks = {

@@ -6,7 +6,8 @@ from acsync.models import Plan, Slice
 
 MAX_PAGES_PER_SLICE = 10
 
-# All threads together read slices of this many pages, so that more threads need no more memory.
+# The pages of all slices that are read at the same time. More threads read shorter slices, so the
+# memory stays the same.
 PAGES_OF_ALL = 120
 
 # The newest page is read for the plan, and staged as the slice with this number.

@@ -28,9 +28,6 @@ from acsync.sync.completeness import count_tolerated
 from acsync.sync.spot_check import SpotCheck, check_sample, decide
 from acsync.web.freshness import describe
 
-# A next full sync starts within one interval and ends within another.
-INTERVALS_TO_WAIT = 2
-
 # Records that an error names.
 NAMED_RECORDS = 20
 
@@ -123,7 +120,8 @@ def _verify(
         total, note = _read_total(reader.client)
         if wait:
             with database.begin() as connection:
-                patience = INTERVALS_TO_WAIT * read_interval(connection)
+                # The next full sync starts within one interval and ends within another.
+                patience = 2 * read_interval(connection)
             decide(reader, checks, partial(_tell, patience), patience)
         calls = reader.client.rate_limiter.counts.calls
     return Report(checks, total, [*notes, note], calls, time.monotonic() - started)

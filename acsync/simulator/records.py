@@ -12,7 +12,7 @@ from acsync.simulator.values import NAIVE, STAMPS, TIMES, Field, Slots, Template
 CONTACT_SALT, DEAL_SALT, RELATION_SALT, TAG_SALT = 11, 23, 37, 41
 DEPARTED_USERS = ("901", "902")
 UNLISTED_STAGE = ("8888", "1")
-# One contact in so many has a tag twice, with another row and date.
+# Every 29th contact has one tag in two rows, with different dates.
 TAGGED_TWICE = 29
 CURRENCIES = ("usd", "usd", "eur", "gbp")
 

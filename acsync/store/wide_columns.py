@@ -1,4 +1,4 @@
-"""Keep the tables behind the wide views: one typed row per current record."""
+"""Write the tables that the wide views show: one typed row per current record."""
 
 from collections.abc import Sequence
 

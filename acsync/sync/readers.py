@@ -1,4 +1,4 @@
-"""Let as many threads read slices as the account's answer times need, and no more.
+"""Limit the threads that read slices to those that the account's answer times need.
 
 A thread makes one call at a time. If each takes four seconds, ten calls per second need forty
 threads. Each thread holds a part of a slice, so fast accounts are read by fewer.

@@ -1,4 +1,4 @@
-"""Store the typed columns behind the wide views, and what each version changed."""
+"""Store the typed columns of the wide views, and what each version changed."""
 
 from migrations import run_sql_file
 

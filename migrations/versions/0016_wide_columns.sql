@@ -1,5 +1,5 @@
--- Typed columns of the current records, stored in a table behind each wide view, and changes that need no
--- comparison of versions.
+-- Tables with the typed columns of the current records, which the wide views show, and changes that need
+-- no comparison of versions.
 
 -- Digits after the point by currency. ActiveCampaign documents all amounts as cents.
 create table {schema}.ac_currencies (
@@ -225,7 +225,7 @@ cross join lateral (
 ) as change
 where published.data_type = 'deals';
 
--- The tables behind the wide views: one row per current record, written when it is published. `more` has the
+-- The rows of the wide views: one per current record, written when it is published. `more` has the
 -- values by field id that have no column here, because a row of hundreds of long texts would not fit.
 
 create table {schema}.ac_contact_columns (

@@ -198,10 +198,11 @@ class ActivityReading:
     `rows` counts from the oldest row, `last_id` is the highest id among them. Every activity from
     before `complete_at` was read.
 
-    Without an order, all rows are read in passes. The present pass began at `began_at` with the
-    total `first_total`, and no higher id than `last_id` was known. It `added` ids that were not
-    known, and `late` ones that the passes before it had missed. After the last quiet pass, nothing
-    is read as long as the total stays `quiet_total`.
+    Without an order, all rows are read in passes. The present pass began at `began_at`, and no
+    higher id than `last_id` was known. It `added` ids that were not known, and `late` ones that the
+    passes before it had missed, as the pass `late_pass` did last. From the pass `steady_since` on,
+    the total did not change and no higher id appeared. After the last quiet pass, which began at
+    `quiet_at`, nothing is read for a day if the total stays `quiet_total`.
     """
 
     data_type: str
@@ -213,11 +214,12 @@ class ActivityReading:
     page_rows: int = 100
     complete_at: datetime | None = None
     began_at: datetime | None = None
-    first_total: int = 0
     passes: int = 0
+    steady_since: int = 1
     added: int = 0
     late: int = 0
-    quiet_pass: int = 0
+    late_pass: int = 0
+    quiet_at: datetime | None = None
     quiet_total: int | None = None
 
 

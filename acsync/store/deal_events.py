@@ -44,7 +44,7 @@ KEEP_READING = """
     on conflict (data_type) do update set state = excluded.state
 """
 
-TIMES = ("complete_at", "began_at")
+TIMES = ("complete_at", "began_at", "quiet_at")
 
 
 def read_readings(database: Database) -> tuple[ActivityReading, ...]:
@@ -106,21 +106,20 @@ def _keep(connection: Connection, reading: ActivityReading) -> None:
 
 @dataclass(frozen=True)
 class Seen:
-    """The activities of one type that were seen, `recent` ones again, and the highest id."""
+    """The activities of one type that the last passes returned, and the highest id of all."""
 
     count: int
-    recent: int
     last_id: int
 
 
-def count_seen(database: Database, data_type: str, after_pass: int) -> Seen:
-    """Return how many activities were seen without an order, `recent` ones after a pass."""
+def count_seen(database: Database, data_type: str, since_pass: int) -> Seen:
+    """Return how many activities the passes from `since_pass` on returned without an order."""
     sql = """
-        select count(*), count(*) filter (where pass > :after_pass), coalesce(max(id), 0)
+        select count(*) filter (where pass >= :since_pass), coalesce(max(id), 0)
         from {schema}.ac_deal_activities_seen where data_type = :data_type
     """
     with database.begin() as connection:
-        return Seen(*run(connection, sql, data_type=data_type, after_pass=after_pass).one())
+        return Seen(*run(connection, sql, data_type=data_type, since_pass=since_pass).one())
 
 
 def count_events(database: Database) -> int:

@@ -38,10 +38,11 @@ LEAST_CALLS = 100
 # So many pages that end at the same row show that no rows follow.
 SAME_ENDS = 3
 
-# Passes over a collection without an order: later ones find what the first ones missed. Rows that
-# the last six did not return are taken for deleted. If the total still contradicts the passes after
-# the last, it is taken to be wrong.
-LEAST_PASSES, RECENT_PASSES, MOST_PASSES = 2, 6, 20
+# Passes over a collection without an order: later ones find what the first ones missed. So many
+# in a row that find nothing late show that nothing older is missing. The total is taken to be wrong
+# if so many in a row contradict it.
+PASSES_WITHOUT_LATE, MOST_PASSES = 6, 20
+# The total does not show whether as many rows were added as deleted, so a day is the limit.
 LONGEST_WAIT = timedelta(days=1)
 
 
@@ -146,11 +147,14 @@ class Portion:
                 if waiting := self._wait(reading, page):
                     return self._save(waiting, page)
                 reading = self._begin_pass(reading, page)
+            elif page.total != reading.total:
+                reading = replace(reading, steady_since=reading.passes + 1)
             reading = replace(reading, rows=offset + len(page.rows), total=page.total)
             reading = self._save(reading, page, page.ids)
             if not page.rows or is_end(reading, page, offset):
-                reading = self._save(self._end_pass(reading), page)
-                is_quiet = reading.quiet_pass == reading.passes
+                ended = self._end_pass(reading)
+                is_quiet = ended.quiet_at == reading.began_at
+                reading = self._save(ended, page)
         return reading
 
     def _wait(self, reading: ActivityReading, page: Page) -> ActivityReading | None:
@@ -158,7 +162,8 @@ class Portion:
         started_at = self.context.sync.started_at
         if reading.complete_at is None:
             return None
-        if page.total is not None and page.total == reading.quiet_total:
+        is_recent = reading.quiet_at and started_at - reading.quiet_at < LONGEST_WAIT
+        if is_recent and page.total is not None and page.total == reading.quiet_total:
             return replace(reading, complete_at=started_at)
         total = page.total or reading.rows
         fits = total <= self.most_calls * len(page.rows)
@@ -170,13 +175,13 @@ class Portion:
         return reading
 
     def _begin_pass(self, reading: ActivityReading, page: Page) -> ActivityReading:
-        seen = count_seen(self.context.database, reading.data_type, 0)
+        number = reading.passes + 1
         return replace(
             reading,
             began_at=self.context.sync.started_at,
-            first_total=page.total or 0,
-            passes=reading.passes + 1,
-            last_id=seen.last_id,
+            passes=number,
+            steady_since=reading.steady_since if page.total == reading.total else number,
+            last_id=count_seen(self.context.database, reading.data_type, number).last_id,
             added=0,
             late=0,
         )
@@ -184,18 +189,23 @@ class Portion:
     def _end_pass(self, reading: ActivityReading) -> ActivityReading:
         """Judge a pass: whether all older rows are known, and whether nothing new may come."""
         passes, total = reading.passes, reading.total
-        seen = count_seen(self.context.database, reading.data_type, passes - RECENT_PASSES)
-        ended = replace(reading, began_at=None, rows=seen.count)
-        is_last = passes - reading.quiet_pass >= MOST_PASSES
-        is_whole = passes >= LEAST_PASSES and seen.count >= reading.first_total
-        if not reading.late and (is_whole or is_last):
+        if reading.last_id and reading.added > reading.late:
+            reading = replace(reading, steady_since=passes + 1)
+        if reading.late:
+            reading = replace(reading, late_pass=passes)
+        since = reading.steady_since
+        count = count_seen(self.context.database, reading.data_type, since).count
+        is_last = passes - since + 1 >= MOST_PASSES
+        is_whole = since <= passes and (count == total or is_last)
+        ended = replace(reading, began_at=None)
+        if not reading.late and (is_whole or passes - reading.late_pass > PASSES_WITHOUT_LATE):
             ended = replace(ended, complete_at=reading.began_at)
-        if not reading.added and (is_last or seen.recent == total):
-            ended = replace(ended, quiet_pass=passes, quiet_total=total)
-            if seen.count < (total or 0):
+        if not reading.added and is_whole:
+            ended = replace(ended, quiet_at=reading.began_at, quiet_total=total)
+            if count < (total or 0):
                 self.warnings.append(
                     f"/{PATH} counts {total:,} activities, but {MOST_PASSES} readings returned "
-                    f"{seen.count:,}. These are taken to be all"
+                    f"{count:,}. These are taken to be all"
                 )
         return ended
 

@@ -24,7 +24,8 @@ from prefect.variables import Variable
 
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
-from acsync.models import Slice, SyncResult
+from acsync.readings import Slice
+from acsync.results import SyncResult
 from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.store.sync_history import read_data_age

@@ -44,7 +44,8 @@ from acsync.errors import (
     sanitize,
     use_account,
 )
-from acsync.models import Copied, EventsResult, ListingRows, Slice, SyncResult
+from acsync.readings import Copied, ListingRows, Slice
+from acsync.results import EventsResult, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync

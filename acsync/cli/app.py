@@ -27,13 +27,13 @@ from acsync.errors import (
     use_account,
 )
 from acsync.proxies import bypass_for_loopback
+from acsync.setting_types import parse_kept
 from acsync.settings import (
     ACCOUNT,
     DATABASE,
     SCHEDULE,
     SERVICE,
     Settings,
-    parse_kept,
     read_alert_url,
     read_settings,
 )

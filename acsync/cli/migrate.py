@@ -9,7 +9,8 @@ import migrations
 from acsync import logs
 from acsync.errors import SchemaTooNew, StoreError
 from acsync.local.embedded_postgres import with_database_url
-from acsync.settings import Settings, format_kept
+from acsync.setting_types import format_kept
+from acsync.settings import Settings
 from acsync.store.database import open_database
 from acsync.store.interval import confirm_interval
 from acsync.store.retention import Keep, confirm_keep

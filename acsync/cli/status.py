@@ -10,7 +10,8 @@ from rich.console import Console
 
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
-from acsync.settings import Settings, parse_duration
+from acsync.setting_types import parse_duration
+from acsync.settings import Settings
 from acsync.store.database import open_database, require_current_schema
 from acsync.store.sync_history import PublishedDataset, SyncStatus, read_status
 from acsync.sync.report import advice, sync_line

@@ -18,7 +18,7 @@ from rich.progress import (
 from acsync import logs
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.models import SyncKind, SyncResult
+from acsync.results import SyncKind, SyncResult
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.sync_history import SyncRecord, read_recent_syncs, read_running

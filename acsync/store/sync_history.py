@@ -10,15 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import (
-    Changes,
-    DatasetResult,
-    Recall,
-    Sync,
-    SyncKind,
-    SyncProgress,
-    Warnings,
-)
+from acsync.readings import Warnings
+from acsync.results import Changes, DatasetResult, Recall, Sync, SyncKind, SyncProgress
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.store.database import Database, run
 from acsync.store.interval import read_interval

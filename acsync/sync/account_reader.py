@@ -19,7 +19,7 @@ from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, Record, is_masked
 from acsync.enrich.differences import FIELDS, Name
 from acsync.enrich.encoding import Cleaner, encode, keep_last_body
 from acsync.enrich.relations import tag_names
-from acsync.models import ListingRows
+from acsync.readings import ListingRows
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.dimensions import read_dimension

@@ -15,8 +15,8 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.errors import AcsyncError, LeaseHeld, sanitize
-from acsync.models import DatasetResult, Sync, SyncKind
 from acsync.process import ignore_signals, spare_memory
+from acsync.results import DatasetResult, Sync, SyncKind
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.interval import read_interval

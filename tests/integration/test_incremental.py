@@ -10,7 +10,7 @@ import pytest
 
 from acsync.datasets import DATASETS, Record
 from acsync.errors import NoFullSync
-from acsync.models import Recall, SyncResult
+from acsync.results import Recall, SyncResult
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.fault_injection import BAD_GATEWAY, Fault

@@ -11,7 +11,8 @@ import pytest
 
 from acsync.datasets import DatasetName
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
-from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync, SyncProgress
+from acsync.readings import Pace
+from acsync.results import CallCounts, Changes, DatasetResult, Sync, SyncProgress
 from acsync.store.database import Database, copy_rows, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset

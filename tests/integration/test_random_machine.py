@@ -24,7 +24,7 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
-from acsync.models import DatasetResult, SyncKind, SyncResult
+from acsync.results import DatasetResult, SyncKind, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings, read_settings
 from acsync.simulator.account import Account, AccountOptions

@@ -3,7 +3,7 @@
 import pytest
 
 from acsync.errors import AnotherAccount
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_record

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import migrations
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve

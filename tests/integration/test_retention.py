@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.sync.report import report_lines, report_markdown

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from acsync.datasets import Record
 from acsync.errors import StoreError
-from acsync.models import CustomField
+from acsync.results import CustomField
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.store.database import Database

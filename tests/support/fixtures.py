@@ -21,7 +21,7 @@ from prefect.settings import (
 )
 
 from acsync.datasets import DatasetName
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.server import serve

@@ -16,7 +16,7 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.slices import NEWEST_SLICE, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, DatasetName, RelationName
-from acsync.models import Copied, Interval, Plan, Slice
+from acsync.readings import Copied, Interval, Plan, Slice
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call

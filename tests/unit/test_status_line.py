@@ -8,7 +8,7 @@ import pytest
 from acsync.cli.status import status_lines
 from acsync.cli.sync import PREFECT_MISSED_IT, logged_line
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.models import Changes, DatasetResult
+from acsync.results import Changes, DatasetResult
 from acsync.store.sync_history import PublishedDataset, SyncRecord, SyncStatus
 from acsync.sync.report import advice, sync_line
 

@@ -14,7 +14,7 @@ from acsync.errors import AcsyncError, sanitize
 from acsync.setting_types import parse_duration
 
 if TYPE_CHECKING:
-    from acsync.store.sync_history import PublishedDataset, SyncStatus
+    from acsync.store.sync_status import PublishedDataset, SyncStatus
 
 
 def status(
@@ -30,7 +30,7 @@ def status(
     settings = database_of(account)
     limit = _read_duration(max_age) if max_age else None
     from acsync.store.database import open_database, require_current_schema
-    from acsync.store.sync_history import read_status
+    from acsync.store.sync_status import read_status
 
     database = open_database(settings)
     require_current_schema(database)

@@ -191,7 +191,7 @@ def _print_lines(console: Console, database: "Database", done: threading.Event) 
 
 def _read_progress(database: "Database") -> list[tuple[DatasetName, int, int]]:
     """Return dataset, records and expected records; empty if no running sync is known."""
-    from acsync.store.sync_history import read_running
+    from acsync.store.sync_status import read_running
 
     try:
         running = read_running(database)

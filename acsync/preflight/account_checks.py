@@ -20,7 +20,7 @@ from acsync.errors import AccessDenied, AccountError
 from acsync.preflight.check_result import CheckResult, from_error
 from acsync.readings import ALL_TYPES, ActivityOrder, Plan
 from acsync.settings import Settings
-from acsync.store.sync_history import RunningSync
+from acsync.store.sync_status import RunningSync
 
 KEY_OWNER = "users/me"
 # People wait for this answer, and can check again. A sync makes four attempts.

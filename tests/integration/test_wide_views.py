@@ -17,7 +17,7 @@ from acsync.results import CustomField
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.store.database import Database
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from acsync.store.wide_views import choose_column
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of

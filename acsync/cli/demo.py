@@ -42,7 +42,8 @@ def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) ->
     import migrations
     from acsync.local.embedded_postgres import with_database_url
     from acsync.local.environment import embedded_in
-    from acsync.simulator.account import Account, AccountOptions
+    from acsync.simulator.account import Account
+    from acsync.simulator.account_options import AccountOptions
     from acsync.simulator.server import serve
     from acsync.store.database import open_database
 

@@ -26,7 +26,8 @@ def simulate(  # noqa: PLR0913, PLR0917  # one per option
     ] = None,
 ) -> None:
     """Serve only the simulated account until Ctrl-C."""
-    from acsync.simulator.account import Account, AccountOptions
+    from acsync.simulator.account import Account
+    from acsync.simulator.account_options import AccountOptions
     from acsync.simulator.fault_injection import FAULTS
     from acsync.simulator.server import serve_forever
 

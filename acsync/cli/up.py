@@ -25,6 +25,6 @@ def up(
     """
     warn_of_unknown_variables()
     from acsync.local.up import run_up
-    from acsync.simulator.account import AccountOptions
+    from acsync.simulator.account_options import AccountOptions
 
     run_up(console, port, web_port, AccountOptions(contacts=contacts, deals=deals, rate_limit=rate))

@@ -15,7 +15,8 @@ import psutil
 
 from acsync.errors import AcsyncError
 from acsync.settings import Settings, read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import When
 from acsync.simulator.server import serve
 from acsync.store.database import Database

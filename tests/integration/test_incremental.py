@@ -12,7 +12,8 @@ from acsync.datasets import DATASETS, Record
 from acsync.errors import NoFullSync
 from acsync.results import Recall, SyncResult
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import BAD_GATEWAY, Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database

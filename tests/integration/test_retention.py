@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from acsync.results import SyncResult
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.sync.report import report_lines, report_markdown
 from tests.support.commands import acsync

@@ -10,7 +10,8 @@ from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import Incomplete
 from acsync.preflight.account_checks import check_account
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 from acsync.datasets import Record
 from acsync.errors import StoreError
 from acsync.results import CustomField
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.store.database import Database
 from acsync.store.sync_status import read_status

@@ -18,7 +18,8 @@ from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.datasets import LISTINGS, Listing, ListingName, Record
 from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
 from acsync.readings import ListingRows
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import FAULTS, Fault, reply_with
 from acsync.simulator.requests import Answer, Call
 from acsync.simulator.server import serve

@@ -2,7 +2,7 @@
 
 import os
 
-from acsync.settings import LOOPBACK
+from acsync.setting_types import LOOPBACK
 
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 

@@ -37,7 +37,8 @@ from prefect.types.entrypoint import EntrypointType
 
 from acsync.datasets import DATASETS
 from acsync.schedule import DEFAULT_INTERVAL, spell
-from acsync.settings import DEAL_EVENTS, SCHEDULE, format_duration, read_settings
+from acsync.setting_types import DEAL_EVENTS, format_duration
+from acsync.settings import SCHEDULE, read_settings
 from flows.automations import (
     FULL_TAG,
     HEARTBEAT_SECONDS,

@@ -7,7 +7,7 @@ from uuid import UUID
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from prefect.utilities.urls import url_for
 
-from acsync.settings import LOOPBACK
+from acsync.setting_types import LOOPBACK
 
 LOGIN = re.compile(r"(?<=://)[^/?#]*@")
 

@@ -30,7 +30,7 @@ from prefect.runtime import deployment, flow_run
 from pydantic import SecretStr
 
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.schedule import stale_after
 from acsync.sync.report import report_lines
 from flows.automations import FAILED_STATES, STOPPED_MESSAGE, SUCCEEDED

@@ -24,10 +24,11 @@ from prefect.variables import Variable
 
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
-from acsync.models import Slice, SyncResult
+from acsync.readings import Slice
+from acsync.results import SyncResult
 from acsync.settings import Settings
 from acsync.store.database import open_database
-from acsync.store.sync_history import read_data_age
+from acsync.store.sync_status import read_data_age
 from acsync.sync.job import Job
 from acsync.sync.report import report_markdown, report_summary
 from flows.automations import variable_name

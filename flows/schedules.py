@@ -13,7 +13,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import SCHEDULE_TYPES, IntervalSchedule
 
 from acsync.schedule import DEFAULT_INTERVAL, spell
-from acsync.settings import parse_duration
+from acsync.setting_types import parse_duration
 
 # Fixed, so that deploying again does not move any run.
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)

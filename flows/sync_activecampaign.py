@@ -15,49 +15,36 @@ Eight functions take a record from ActiveCampaign to the views:
 """
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from prefect import flow, get_run_logger, task, unmapped
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect import flow, get_run_logger, unmapped
+from prefect.client.schemas.objects import State
 from prefect.context import TagsContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.utilities.annotations import opaque, quote
 
-from acsync.activecampaign.client import ATTEMPTS, DEFAULT_LIMITS
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import DatasetName, ListingName
+from acsync.datasets import DatasetName
 from acsync.errors import (
     AcsyncError,
-    AnotherAccount,
-    CallFailed,
-    Incomplete,
     LeaseHeld,
-    LeaseLost,
     NoFullSync,
-    StoreError,
     SyncFailed,
-    sanitize,
     use_account,
 )
-from acsync.models import Copied, EventsResult, ListingRows, Slice, SyncResult
+from acsync.readings import Copied, Slice
+from acsync.results import EventsResult, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
-from acsync.sync.copy_slice import copy_slice, stage_newest
-from acsync.sync.deal_events import read_deal_events
-from acsync.sync.incremental import read_changes, require_starts
+from acsync.sync.incremental import require_starts
 from acsync.sync.job import Job
-from acsync.sync.plan import interleave, plan
-from acsync.sync.publish import publish
-from acsync.sync.read import read_metadata, read_newest, read_newest_again
+from acsync.sync.plan import interleave
 from acsync.sync.readers import LEAST_READERS, MOST_READERS
 from acsync.sync.report import report_lines
-from acsync.sync.verify import verify
 from flows.blocks import read_account_settings
 from flows.notifications import send_recovery
 from flows.reporting import (
@@ -69,64 +56,28 @@ from flows.reporting import (
     save_data_age,
     save_report,
 )
-
-T = TypeVar("T")
-
-# The tasks of each dataset so far.
-Steps: TypeAlias = dict[DatasetName, list[PrefectFuture[Any]]]
+from flows.tasks import (
+    Steps,
+    add_steps,
+    as_it_is,
+    copy_slice_task,
+    first_failure,
+    healthy,
+    is_completed,
+    plan_task,
+    publish_task,
+    read_changes_task,
+    read_deal_events_task,
+    read_metadata_task,
+    read_newest_again_task,
+    read_newest_task,
+    result_of,
+    verify_task,
+)
 
 # State name of a run that completed without a sync: another one is running, or an incremental sync
 # has no full one to start from.
 TURNED_AWAY = "TurnedAway"
-
-
-def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether trying again later may help."""
-    error = state.result(raise_on_failure=False)
-    retryable = isinstance(error, CallFailed | Incomplete | StoreError | TimeoutError)
-    return retryable and not isinstance(error, AnotherAccount | LeaseLost)
-
-
-RETRIES: dict[str, Any] = {
-    "cache_policy": NO_CACHE,
-    "retries": 2,
-    "retry_delay_seconds": [5, 30],
-    "retry_jitter_factor": 0.2,
-    "retry_condition_fn": is_retryable,
-    # Long enough if ActiveCampaign asks for the longest pause before each attempt of a call.
-    "timeout_seconds": 600 + ATTEMPTS * DEFAULT_LIMITS.max_pause_seconds,
-}
-
-
-# The steps as Prefect tasks. Prefect shows the docstring of each function.
-read_metadata_task = task(task_run_name="read {name}", **RETRIES)(read_metadata)
-read_newest_task = task(task_run_name="read newest {name}", **RETRIES)(read_newest)
-
-
-@task(name="plan", task_run_name="plan {name}", **RETRIES)
-def plan_task(
-    context: SyncContext,
-    name: DatasetName,
-    newest: WalkPage,
-    listings: Mapping[ListingName, ListingRows],
-) -> Job:
-    """Plan the copy of a dataset from its newest page, and stage that page."""
-    return stage_newest(context, plan(context, name, newest, listings), newest)
-
-
-copy_slice_task = task(task_run_name="{part.title}", **RETRIES)(copy_slice)
-read_newest_again_task = task(task_run_name="read newest {job.dataset} again", **RETRIES)(
-    read_newest_again
-)
-read_deal_events_task = task(task_run_name="read deal_events", **RETRIES)(read_deal_events)
-verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
-# The next incremental sync is the retry.
-read_changes_task = task(task_run_name="read changed {name}", cache_policy=NO_CACHE)(read_changes)
-publish_task = task(
-    task_run_name="publish",
-    # Publishing is one transaction, and Postgres limits the time of its statements.
-    **{**RETRIES, "timeout_seconds": None},
-)(publish)
 
 
 @flow(
@@ -243,17 +194,6 @@ def copy_account(context: SyncContext) -> SyncResult:
     return publish_task(sync, publishable, failures, await_events(events))
 
 
-def add_steps(steps: Steps, futures: Mapping[DatasetName, PrefectFuture[Any]]) -> None:
-    """Add one more step to each of these datasets."""
-    for name, future in futures.items():
-        steps[name].append(future)
-
-
-def healthy(steps: Steps) -> Iterator[DatasetName]:
-    """Wait for each dataset's steps in turn; yield the datasets whose steps all completed."""
-    yield from (name for name in steps if first_failure(steps[name]) is None)
-
-
 def start_events(
     context: SyncContext, newest: Mapping[DatasetName, PrefectFuture[WalkPage]]
 ) -> PrefectFuture[EventsResult] | None:
@@ -316,34 +256,6 @@ def await_slices(
         if not is_completed(future):
             planned[name].cancelled.set()
     return copied
-
-
-def as_it_is(value: T) -> T:
-    """Mark a task argument so that Prefect does not search it for futures."""
-    return cast(T, quote(value))
-
-
-def result_of(future: PrefectFuture[T]) -> T:
-    """Pass a future's result to a task as it is: Prefect does not search it for more futures.
-
-    The task waits for the future, and does not run if that one failed.
-    """
-    return cast(T, opaque(future))
-
-
-def is_completed(future: PrefectFuture[Any]) -> bool:
-    """Wait for a task; return whether it completed."""
-    future.wait()
-    return future.state.is_completed()
-
-
-def first_failure(futures: Sequence[PrefectFuture[Any]]) -> str | None:
-    """Return the reason of the first failed task, or None if all completed."""
-    for future in futures:
-        if not is_completed(future):
-            error = future.state.result(raise_on_failure=False)
-            return sanitize(str(error) or future.state.message or "unknown")
-    return None
 
 
 def report(settings: Settings, result: SyncResult, incremental: bool = False) -> State[Any]:

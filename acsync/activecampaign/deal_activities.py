@@ -14,7 +14,7 @@ from acsync.activecampaign.client import ATTEMPTS, Client
 from acsync.activecampaign.page import NOT_PUBLISHED, Page, record_id
 from acsync.datasets import Record, pick
 from acsync.errors import CallRefused, PaginationError
-from acsync.models import ALL_TYPES, ActivityOrder, ActivityReading, DealEvent, EventKind
+from acsync.readings import ALL_TYPES, ActivityOrder, ActivityReading, DealEvent, EventKind
 
 PATH = "dealActivities"
 

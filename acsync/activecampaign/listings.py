@@ -4,7 +4,7 @@ from acsync.activecampaign.client import Client
 from acsync.activecampaign.page import Page
 from acsync.datasets import Listing, Record, pick
 from acsync.errors import PaginationError
-from acsync.models import ListingRows
+from acsync.readings import ListingRows
 
 # The API's largest page. LIMIT_PER_PAGE is for records only.
 PAGE_ROWS = 100

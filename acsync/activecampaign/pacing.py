@@ -17,7 +17,7 @@ every account, is given up only after several runs in a row of about the same le
 
 from dataclasses import dataclass
 
-from acsync.models import Pace, RefusedRate
+from acsync.readings import Pace, RefusedRate
 
 # What every account allows: https://developers.activecampaign.com/reference/rate-limits
 DOCUMENTED_RATE = 5.0

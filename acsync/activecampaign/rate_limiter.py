@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from acsync.activecampaign.pacing import Pacing
 from acsync.errors import SyncFailed
-from acsync.models import CallCounts, Pace
+from acsync.readings import Pace
+from acsync.results import CallCounts
 
 
 @dataclass

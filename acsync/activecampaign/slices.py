@@ -2,7 +2,7 @@
 
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import Dataset
-from acsync.models import Plan, Slice
+from acsync.readings import Plan, Slice
 
 MAX_PAGES_PER_SLICE = 10
 

@@ -17,7 +17,7 @@ import httpcore
 import httpx
 
 from acsync.errors import SettingsError, SettingsProblem
-from acsync.settings import LOOPBACK
+from acsync.setting_types import LOOPBACK
 
 # More than the threads of a sync.
 MAX_CONNECTIONS = 64

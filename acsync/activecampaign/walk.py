@@ -13,7 +13,7 @@ from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader
 from acsync.activecampaign.sideloads import array_keys
 from acsync.datasets import Dataset, Record, RelationName
 from acsync.errors import CallFailed, PaginationError
-from acsync.models import Interval, Slice
+from acsync.readings import Interval, Slice
 
 # How many pages in a row may bring no later id than the page before. After that, the server is
 # taken to repeat itself.

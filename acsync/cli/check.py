@@ -2,27 +2,36 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from acsync.cli.options import AccountName, console, settings_of
 from acsync.env_file import find_env_file, unknown_variables
 from acsync.errors import AcsyncError, add_account, sanitize
-from acsync.local.embedded_postgres import with_database_url
-from acsync.preflight.account_checks import check_account
 from acsync.preflight.check_result import CheckResult, Status, from_error
-from acsync.preflight.database_checks import (
-    check_database,
-    read_published_counts,
-    read_rate_in_use,
-)
-from acsync.preflight.samples import SampleWriter
 from acsync.settings import Settings
+
+if TYPE_CHECKING:
+    from acsync.preflight.samples import SampleWriter
 
 STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 # Terminals of at least this width get a separate column for remedies.
 WIDE = 140
+
+
+def check(
+    account: AccountName = None,
+    save_samples: Annotated[
+        Path | None,
+        typer.Option(help="Save the account's answers in this folder, with every value replaced."),
+    ] = None,
+) -> None:
+    """Check everything that a sync needs, without changing anything."""
+    run_check(console, settings_of(account), account, save_samples)
 
 
 def run_check(
@@ -38,6 +47,9 @@ def run_check(
     `account` is the block that the settings came from, `samples` a folder to save the answers of
     the account in.
     """
+    from acsync.local.embedded_postgres import with_database_url
+    from acsync.preflight.samples import SampleWriter
+
     settings = with_database_url(settings, start=False)
     writer = SampleWriter(samples) if samples else None
     with console.status("Checking the database, the account and Prefect …"):
@@ -60,10 +72,16 @@ def run_check(
 
 
 def _check_everything(
-    settings: Settings, account: str | None, writer: SampleWriter | None
+    settings: Settings, account: str | None, writer: "SampleWriter | None"
 ) -> Iterator[CheckResult]:
     """Check the database first, because it knows whether a sync is running."""
-    from flows.preflight import check_prefect  # noqa: PLC0415  # Prefect takes seconds to import
+    from acsync.preflight.account_checks import check_account
+    from acsync.preflight.database_checks import (
+        check_database,
+        read_published_counts,
+        read_rate_in_use,
+    )
+    from flows.preflight import check_prefect
 
     yield from check_environment()
     yield from _guard("Postgres", lambda: check_database(settings))

@@ -2,18 +2,21 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from acsync.dbt.project import MARK, NAME_LINE, PROJECT_FILE, render_project
+from acsync.cli.options import AccountName, console, database_of
 from acsync.errors import AcsyncError
 from acsync.settings import Settings
-from acsync.store.catalogue import read_catalogue
-from acsync.store.database import open_database, require_current_schema
 
 
-def run_dbt(console: Console, settings: Settings, folder: Path) -> None:
-    """Write the project; raises AcsyncError if other files are in the folder."""
+def dbt(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
+    account: AccountName = None,
+) -> None:
+    """Write a dbt project for this account into a folder."""
+    settings = database_of(account)
     try:
         _require_own_folder(folder)
         files = _render(settings)
@@ -28,6 +31,10 @@ def run_dbt(console: Console, settings: Settings, folder: Path) -> None:
 
 
 def _render(settings: Settings) -> dict[str, str]:
+    from acsync.dbt.project import render_project
+    from acsync.store.catalogue import read_catalogue
+    from acsync.store.database import open_database, require_current_schema
+
     with closing(open_database(settings)) as database:
         require_current_schema(database)
         return render_project(read_catalogue(database))
@@ -35,6 +42,8 @@ def _render(settings: Settings) -> dict[str, str]:
 
 def _require_own_folder(folder: Path) -> None:
     """Raise AcsyncError unless the folder is new, has only hidden files, or holds this project."""
+    from acsync.dbt.project import NAME_LINE, PROJECT_FILE
+
     if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
         return
     project = folder / PROJECT_FILE
@@ -46,6 +55,8 @@ def _require_own_folder(folder: Path) -> None:
 
 def _write(path: Path, text: str) -> bool:
     """Write a file unless its first line says that it is not acsync's; return if it is."""
+    from acsync.dbt.project import MARK
+
     content = text.encode()
     if path.exists():
         existing = path.read_bytes()

@@ -7,27 +7,22 @@ from contextlib import closing
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.bar import Bar
 from rich.columns import Columns
-from rich.console import Console
 from rich.table import Table
 
-import migrations
+from acsync.cli.options import Contacts, Deals, Rate, console
 from acsync.cli.sync import run_sync
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import SyncFailed, sanitize
-from acsync.local.embedded_postgres import delete_command, psql_command, with_database_url
-from acsync.local.environment import embedded_in, simulated_environment
-from acsync.local.processes import make_folder, program
 from acsync.settings import Settings, read_database_settings
-from acsync.simulator.account import Account, AccountOptions
-from acsync.simulator.expected import compare
-from acsync.simulator.server import serve
-from acsync.store.database import Database, open_database
-from acsync.store.sample import StageCount, count_stages, read_sample
-from acsync.store.snapshot import read_published
+
+if TYPE_CHECKING:
+    from acsync.simulator.account import Account
+    from acsync.store.database import Database
+    from acsync.store.sample import StageCount
 
 LATENCY_SECONDS = 0.1
 STAGES = 8
@@ -42,8 +37,16 @@ FIRST_WIDTH, NEXT_WIDTH = 24, 13
 BAR_WIDTH = 16
 
 
-def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
-    """Copy, change the account, copy again, compare; raises SyncFailed if the copy differs."""
+def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) -> None:
+    """Copy a simulated account, show the copy and how to query it."""
+    import migrations
+    from acsync.local.embedded_postgres import with_database_url
+    from acsync.local.environment import embedded_in
+    from acsync.simulator.account import Account
+    from acsync.simulator.account_options import AccountOptions
+    from acsync.simulator.server import serve
+    from acsync.store.database import open_database
+
     console.print(f"A simulated account has {contacts:,} contacts and {deals:,} deals.")
     settings = with_database_url(embedded_in(read_database_settings().data_dir / "demo"))
     account = Account(
@@ -59,16 +62,19 @@ def run_demo(console: Console, contacts: int, deals: int, rate: float) -> None:
         migrations.upgrade(database)
         with serve(account) as url:
             _use_account(url, account.options.api_key, rate, settings)
-            _show(console, database, _sync(console, settings))
+            _show(database, _sync(settings))
             _change(account)
             console.print("\nSome records were added, changed and deleted. A second sync:")
-            console.print(*_sync(console, settings), sep="\n", soft_wrap=True)
+            console.print(*_sync(settings), sep="\n", soft_wrap=True)
             console.print(f"Verified, key by key: {' and '.join(_compare(database, account))}.")
-    _show_next_steps(console, settings.data_dir)
+    _show_next_steps(settings.data_dir)
 
 
 def _use_account(url: str, api_key: str, rate: float, settings: Settings) -> None:
     """Make the simulated account the only one in this process's environment."""
+    from acsync.local.environment import simulated_environment
+    from acsync.local.processes import make_folder
+
     environment = simulated_environment(url, api_key, rate, settings.data_dir)
     # Set, because Prefect reads a .env too.
     environment.setdefault("PREFECT_API_URL", "")
@@ -80,7 +86,7 @@ def _use_account(url: str, api_key: str, rate: float, settings: Settings) -> Non
     os.environ.update(environment)
 
 
-def _sync(console: Console, settings: Settings) -> list[str]:
+def _sync(settings: Settings) -> list[str]:
     """Run one sync in this process, so that both use the same temporary Prefect server.
 
     Of its report, only the first line of each dataset is for newcomers.
@@ -89,7 +95,7 @@ def _sync(console: Console, settings: Settings) -> list[str]:
     return lines[: len(DATASETS)]
 
 
-def _change(account: Account) -> None:
+def _change(account: "Account") -> None:
     """Add, change and delete records; stubs are left alone."""
     for name in DATASETS:
         masked = {*account.masked_ids()} if name == "deals" else set()
@@ -99,7 +105,10 @@ def _change(account: Account) -> None:
         account.add(name, ADDED)
 
 
-def _compare(database: Database, account: Account) -> Iterator[str]:
+def _compare(database: "Database", account: "Account") -> Iterator[str]:
+    from acsync.simulator.expected import compare
+    from acsync.store.snapshot import read_published
+
     for name in DATASETS:
         comparison = compare(account, name, read_published(database, name))
         if not comparison.exact:
@@ -107,7 +116,7 @@ def _compare(database: Database, account: Account) -> Iterator[str]:
         yield f"all {comparison.records:,} {name}"
 
 
-def _show(console: Console, database: Database, report: Sequence[str]) -> None:
+def _show(database: "Database", report: Sequence[str]) -> None:
     """Show each dataset's line of the report with some records, then the pipelines."""
     for name, line in zip(DATASETS, report, strict=True):
         console.print(f"\n{line}", soft_wrap=True)
@@ -115,8 +124,10 @@ def _show(console: Console, database: Database, report: Sequence[str]) -> None:
     console.print(_pipelines(database))
 
 
-def _table(database: Database, name: DatasetName, fields: int) -> Table:
+def _table(database: "Database", name: DatasetName, fields: int) -> Table:
     """Return some records, each on one line."""
+    from acsync.store.sample import read_sample
+
     headers, rows = read_sample(database, name, fields, ROWS)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, header in enumerate(headers):
@@ -133,15 +144,17 @@ def _cell(value: Any) -> str:
     return sanitize(", ".join(map(str, value)) if isinstance(value, list) else str(value or ""))
 
 
-def _pipelines(database: Database) -> Columns:
+def _pipelines(database: "Database") -> Columns:
     """Return the number of deals in each stage as bars, with the pipelines side by side."""
+    from acsync.store.sample import count_stages
+
     counts = count_stages(database)
     most = max((count.deals for count in counts), default=1)
     by_pipeline = groupby(counts, key=lambda count: count.pipeline)
     return Columns((_bars(name, stages, most) for name, stages in by_pipeline), padding=(0, 4))
 
 
-def _bars(pipeline: str, stages: Iterable[StageCount], most: int) -> Table:
+def _bars(pipeline: str, stages: "Iterable[StageCount]", most: int) -> Table:
     table = Table(sanitize(pipeline), box=None, pad_edge=False, header_style="bold")
     for stage in stages:
         bar = Bar(most, 0, stage.deals, width=BAR_WIDTH, color="cyan")
@@ -149,7 +162,10 @@ def _bars(pipeline: str, stages: Iterable[StageCount], most: int) -> Table:
     return table
 
 
-def _show_next_steps(console: Console, data_dir: Path) -> None:
+def _show_next_steps(data_dir: Path) -> None:
+    from acsync.local.embedded_postgres import delete_command, psql_command
+    from acsync.local.processes import program
+
     acsync, folder = program("acsync"), shlex.quote(str(data_dir))
     for line in (
         f"\nNext:   {acsync} up",

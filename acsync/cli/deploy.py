@@ -4,21 +4,35 @@ from contextlib import closing
 
 from rich.console import Console
 
+from acsync.cli.options import AccountName, console, settings_of, warn_of_unknown_variables
 from acsync.errors import StoreError
-from acsync.local.embedded_postgres import with_database_url
 from acsync.schedule import DEFAULT_INTERVAL
-from acsync.settings import Settings
-from acsync.store.database import open_database, require_current_schema
-from acsync.store.interval import confirm_interval
-from flows.deployment import deploy
+from acsync.settings import DATABASE, SCHEDULE, Settings, read_alert_url
+
+
+def deploy(account: AccountName = None) -> None:
+    """Create the deployment and its alerts on the Prefect API."""
+    warn_of_unknown_variables()
+    alert_url = read_alert_url()
+    run_deploy(console, settings_of(account, DATABASE + SCHEDULE), account, alert_url)
 
 
 def run_deploy(
     console: Console, settings: Settings, account: str | None, alert_url: str | None
 ) -> None:
     """Deploy an account, and print one line per step."""
-    for line in deploy(account, alert_url):
+    from flows import deployment
+
+    for line in deployment.deploy(account, alert_url):
         console.print(line, soft_wrap=True)
+    _store_interval(console, settings)
+
+
+def _store_interval(console: Console, settings: Settings) -> None:
+    from acsync.local.embedded_postgres import with_database_url
+    from acsync.store.database import open_database, require_current_schema
+    from acsync.store.interval import confirm_interval
+
     try:
         with closing(open_database(with_database_url(settings, start=False))) as database:
             require_current_schema(database)

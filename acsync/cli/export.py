@@ -6,19 +6,30 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Annotated, Literal, TypeAlias
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from acsync.cli.options import AccountName, database_of
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError
 from acsync.files import replace_file
 from acsync.settings import Settings
-from acsync.store.database import Database, open_database, require_current_schema
-from acsync.store.export import Export, copy_export, open_export
+
+if TYPE_CHECKING:
+    from acsync.store.database import Database
+    from acsync.store.export import Export
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet", "xlsx"]
+BY_ENDING: dict[str, Format] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+}
 BINARY: dict[Format, str] = {"parquet": "Parquet", "xlsx": "an Excel file"}
 
 # Adds to the number of rows written.
@@ -39,11 +50,49 @@ class Request:
     as_of: str | None
 
 
-def run_export(settings: Settings, request: Request, output: str) -> None:
+def export(  # noqa: PLR0913, PLR0917  # one per option
+    name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="Default: by the ending of the file."),
+    ] = None,
+    output: Annotated[str, typer.Option(help="File to write; - is standard output.")] = "-",
+    wide: Annotated[bool, typer.Option("--wide", help="One column per custom field.")] = False,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Only these columns, in this order.")
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="SYNC", help="Records of an earlier sync, as JSON Lines."),
+    ] = None,
+    account: AccountName = None,
+) -> None:
+    """Export the published records to CSV, JSON Lines, Parquet or Excel."""
+    chosen = form or _format_by_ending(output) or ("jsonl" if as_of else "csv")
+    if as_of and (wide or columns is not None or chosen != "jsonl"):
+        raise typer.BadParameter(
+            "--as-of writes JSON Lines only. Remove --wide and --columns, and use --format jsonl."
+        )
+    names = () if columns is None else tuple(dict.fromkeys(map(str.strip, columns.split(","))))
+    _export(database_of(account), Request(name, chosen, wide, names, as_of), output)
+
+
+def _format_by_ending(output: str) -> Format | None:
+    ending = Path(output).suffix.lower()
+    if ending and output != "-" and ending not in BY_ENDING:
+        raise typer.BadParameter(
+            f"{ending} is not one of {', '.join(BY_ENDING)}. Name the format with --format."
+        )
+    return BY_ENDING.get(ending)
+
+
+def _export(settings: Settings, request: Request, output: str) -> None:
     """Export to the file `output`, or `-` for standard output; raises AcsyncError.
 
     An interrupted export keeps the old file: see acsync/files.py.
     """
+    from acsync.store.database import open_database, require_current_schema
+
     with closing(open_database(settings)) as database:
         require_current_schema(database)
         if output == "-":
@@ -54,7 +103,7 @@ def run_export(settings: Settings, request: Request, output: str) -> None:
             sys.stderr.write(f"Wrote the {request.name} to {output} ({request.form}).\n")
 
 
-def _write_to_pipe(database: Database, request: Request) -> None:
+def _write_to_pipe(database: "Database", request: Request) -> None:
     if request.form in BINARY and sys.stdout.isatty():
         raise AcsyncError(
             f"A terminal cannot show {BINARY[request.form]}.", "Name a file: --output FILE"
@@ -79,7 +128,9 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         ) from None
 
 
-def _write(database: Database, request: Request, file: IO[bytes]) -> None:
+def _write(database: "Database", request: Request, file: IO[bytes]) -> None:
+    from acsync.store.export import open_export
+
     with (
         open_export(database, request.name, request.wide, request.as_of, request.columns) as export,
         _progress(request.name, export.rows) as advance,
@@ -87,7 +138,9 @@ def _write(database: Database, request: Request, file: IO[bytes]) -> None:
         _WRITERS[request.form](export, request, file, advance)
 
 
-def _write_lines(export: Export, request: Request, file: IO[bytes], advance: Advance) -> None:
+def _write_lines(export: "Export", request: Request, file: IO[bytes], advance: Advance) -> None:
+    from acsync.store.export import copy_export
+
     def write(line: bytes) -> None:
         file.write(line)
         advance(1)
@@ -96,14 +149,14 @@ def _write_lines(export: Export, request: Request, file: IO[bytes], advance: Adv
     copy_export(export, form, write)
 
 
-def _write_parquet(export: Export, _request: Request, file: IO[bytes], advance: Advance) -> None:
-    from acsync.store.parquet import write_parquet  # noqa: PLC0415  # optional, and slow to import
+def _write_parquet(export: "Export", _request: Request, file: IO[bytes], advance: Advance) -> None:
+    from acsync.store.parquet import write_parquet
 
     write_parquet(export, file, advance)
 
 
-def _write_xlsx(export: Export, request: Request, file: IO[bytes], advance: Advance) -> None:
-    from acsync.store.xlsx import MAX_TEXT, write_xlsx  # noqa: PLC0415  # only for this format
+def _write_xlsx(export: "Export", request: Request, file: IO[bytes], advance: Advance) -> None:
+    from acsync.store.xlsx import MAX_TEXT, write_xlsx
 
     cut = write_xlsx(export, request.name, file, advance)
     if cut:
@@ -111,7 +164,7 @@ def _write_xlsx(export: Export, request: Request, file: IO[bytes], advance: Adva
         sys.stderr.write(f"Cut to the {MAX_TEXT:,} characters of an Excel cell: {columns}.\n")
 
 
-_WRITERS: dict[Format, Callable[[Export, Request, IO[bytes], Advance], None]] = {
+_WRITERS: dict[Format, Callable[["Export", Request, IO[bytes], Advance], None]] = {
     "csv": _write_lines,
     "jsonl": _write_lines,
     "parquet": _write_parquet,

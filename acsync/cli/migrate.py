@@ -2,27 +2,71 @@
 
 import sys
 from contextlib import closing
+from datetime import timedelta
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-import migrations
 from acsync import logs
+from acsync.cli.options import (
+    AccountName,
+    console,
+    database_of,
+    settings_of,
+    warn_of_unknown_variables,
+)
 from acsync.errors import SchemaTooNew, StoreError
-from acsync.local.embedded_postgres import with_database_url
-from acsync.settings import Settings, format_kept
-from acsync.store.database import open_database
-from acsync.store.interval import confirm_interval
-from acsync.store.retention import Keep, confirm_keep
-from acsync.store.schema_owner import forget_account
+from acsync.setting_types import format_kept, parse_kept
+from acsync.settings import DATABASE, Settings
 
 
-def run_migrate(
-    console: Console, settings: Settings, adopt_account: bool, keep: Keep | None
+def migrate(
+    sql: Annotated[
+        bool,
+        typer.Option("--sql", help="Print the SQL that the schema lacks instead of running it."),
+    ] = False,
+    adopt_account: Annotated[
+        bool,
+        typer.Option(
+            "--adopt-account",
+            help="Let the schema take another account, after a rename.",
+        ),
+    ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE", help="Keep this much history, also if it is less than now: 7d, 20."
+        ),
+    ] = None,
+    account: AccountName = None,
 ) -> None:
+    """Bring the schema up to date."""
+    warn_of_unknown_variables()
+    kept = _read_kept(keep) if keep else None
+    if sql:
+        _print_sql(settings_of(account, DATABASE))
+    else:
+        _upgrade(database_of(account, (*DATABASE, "ACSYNC_INTERVAL")), adopt_account, kept)
+
+
+def _read_kept(text: str) -> int | timedelta:
+    try:
+        return parse_kept(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--keep {error}") from None
+
+
+def _upgrade(settings: Settings, adopt_account: bool, keep: int | timedelta | None) -> None:
     """Bring the schema to the newest revision.
 
     If asked to, let it take another account, and let it keep only this much history.
     """
+    import migrations
+    from acsync.store.database import open_database
+    from acsync.store.interval import confirm_interval
+    from acsync.store.retention import confirm_keep
+    from acsync.store.schema_owner import forget_account
+
     with closing(open_database(settings)) as database:
         before, after = migrations.upgrade(database)
         forgotten = forget_account(database) if adopt_account else None
@@ -40,8 +84,12 @@ def run_migrate(
         console.print(text, soft_wrap=True)
 
 
-def print_migration(settings: Settings) -> None:
+def _print_sql(settings: Settings) -> None:
     """Print the SQL that the schema lacks, and on standard error what it is for."""
+    import migrations
+    from acsync.local.embedded_postgres import with_database_url
+    from acsync.store.database import open_database
+
     schema = settings.schema_name
     settings = with_database_url(settings, start=False)
     try:

@@ -1,35 +1,34 @@
 """Start the HTTP service of one account."""
 
 import socket
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
+from acsync.cli.options import AccountName, console, database_of, warn_of_unknown_variables
 from acsync.errors import AcsyncError
 from acsync.logs import set_up_service
-from acsync.settings import Settings
-from acsync.store.database import open_database
-from acsync.web.app import make_app
-from acsync.web.server import STALL_SECONDS, Server
+from acsync.settings import DATABASE, SERVICE
 
 
-def run_serve(
-    console: Console,
-    settings: Settings,
-    account: str | None,
-    host: str,
-    port: int,
-    stall_seconds: int = STALL_SECONDS,
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8000,
+    account: AccountName = None,
 ) -> None:
-    """Serve until a signal; raises AcsyncError if the address is taken.
+    """Serve dashboard, status, metrics and trigger until Ctrl-C."""
+    warn_of_unknown_variables()
+    settings = database_of(account, DATABASE + SERVICE)
+    from acsync.store.database import open_database
+    from acsync.web.app import make_app
+    from acsync.web.server import Server
 
-    A connection that stalls for `stall_seconds` is closed: see web/server.py.
-    """
     listener = listen(host, port, "The service", "acsync serve")
     set_up_service()
     app = make_app(settings, open_database(settings), account)
     url_host = f"[{host}]" if ":" in host else host
     console.print(f"acsync at http://{url_host}:{listener.getsockname()[1]}. Ctrl-C stops it.")
-    Server(app, stall_seconds).run(sockets=[listener])
+    Server(app).run(sockets=[listener])
 
 
 def listen(host: str, port: int, name: str, command: str) -> socket.socket:

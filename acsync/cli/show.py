@@ -6,22 +6,19 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-import orjson
-from rich.console import Console
+import typer
 from rich.table import Table
 
+from acsync.cli.options import AccountName, console, database_of
 from acsync.datasets import DatasetName, Record
-from acsync.enrich.content import reduce_value
-from acsync.enrich.differences import find_differences
-from acsync.enrich.encoding import encode
 from acsync.errors import AcsyncError, sanitize
-from acsync.settings import Settings
-from acsync.store.database import Database, open_database, require_current_schema
-from acsync.store.record_history import RecordHistory, read_history
-from acsync.store.schema_owner import require_account
-from acsync.sync.account_reader import enrich_single, find_renamed, open_reader
+from acsync.settings import ACCOUNT, DATABASE, Settings
+
+if TYPE_CHECKING:
+    from acsync.store.database import Database
+    from acsync.store.record_history import RecordHistory
 
 Kind: TypeAlias = Literal["contact", "deal"]
 
@@ -39,11 +36,19 @@ class Live:
     differences: tuple[str, ...] = ()
 
 
-def run_show(
-    console: Console, settings: Settings, kind: Kind, record_id: int, live: bool, as_json: bool
+def show(
+    kind: Annotated[Kind, typer.Argument(metavar="contact|deal")],
+    record_id: Annotated[int, typer.Argument(metavar="ID", min=1)],
+    live: Annotated[bool, typer.Option("--live", help="Ask the account as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    account: AccountName = None,
 ) -> None:
-    """Show a record; raises AcsyncError if neither the copy nor the account knows it."""
+    """Show the copy of one record and its history, and what the account says now."""
+    settings = database_of(account, DATABASE + ACCOUNT if live else DATABASE)
     name = NAMES[kind]
+    from acsync.store.database import open_database, require_current_schema
+    from acsync.store.record_history import read_history
+
     with closing(open_database(settings)) as database:
         require_current_schema(database)
         history = read_history(database, name, record_id)
@@ -51,13 +56,7 @@ def run_show(
     title = f"{kind.capitalize()} {record_id}"
     is_known = history.record or history.deleted_at or history.changes or history.stays
     if not is_known and not (now and now.record):
-        where = "neither the copy nor the account has" if now else "no sync has ever seen"
-        raise AcsyncError(
-            f"{title}: {where} such a {kind}.",
-            "Check the id."
-            if now
-            else f"Check the id, or run: acsync show {kind} {record_id} --live",
-        )
+        raise _unknown(kind, record_id, live)
     if as_json:
         sys.stdout.buffer.write(_as_json(name, record_id, history, now) + b"\n")
         return
@@ -68,13 +67,25 @@ def run_show(
         console.print(table)
 
 
+def _unknown(kind: Kind, record_id: int, live: bool) -> AcsyncError:
+    where = "neither the copy nor the account has" if live else "no sync has ever seen"
+    hint = "." if live else f", or run: acsync show {kind} {record_id} --live"
+    return AcsyncError(
+        f"{kind.capitalize()} {record_id}: {where} such a {kind}.", f"Check the id{hint}"
+    )
+
+
 def _read_live(
     settings: Settings,
-    database: Database,
+    database: "Database",
     name: DatasetName,
     record_id: int,
     published: Record | None,
 ) -> Live:
+    from acsync.enrich.differences import find_differences
+    from acsync.store.schema_owner import require_account
+    from acsync.sync.account_reader import enrich_single, find_renamed, open_reader
+
     require_account(database, settings.account_name)
     with open_reader(settings, database) as reader:
         page = reader.read(name, record_id)
@@ -87,7 +98,7 @@ def _read_live(
     return Live(record, find_differences(name, record, published, find_renamed(page, names)))
 
 
-def _sentence(title: str, history: RecordHistory, now: Live | None) -> str:
+def _sentence(title: str, history: "RecordHistory", now: Live | None) -> str:
     """Say whether the copy has the record, and with --live whether the account has."""
     if history.record:
         text = f"{title} is in the copy."
@@ -112,6 +123,8 @@ def _time(moment: datetime) -> str:
 
 def _fields(copy: Record | None, now: Live | None) -> Table:
     """Show the filled fields, with --live both sides and a mark at those that differ."""
+    from acsync.enrich.content import reduce_value
+
     table = Table("field", "copy")
     if now is None:
         for field, value in flatten(copy or {}).items():
@@ -157,7 +170,7 @@ def _text(value: Any) -> str:
     return sanitize(f"{value:f}" if isinstance(value, Decimal) else str(value))
 
 
-def _history(history: RecordHistory) -> Iterator[Table]:
+def _history(history: "RecordHistory") -> Iterator[Table]:
     if history.changes:
         table = Table("when", "change", "sync", title="Changes, newest first")
         for change in history.changes:
@@ -180,8 +193,14 @@ def _history(history: RecordHistory) -> Iterator[Table]:
         yield table
 
 
-def _as_json(name: DatasetName, record_id: int, history: RecordHistory, now: Live | None) -> bytes:
-    def raw(record: Record | None) -> orjson.Fragment | None:
+def _as_json(
+    name: DatasetName, record_id: int, history: "RecordHistory", now: Live | None
+) -> bytes:
+    import orjson
+
+    from acsync.enrich.encoding import encode
+
+    def raw(record: Record | None) -> "orjson.Fragment | None":
         """Return a record with every digit of its numbers."""
         return None if record is None else orjson.Fragment(encode(record).body)
 

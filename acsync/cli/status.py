@@ -4,40 +4,52 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from acsync.cli.options import AccountName, console, database_of
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
-from acsync.settings import Settings, parse_duration
-from acsync.store.database import open_database, require_current_schema
-from acsync.store.sync_history import PublishedDataset, SyncStatus, read_status
-from acsync.sync.report import advice, sync_line
-from acsync.web.freshness import describe, judge
+from acsync.setting_types import parse_duration
+
+if TYPE_CHECKING:
+    from acsync.store.sync_status import PublishedDataset, SyncStatus
 
 
-def run_status(
-    console: Console, settings: Settings, as_json: bool, max_age: str | None, account: str | None
+def status(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what the status endpoint answers.")
+    ] = False,
+    max_age: Annotated[
+        str | None, typer.Option(help="Fail if the data is older than this: 30m, 2h, 900s.")
+    ] = None,
+    account: AccountName = None,
 ) -> None:
-    """Print the status; raises AcsyncError if a dataset is older than `max_age`."""
+    """Show what is published, when the next sync is due, and how the last syncs went."""
+    settings = database_of(account)
     limit = _read_duration(max_age) if max_age else None
+    from acsync.store.database import open_database, require_current_schema
+    from acsync.store.sync_status import read_status
+
     database = open_database(settings)
     require_current_schema(database)
-    status = read_status(database)
+    state = read_status(database)
     database.close()
     if as_json:
-        sys.stdout.write(json.dumps(status.as_json(), indent=2) + "\n")
+        sys.stdout.write(json.dumps(state.as_json(), indent=2) + "\n")
     else:
-        for line in status_lines(status, settings.datasets, datetime.now(UTC)):
+        for line in status_lines(state, settings.datasets, datetime.now(UTC)):
             console.print(line, soft_wrap=True)
         console.print(f"next sync: {describe_next_start(account)}", soft_wrap=True)
     if limit is not None:
         for name in settings.datasets:
-            _require_fresh(name, status.published.get(name), limit)
+            _require_fresh(name, state.published.get(name), limit)
 
 
-def _require_fresh(name: DatasetName, published: PublishedDataset | None, limit: timedelta) -> None:
+def _require_fresh(
+    name: DatasetName, published: "PublishedDataset | None", limit: timedelta
+) -> None:
     """Raise AcsyncError if the last full sync read a record of a dataset before `limit`."""
     if published is None:
         when = "never published"
@@ -56,9 +68,12 @@ def _read_duration(text: str) -> timedelta:
 
 
 def status_lines(
-    status: SyncStatus, datasets: Sequence[DatasetName], now: datetime
+    status: "SyncStatus", datasets: Sequence[DatasetName], now: datetime
 ) -> Iterator[str]:
     """Yield what is published, the warnings, the running sync, and one line per last sync."""
+    from acsync.sync.report import advice, sync_line
+    from acsync.web.freshness import judge
+
     for dataset in judge(status, datasets, now).datasets:
         if data := dataset.published:
             late = f", {dataset.verdict}" if dataset.verdict != "fresh" else ""
@@ -79,7 +94,7 @@ def status_lines(
         yield f"What to do: {remedy}"
 
 
-def _describe_reading(data: PublishedDataset, now: datetime) -> str:
+def _describe_reading(data: "PublishedDataset", now: datetime) -> str:
     read = _ago(data.read_from, now)
     if not data.is_ahead:
         return f"read {read}"
@@ -87,13 +102,16 @@ def _describe_reading(data: PublishedDataset, now: datetime) -> str:
 
 
 def _ago(moment: datetime, now: datetime) -> str:
+    from acsync.web.freshness import describe
+
     return f"{describe(now - moment)} ago ({moment.astimezone(UTC):%F %T} UTC)"
 
 
 def describe_next_start(account: str | None) -> str:
     """Return when the next scheduled sync is due, or why that is not known."""
-    from flows.links import api_url  # noqa: PLC0415
-    from flows.runs import read_next_start  # noqa: PLC0415
+    from acsync.web.freshness import describe
+    from flows.links import api_url
+    from flows.runs import read_next_start
 
     if not api_url():
         return "not known, because PREFECT_API_URL is not set"

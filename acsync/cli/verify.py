@@ -8,25 +8,21 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
+import typer
 from rich.table import Table
 
 from acsync import logs
-from acsync.activecampaign.account_settings import read_subscriber_total
-from acsync.activecampaign.client import Client
+from acsync.cli.options import AccountName, console, database_of
 from acsync.datasets import DatasetName
 from acsync.errors import AccessDenied, AccountError, AcsyncError, StoreError, sanitize
-from acsync.settings import Settings
-from acsync.store.database import VERSIONS, Database, open_database, require_current_schema
-from acsync.store.interval import read_interval
-from acsync.store.schema_owner import require_account
-from acsync.store.verification import record_verification
-from acsync.sync.account_reader import open_reader
-from acsync.sync.completeness import count_tolerated
-from acsync.sync.spot_check import SpotCheck, check_sample, decide
-from acsync.web.freshness import describe
+from acsync.settings import ACCOUNT, DATABASE, Settings
+
+if TYPE_CHECKING:
+    from acsync.activecampaign.client import Client
+    from acsync.store.database import Database
+    from acsync.sync.spot_check import SpotCheck
 
 # Records that an error names.
 NAMED_RECORDS = 20
@@ -46,7 +42,7 @@ HEADERS = {
 class Report:
     """The result of one verification: a check per dataset, notes, calls and seconds."""
 
-    checks: Sequence[SpotCheck]
+    checks: "Sequence[SpotCheck]"
     subscriber_total: int | None
     notes: Sequence[str]
     calls: int
@@ -78,19 +74,27 @@ def _by_id(fields: Mapping[int, Sequence[str]]) -> dict[str, list[str]]:
     return {str(key): list(map(sanitize, names)) for key, names in fields.items()}
 
 
-def run_verify(
-    console: Console,
-    settings: Settings,
-    only: DatasetName | None,
-    sample: int,
-    as_json: bool,
-    wait: bool,
+def verify(
+    sample: Annotated[
+        int, typer.Option(min=1, help="Random records of each dataset to compare.")
+    ] = 200,
+    only: Annotated[DatasetName | None, typer.Option(help="Verify only this dataset.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave undecided what only the next sync can tell.")
+    ] = False,
+    account: AccountName = None,
 ) -> None:
-    """Verify and print the result; raises AcsyncError if a record is different."""
+    """Compare random records with the account; print ids and fields, never values."""
+    settings = database_of(account, DATABASE + ACCOUNT)
+    from acsync.store.database import open_database, require_current_schema
+    from acsync.store.schema_owner import require_account
+
     with closing(open_database(settings)) as database:
         require_current_schema(database)
         require_account(database, settings.account_name)
-        report = _verify(settings, database, (only,) if only else settings.datasets, sample, wait)
+        names = (only,) if only else settings.datasets
+        report = _verify(settings, database, names, sample, not no_wait)
         for check in report.checks:
             _keep(database, check)
     if as_json:
@@ -104,8 +108,12 @@ def run_verify(
 
 
 def _verify(
-    settings: Settings, database: Database, names: Sequence[DatasetName], sample: int, wait: bool
+    settings: Settings, database: "Database", names: Sequence[DatasetName], sample: int, wait: bool
 ) -> Report:
+    from acsync.store.interval import read_interval
+    from acsync.sync.account_reader import open_reader
+    from acsync.sync.spot_check import check_sample, decide
+
     started = time.monotonic()
     with open_reader(settings, database) as reader:
         logs.note(f"Reading up to {sample:,} random {' and '.join(names)} one by one …")
@@ -128,6 +136,8 @@ def _verify(
 
 
 def _tell(patience: timedelta, undecided: Mapping[DatasetName, int]) -> None:
+    from acsync.web.freshness import describe
+
     counts = " and ".join(f"{count:,} {name}" for name, count in undecided.items())
     logs.note(
         f"{counts} differ, and may have changed since they were copied. Waiting for the next full "
@@ -135,8 +145,10 @@ def _tell(patience: timedelta, undecided: Mapping[DatasetName, int]) -> None:
     )
 
 
-def _count_notes(check: SpotCheck) -> Iterator[str]:
+def _count_notes(check: "SpotCheck") -> Iterator[str]:
     """Compare the account's total with the copy, and allow for records created since."""
+    from acsync.sync.completeness import count_tolerated
+
     name, counted = check.name, check.counted
     if check.unlike:
         yield (
@@ -156,8 +168,10 @@ def _count_notes(check: SpotCheck) -> Iterator[str]:
     yield note
 
 
-def _read_total(client: Client) -> tuple[int | None, str]:
+def _read_total(client: "Client") -> tuple[int | None, str]:
     """Return the account's own count of contacts, and a note about it."""
+    from acsync.activecampaign.account_settings import read_subscriber_total
+
     try:
         total = read_subscriber_total(client)
     except AccessDenied:
@@ -167,14 +181,16 @@ def _read_total(client: Client) -> tuple[int | None, str]:
     return total, f"subscriber_total of /settings/account: {total:,} contacts."
 
 
-def _keep(database: Database, check: SpotCheck) -> None:
+def _keep(database: "Database", check: "SpotCheck") -> None:
+    from acsync.store.verification import record_verification
+
     try:
         record_verification(database, check.name, check.counts)
     except StoreError as error:
         logs.warn(f"The result for the {check.name} is not kept. {error}")
 
 
-def _table(checks: Sequence[SpotCheck]) -> Table:
+def _table(checks: "Sequence[SpotCheck]") -> Table:
     table = Table("dataset")
     for header in HEADERS.values():
         table.add_column(header, justify="right")
@@ -184,7 +200,7 @@ def _table(checks: Sequence[SpotCheck]) -> Table:
     return table
 
 
-def _record_lines(checks: Sequence[SpotCheck]) -> Iterator[str]:
+def _record_lines(checks: "Sequence[SpotCheck]") -> Iterator[str]:
     """Yield a line per different record, and one for all undecided records of a dataset."""
     for check in checks:
         for record_id, fields in check.fields_of("different").items():
@@ -197,7 +213,7 @@ def _record_lines(checks: Sequence[SpotCheck]) -> Iterator[str]:
             )
 
 
-def _require_equal(schema: str, checks: Sequence[SpotCheck]) -> None:
+def _require_equal(schema: str, checks: "Sequence[SpotCheck]") -> None:
     """Raise AcsyncError with ids and fields if a record is different."""
     wrong = [
         f"{check.name} {record_id} ({', '.join(fields)})"
@@ -217,8 +233,10 @@ def _require_equal(schema: str, checks: Sequence[SpotCheck]) -> None:
     )
 
 
-def _repairs(schema: str, checks: Sequence[SpotCheck]) -> Iterator[str]:
+def _repairs(schema: str, checks: "Sequence[SpotCheck]") -> Iterator[str]:
     """Yield SQL that makes the next sync take the different records for changed."""
+    from acsync.store.database import VERSIONS
+
     for check in checks:
         if ids := ", ".join(map(str, check.fields_of("different"))):
             yield (

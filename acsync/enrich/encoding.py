@@ -8,7 +8,7 @@ import orjson
 
 from acsync.datasets import Record
 from acsync.errors import PaginationError
-from acsync.models import EnrichedRecord
+from acsync.readings import EnrichedRecord
 
 HASH_BYTES = 16
 REPLACEMENT = "\ufffd"

@@ -17,7 +17,7 @@ from acsync.enrich.custom_fields import (
 )
 from acsync.enrich.encoding import Cleaner
 from acsync.enrich.relations import join_relations, relations_of
-from acsync.models import CustomField
+from acsync.results import CustomField
 
 # The listing that defines a dataset's custom fields, and its columns for key, title and type.
 DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {

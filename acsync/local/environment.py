@@ -22,7 +22,7 @@ from acsync.settings import (
     read_database_settings,
     read_settings,
 )
-from acsync.simulator.account import AccountOptions
+from acsync.simulator.account_options import AccountOptions
 
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 8000

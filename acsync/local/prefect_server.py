@@ -25,7 +25,7 @@ from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import SCHEDULE, read_alert_url, read_settings
 from acsync.store.database import Database
 from acsync.store.interval import confirm_interval
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from flows.deployment import WORK_POOL, deploy, make_deployment
 from flows.links import api_url, page_url, ui_url
 from flows.prefect_api import probe

@@ -19,7 +19,7 @@ from acsync.local.embedded_postgres import (
 from acsync.local.environment import LOOPBACK, Local, choose_local
 from acsync.local.processes import Processes, ignore_signals, interrupt_on_signals
 from acsync.settings import Settings
-from acsync.simulator.account import AccountOptions
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.sync_history import SyncRecord, read_recent_syncs
 from acsync.sync.report import sync_line

@@ -17,10 +17,10 @@ from acsync.activecampaign.slices import NO_LIMIT, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, is_masked
 from acsync.errors import AccessDenied, AccountError
-from acsync.models import ALL_TYPES, ActivityOrder, Plan
 from acsync.preflight.check_result import CheckResult, from_error
+from acsync.readings import ALL_TYPES, ActivityOrder, Plan
 from acsync.settings import Settings
-from acsync.store.sync_history import RunningSync
+from acsync.store.sync_status import RunningSync
 
 KEY_OWNER = "users/me"
 # People wait for this answer, and can check again. A sync makes four attempts.

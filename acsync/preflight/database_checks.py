@@ -25,8 +25,8 @@ from acsync.store.inspection import (
 )
 from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
 from acsync.store.schema_owner import require_account
-from acsync.store.sync_history import RunningSync, read_running, read_status
 from acsync.store.sync_log import read_pace
+from acsync.store.sync_status import RunningSync, read_running, read_status
 
 
 def check_database(settings: Settings) -> Iterator[CheckResult]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.models import ActivityReading, DealEvent, EventKind, Sync
+from acsync.readings import ActivityReading, DealEvent, EventKind
+from acsync.results import Sync
 from acsync.store.database import Database, run
 from acsync.store.lease import require_lease
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from acsync.datasets import DimensionName, Record, parse_record
-from acsync.models import Dimension
+from acsync.readings import Dimension
 from acsync.store.database import Database, run
 
 # Rows that are the same cost no write.

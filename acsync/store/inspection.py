@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.settings import LOOPBACK, Settings
+from acsync.setting_types import LOOPBACK
+from acsync.settings import Settings
 from acsync.store.database import REVISION_TABLE, Database, open_database, run
 from acsync.store.postgres_errors import place_of
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from acsync.errors import AcsyncError, LeaseHeld, LeaseLost
-from acsync.models import Sync, SyncKind, SyncProgress
+from acsync.results import Sync, SyncKind, SyncProgress
 from acsync.store.database import Database, run
 from acsync.store.sync_log import abandon_open_syncs, open_log
 

@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias, get_args
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import Interval, Sync
+from acsync.readings import Interval
+from acsync.results import Sync
 from acsync.store.database import Database, forbid_nested_loops, run
 from acsync.store.staging import STAGED_IDS
 

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
 from acsync.errors import StoreError
-from acsync.models import Changes, DatasetResult, Interval, Sync
+from acsync.readings import Interval
+from acsync.results import Changes, DatasetResult, Sync
 from acsync.store.database import BODIES, forbid_nested_loops, run, schema_name, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint

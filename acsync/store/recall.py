@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.models import Recall, Sync
+from acsync.results import Recall, Sync
 from acsync.store.database import run
 
 # The last full sync before this one, and the last incremental sync in between.

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused
-from acsync.models import Interval
+from acsync.readings import Interval
 from acsync.store.database import VERSIONS, WIDE_ROWS, run
 
 # Writes the records with these ids and returns the number of rows.

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.settings import format_kept, parse_kept
+from acsync.setting_types import format_kept, parse_kept
 from acsync.store.database import Database, run
 
 # A number of published syncs, or their age.

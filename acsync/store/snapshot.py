@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from acsync.datasets import DatasetName, Record, parse_record
-from acsync.models import Sync
+from acsync.results import Sync
 from acsync.store.database import Database, run
 from acsync.store.staging import STAGED_IDS
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.models import Sync
+from acsync.results import Sync
 from acsync.store.database import STAGING, Database, run
 from acsync.store.lease import require_lease
 from acsync.store.staging import OLDEST_READ, drop_all

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import EnrichedRecord, Interval, Sync
+from acsync.readings import EnrichedRecord, Interval
+from acsync.results import Sync
 from acsync.store.database import BODIES, STAGING, Database, copy_rows, run
 from acsync.store.lease import require_lease
 

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import CallCounts, DatasetResult, Pace, RefusedRate, Sync, SyncKind
+from acsync.readings import Pace, RefusedRate
+from acsync.results import CallCounts, DatasetResult, Sync, SyncKind
 from acsync.store.database import STAGING, Database, run
 
 # Staging was compared with the snapshot of its time, so it is useless once a full sync has

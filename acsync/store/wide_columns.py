@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.models import Interval, Sync
+from acsync.readings import Interval
+from acsync.results import Sync
 from acsync.store.database import WIDE_ROWS, run
 from acsync.store.refusal import Write
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
 from acsync.errors import LockHeld, StoreError
-from acsync.models import CustomField, DatasetResult, FieldChange, Sync
+from acsync.results import CustomField, DatasetResult, FieldChange, Sync
 from acsync.store.database import Database, run
 from acsync.store.sync_log import add_warning
 

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page_reader import PageReader
-from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, Record, is_masked, parse_record
 from acsync.enrich.differences import FIELDS, Name
 from acsync.enrich.encoding import Cleaner, encode, keep_last_body
 from acsync.enrich.relations import tag_names
-from acsync.models import ListingRows
+from acsync.readings import ListingRows
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.dimensions import read_dimension
-from acsync.store.sync_history import read_running
-from acsync.store.sync_log import read_pace
+from acsync.store.sync_status import read_running
 from acsync.store.verification import read_known_fields
+from acsync.sync.context import open_client
 from acsync.sync.hidden_records import as_listed
 from acsync.sync.read import read_with_known
 
@@ -136,9 +135,7 @@ def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
 @contextmanager
 def open_reader(settings: Settings, database: Database) -> Iterator[AccountReader]:
     """Open the account for single reads, with the pace that the last sync has learned."""
-    limiter = RateLimiter(settings.rate_limit, read_pace(database))
-    key = settings.api_key.get_secret_value()
-    with closing(Client(settings.account_url, key, limiter)) as client:
+    with closing(open_client(settings, database)) as client:
         yield AccountReader(settings, database, client)
 
 

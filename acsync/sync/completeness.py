@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acsync.errors import Incomplete
-from acsync.models import Interval, Plan, Warnings
+from acsync.readings import Interval, Plan, Warnings
 from acsync.sync.gap_fill import find_gaps
 
 # A count may differ by this many records or this share of them: it can be cached, and counting and

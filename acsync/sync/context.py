@@ -15,8 +15,8 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.errors import AcsyncError, LeaseHeld, sanitize
-from acsync.models import DatasetResult, Sync, SyncKind
 from acsync.process import ignore_signals, spare_memory
+from acsync.results import DatasetResult, Sync, SyncKind
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.interval import read_interval
@@ -120,13 +120,11 @@ def open_sync(
         require_account(database, settings.account_name)
         with database.begin() as connection:
             interval = settings.interval or read_interval(connection)
-        limiter = RateLimiter(settings.rate_limit, read_pace(database))
         # Closed before the rest, so that threads which are still reading get an error.
-        client = Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
-        stack.enter_context(closing(client))
+        client = stack.enter_context(closing(open_client(settings, database)))
         sync = _take_lease(database, holder, flow_run_id, kind)
         try:
-            progress = Progress(limiter)
+            progress = Progress(client.rate_limiter)
             stack.enter_context(keep_lease(database, sync, progress.read))
             yield SyncContext(
                 settings,
@@ -147,8 +145,14 @@ def open_sync(
             with ignore_signals():
                 client.close()
                 failed = DatasetResult(error=reason_of(error))
-                _fail(database, sync, dict.fromkeys(datasets, failed), limiter)
+                _fail(database, sync, dict.fromkeys(datasets, failed), client.rate_limiter)
             raise
+
+
+def open_client(settings: Settings, database: Database) -> Client:
+    """Return a client of the account, with the pace that the last sync has learned."""
+    limiter = RateLimiter(settings.rate_limit, read_pace(database))
+    return Client(settings.account_url, settings.api_key.get_secret_value(), limiter)
 
 
 def _take_lease(database: Database, holder: str, flow_run_id: str | None, kind: SyncKind) -> Sync:

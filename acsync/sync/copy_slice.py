@@ -11,7 +11,7 @@ from acsync.enrich.content import has_same_content, has_same_relations
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
-from acsync.models import Copied, EnrichedRecord, Interval, Slice
+from acsync.readings import Copied, EnrichedRecord, Interval, Slice
 from acsync.store.snapshot import (
     last_relations,
     published_records,

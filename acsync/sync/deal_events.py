@@ -21,7 +21,8 @@ from acsync.activecampaign.deal_activities import (
 from acsync.activecampaign.page import NOT_PUBLISHED, Page
 from acsync.activecampaign.walk import WalkPage
 from acsync.errors import AccountError, PaginationError, StoreError
-from acsync.models import ALL_TYPES, ActivityReading, EventsResult
+from acsync.readings import ALL_TYPES, ActivityReading
+from acsync.results import EventsResult
 from acsync.store.deal_events import (
     count_events,
     count_seen,

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from acsync.activecampaign.slices import NO_LIMIT
 from acsync.activecampaign.walk import Walk, WalkPage
-from acsync.models import Copied, Interval, Plan, Slice
+from acsync.readings import Copied, Interval, Plan, Slice
 from acsync.store.staging import FIRST_GAP_SLICE, read_coverage
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages

@@ -11,7 +11,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName, Record, is_masked
 from acsync.enrich.encoding import ENRICHED_KEYS
 from acsync.errors import AccountError, Incomplete
-from acsync.models import Copied, Interval, Warnings
+from acsync.readings import Copied, Interval, Warnings
 from acsync.store.losses import read_vanished
 from acsync.store.snapshot import published_records
 from acsync.store.sync_log import read_differences

@@ -26,7 +26,8 @@ from acsync.activecampaign.walk import WalkPage, make_page
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.enrich.encoding import Cleaner
 from acsync.errors import NoFullSync, NotByDate
-from acsync.models import Copied, CustomField, Dimension, Interval, Plan, Warnings
+from acsync.readings import Copied, Dimension, Interval, Plan, Warnings
+from acsync.results import CustomField
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages

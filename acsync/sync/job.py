@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DatasetName, Metadata, RelationName
 from acsync.enrich.encoding import Cleaner
-from acsync.models import Copied, Dimension, Plan, Slice, Warnings
+from acsync.readings import Copied, Dimension, Plan, Slice, Warnings
 
 if TYPE_CHECKING:
     from acsync.enrich.enricher import Enricher

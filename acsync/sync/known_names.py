@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, ListingName, Record, pick
 from acsync.enrich.encoding import Cleaner
-from acsync.models import Dimension
+from acsync.readings import Dimension
 from acsync.store.dimensions import read_dimension
 from acsync.sync.context import SyncContext
 from acsync.sync.read import read_metadata

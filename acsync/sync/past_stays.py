@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from acsync.datasets import DatasetName
 from acsync.errors import StoreError
-from acsync.models import DatasetResult, EventKind
+from acsync.readings import EventKind
+from acsync.results import DatasetResult
 from acsync.store.deal_events import (
     Baseline,
     PastEvent,

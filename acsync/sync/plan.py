@@ -12,7 +12,7 @@ from importlib.metadata import version
 from acsync.activecampaign.slices import plan_slices
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName, ListingName, Metadata, RelationName
-from acsync.models import ListingRows, Plan, Slice, Warnings
+from acsync.readings import ListingRows, Plan, Slice, Warnings
 from acsync.store.staged_plans import adopt_staging, keep_plan, read_resumed
 from acsync.store.staging import count_staged_records, drop_staging, read_coverage
 from acsync.store.sync_log import record_plan

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.datasets import DatasetName
-from acsync.models import SyncProgress
+from acsync.results import SyncProgress
 
 Phase: TypeAlias = Literal["reading metadata", "planning", "copying", "verifying", "publishing"]
 

@@ -10,15 +10,9 @@ from dataclasses import replace
 
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
-from acsync.models import (
-    Changes,
-    DatasetResult,
-    EventsResult,
-    FieldChange,
-    SyncResult,
-    Warnings,
-)
-from acsync.settings import format_kept
+from acsync.readings import Warnings
+from acsync.results import Changes, DatasetResult, EventsResult, FieldChange, SyncResult
+from acsync.setting_types import format_kept
 from acsync.store.dimensions import record_dimension
 from acsync.store.incremental_state import forget_learned, record_learned
 from acsync.store.interval import settle_interval

@@ -8,7 +8,7 @@ from acsync.activecampaign.page import record_id
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DIMENSIONS, LISTINGS, DatasetName, Listing, ListingName
 from acsync.errors import AccountError, SyncFailed
-from acsync.models import ListingRows
+from acsync.readings import ListingRows
 from acsync.store.database import Database
 from acsync.store.dimensions import KnownRows, read_dimension
 from acsync.sync.context import SyncContext

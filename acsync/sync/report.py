@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.models import DatasetResult, FieldChange, Recall, SyncResult
+from acsync.results import DatasetResult, FieldChange, Recall, SyncResult
 from acsync.store.sync_history import SyncRecord
 from acsync.sync.readers import LEAST_READERS
 

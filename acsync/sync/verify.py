@@ -8,7 +8,8 @@ from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
-from acsync.models import Copied, CustomField, Dimension, Warnings
+from acsync.readings import Copied, Dimension, Warnings
+from acsync.results import CustomField
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_log import read_differences, record_total

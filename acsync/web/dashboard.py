@@ -12,13 +12,8 @@ from acsync.local.embedded_postgres import is_embedded, psql_command
 from acsync.schedule import spell
 from acsync.settings import Settings
 from acsync.store.database import Database
-from acsync.store.sync_history import (
-    RunningSync,
-    SyncRecord,
-    SyncStatus,
-    read_status,
-    read_syncs,
-)
+from acsync.store.sync_history import SyncRecord, read_syncs
+from acsync.store.sync_status import RunningSync, SyncStatus, read_status
 from acsync.store.sync_totals import Failing, Period, read_failing, read_periods
 from acsync.store.verification import Verifications, read_verifications
 from acsync.sync.report import describe_recall, error_lines

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from acsync.datasets import DatasetName
 from acsync.schedule import late_after, stale_after
-from acsync.store.sync_history import PublishedDataset, SyncStatus
+from acsync.store.sync_status import PublishedDataset, SyncStatus
 
 # `failing`: fresh, but the last sync failed. `new`: no sync has finished yet.
 Verdict: TypeAlias = Literal["fresh", "failing", "late", "stale", "never", "new"]

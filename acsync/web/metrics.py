@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from acsync.datasets import DatasetName
-from acsync.store.sync_history import PublishedDataset, RunningSync
+from acsync.store.sync_status import PublishedDataset, RunningSync
 from acsync.store.sync_totals import Totals
 from acsync.store.verification import Verifications
 

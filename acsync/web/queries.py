@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 
-from acsync.store.sync_history import SyncStatus
+from acsync.store.sync_status import SyncStatus
 
 # The folders of the cookbook, in the order of the page.
 TOPICS = {

@@ -17,7 +17,7 @@ from acsync.settings import Settings
 from acsync.store.database import Database, require_current_schema
 from acsync.store.dictionary import Dictionary, read_dictionary
 from acsync.store.schema_owner import read_account
-from acsync.store.sync_history import SyncStatus, read_status
+from acsync.store.sync_status import SyncStatus, read_status
 from acsync.store.sync_totals import read_totals
 from acsync.store.verification import read_verifications
 from acsync.web.cached import Cached

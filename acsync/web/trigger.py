@@ -19,13 +19,12 @@ from acsync.errors import AcsyncError
 from acsync.process import end_with_parent
 from acsync.store.database import Database
 from acsync.store.sync_history import (
-    RunningSync,
     SyncRecord,
     read_recent_syncs,
-    read_running,
     read_sync_after,
     read_sync_of_run,
 )
+from acsync.store.sync_status import RunningSync, read_running
 from flows.runs import RunState, find_deployment, read_state, run_url, start_run
 from flows.sync_activecampaign import TURNED_AWAY
 

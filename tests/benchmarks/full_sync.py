@@ -16,7 +16,8 @@ import migrations
 from acsync.datasets import LISTINGS
 from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import read_database_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.web.queries import read_cookbook
 from tests.benchmarks.account_server import AccountServer, account_server

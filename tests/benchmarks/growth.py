@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
 
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from tests.benchmarks.full_sync import calls_needed, change, say, served, vacuum
 from tests.benchmarks.measure import SyncCost, measure_sync
 from tests.benchmarks.report import FOLDER, markdown_table

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import migrations
 from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import read_database_settings
-from acsync.simulator.account import AccountOptions
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database, open_database
 from acsync.store.sync_history import read_recent_syncs
 from tests.benchmarks.account_server import account_server

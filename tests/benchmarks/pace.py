@@ -12,7 +12,7 @@ from functools import partial
 from itertools import product
 
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.models import Pace
+from acsync.readings import Pace
 from acsync.simulator.requests import RateWindow
 from tests.support.virtual_account import Rival, VirtualAccount
 

@@ -22,7 +22,8 @@ from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import StoreError
 from acsync.local.embedded_postgres import with_database_url
 from acsync.settings import read_database_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database, run
 from tests.benchmarks.disturbances import (

@@ -11,7 +11,8 @@ import pytest
 
 from acsync.datasets import DATASETS
 from acsync.settings import read_database_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from tests.support.calls import in_copying, on_call

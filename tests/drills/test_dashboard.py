@@ -11,7 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from acsync.models import CallCounts, DatasetResult, Pace, SyncProgress
+from acsync.readings import Pace
+from acsync.results import CallCounts, DatasetResult, SyncProgress
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import pytest
 
 from acsync.datasets import DATASETS
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from tests.support.commands import acsync
 from tests.support.documents import code_blocks

@@ -15,11 +15,12 @@ import psutil
 
 from acsync.errors import AcsyncError
 from acsync.settings import Settings, read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import When
 from acsync.simulator.server import serve
 from acsync.store.database import Database
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from tests.support.calls import in_copying, on_call
 from tests.support.commands import wait_for
 from tests.support.postgres import Postgres, execute

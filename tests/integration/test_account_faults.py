@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from acsync.datasets import DATASETS, LISTINGS, DatasetName, ListingName
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from tests.support import faults

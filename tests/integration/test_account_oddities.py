@@ -3,11 +3,12 @@
 import pytest
 
 from acsync.datasets import DATASETS, Record
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount

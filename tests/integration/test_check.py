@@ -23,7 +23,8 @@ from rich.console import Console
 from acsync.cli.check import run_check
 from acsync.errors import AcsyncError, SettingsError
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve
 from acsync.store.database import REVISION_TABLE, Database

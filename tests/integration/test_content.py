@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from acsync.datasets import DatasetName
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from tests.support import faults
 from tests.support.calls import on_path

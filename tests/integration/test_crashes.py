@@ -20,7 +20,8 @@ import migrations
 from acsync.cli.sync import PREFECT_MISSED_IT
 from acsync.datasets import DATASETS
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.sync.context import open_sync

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from acsync.datasets import DATASETS
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.store.database import Database
 from acsync.store.dictionary import read_dictionary

@@ -10,7 +10,8 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 import migrations
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount

@@ -8,7 +8,8 @@ import pytest
 
 from acsync.preflight.account_checks import check_account
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_events, expected_stays
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call

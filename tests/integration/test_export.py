@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.store.export import open_export, read_batches, read_digits
 from tests.support import commands

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from prefect.client.orchestration import get_client
 
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from flows.worker import END_SECONDS
 from tests.support.calls import nth_call, on_call

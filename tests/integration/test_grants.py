@@ -8,7 +8,7 @@ import pytest
 from acsync.errors import StoreError
 from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from tests.support.commands import acsync
 from tests.support.documents import code_blocks
 from tests.support.fixtures import CopyAccount

@@ -22,15 +22,23 @@ STALL_SECONDS = 3
 DESCRIPTORS = 128
 SERVE = f"""
 import os, resource
-from rich.console import Console
 from acsync.cli.app import QUIET_PREFECT
 from acsync.settings import DATABASE, SERVICE, read_settings
 
 os.environ.update(QUIET_PREFECT)  # before Prefect is imported
-from acsync.cli.serve import run_serve
+from acsync.cli.serve import listen
+from acsync.logs import set_up_service
+from acsync.store.database import open_database
+from acsync.web.app import make_app
+from acsync.web.server import Server
 
 resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
-run_serve(Console(), read_settings(DATABASE + SERVICE), None, "127.0.0.1", 0, {STALL_SECONDS})
+settings = read_settings(DATABASE + SERVICE)
+app = make_app(settings, open_database(settings), None)
+set_up_service()
+listener = listen("127.0.0.1", 0, "The service", "acsync serve")
+print(f"127.0.0.1:{{listener.getsockname()[1]}}.", flush=True)
+Server(app, {STALL_SECONDS}).run(sockets=[listener])
 """
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 

@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from acsync.datasets import DATASETS, LISTINGS, DatasetName, Record
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import enrich_contact, enrich_deal
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Answer, Call

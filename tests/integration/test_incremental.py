@@ -10,15 +10,16 @@ import pytest
 
 from acsync.datasets import DATASETS, Record
 from acsync.errors import NoFullSync
-from acsync.models import Recall, SyncResult
+from acsync.results import Recall, SyncResult
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import BAD_GATEWAY, Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.incremental_state import read_start
 from acsync.store.lease import keep_lease, start_sync
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from acsync.store.sync_totals import read_totals
 from acsync.sync import incremental
 from acsync.sync.context import SyncContext, open_sync

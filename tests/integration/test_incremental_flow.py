@@ -3,7 +3,7 @@
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from tests.support.commands import acsync
 from tests.support.fixtures import Sync
 from tests.support.syncs import assert_exact, last_log

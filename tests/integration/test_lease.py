@@ -11,14 +11,15 @@ import pytest
 
 from acsync.datasets import DatasetName
 from acsync.errors import LeaseHeld, LeaseLost, StoreError
-from acsync.models import CallCounts, Changes, DatasetResult, Pace, Sync, SyncProgress
+from acsync.readings import Pace
+from acsync.results import CallCounts, Changes, DatasetResult, Sync, SyncProgress
 from acsync.store.database import Database, copy_rows, run
 from acsync.store.lease import keep_lease, require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.snapshot import published_ids
 from acsync.store.staging import read_coverage, stage_slice, sweep_staging
-from acsync.store.sync_history import read_running, read_status
 from acsync.store.sync_log import finish_log, record_plan
+from acsync.store.sync_status import read_running, read_status
 from tests.support.commands import wait_for
 from tests.support.postgres import Postgres
 from tests.support.syncs import EXPIRE, cut, fetch, people, publish, sync_all

@@ -3,7 +3,8 @@
 import pytest
 
 from acsync.errors import AnotherAccount
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.store.schema_owner import forget_account
 from acsync.store.snapshot import published_ids

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from acsync.datasets import DATASETS, DatasetName, Record
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call

@@ -12,7 +12,8 @@ from sqlalchemy import text
 import migrations
 from acsync.datasets import Record
 from acsync.errors import StoreError
-from acsync.models import Changes, EnrichedRecord, Interval
+from acsync.readings import EnrichedRecord, Interval
+from acsync.results import Changes
 from acsync.store.database import Database
 from acsync.store.lease import require_lease, start_sync
 from acsync.store.publish import publish_dataset

@@ -24,10 +24,11 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
-from acsync.models import DatasetResult, SyncKind, SyncResult
+from acsync.results import DatasetResult, SyncKind, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings, read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.simulator.fault_injection import BAD_GATEWAY, Fault
 from acsync.simulator.requests import Answer, Call

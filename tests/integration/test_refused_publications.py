@@ -3,9 +3,10 @@
 import pytest
 
 from acsync.errors import AnotherAccount
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.store.database import Database
 from acsync.sync.context import open_sync

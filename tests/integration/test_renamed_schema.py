@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 import migrations
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.postgres import Postgres, execute

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from acsync.models import Interval, Sync
+from acsync.readings import Interval
+from acsync.results import Sync
 from acsync.store.database import Database
 from acsync.store.lease import start_sync
 from acsync.store.snapshot import published_ids

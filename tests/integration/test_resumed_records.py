@@ -8,7 +8,8 @@ import pytest
 from acsync.datasets import DatasetName
 from acsync.errors import SyncFailed
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.sync.context import open_sync
 from acsync.sync.copy_slice import copy_slice

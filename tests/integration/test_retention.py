@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from acsync.models import SyncResult
-from acsync.simulator.account import Account, AccountOptions
+from acsync.results import SyncResult
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.sync.report import report_lines, report_markdown
 from tests.support.commands import acsync

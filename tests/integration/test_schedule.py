@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from flows.automations import STOPPED_MESSAGE
 from tests.support import commands, faults

@@ -19,7 +19,8 @@ from sqlalchemy import make_url
 from acsync.errors import AcsyncError, SettingsError
 from acsync.local.embedded_postgres import start_embedded, stop_embedded
 from acsync.settings import read_database_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database, open_database, require_current_schema
 from tests.support import faults
 from tests.support.fixtures import Sync

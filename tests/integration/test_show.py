@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 from tests.support import faults
 from tests.support.commands import acsync

@@ -10,12 +10,13 @@ from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import Incomplete
 from acsync.preflight.account_checks import check_account
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from acsync.sync.context import open_sync
 from acsync.sync.read import read_newest_again
 from acsync.sync.verify import verify

@@ -20,7 +20,8 @@ from acsync.cli.sync import run_sync
 from acsync.datasets import DATASETS
 from acsync.errors import AcsyncError
 from acsync.settings import read_database_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.snapshot import published_ids

@@ -6,7 +6,8 @@ import pytest
 
 from acsync.activecampaign.client import ATTEMPTS
 from acsync.datasets import Record
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 import migrations
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, upgrade_to

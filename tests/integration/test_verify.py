@@ -13,7 +13,8 @@ import pytest
 from acsync.datasets import DATASETS, DatasetName, Record, parse_record
 from acsync.enrich.encoding import encode
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import VERSIONS, Database
 from acsync.store.verification import Counts
 from acsync.sync.account_reader import AccountReader, open_reader

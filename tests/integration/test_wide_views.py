@@ -13,11 +13,12 @@ from sqlalchemy import Connection, text
 
 from acsync.datasets import Record
 from acsync.errors import StoreError
-from acsync.models import CustomField
-from acsync.simulator.account import Account, AccountOptions
+from acsync.results import CustomField
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 from acsync.store.database import Database
-from acsync.store.sync_history import read_status
+from acsync.store.sync_status import read_status
 from acsync.store.wide_views import choose_column
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of

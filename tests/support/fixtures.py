@@ -21,9 +21,10 @@ from prefect.settings import (
 )
 
 from acsync.datasets import DatasetName
-from acsync.models import SyncResult
+from acsync.results import SyncResult
 from acsync.settings import read_settings
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from flows.sync_activecampaign import sync_activecampaign

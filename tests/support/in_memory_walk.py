@@ -16,8 +16,9 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.slices import NEWEST_SLICE, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, DatasetName, RelationName
-from acsync.models import Copied, Interval, Plan, Slice
-from acsync.simulator.account import Account, AccountOptions
+from acsync.readings import Copied, Interval, Plan, Slice
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.answers import answer_with_faults
 from acsync.simulator.requests import Call
 from acsync.sync.completeness import Walked, judge_total, require_complete

@@ -19,8 +19,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 
-from acsync.cli.app import settings_of
 from acsync.cli.deploy import run_deploy
+from acsync.cli.options import settings_of
 from acsync.settings import DATABASE, SCHEDULE, read_alert_url
 from tests.support.commands import ended, wait_for
 

@@ -11,17 +11,8 @@ from sqlalchemy import text
 
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError
-from acsync.models import (
-    CallCounts,
-    Changes,
-    Copied,
-    DatasetResult,
-    EnrichedRecord,
-    Interval,
-    Pace,
-    Sync,
-    SyncResult,
-)
+from acsync.readings import Copied, EnrichedRecord, Interval, Pace
+from acsync.results import CallCounts, Changes, DatasetResult, Sync, SyncResult
 from acsync.settings import Settings
 from acsync.simulator.account import Account
 from acsync.simulator.expected import Comparison, compare, expected_lists, expected_tags

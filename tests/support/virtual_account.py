@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeAlias
 
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
-from acsync.models import Pace
+from acsync.readings import Pace
 from acsync.simulator.requests import RateGate, RateWindow
 
 Arrive: TypeAlias = Callable[[], None]

@@ -17,8 +17,9 @@ from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.datasets import LISTINGS, Listing, ListingName, Record
 from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
-from acsync.models import ListingRows
-from acsync.simulator.account import Account, AccountOptions
+from acsync.readings import ListingRows
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import FAULTS, Fault, reply_with
 from acsync.simulator.requests import Answer, Call
 from acsync.simulator.server import serve

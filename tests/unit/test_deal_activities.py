@@ -13,7 +13,7 @@ from acsync.activecampaign.deal_activities import (
 )
 from acsync.activecampaign.page import Page
 from acsync.datasets import Record
-from acsync.models import ActivityOrder, ActivityReading, DealEvent
+from acsync.readings import ActivityOrder, ActivityReading, DealEvent
 
 START = ActivityReading("status", asks_order=True, page_rows=4)
 

@@ -9,7 +9,7 @@ from math import floor
 import pytest
 
 from acsync.activecampaign.pacing import LONGEST_BAR_SECONDS, Pacing
-from acsync.models import Pace, RefusedRate
+from acsync.readings import Pace, RefusedRate
 from acsync.simulator.requests import RateWindow
 from tests.benchmarks.pace import CALLS, LIMITS, RIVALS, WINDOWS, measure
 from tests.support.virtual_account import Rival, VirtualAccount

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from acsync.models import EventKind
+from acsync.readings import EventKind
 from acsync.store.deal_events import Baseline, PastEvent
 from acsync.sync.past_stays import past_stays
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from acsync.proxies import bypass_for_loopback
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from tests.support.prefect_server import free_port
 

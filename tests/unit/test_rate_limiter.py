@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.models import START_MARGIN_SECONDS, Pace
+from acsync.readings import START_MARGIN_SECONDS, Pace
 from acsync.simulator.requests import RateWindow
 from tests.support.virtual_account import VirtualAccount
 

@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from acsync.errors import AcsyncError
-from acsync.models import CallCounts, Changes, DatasetResult, EventsResult, SyncResult
+from acsync.results import CallCounts, Changes, DatasetResult, EventsResult, SyncResult
 from acsync.sync.report import calls_line, report_lines, report_markdown, report_summary
 
 NASTY = (

@@ -7,7 +7,8 @@ import pytest
 from acsync.datasets import NOT_CONTENT, DatasetName, Record, parse_record
 from acsync.enrich.content import has_same_content, has_same_relations
 from acsync.enrich.encoding import encode
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
 
 ACCOUNT = Account(AccountOptions(contacts=20, deals=20, masked_share=0))

@@ -14,7 +14,8 @@ from acsync.activecampaign.client import Client, Params
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import SettingsError
 from acsync.preflight.samples import KNOWN_WORDS, Disguise, SampleWriter
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import on_numbers

@@ -14,7 +14,8 @@ from typer.main import get_command
 
 from acsync.cli.app import app
 from acsync.datasets import DATASETS, DatasetName, Record
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.activities import Order
 from acsync.simulator.answers import answer_call
 from acsync.simulator.expected import (

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from acsync.datasets import DatasetName, Record
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.answers import answer_call
 from acsync.simulator.expected import expected_record
 from acsync.simulator.id_store import Part

@@ -8,8 +8,9 @@ import pytest
 from acsync.cli.status import status_lines
 from acsync.cli.sync import PREFECT_MISSED_IT, logged_line
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.models import Changes, DatasetResult
-from acsync.store.sync_history import PublishedDataset, SyncRecord, SyncStatus
+from acsync.results import Changes, DatasetResult
+from acsync.store.sync_history import SyncRecord
+from acsync.store.sync_status import PublishedDataset, SyncStatus
 from acsync.sync.report import advice, sync_line
 
 COMPLETE = SyncRecord(

@@ -12,7 +12,8 @@ import pytest
 from acsync.activecampaign.client import Client, RequestLimits
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.errors import CallFailed, CallRefused, SettingsError
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from tests.support.prefect_server import free_port
 

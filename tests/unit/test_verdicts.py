@@ -11,7 +11,7 @@ from acsync.datasets import Record, parse_record
 from acsync.enrich.differences import Name, find_differences
 from acsync.enrich.encoding import encode
 from acsync.enrich.enricher import Enricher
-from acsync.models import Interval
+from acsync.readings import Interval
 from acsync.store.verification import PublishedRecord
 from acsync.sync.account_reader import Names
 from acsync.sync.verdict import Finding, Judge, Look, find_unlike

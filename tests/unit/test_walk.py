@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import CallFailed, Incomplete
-from acsync.models import Interval, Plan
+from acsync.readings import Interval, Plan
 from acsync.simulator.account import Account
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import RECOUNT_PAUSES

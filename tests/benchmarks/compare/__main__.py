@@ -11,7 +11,8 @@ from subprocess import CalledProcessError
 from tempfile import TemporaryDirectory
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from tests.benchmarks.account_server import AccountServer, account_server
 from tests.benchmarks.compare.account import add_lists
 from tests.benchmarks.compare.copy_check import check_records, check_values

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from acsync.datasets import DatasetName
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.requests import LoggedCall
 from tests.benchmarks.compare.copy_check import Check
 from tests.benchmarks.compare.measured_run import Run

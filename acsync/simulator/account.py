@@ -15,7 +15,7 @@ from acsync.simulator.activities import Activities, Activity, Order
 from acsync.simulator.fault_injection import Faults
 from acsync.simulator.id_store import IdStore, Part, Selected
 from acsync.simulator.metadata import build_metadata
-from acsync.simulator.records import Contacts, Deals, count_emails
+from acsync.simulator.records import CURRENCIES, Contacts, Deals, count_emails
 from acsync.simulator.requests import Call, RateWindow, Statistics
 from acsync.simulator.values import Slots, draw, make_fields, with_host
 
@@ -40,10 +40,11 @@ class AccountOptions:
     requested.
 
     `date_filter` is how `filters[updated_after]` of contacts works: to the second, by days alone,
-    ignored or refused. `orders_by_date` is whether deals can be ordered by `mdate`. Changes of the
-    `undated` parts alone do not move the date of a record. The account's clock, which dates
-    records and answers, is `clock_offset_seconds` ahead. Pages do not show the changes of the last
-    `replica_lag_seconds`.
+    without regard to the offset of the time (`local`), ignored or refused. `date_order` is how
+    `orders[mdate]` of deals works. Changes of the `undated` parts alone do not move the date of a
+    record. The account's clock, which dates records and answers, is `clock_offset_seconds` ahead.
+    Pages do not show the changes of the last `replica_lag_seconds`. `currencies` are those of
+    deals.
     """
 
     contacts: int = 2500
@@ -70,13 +71,14 @@ class AccountOptions:
     relations: Literal["served", "ignored", "refused", "forbidden"] = "served"
     orphan_share: float = 0.0
     omits_empty_relations: bool = False
-    date_filter: Literal["times", "days", "ignored", "refused"] = "times"
-    orders_by_date: bool = True
+    date_filter: Literal["times", "days", "local", "ignored", "refused"] = "times"
+    date_order: Literal["times", "days", "ignored"] = "times"
     undated: tuple[Part, ...] = ()
     clock_offset_seconds: float = 0.0
     replica_lag_seconds: float = 0.0
     activities: Literal["served", "unfiltered", "refused", "missing"] = "served"
     activity_order: Order = "ascending"
+    currencies: tuple[str, ...] = CURRENCIES
 
 
 class Account:
@@ -103,6 +105,7 @@ class Account:
         deals = Deals(
             seed, Slots(deal_fields, most_values), self.metadata,
             contacts=3 * options.contacts + 1, camel_case=options.camel_case_values,
+            currencies=options.currencies,
         )  # fmt: skip
         self._records: dict[DatasetName, Contacts | Deals]
         self._records = {"contacts": self._contacts, "deals": deals}
@@ -230,6 +233,13 @@ class Account:
         """Make stubs of these deals, as if the user had lost the right to see their pipeline."""
         with self._lock:
             self._masked.update(deals)
+
+    def hide_pipeline(self, pipeline: str) -> None:
+        """Hide a pipeline from the user of the key: its deals become stubs."""
+        with self._lock:
+            deals = self.ids("deals")
+            self.mask(deal for deal in deals if self.record("deals", deal)[0].get("group") == pipeline)
+            self.metadata.hide_pipeline(pipeline)
 
     def send_newsletter(self, contacts: Iterable[int]) -> None:
         """Count an email to these contacts, half of whom open it, without changing them."""

@@ -238,7 +238,9 @@ class Account:
         """Hide a pipeline from the user of the key: its deals become stubs."""
         with self._lock:
             deals = self.ids("deals")
-            self.mask(deal for deal in deals if self.record("deals", deal)[0].get("group") == pipeline)
+            self.mask(
+                deal for deal in deals if self.record("deals", deal)[0].get("group") == pipeline
+            )
             self.metadata.hide_pipeline(pipeline)
 
     def send_newsletter(self, contacts: Iterable[int]) -> None:

@@ -228,7 +228,8 @@ class Deals:
         row["hash"] = f"{bits % 2**32:08x}"
         row["title"] = values.text(bits)
         row["description"] = values.text(now) if now % 3 else ""
-        row["value"], row["currency"] = str(now % 5_000_000), self._currencies[bits % len(self._currencies)]
+        row["value"] = str(now % 5_000_000)
+        row["currency"] = self._currencies[bits % len(self._currencies)]
         row["status"] = str(now % 3)
         row["cdate"], row["mdate"] = _dates(deal, created, updated)
         row["edate"] = (None, "0000-00-00 00:00:00", NAIVE[updated])[now % 3]

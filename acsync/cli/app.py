@@ -315,14 +315,23 @@ def serve(
 
 
 @app.command()
-def deploy(account: AccountName = None) -> None:
+def deploy(
+    verify_daily: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify-daily/--no-verify-daily",
+            help="Also verify the copy every day. Default: as the last time.",
+        ),
+    ] = None,
+    account: AccountName = None,
+) -> None:
     """Create the deployment and its alerts on the Prefect API."""
     warn_of_unknown_variables()
     alert_url = read_alert_url()
     settings = settings_of(account, DATABASE + SCHEDULE)
     from acsync.cli.deploy import run_deploy  # noqa: PLC0415
 
-    run_deploy(console, settings, account, alert_url)
+    run_deploy(console, settings, account, alert_url, verify_daily)
 
 
 @app.command(

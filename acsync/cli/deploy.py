@@ -14,10 +14,14 @@ from flows.deployment import deploy
 
 
 def run_deploy(
-    console: Console, settings: Settings, account: str | None, alert_url: str | None
+    console: Console,
+    settings: Settings,
+    account: str | None,
+    alert_url: str | None,
+    verify_daily: bool | None,
 ) -> None:
     """Deploy an account, and print one line per step."""
-    for line in deploy(account, alert_url):
+    for line in deploy(account, alert_url, verify_daily):
         console.print(line, soft_wrap=True)
     try:
         with closing(open_database(with_database_url(settings, start=False))) as database:

@@ -16,7 +16,9 @@ def test_the_flow_fails_and_names_the_records_that_differ(
     """Its state has what an alert shows: ids, fields and what to do, never values."""
     copy_account()
     deal = next(each for each in account.ids("deals") if each not in account.masked_ids())
-    edit = 'update ac_deal_versions set record = record || \'{"title": "c4nary"}\' where record_id = :id'
+    edit = """
+        update ac_deal_versions set record = record || '{"title": "c4nary"}' where record_id = :id
+    """
     fetch(database, edit, id=deal)
 
     failed = verify_activecampaign(sample=700, return_state=True)

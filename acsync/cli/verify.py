@@ -15,7 +15,12 @@ from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.settings import Settings
 from acsync.store.database import open_database
-from acsync.sync.account_verification import describe_wait, require_equal, verify_copy
+from acsync.sync.account_verification import (
+    describe_wait,
+    name_some,
+    require_equal,
+    verify_copy,
+)
 from acsync.sync.spot_check import SpotCheck
 
 VERDICTS = {
@@ -73,7 +78,7 @@ def _record_lines(checks: Sequence[SpotCheck]) -> Iterator[str]:
         for record_id, fields in check.fields_of("different").items():
             yield f"different: {check.name} {record_id}: {', '.join(fields)}"
         if undecided := check.fields_of("undecided"):
-            ids = ", ".join(map(str, undecided))
+            ids = name_some([*map(str, undecided)])
             yield (
                 f"undecided: {check.name} {ids}. They differ, and no date and no later full sync "
                 "tells whether they changed since they were copied."

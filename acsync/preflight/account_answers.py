@@ -148,8 +148,8 @@ def answer_time_zone(user: Record, rows: Sequence[Record]) -> CheckResult:
     return CheckResult(
         check,
         "ok",
-        f"Dates have the offset {listed}, so they are exact moments.{zone} Times without an "
-        "offset, such as edate of deals, are in the account's zone.",
+        f"Dates have an offset ({listed}), so they are exact moments.{zone} Times without one, "
+        "such as edate of deals, are in the account's zone.",
     )
 
 

@@ -21,7 +21,7 @@ from acsync.sync.account_reader import open_reader
 from acsync.sync.completeness import count_tolerated
 from acsync.sync.spot_check import SpotCheck, check_sample, decide
 
-# Records that an error names.
+# Records that a message names.
 NAMED_RECORDS = 20
 
 # Called with the number of undecided records and the longest time to wait for a full sync.
@@ -162,15 +162,19 @@ def require_equal(schema: str, checks: Sequence[SpotCheck]) -> None:
     ]
     if not wrong:
         return
-    shown = wrong[:NAMED_RECORDS]
-    more = f", and {len(wrong) - len(shown):,} more" if len(wrong) > len(shown) else ""
     verb = "record differs" if len(wrong) == 1 else "records differ"
     raise AcsyncError(
-        f"{len(wrong):,} {verb} from the account and did not change since: "
-        f"{', '.join(shown)}{more}.",
+        f"{len(wrong):,} {verb} from the account and did not change since: {name_some(wrong)}.",
         f"Find out which program wrote to acsync's tables. To let the next full sync write the "
         f"records again, as the owner: {' '.join(_repairs(schema, checks))}",
     )
+
+
+def name_some(records: Sequence[str]) -> str:
+    """Return a list of records that is short enough for a message."""
+    shown = ", ".join(records[:NAMED_RECORDS])
+    more = len(records) - NAMED_RECORDS
+    return f"{shown}, and {more:,} more" if more > 0 else shown
 
 
 def _repairs(schema: str, checks: Sequence[SpotCheck]) -> Iterator[str]:

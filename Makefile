@@ -4,7 +4,7 @@ BIN := .venv/bin
 # For syncs (and the image), and for development.
 LOCKS := requirements.lock requirements-dev.lock
 
-.PHONY: setup demo up help clean lint unit integration test drills bench compare growth load soak lock
+.PHONY: setup demo up help clean lint unit integration test drills bench compare growth load verification soak lock
 setup: .venv/.installed
 
 .venv/.installed: $(LOCKS) pyproject.toml
@@ -67,6 +67,9 @@ growth: setup
 
 load: setup
 	$(BIN)/python -m tests.benchmarks.load
+
+verification: setup
+	$(BIN)/python -m tests.benchmarks.verification $(ARGUMENTS)
 
 soak: setup
 	$(BIN)/python -m tests.benchmarks.soak $(ARGUMENTS)

@@ -67,6 +67,11 @@ IS_FULL: Labels = {
     "prefect.resource.role": "tag",
     "prefect.resource.id": f"prefect.tag.{FULL_TAG}",
 }
+VERIFICATION_TAG = "acsync-verification"
+IS_FULL_OR_VERIFICATION: Labels = {
+    "prefect.resource.role": "tag",
+    "prefect.resource.id": [f"prefect.tag.{tag}" for tag in (FULL_TAG, VERIFICATION_TAG)],
+}
 
 
 # Expressions of the templates.
@@ -82,13 +87,13 @@ def variable_name(deployment: str) -> str:
 
 @dataclass(frozen=True)
 class Audience:
-    """The flow to watch, the notification blocks to use, and the links in their messages.
+    """The flows to watch, the notification blocks to use, and the links in their messages.
 
     The URLs are those of a run and a deployment without the id at the end, or None without a UI.
     `interval` is that of full syncs.
     """
 
-    flow: str
+    flows: Sequence[str]
     blocks: Sequence[BlockDocument]
     run_url: str | None
     deployment_url: str | None
@@ -96,8 +101,8 @@ class Audience:
 
     @property
     def of_flow(self) -> Labels:
-        """Return the labels of all resources of the flow."""
-        return {"prefect.resource.role": "flow", "prefect.resource.name": self.flow}
+        """Return the labels of all resources of the flows."""
+        return {"prefect.resource.role": "flow", "prefect.resource.name": list(self.flows)}
 
     @property
     def nobody(self) -> str:
@@ -121,16 +126,17 @@ def make_automations(audience: Audience) -> list[AutomationCore]:
 def _failed(audience: Audience) -> AutomationCore:
     return AutomationCore(
         name=FAILED_AUTOMATION,
-        description=f"A full sync failed, crashed or timed out.{audience.nobody}",
+        description=f"A full sync or a verification failed, crashed or timed out.{audience.nobody}",
         trigger=EventTrigger(
             expect=_events(FAILED_STATES),
             match={"prefect.state-message": f"!{STOPPED_MESSAGE}"},
-            match_related=[audience.of_flow, IS_FULL],
+            match_related=[audience.of_flow, IS_FULL_OR_VERIFICATION],
             posture=Posture.Reactive,
             threshold=1,
         ),
         actions=audience.notify(
-            "acsync: sync {{ flow_run.state.name | lower }}: "
+            "acsync: {{ flow.name | replace('-activecampaign', '') }} "
+            "{{ flow_run.state.name | lower }}: "
             f"{{{{ flow_run.parameters.account or {ACCOUNT} or flow_run.name }}}}",
             # The message of a failed sync ends with the age of the data.
             "{{ flow_run.state.message }}"

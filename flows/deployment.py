@@ -1,4 +1,4 @@
-"""Deploy the flow on the Prefect API in use, with its schedule and alerts.
+"""Deploy the flows on the Prefect API in use, with their schedules and alerts.
 
 `prefect.yaml` describes the same deployment for `prefect deploy`; a test compares the two.
 """
@@ -7,9 +7,10 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
@@ -44,6 +45,7 @@ from flows.automations import (
     HEARTBEAT_SECONDS,
     NOT_STARTED_AFTER,
     NOT_STARTED_REASON,
+    VERIFICATION_TAG,
     Audience,
     make_automations,
     save_automation,
@@ -54,6 +56,7 @@ from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
 from flows.prefect_api import explain_errors, require_lasting_api
 from flows.schedules import ANCHOR, interval_of, update_schedule
 from flows.sync_activecampaign import sync_activecampaign
+from flows.verify_activecampaign import verify_activecampaign
 
 WORK_POOL = "acsync"
 
@@ -72,14 +75,24 @@ def _cancel_more_than(runs: int) -> ConcurrencyLimitConfig:
 
 @dataclass(frozen=True)
 class Kind:
-    """The kind of syncs that a deployment starts; `variable` is the setting of its interval."""
+    """The runs that a deployment starts.
+
+    `variable` is the setting of their interval; without one, they start daily. `offset` is the
+    time of their first start after midnight in UTC.
+    """
 
     name: str
     description: str
     tag: str
-    variable: str
+    variable: str | None
     concurrency: ConcurrencyLimitConfig
     parameters: Mapping[str, bool] = field(default_factory=dict)
+    flow: Flow[..., Any] = sync_activecampaign
+    offset: timedelta = timedelta()
+
+    def interval_of(self, job_variables: Mapping[str, Any]) -> timedelta:
+        """Return the interval that `acsync deploy` gave a deployment."""
+        return interval_of(job_variables, self.variable) if self.variable else timedelta(days=1)
 
 
 # One run syncs, and a second one may start and be turned away.
@@ -99,6 +112,16 @@ INCREMENTAL = Kind(
     _cancel_more_than(1),
     {"incremental": True},
 )
+# At a quiet hour, and between two full syncs.
+VERIFICATION = Kind(
+    "daily",
+    "Compare random records of the copy with the ActiveCampaign account.",
+    VERIFICATION_TAG,
+    None,
+    _cancel_more_than(1),
+    flow=verify_activecampaign,
+    offset=timedelta(hours=3, minutes=7),
+)
 
 # Send acsync's warnings to the logs of the run, and a heartbeat so that lost runs are noticed soon.
 JOB_ENVIRONMENT = {
@@ -107,11 +130,14 @@ JOB_ENVIRONMENT = {
 }
 
 
-def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
+def deploy(
+    account: str | None, alert_url: str | None, verify_daily: bool | None = None
+) -> Iterator[str]:
     """Create or update everything that a deployment needs; yield one line per step.
 
-    Raises SettingsError if no API is set, the account has no block or the alert URL cannot be used,
-    and AcsyncError if the API does not answer.
+    `verify_daily` creates or deletes the daily verification; None leaves it as it is. Raises
+    SettingsError if no API is set, the account has no block or the alert URL cannot be used, and
+    AcsyncError if the API does not answer.
     """
     require_lasting_api()
     with explain_errors(), get_client(sync_client=True) as client:
@@ -123,7 +149,14 @@ def deploy(account: str | None, alert_url: str | None) -> Iterator[str]:
         if INCREMENTAL in configured_kinds():
             yield from _ensure_deployment(client, account, INCREMENTAL)
         else:
-            yield from _delete_incremental(client, account)
+            reason = f"{INCREMENTAL.variable} is not set"
+            yield from _delete_deployment(client, account, INCREMENTAL, reason)
+        if verify_daily or (
+            verify_daily is None and _find(client, make_deployment(account, VERIFICATION))
+        ):
+            yield from _ensure_deployment(client, account, VERIFICATION)
+        else:
+            yield from _delete_deployment(client, account, VERIFICATION, "--no-verify-daily")
         yield _ensure_alerts(client, alert_url)
         yield from _ensure_automations(client, deployment_id)
         yield from _free_slots(client, deployment_id)
@@ -140,7 +173,7 @@ def _ensure_deployment(
 ) -> Generator[str, None, UUID]:
     """Create a deployment, or update an existing one."""
     deployment = make_deployment(account, kind)
-    interval = interval_of(deployment.job_variables, kind.variable)
+    interval = kind.interval_of(deployment.job_variables)
     existing = _find(client, deployment)
     if existing:
         deployment.paused = existing.paused
@@ -149,7 +182,7 @@ def _ensure_deployment(
     deployment_id = cast(UUID, deployment.apply())
     schedule = f"every {spell(interval)}"
     if existing:
-        before = interval_of(existing.job_variables, kind.variable)
+        before = kind.interval_of(existing.job_variables)
         schedule = update_schedule(client, existing, before, interval)
     yield f"Deployment {deployment.full_name} is deployed: {schedule}."
     if url := page_url("deployment", deployment_id):
@@ -157,11 +190,13 @@ def _ensure_deployment(
     return deployment_id
 
 
-def _delete_incremental(client: SyncPrefectClient, account: str | None) -> Iterator[str]:
-    deployment = make_deployment(account, INCREMENTAL)
+def _delete_deployment(
+    client: SyncPrefectClient, account: str | None, kind: Kind, reason: str
+) -> Iterator[str]:
+    deployment = make_deployment(account, kind)
     if existing := _find(client, deployment):
         client.delete_deployment(existing.id)
-        yield f"Deployment {deployment.full_name} was deleted: {INCREMENTAL.variable} is not set."
+        yield f"Deployment {deployment.full_name} was deleted: {reason}."
 
 
 def _find(client: SyncPrefectClient, deployment: RunnerDeployment) -> DeploymentResponse | None:
@@ -179,14 +214,14 @@ def name_deployment(account: str | None, kind: Kind = FULL) -> str:
 def make_deployment(account: str | None, kind: Kind = FULL) -> RunnerDeployment:
     """Return the deployment of an account, or of the account in the environment for None."""
     environment = _environment(kind)
-    interval = interval_of({"env": environment}, kind.variable)
-    return sync_activecampaign.to_deployment(  # type: ignore[return-value]  # sync in sync code
+    interval = kind.interval_of({"env": environment})
+    return kind.flow.to_deployment(  # type: ignore[return-value]  # sync in sync code
         name=name_deployment(account, kind),
         description=kind.description,
         version=version("acsync"),
         tags=[kind.tag, account] if account else [kind.tag],
         parameters={**kind.parameters, **({"account": account} if account else {})},
-        schedule=Interval(interval, anchor_date=ANCHOR, timezone="UTC"),
+        schedule=Interval(interval, anchor_date=ANCHOR + kind.offset, timezone="UTC"),
         concurrency_limit=kind.concurrency,
         work_pool_name=WORK_POOL,
         job_variables={"env": environment},
@@ -199,7 +234,7 @@ def _environment(kind: Kind) -> dict[str, str]:
     settings = read_settings(("ACSYNC_DATASETS", *SCHEDULE))
     chosen = {"ACSYNC_INTERVAL": format_duration(settings.interval or DEFAULT_INTERVAL)}
     if kind is INCREMENTAL and settings.incremental_interval:
-        chosen[kind.variable] = format_duration(settings.incremental_interval)
+        chosen["ACSYNC_INCREMENTAL_INTERVAL"] = format_duration(settings.incremental_interval)
     datasets = [*settings.datasets, *([DEAL_EVENTS] if settings.deal_events else [])]
     if datasets != [*DATASETS]:
         chosen["ACSYNC_DATASETS"] = ",".join(datasets)
@@ -241,7 +276,7 @@ def _ensure_alerts(client: SyncPrefectClient, alert_url: str | None) -> str:
 
 def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
     audience = Audience(
-        sync_activecampaign.name,
+        (sync_activecampaign.name, verify_activecampaign.name),
         find_alert_blocks(client),
         _url_before_id("flow-run", deployment_id),
         _url_before_id("deployment", deployment_id),
@@ -258,7 +293,7 @@ def _longest_interval(client: SyncPrefectClient) -> timedelta:
         flow_filter=FlowFilter(name=FlowFilterName(any_=[sync_activecampaign.name])),
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[FULL_TAG])),
     )
-    return max(interval_of(each.job_variables, FULL.variable) for each in deployments)
+    return max(FULL.interval_of(each.job_variables) for each in deployments)
 
 
 def _free_slots(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:

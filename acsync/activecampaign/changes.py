@@ -3,16 +3,20 @@
 The API ignores unknown filters and orders without an error, so every row is checked.
 """
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 from acsync.activecampaign.bad_record import Position
-from acsync.activecampaign.client import Client
-from acsync.activecampaign.page import Page, require_order
+from acsync.activecampaign.client import Client, Params
+from acsync.activecampaign.page import Page, record_id, require_order
 from acsync.activecampaign.page_reader import MAX_ANSWERS, Order, PageReader, Question
 from acsync.datasets import Dataset, Record
 from acsync.errors import AccessDenied, CallFailed, CallRefused, NotByDate
+
+# How exactly an account answers by date: to the second, or by days alone.
+Precision: TypeAlias = Literal["times", "days"]
 
 UPDATED_AFTER = "filters[updated_after]"
 
@@ -29,7 +33,7 @@ REMEDY = "Full syncs go on. Incremental syncs try again after the next one."
 
 def changed_after(since: datetime) -> Question:
     """Return the question for contacts that changed after a time, in id order."""
-    return Question(filters={UPDATED_AFTER: since.isoformat(timespec="seconds")})
+    return Question(filters={UPDATED_AFTER: since.astimezone(UTC).isoformat(timespec="seconds")})
 
 
 def date_of(dataset: Dataset, row: Record) -> datetime | None:
@@ -43,14 +47,55 @@ def date_of(dataset: Dataset, row: Record) -> datetime | None:
 
 def probe_filter(client: Client, dataset: Dataset, future: datetime) -> None:
     """Raise NotByDate if a record comes that was not changed after a time in the future."""
-    question = changed_after(future)
+    _require_dates(dataset, _read_first(client, dataset, future, {}), future)
+
+
+def probe_precision(client: Client, dataset: Dataset, row: Record) -> Precision | None:
+    """Return how exact the filter is around the date of a record, None if it has just changed.
+
+    Raises NotByDate if the record is missing from the answer, although it changed after the bound.
+    """
+    date, second = date_of(dataset, row), timedelta(seconds=1)
+    if date is None:
+        return None
+    only_this = {"id_greater": record_id(row) - 1, "id_less": record_id(row) + 1}
+
+    def ask(since: datetime) -> list[Record]:
+        page = _read_first(client, dataset, since, only_this)
+        return [now for now in page.rows if record_id(now) == record_id(row)]
+
+    before, after = ask(date - second), ask(date + second)
+    if any(date_of(dataset, now) != date for now in before + after):
+        return None
+    if not before and _exists(client, dataset, row):
+        raise NotByDate(
+            f"ActiveCampaign leaves out a record of {date.isoformat()} that changed after the time "
+            f"in {UPDATED_AFTER}.",
+            REMEDY,
+        )
+    if not before:
+        return None
+    return "days" if after else "times"
+
+
+def _exists(client: Client, dataset: Dataset, row: Record) -> bool:
+    params: Params = {"limit": 1, "orders[id]": "ASC", "id_greater": record_id(row) - 1}
+    return record_id(row) in client.get_page(dataset.path, params).ids
+
+
+def _read_first(
+    client: Client, dataset: Dataset, since: datetime, position: Mapping[str, int]
+) -> Page:
+    """Return the first record that changed after a time."""
+    filters = changed_after(since).filters
     try:
-        page = client.get_page(dataset.path, {"limit": 1, "orders[id]": "ASC", **question.filters})
+        return client.get_page(
+            dataset.path, {"limit": 1, "orders[id]": "ASC", **filters, **position}
+        )
     except AccessDenied:
         raise
     except CallRefused as refused:
         raise _refused(refused) from None
-    _require_dates(dataset, page, future)
 
 
 def read_changed(pages: PageReader, since: datetime) -> Iterator[Page]:
@@ -102,9 +147,7 @@ def read_newest_first(pages: PageReader, since: datetime) -> Iterator[Page]:
     offset, seen, repeats = 0, set[int](), 0
     while repeats < MAX_REPEATS:
         page = _read_agreed(pages, {"offset": offset}, "DESC")
-        dates = [date for row in page.rows if (date := date_of(pages.dataset, row))]
-        if any(later > earlier for earlier, later in pairwise(dates)):
-            raise NotByDate("ActiveCampaign ignores orders[mdate] of deals.", REMEDY)
+        dates = _require_newest_first(pages.dataset, page)
         step = max(len(page.ids) - 1, 1)
         if offset and page.ids and seen.isdisjoint(page.ids):
             offset, repeats = max(offset - step, 0), repeats + 1
@@ -119,6 +162,32 @@ def read_newest_first(pages: PageReader, since: datetime) -> Iterator[Page]:
         f"/{pages.dataset.path} repeats itself: offset {offset} brings no deal that was not read.",
         "The next sync reads it again.",
     )
+
+
+def probe_date_order(client: Client, dataset: Dataset, rows: int) -> Precision | None:
+    """Return how exactly the newest deals come in the order of their dates.
+
+    None if fewer than two of them have a date. Raises NotByDate if another order comes.
+    """
+    page = client.get_page(dataset.path, {"limit": rows, "orders[mdate]": "DESC"})
+    dates = _require_newest_first(dataset, page)
+    if len(dates) < 2:
+        return None
+    is_proven = any(
+        earlier != later and earlier.date() == later.date() for earlier, later in pairwise(dates)
+    )
+    return "times" if is_proven else "days"
+
+
+def _require_newest_first(dataset: Dataset, page: Page) -> list[datetime]:
+    """Return the dates of a page of deals, the newest first."""
+    dates = [date for row in page.rows if (date := date_of(dataset, row))]
+    days = [date.date() for date in dates]
+    if dates == sorted(dates, reverse=True):
+        return dates
+    if days == sorted(days, reverse=True):
+        raise NotByDate("ActiveCampaign orders deals by the day of mdate alone.", REMEDY)
+    raise NotByDate("ActiveCampaign ignores orders[mdate] of deals.", REMEDY)
 
 
 def read_after_id(pages: PageReader, last_id: int) -> Iterator[Page]:

@@ -33,7 +33,7 @@ from acsync.activecampaign.transport import (
 )
 from acsync.errors import AccessDenied, CallFailed, CallRefused, ResponseTooLarge
 
-Params: TypeAlias = Mapping[str, str | int]
+Params: TypeAlias = Mapping[str, str | int | tuple[int, ...]]
 
 # A page is given up after this many attempts, or after this many refusals as too many.
 ATTEMPTS = 4

@@ -50,8 +50,14 @@ class TransientError(Exception):
 
 
 # The key of a single object, such as the answer to `contacts/7`. It is read as a page of one row.
-# The answer to `settings/account` has none.
-SINGULAR = {"contacts": "contact", "deals": "deal", "users": "user", "settings": ""}
+# The answer to `settings/account` has none. That of `dealGroup/…` is a list.
+SINGULAR = {
+    "contacts": "contact",
+    "deals": "deal",
+    "users": "user",
+    "settings": "",
+    "dealGroup": "dealGroups",
+}
 
 
 def read_page(content: bytes, path: str) -> Page:

@@ -1,5 +1,6 @@
 """Run all checks and print them as a table, with a remedy for each problem."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,12 @@ from acsync.settings import Settings
 if TYPE_CHECKING:
     from acsync.preflight.samples import SampleWriter
 
-STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+STYLES: dict[Status, str] = {
+    "ok": "green",
+    "unknown": "cyan",
+    "warning": "yellow",
+    "problem": "bold red",
+}
 # Terminals of at least this width get a separate column for remedies.
 WIDE = 140
 
@@ -63,9 +69,10 @@ def run_check(
             "Nothing was changed.",
             "Follow the remedies in the table, then run again: acsync check",
         )
-    warnings = sum(result.status == "warning" for result in results)
+    counts = Counter(result.status for result in results)
     console.print(
-        f"{len(results)} checks: {len(results) - warnings} ok, {warnings} with a warning. "
+        f"{len(results)} checks: {counts['ok']} ok, {counts['warning']} with a warning"
+        f"{f', {unknown} unknown' if (unknown := counts['unknown']) else ''}. "
         "Nothing was changed.",
         soft_wrap=True,
     )
@@ -76,18 +83,13 @@ def _check_everything(
 ) -> Iterator[CheckResult]:
     """Check the database first, because it knows whether a sync is running."""
     from acsync.preflight.account_checks import check_account
-    from acsync.preflight.database_checks import (
-        check_database,
-        read_published_counts,
-        read_rate_in_use,
-    )
+    from acsync.preflight.database_checks import check_database, read_known
     from flows.preflight import check_prefect
 
     yield from check_environment()
     yield from _guard("Postgres", lambda: check_database(settings))
-    in_use = read_rate_in_use(settings)
-    published = read_published_counts(settings)
-    yield from _guard("ActiveCampaign", lambda: check_account(settings, *in_use, writer, published))
+    known = read_known(settings)
+    yield from _guard("ActiveCampaign", lambda: check_account(settings, known, writer))
     yield from _guard("Prefect API", lambda: check_prefect(account))
 
 

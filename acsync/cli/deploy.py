@@ -1,7 +1,9 @@
 """Deploy on the Prefect API, and put the interval in force in the database."""
 
 from contextlib import closing
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from acsync.cli.options import AccountName, console, settings_of, warn_of_unknown_variables
@@ -10,20 +12,34 @@ from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import DATABASE, SCHEDULE, Settings, read_alert_url
 
 
-def deploy(account: AccountName = None) -> None:
+def deploy(
+    verify_daily: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify-daily/--no-verify-daily",
+            help="Also verify the copy every day. Default: as the last time.",
+        ),
+    ] = None,
+    account: AccountName = None,
+) -> None:
     """Create the deployment and its alerts on the Prefect API."""
     warn_of_unknown_variables()
     alert_url = read_alert_url()
-    run_deploy(console, settings_of(account, DATABASE + SCHEDULE), account, alert_url)
+    settings = settings_of(account, DATABASE + SCHEDULE)
+    run_deploy(console, settings, account, alert_url, verify_daily)
 
 
 def run_deploy(
-    console: Console, settings: Settings, account: str | None, alert_url: str | None
+    console: Console,
+    settings: Settings,
+    account: str | None,
+    alert_url: str | None,
+    verify_daily: bool | None,
 ) -> None:
     """Deploy an account, and print one line per step."""
     from flows import deployment
 
-    for line in deployment.deploy(account, alert_url):
+    for line in deployment.deploy(account, alert_url, verify_daily):
         console.print(line, soft_wrap=True)
     _store_interval(console, settings)
 

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from acsync.cli.options import AccountName, console, database_of
-from acsync.datasets import DatasetName, Record
+from acsync.datasets import NOT_CONTENT, DatasetName, Record
 from acsync.errors import AcsyncError, sanitize
 from acsync.settings import ACCOUNT, DATABASE, Settings
 
@@ -62,7 +62,7 @@ def show(
         return
     console.print(_sentence(title, history, now), soft_wrap=True)
     if history.record or (now and now.record):
-        console.print(_fields(history.record, now))
+        console.print(_fields(name, history.record, now))
     for table in _history(history):
         console.print(table)
 
@@ -121,22 +121,34 @@ def _time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _fields(copy: Record | None, now: Live | None) -> Table:
-    """Show the filled fields, with --live both sides and a mark at those that differ."""
+def _fields(name: DatasetName, copy: Record | None, now: Live | None) -> Table:
+    """Show the filled fields, with --live both sides and a mark at those that differ.
+
+    Counters of emails differ all the time, so they get no mark.
+    """
     from acsync.enrich.content import reduce_value
 
-    table = Table("field", "copy")
+    table = _table("field", "copy")
     if now is None:
         for field, value in flatten(copy or {}).items():
             table.add_row(sanitize(field), _text(value))
         return table
-    table.add_column("account now")
+    table.add_column("account now", overflow="fold")
     table.add_column("")
     before, after = flatten(copy or {}), flatten(now.record or {})
     for field in dict.fromkeys([*before, *after]):
         was, value = before.get(field), after.get(field)
-        is_same = reduce_value(field, was) == reduce_value(field, value)
-        table.add_row(sanitize(field), _text(was), _text(value), "" if is_same else "≠")
+        is_content = field not in NOT_CONTENT[name]
+        differs = is_content and reduce_value(field, was) != reduce_value(field, value)
+        table.add_row(sanitize(field), _text(was), _text(value), "≠" if differs else "")
+    return table
+
+
+def _table(*headers: str, title: str | None = None) -> Table:
+    """Return a table that cuts off no text on a narrow terminal."""
+    table = Table(title=title)
+    for header in headers:
+        table.add_column(header, overflow="fold")
     return table
 
 
@@ -172,19 +184,19 @@ def _text(value: Any) -> str:
 
 def _history(history: "RecordHistory") -> Iterator[Table]:
     if history.changes:
-        table = Table("when", "change", "sync", title="Changes, newest first")
+        table = _table("when", "change", "sync", title="Changes, newest first")
         for change in history.changes:
             table.add_row(_time(change.changed_at), change.change, change.sync_id)
         yield table
     if history.fields:
-        table = Table("when", "field", "was", "became", title="Changed fields, newest first")
+        table = _table("when", "field", "was", "became", title="Changed fields, newest first")
         for field in history.fields:
             cells = sanitize(field.field), _text(field.was), _text(field.became)
             table.add_row(_time(field.changed_at), *cells)
         yield table
     if history.stays:
         header = ("entered", "left", "because", "pipeline", "stage", "status")
-        table = Table(*header, title="Stages, newest first")
+        table = _table(*header, title="Stages, newest first")
         for stay in history.stays:
             entered = "before the copy" if stay.is_baseline else _time(stay.entered_at)
             left = _time(stay.left_at) if stay.left_at else ""

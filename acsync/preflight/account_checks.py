@@ -1,6 +1,6 @@
-"""Check an account in about twenty calls: the key, the permissions and the rate limit."""
+"""Check an account in about twenty calls: the key, the permissions and how it answers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -15,9 +15,17 @@ from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.slices import NO_LIMIT, plan_slices
 from acsync.activecampaign.walk import Walk, WalkPage
-from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, is_masked
+from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, Record, is_masked
 from acsync.errors import AccessDenied, AccountError
+from acsync.preflight.account_answers import (
+    answer_about,
+    answer_clock,
+    answer_currencies,
+    answer_hidden_pipelines,
+    answer_time_zone,
+)
 from acsync.preflight.check_result import CheckResult, from_error
+from acsync.preflight.database_checks import Known
 from acsync.readings import ALL_TYPES, ActivityOrder, Plan
 from acsync.settings import Settings
 from acsync.store.sync_status import RunningSync
@@ -33,43 +41,46 @@ FIRST_PAGES = 2
 
 
 def check_account(
-    settings: Settings,
-    learned_rate: float | None,
-    running: RunningSync | None,
-    observe: Callable[[Exchange], None] | None = None,
-    published: Mapping[DatasetName, int] | None = None,
+    settings: Settings, known: Known, observe: Callable[[Exchange], None] | None = None
 ) -> Iterator[CheckResult]:
     """Check the key, every collection that a sync reads, and the rate limit.
 
-    `learned_rate`, `running` and the `published` counts come from the database. `observe` is
-    called with every request and its response.
+    `observe` is called with every request and its response.
     """
-    rate = min(settings.rate_limit, GENTLE_RATE) if running else settings.rate_limit
+    rate = min(settings.rate_limit, GENTLE_RATE) if known.running else settings.rate_limit
     key = settings.api_key.get_secret_value()
     limiter = RateLimiter(rate)
     with closing(Client(settings.account_url, key, limiter, observe=observe)) as client:
         try:
-            yield _check_key(client, settings.account_host)
+            user = _read_user(client)
         except AccountError as error:
             # Every other path would fail in the same way.
             yield from_error("URL and key", error)
             return
+        seen = f"{settings.account_host} accepts the key of {user.get('username')}."
+        yield CheckResult("URL and key", "ok", seen)
         names = settings.datasets
         for need in dict.fromkeys(need for name in names for need in settings.needs(name)):
             yield _check_listing(client, LISTINGS[need])
+        sampled: dict[DatasetName, list[Record]] = {}
         for name in names:
-            published_count = (published or {}).get(name, 0)
-            least = round((1 - settings.max_shrink) * published_count)
-            yield from _check_dataset(client, DATASETS[name], settings.page_size, least)
+            least = round((1 - settings.max_shrink) * known.published.get(name, 0))
+            results = _check_dataset(client, DATASETS[name], settings.page_size, least)
+            sampled[name] = yield from results
+        if deals := sampled.get("deals"):
+            yield answer_hidden_pipelines(client, user, deals)
+            yield answer_currencies(deals, known.digits)
         if settings.deal_events:
             yield from _check_deal_events(client)
-        yield _check_rate_limit(client, settings.rate_limit, learned_rate, running)
+        if rows := [row for rows in sampled.values() for row in rows]:
+            yield answer_time_zone(user, rows)
+        yield answer_clock(client)
+        yield _check_rate_limit(client, settings.rate_limit, known.learned_rate, known.running)
 
 
-def _check_key(client: Client, host: str) -> CheckResult:
-    """Ask who owns the key, which needs no permission."""
-    user = client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]
-    return CheckResult("URL and key", "ok", f"{host} accepts the key of {user.get('username')}.")
+def _read_user(client: Client) -> Record:
+    """Return the user who owns the key, which needs no permission."""
+    return client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]
 
 
 def _check_listing(client: Client, listing: Listing) -> CheckResult:
@@ -83,8 +94,11 @@ def _check_listing(client: Client, listing: Listing) -> CheckResult:
 
 def _check_dataset(
     client: Client, dataset: Dataset, page_size: int, least: int
-) -> Iterator[CheckResult]:
-    """Read the newest and the oldest pages as a sync does, with all of its checks."""
+) -> Generator[CheckResult, None, list[Record]]:
+    """Read the newest and the oldest pages as a sync does, with all of its checks.
+
+    Returns their rows.
+    """
     walk = Walk(PageReader(client, page_size, MissingValues(dataset)))
     try:
         newest = walk.read_newest()
@@ -94,11 +108,15 @@ def _check_dataset(
         sample = [newest, *islice(walk.read_slice(all_in_one, plan.page_rows), FIRST_PAGES)]
     except AccountError as error:
         yield _unreadable(f"/{dataset.path}", dataset.name, error)
-        return
+        return []
     yield _judge_pages(dataset, plan, page_size, least)
     yield _judge_values(dataset, sample)
     if "pipelines" in dataset.needs:
         yield _judge_masked(dataset, sample)
+    rows = [row for page in sample for row in page.rows]
+    if rows:
+        yield from answer_about(client, dataset, rows, plan.total, plan.page_rows)
+    return rows
 
 
 def _check_deal_events(client: Client) -> Iterator[CheckResult]:

@@ -5,8 +5,9 @@ from typing import Literal, TypeAlias
 
 from acsync.errors import AcsyncError
 
-# A sync works despite a warning, and fails because of a problem.
-Status: TypeAlias = Literal["ok", "warning", "problem"]
+# A sync works despite a warning, and fails because of a problem. If the account does not answer a
+# question, the result is `unknown`.
+Status: TypeAlias = Literal["ok", "unknown", "warning", "problem"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Check that Postgres allows everything a sync does, without writing anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from acsync.datasets import DatasetName
@@ -18,6 +19,7 @@ from acsync.store.inspection import (
     ServerState,
     open_read_only,
     read_access,
+    read_digits,
     read_missing_rights,
     read_row_security,
     read_server,
@@ -40,27 +42,33 @@ def check_database(settings: Settings) -> Iterator[CheckResult]:
         yield from _check_schema(database, settings)
 
 
-def read_rate_in_use(settings: Settings) -> tuple[float | None, RunningSync | None]:
-    """Return the rate that the last sync learned, and the sync that is running now.
+@dataclass(frozen=True)
+class Known:
+    """What the database knows about the account; nothing if it cannot be read.
 
-    Both are None if the database cannot be read; `check_database` reports the reason.
+    `learned_rate` is that of the last sync, `published` counts the records, and `digits` are those
+    of the currencies that may have other minor units than cents.
     """
-    try:
-        with open_read_only(settings) as database:
-            pace = read_pace(database)
-            return pace.learned_rate if pace else None, read_running(database)
-    except StoreError:
-        return None, None
+
+    learned_rate: float | None = None
+    running: RunningSync | None = None
+    published: Mapping[DatasetName, int] = field(default_factory=dict)
+    digits: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_published_counts(settings: Settings) -> dict[DatasetName, int]:
-    """Return the number of published records per dataset; empty if they cannot be read."""
+def read_known(settings: Settings) -> Known:
+    """Return what the database knows; `check_database` reports the reason if it is nothing."""
     try:
         with open_read_only(settings) as database:
-            published = read_status(database).published
+            pace, published = read_pace(database), read_status(database).published
+            return Known(
+                pace.learned_rate if pace else None,
+                read_running(database),
+                {name: data.record_count for name, data in published.items()},
+                read_digits(database),
+            )
     except StoreError:
-        return {}
-    return {name: data.record_count for name, data in published.items()}
+        return Known()
 
 
 def _check_server(server: ServerState) -> CheckResult:

@@ -20,7 +20,9 @@ from acsync.files import replace_file
 HEADERS = ("content-type", "retry-after", "ratelimit-limit", "ratelimit-remaining")
 
 # Parameters whose values acsync chooses itself.
-PLAIN_PARAMS = ("limit", "offset", "include", "orders[id]", "exclude", "filters[data_type]")
+PLAIN_PARAMS = (
+    "limit", "offset", "include", "orders[id]", "orders[mdate]", "exclude", "filters[data_type]",
+)  # fmt: skip
 
 # Bytes kept of a response that is not JSON.
 MAX_TEXT = 100_000
@@ -106,7 +108,10 @@ def _mask_letter(letter: str) -> str:
 
 
 class SampleWriter:
-    """Writes the first response of each kind of call to a folder, in disguise."""
+    """Writes the first response of each kind of call to a folder, in disguise.
+
+    A page without rows is another kind: it shows which records a filter leaves out.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -121,7 +126,9 @@ class SampleWriter:
     def __call__(self, exchange: Exchange) -> None:
         """Save a call and its response, unless one of the same kind was saved before."""
         path = re.sub("[0-9]+", lambda number: self._disguise.text(number[0]), exchange.path)
-        kind = [path, *sorted(exchange.params), str(exchange.status)]
+        body = self._body(exchange.content)
+        is_empty = isinstance(body, dict) and body.get(path) == []
+        kind = [path, *sorted(exchange.params), str(exchange.status), *["empty"] * is_empty]
         name = re.sub(r"[^A-Za-z0-9]+", "-", " ".join(kind)).strip("-") + ".json"
         if name in self.written:
             return
@@ -133,13 +140,15 @@ class SampleWriter:
             "headers": {
                 name: exchange.headers[name] for name in HEADERS if name in exchange.headers
             },
-            "body": self._body(exchange.content),
+            "body": body,
         }
         text = json.dumps(sample, indent=1, ensure_ascii=False, default=str)
         with replace_file(self._folder / name) as file:
             file.write(f"{text}\n".encode())
 
-    def _param(self, key: str, value: str | int) -> str | int:
+    def _param(self, key: str, value: str | int | tuple[int, ...]) -> Any:
+        if isinstance(value, tuple):
+            return [self._disguise.text(str(item)) for item in value]
         return value if key in PLAIN_PARAMS else self._disguise.text(str(value))
 
     def _body(self, content: bytes) -> Any:

@@ -49,6 +49,7 @@ class Account:
         deals = Deals(
             seed, Slots(deal_fields, most_values), self.metadata,
             contacts=3 * options.contacts + 1, camel_case=options.camel_case_values,
+            currencies=options.currencies,
         )  # fmt: skip
         self._records: dict[DatasetName, Contacts | Deals]
         self._records = {"contacts": self._contacts, "deals": deals}
@@ -176,6 +177,15 @@ class Account:
         """Make stubs of these deals, as if the user had lost the right to see their pipeline."""
         with self._lock:
             self._masked.update(deals)
+
+    def hide_pipeline(self, pipeline: str) -> None:
+        """Hide a pipeline from the user of the key: its deals become stubs."""
+        with self._lock:
+            deals = self.ids("deals")
+            self.mask(
+                deal for deal in deals if self.record("deals", deal)[0].get("group") == pipeline
+            )
+            self.metadata.hide_pipeline(pipeline)
 
     def send_newsletter(self, contacts: Iterable[int]) -> None:
         """Count an email to these contacts, half of whom open it, without changing them."""

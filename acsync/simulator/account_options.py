@@ -5,6 +5,7 @@ from typing import Literal
 
 from acsync.simulator.activities import Order
 from acsync.simulator.id_store import Part
+from acsync.simulator.records import CURRENCIES
 from acsync.simulator.requests import RateWindow
 
 
@@ -23,10 +24,11 @@ class AccountOptions:
     requested.
 
     `date_filter` is how `filters[updated_after]` of contacts works: to the second, by days alone,
-    ignored or refused. `orders_by_date` is whether deals can be ordered by `mdate`. Changes of the
-    `undated` parts alone do not move the date of a record. The account's clock, which dates
-    records and answers, is `clock_offset_seconds` ahead. Pages do not show the changes of the last
-    `replica_lag_seconds`.
+    without regard to the offset of the time (`local`), ignored or refused. `date_order` is how
+    `orders[mdate]` of deals works. Changes of the `undated` parts alone do not move the date of a
+    record. The account's clock, which dates records and answers, is `clock_offset_seconds` ahead.
+    Pages do not show the changes of the last `replica_lag_seconds`. `currencies` are those of
+    deals.
     """
 
     contacts: int = 2500
@@ -53,10 +55,11 @@ class AccountOptions:
     relations: Literal["served", "ignored", "refused", "forbidden"] = "served"
     orphan_share: float = 0.0
     omits_empty_relations: bool = False
-    date_filter: Literal["times", "days", "ignored", "refused"] = "times"
-    orders_by_date: bool = True
+    date_filter: Literal["times", "days", "local", "ignored", "refused"] = "times"
+    date_order: Literal["times", "days", "ignored"] = "times"
     undated: tuple[Part, ...] = ()
     clock_offset_seconds: float = 0.0
     replica_lag_seconds: float = 0.0
     activities: Literal["served", "unfiltered", "refused", "missing"] = "served"
     activity_order: Order = "ascending"
+    currencies: tuple[str, ...] = CURRENCIES

@@ -7,17 +7,19 @@ from dataclasses import replace
 from acsync.datasets import DATASETS, LISTINGS, Dataset, DatasetName, Listing, ListingName, Record
 from acsync.simulator.account import Account
 from acsync.simulator.requests import Answer, Call
-from acsync.simulator.values import load, start_of_day
+from acsync.simulator.values import in_local_time, load, start_of_day
 
 # The key of a single record, and its class name in the API's 404.
 SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}
 
-UPDATED_AFTER = "filters[updated_after]"
+UPDATED_AFTER, DATE_ORDER = "filters[updated_after]", "orders[mdate]"
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
 _PAGE_INPUT = load("contacts")["page_input"]
 _DATASETS = {dataset.path: dataset for dataset in DATASETS.values()}
-_ACTIVITIES = "dealActivities"
-_OF_CRM = frozenset({"deals", "dealGroups", "dealStages", "dealCustomFieldMeta", _ACTIVITIES})
+_ACTIVITIES, _HIDDEN_PIPELINES = "dealActivities", "dealGroup/get_inaccessible_deal_groups"
+_OF_CRM = frozenset({
+    "deals", "dealGroups", "dealStages", "dealCustomFieldMeta", _ACTIVITIES, _HIDDEN_PIPELINES,
+})  # fmt: skip
 _LISTINGS = {listing.path: listing for listing in LISTINGS.values()}
 
 
@@ -37,7 +39,7 @@ def answer_call(account: Account, call: Call) -> Answer:
     if refusal := _refuse(account, call):
         return refusal
     if answer := _OBJECTS.get(call.path):
-        return answer(account)
+        return answer(account, call)
     if page := _collection_page(account, call):
         return Answer(data=page)
     if single := re.fullmatch(r"(contacts|deals)/([0-9]{1,18})", call.path):
@@ -56,20 +58,31 @@ def _collection_page(account: Account, call: Call) -> Record | None:
     return None
 
 
-def _key_owner(account: Account) -> Answer:
+def _key_owner(account: Account, _call: Call) -> Answer:
     users = account.metadata.listings["users"]
     missing = message(404, "No Result found for User with id me")
     return Answer(data={"user": users[0]}) if users else missing
 
 
-def _settings(account: Account) -> Answer:
+def _settings(account: Account, _call: Call) -> Answer:
     total = str(len(account.ids("contacts")))
     return Answer(data={"subscriber_total": total, "subscriber_limit": "100000"})
 
 
-_OBJECTS: dict[str, Callable[[Account], Answer]] = {
+def _hidden_pipelines(account: Account, call: Call) -> Answer:
+    """Return the pipelines that the user cannot see; as documented, both parameters are needed."""
+    for name in ("dealIds", "userId"):
+        if name not in {key.removesuffix("[]") for key in call.params}:
+            detail = f"Parameter {name} is required."
+            error = {"status": 422, "title": "Invalid Input Parameter", "detail": detail}
+            return Answer(422, {"errors": [error]})
+    return Answer(data={"dealGroups": account.metadata.hidden_pipelines})
+
+
+_OBJECTS: dict[str, Callable[[Account, Call], Answer]] = {
     "users/me": _key_owner,
     "settings/account": _settings,
+    _HIDDEN_PIPELINES: _hidden_pipelines,
 }
 
 
@@ -101,14 +114,16 @@ def _understood(account: Account, call: Call, dataset: Dataset) -> Call:
     options = account.options
     if not dataset.keyset:
         call = call.without("id_greater", "id_less", "filters")
-        is_unordered = "orders[mdate]" in call.params and not options.orders_by_date
-        return call.without("orders") if is_unordered else call
+        if DATE_ORDER not in call.params or options.date_order == "times":
+            return call
+        by_days = {DATE_ORDER: "DAYS"} if options.date_order == "days" else {}
+        return replace(call, params={**call.without("orders").params, **by_days})
     if options.date_filter == "ignored":
         return call.without("filters")
-    if options.date_filter == "days" and UPDATED_AFTER in call.params:
-        return replace(
-            call, params={**call.params, UPDATED_AFTER: start_of_day(call.params[UPDATED_AFTER])}
-        )
+    read = {"days": start_of_day, "local": in_local_time}.get(options.date_filter)
+    if read and UPDATED_AFTER in call.params:
+        bound = read(call.params[UPDATED_AFTER])
+        return replace(call, params={**call.params, UPDATED_AFTER: bound})
     return call
 
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from acsync.simulator.requests import Call
-from acsync.simulator.values import SECONDS, draw
+from acsync.simulator.values import SECONDS, draw, stamp
 
 # A part of a record that can change alone.
 Part: TypeAlias = Literal["tags", "lists", "custom fields"]
@@ -135,8 +135,9 @@ class IdStore:
         if order in {"ASC", "DESC"}:
             ids = known[first:end] if order == "ASC" else known[first:end][::-1]
             return ids[start:stop].tolist(), end - first
-        if call.params.get("orders[mdate]", "").upper() == "DESC":
-            return self._newest_first()[start:stop], end - first
+        if (order := call.params.get("orders[mdate]", "").upper()) in {"DESC", "DAYS"}:
+            newest = self._newest_first() if order == "DESC" else self._newest_days_first()
+            return newest[start:stop], end - first
         if self._sort_key:
             return sorted(known[first:end], key=self._sort_key)[start:stop], end - first
         return without_order(known[first:end], start, stop, call.number), end - first
@@ -158,6 +159,15 @@ class IdStore:
         later = [record_id for record_id in reversed(changed) if record_id in self]
         left = (record_id for record_id in self._oldest if record_id not in self.updated)
         return later + [record_id for record_id in left if record_id in self]
+
+    def _newest_days_first(self) -> list[int]:
+        """Return all ids by the day of their date, the newest day first."""
+
+        def day(record_id: int) -> tuple[str, int]:
+            date = self.updated.get(record_id) or self._first_updated(record_id)
+            return stamp(date)[:10], record_id
+
+        return sorted(self.ids, key=day, reverse=True)
 
     @cached_property
     def _oldest(self) -> list[int]:

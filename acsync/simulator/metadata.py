@@ -21,12 +21,18 @@ class Metadata:
     field_options: list[Record]
     field_relations: list[Record]
     deleted: dict[ListingName, list[Record]] = field(default_factory=dict)
+    hidden_pipelines: list[Record] = field(default_factory=list)
 
     def delete(self, name: ListingName, row_id: str) -> None:
         """Delete a row, such as a pipeline; a copy keeps its last known name."""
         (row,) = (row for row in self.listings[name] if row["id"] == row_id)
         self.listings[name].remove(row)
         self.deleted.setdefault(name, []).append(row)
+
+    def hide_pipeline(self, row_id: str) -> None:
+        """Hide a pipeline from the user of the key."""
+        self.delete("pipelines", row_id)
+        self.hidden_pipelines.append(self.deleted["pipelines"][-1])
 
     def ever(self, name: ListingName) -> list[Record]:
         """Return the rows of a listing, and those that were deleted."""

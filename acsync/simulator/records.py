@@ -170,11 +170,18 @@ class Deals:
     """The deals of one account, which refer to contacts with ids below `contacts`."""
 
     def __init__(
-        self, seed: int, slots: Slots, metadata: Metadata, contacts: int, camel_case: bool
+        self,
+        seed: int,
+        slots: Slots,
+        metadata: Metadata,
+        contacts: int,
+        camel_case: bool,
+        currencies: tuple[str, ...],
     ) -> None:
         self._seed = seed
         self._slots = slots
         self._contacts = contacts
+        self._currencies = currencies
         self._value = _camel_case_value if camel_case else _snake_case_value
         self._stages = [(stage["id"], stage["group"]) for stage in metadata.listings["stages"]]
         self._users = [user["id"] for user in metadata.listings["users"]]
@@ -221,7 +228,8 @@ class Deals:
         row["hash"] = f"{bits % 2**32:08x}"
         row["title"] = values.text(bits)
         row["description"] = values.text(now) if now % 3 else ""
-        row["value"], row["currency"] = str(now % 5_000_000), CURRENCIES[bits % 4]
+        row["value"] = str(now % 5_000_000)
+        row["currency"] = self._currencies[bits % len(self._currencies)]
         row["status"] = str(now % 3)
         row["cdate"], row["mdate"] = _dates(deal, created, updated)
         row["edate"] = (None, "0000-00-00 00:00:00", NAIVE[updated])[now % 3]

@@ -78,6 +78,11 @@ def start_of_day(text: str) -> str:
     return f"{stamp(moment)[:10]}T00:00:00{stamp(moment)[19:]}"
 
 
+def in_local_time(text: str) -> str:
+    """Return a time as an account reads it that ignores its offset: as local time."""
+    return f"{text[:19]}{stamp(datetime.fromisoformat(text).timestamp())[19:]}"
+
+
 _MOMENTS = [
     _FIRST + timedelta(hours=6 * number, seconds=draw(number) % 20_000) for number in range(TIMES)
 ]

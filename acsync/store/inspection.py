@@ -81,6 +81,13 @@ def open_read_only(settings: Settings) -> Iterator[Database]:
         yield replace(database, engine=engine)
 
 
+def read_digits(database: Database) -> dict[str, int]:
+    """Return the digits after the point of the currencies that may not have two."""
+    with database.begin() as connection:
+        rows = run(connection, "select code, digits from {schema}.ac_currencies").all()
+    return {row.code: row.digits for row in rows}
+
+
 def read_server(database: Database) -> ServerState:
     """Connect, and read the server's version and whether it accepts writes."""
     sql = """

@@ -99,6 +99,12 @@ class Live:
                 f"The account refused calls: it allows about {latest.learned_rate:.1f} per second, "
                 "and syncs keep to that."
             )
+        for name, last in self.verifications.items():
+            if last.counts.different:
+                notices.append(
+                    f"{last.counts.different:,} of {last.counts.sampled:,} verified {name} differ "
+                    f"from the account. To see which, run: acsync verify --only {name}"
+                )
         for name, dataset in latest.datasets.items() if latest else ():
             if dataset.recall and dataset.recall.missed:
                 notices.append(f"{name.capitalize()}: {describe_recall(dataset.recall)}.")

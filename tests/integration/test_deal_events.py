@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from acsync.preflight.account_checks import check_account
+from acsync.preflight.database_checks import Known
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -267,7 +268,7 @@ def test_a_check_says_how_the_events_can_be_read(found: list[tuple[str, str, str
     """One line on the filter and one on the order: they decide what the syncs cost."""
     results = [
         result
-        for result in check_account(read_settings(), None, None)
+        for result in check_account(read_settings(), Known())
         if result.check.startswith("/dealActivities")
     ]
 

@@ -57,9 +57,11 @@ def prefect(*words: str) -> str:
     return done.stdout
 
 
-def deployed(api: httpx.Client, name: str = "every-15-minutes") -> dict[str, Any]:
+def deployed(
+    api: httpx.Client, name: str = "every-15-minutes", flow: str = "sync-activecampaign"
+) -> dict[str, Any]:
     """Return a deployment without the fields that the server adds."""
-    deployment = api.get(f"/deployments/name/sync-activecampaign/{name}").raise_for_status().json()
+    deployment = api.get(f"/deployments/name/{flow}/{name}").raise_for_status().json()
     for part in (deployment, deployment["global_concurrency_limit"], *deployment["schedules"]):
         for key in (*OF_THE_SERVER, "deployment_id", "name"):
             part.pop(key, None)
@@ -193,6 +195,38 @@ def test_incremental_syncs_are_deployed_while_they_have_an_interval(
     assert incremental["global_concurrency_limit"]["limit"] == 1
 
 
+def test_a_daily_verification_stays_deployed_until_it_is_refused(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that differs alerts as a failed sync does, through the same block."""
+    address = "/deployments/name/verify-activecampaign/daily"
+    with webhook() as alerts:
+        monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
+        deploy()
+        assert api.get(address).status_code == 404
+        assert "daily is deployed: every 1 day." in deploy(verify_daily=True)
+        daily = deployed(api, "daily", "verify-activecampaign")
+        assert "daily is deployed: every 1 day." in deploy()
+        number = api.get(address).json()["id"]
+        run = api.post(f"/deployments/{number}/create_flow_run", json={}).json()
+        failed = {"type": "FAILED", "name": "Failed", "message": "1 record differs"}
+        state = {"state": failed, "force": True}
+        api.post(f"/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
+        (alert,) = wait_for("an alert", lambda: alerts.messages)
+
+    assert "daily was deleted: --no-verify-daily." in deploy(verify_daily=False)
+    assert api.get(address).status_code == 404
+    assert daily["schedules"][0]["schedule"] == {
+        "interval": 86_400.0,
+        "anchor_date": "2026-01-01T03:07:00Z",
+        "timezone": "UTC",
+    }
+    assert daily["work_pool_name"] == "acsync"
+    assert daily["entrypoint"] == "flows.verify_activecampaign.verify_activecampaign"
+    assert alert["subject"] == "acsync: verify failed: daily"
+    assert alert["body"].startswith("1 record differs")
+
+
 def test_a_block_made_by_hand_is_used_unchanged(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,7 +345,9 @@ def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path:
         pool = api.get(f"/work_pools/{deployment['work_pool']['name']}").json()
         known = pool["base_job_template"]["variables"]["properties"]
         assert set(deployment["work_pool"]["job_variables"]) <= set(known)
-        assert deployed(api, deployment["name"])["parameters"] == deployment["parameters"]
+        flow = deployment["entrypoint"].rpartition(".")[2].replace("_", "-")
+        saved = deployed(api, deployment["name"], flow)
+        assert saved["parameters"] == deployment["parameters"]
 
 
 def test_containers_that_cannot_reach_the_api_are_named(api: httpx.Client) -> None:

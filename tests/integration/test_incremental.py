@@ -90,7 +90,7 @@ def test_changes_are_published_at_a_few_calls(
     [
         (small(date_filter="ignored"), "contacts", "ignored"),
         (small(date_filter="refused"), "contacts", "refused"),
-        (small(orders_by_date=False), "deals", "ignored"),
+        (small(date_order="ignored"), "deals", "ignored"),
     ],
     ids=["ignored", "refused", "without order"],
 )

@@ -9,6 +9,7 @@ import migrations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import Incomplete
 from acsync.preflight.account_checks import check_account
+from acsync.preflight.database_checks import Known
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -286,7 +287,7 @@ def test_contacts_alone_are_a_whole_sync_if_configured(
     )
     assert read_status(database).last_success is not None
     assert set(account.statistics.by_path) == {"fields", "lists", "contacts"}
-    seen = list(check_account(read_settings(), None, None))
+    seen = list(check_account(read_settings(), Known()))
     assert {result.status for result in seen} <= {"ok", "warning"}
     assert not any("deal" in result.check for result in seen)
 

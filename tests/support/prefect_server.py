@@ -118,12 +118,12 @@ def prefect_worker(home: Path, api: str, *arguments: str) -> Iterator["subproces
             yield worker
 
 
-def deploy(account: str | None = None) -> str:
+def deploy(account: str | None = None, verify_daily: bool | None = None) -> str:
     """Deploy as `acsync deploy` does, on the API of the environment, and return its lines."""
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         output = StringIO()
         settings = settings_of(account, DATABASE + SCHEDULE)
-        run_deploy(Console(file=output), settings, account, read_alert_url())
+        run_deploy(Console(file=output), settings, account, read_alert_url(), verify_daily)
         return output.getvalue()
 
 

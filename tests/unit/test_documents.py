@@ -56,7 +56,12 @@ def test_the_command_table_names_every_command_and_option() -> None:
     }
 
     assert documented == {
-        name: {param.opts[0] for param in command.params if param.opts[0].startswith("--")}
+        name: {
+            option
+            for param in command.params
+            for option in (*param.opts[:1], *param.secondary_opts)
+            if option.startswith("--")
+        }
         - {"--account"}
         for name, command in group.commands.items()
     }

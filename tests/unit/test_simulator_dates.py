@@ -50,7 +50,13 @@ def test_the_filter_finds_what_changed_after_a_time() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "status", "rows"),
-    [("times", 200, 0), ("days", 200, 2), ("ignored", 200, 100), ("refused", 422, None)],
+    [
+        ("times", 200, 0),
+        ("days", 200, 2),
+        ("local", 200, 0),
+        ("ignored", 200, 100),
+        ("refused", 422, None),
+    ],
 )
 def test_each_mode_answers_the_filter_in_its_way(mode: str, status: int, rows: int | None) -> None:
     """The bound is a second after both changes."""
@@ -66,17 +72,51 @@ def test_each_mode_answers_the_filter_in_its_way(mode: str, status: int, rows: i
         assert len(ids_of(answer)) == rows
 
 
-@pytest.mark.parametrize("orders_by_date", [True, False])
-def test_deals_come_newest_first_if_the_order_is_honoured(orders_by_date: bool) -> None:
+def test_a_filter_that_ignores_offsets_misses_changes() -> None:
+    """Six o'clock in UTC is taken for six o'clock in the account's zone, hours later."""
+    account = account_of(date_filter="local")
+    account.change("contacts", 2)
+
+    answers = [
+        ask(account, "contacts", **{SINCE: text_of(account.now() - hours * 3600)})
+        for hours in (1, 7)
+    ]
+
+    assert [len(ids_of(answer)) for answer in answers] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("date_order", "by_days", "by_times"),
+    [("times", True, True), ("days", True, False), ("ignored", False, False)],
+)
+def test_deals_come_newest_first_if_the_order_is_honoured(
+    date_order: str, by_days: bool, by_times: bool
+) -> None:
     """Deals that never changed follow in the order of their dates."""
-    account = account_of(orders_by_date=orders_by_date)
+    account = account_of(date_order=date_order)
     account.change("deals", 5)
 
     answer = ask(account, "deals", **{"orders[mdate]": "DESC"})
-    dates = [datetime.fromisoformat(row["mdate"]) for row in (answer.data or {})["deals"]]
+    dates = [row["mdate"] for row in (answer.data or {})["deals"]]
 
-    assert (dates == sorted(dates, reverse=True)) is orders_by_date
+    days, times = [text[:10] for text in dates], [*map(datetime.fromisoformat, dates)]
+    assert (days == sorted(days, reverse=True)) is by_days
+    assert (times == sorted(times, reverse=True)) is by_times
     assert len(dates) == 100
+
+
+def test_hidden_pipelines_are_named_and_their_deals_are_stubs() -> None:
+    """As documented, the question needs the ids of deals and of the user."""
+    account = account_of()
+    account.hide_pipeline("3")
+    path = "dealGroup/get_inaccessible_deal_groups"
+
+    answer = ask(account, path, **{"dealIds[]": "1", "userId": "1"})
+
+    assert [row["title"] for row in (answer.data or {})["dealGroups"]] == ["Pipeline 3"]
+    assert account.masked_ids()
+    assert "3" not in {row["id"] for row in account.metadata.listings["pipelines"]}
+    assert ask(account, path, userId="1").status == 422
 
 
 @pytest.mark.parametrize(

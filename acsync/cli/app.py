@@ -30,6 +30,7 @@ from acsync.proxies import bypass_for_loopback
 from acsync.settings import (
     ACCOUNT,
     DATABASE,
+    PRIVACY,
     SCHEDULE,
     SERVICE,
     Settings,
@@ -195,18 +196,32 @@ def migrate(
             metavar="VALUE", help="Keep this much history, also if it is less than now: 7d, 20."
         ),
     ] = None,
+    apply_privacy: Annotated[
+        bool,
+        typer.Option(
+            "--apply-privacy",
+            help="Rewrite what is kept, so that it meets the privacy settings.",
+        ),
+    ] = False,
+    accept_fields: Annotated[
+        str | None,
+        typer.Option(metavar="FIELDS", help="Let syncs copy these held custom fields."),
+    ] = None,
     account: AccountName = None,
 ) -> None:
     """Bring the schema up to date."""
     from acsync.cli.migrate import print_migration, run_migrate  # noqa: PLC0415
+    from acsync.cli.privacy import run_privacy  # noqa: PLC0415
 
     warn_of_unknown_variables()
     kept = _read_kept(keep) if keep else None
     if sql:
         print_migration(settings_of(account, DATABASE))
     else:
-        settings = database_of(account, (*DATABASE, "ACSYNC_INTERVAL"))
+        privacy = PRIVACY if apply_privacy else ()
+        settings = database_of(account, (*DATABASE, "ACSYNC_INTERVAL", *privacy))
         run_migrate(console, settings, adopt_account, kept)
+        run_privacy(console, settings, apply_privacy, accept_fields)
 
 
 def _read_kept(text: str) -> int | timedelta:

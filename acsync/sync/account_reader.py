@@ -23,10 +23,12 @@ from acsync.models import ListingRows
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.dimensions import read_dimension
+from acsync.store.privacy import require_rules
 from acsync.store.sync_history import read_running
 from acsync.store.sync_log import read_pace
 from acsync.store.verification import read_known_fields
 from acsync.sync.hidden_records import as_listed
+from acsync.sync.privacy import open_privacy
 from acsync.sync.read import read_with_known
 
 if TYPE_CHECKING:
@@ -107,7 +109,8 @@ class AccountReader:
             for need in self._settings.needs(name)
         }
         known = {need: [*rows.rows, *rows.vanished] for need, rows in listings.items()}
-        enricher = Enricher(name, known)
+        rules = open_privacy(database, self._settings, name, known).rules
+        enricher = Enricher(name, known, rules)
         fields = read_known_fields(database, name)
         renamed: set[Name] = {
             (FIELDS[name], field.field_id)
@@ -135,7 +138,11 @@ def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
 
 @contextmanager
 def open_reader(settings: Settings, database: Database) -> Iterator[AccountReader]:
-    """Open the account for single reads, with the pace that the last sync has learned."""
+    """Open the account for single reads, with the pace that the last sync has learned.
+
+    Raises PrivacyDiffers if what it reads could not be compared with the copy.
+    """
+    require_rules(database, settings)
     limiter = RateLimiter(settings.rate_limit, read_pace(database))
     key = settings.api_key.get_secret_value()
     with closing(Client(settings.account_url, key, limiter)) as client:

@@ -23,6 +23,7 @@ from acsync.store.dimensions import record_dimension
 from acsync.store.incremental_state import forget_learned, record_learned
 from acsync.store.interval import settle_interval
 from acsync.store.lease import require_lease
+from acsync.store.privacy import write_privacy
 from acsync.store.publish import (
     Transaction,
     drop_empty,
@@ -130,6 +131,7 @@ def _publish_one(
             forget_learned(connection, name)
             changes = replace(changes, dropped=retire_versions(connection, name, keep))
             fields = record_fields(connection, sync, name, verified.fields)
+            write_privacy(connection, name, verified.privacy.state)
             for dimension in verified.dimensions:
                 record_dimension(connection, dimension)
     except (DataRefused, SyncFailed) as error:

@@ -17,7 +17,8 @@ from acsync.preflight.database_checks import (
     read_published_counts,
     read_rate_in_use,
 )
-from acsync.preflight.samples import SampleWriter
+from acsync.preflight.privacy_checks import check_privacy
+from acsync.preflight.samples import SampleWriter, find_left_out
 from acsync.settings import Settings
 
 STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -39,7 +40,7 @@ def run_check(
     the account in.
     """
     settings = with_database_url(settings, start=False)
-    writer = SampleWriter(samples) if samples else None
+    writer = SampleWriter(samples, find_left_out(settings)) if samples else None
     with console.status("Checking the database, the account and Prefect …"):
         results = list(_check_everything(settings, account, writer))
     console.print(_table(results, console.width))
@@ -70,6 +71,7 @@ def _check_everything(
     in_use = read_rate_in_use(settings)
     published = read_published_counts(settings)
     yield from _guard("ActiveCampaign", lambda: check_account(settings, *in_use, writer, published))
+    yield from _guard("privacy rules", lambda: check_privacy(settings))
     yield from _guard("Prefect API", lambda: check_prefect(account))
 
 

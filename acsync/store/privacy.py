@@ -104,6 +104,15 @@ def read_known_keys(connection: Connection, name: DatasetName) -> list[tuple[str
     return [(row.field_id, row.key) for row in run(connection, READ_KNOWN, name)]
 
 
+def read_value_ids(connection: Connection, name: DatasetName) -> tuple[str, ...]:
+    """Return the ids of all custom fields of which the copy has a value."""
+    sql = """
+        select distinct jsonb_object_keys(field_values) as field_id
+        from {versions} where valid_to is null order by field_id
+    """
+    return tuple(run(connection, sql, name).scalars())
+
+
 def has_versions(connection: Connection, name: DatasetName) -> bool:
     """Return whether anything of a dataset is kept."""
     return bool(run(connection, "select exists (select from {versions})", name).scalar_one())

@@ -7,6 +7,15 @@ from acsync.datasets import DATASETS, DatasetName, DimensionName, Record
 from acsync.enrich.differences import FIELDS
 from acsync.enrich.encoding import encode
 from acsync.enrich.privacy import Replace, Rules, make_repeated_hash
+from acsync.enrich.private_names import (
+    EMAIL,
+    Definition,
+    HashOf,
+    find_named,
+    hash_with,
+    make_rules,
+    read_definitions,
+)
 from acsync.errors import AcsyncError
 from acsync.private_fields import CUSTOM, PrivacySettings
 from acsync.settings import Settings
@@ -17,6 +26,7 @@ from acsync.store.privacy import (
     has_versions,
     read_known_keys,
     read_privacy,
+    read_value_ids,
     write_privacy,
 )
 from acsync.store.publish import Transaction
@@ -28,17 +38,7 @@ from acsync.store.version_rewrite import (
     rewriting,
     vacuum,
 )
-from acsync.sync.privacy import (
-    EMAIL,
-    Definition,
-    HashOf,
-    find_named,
-    hash_with,
-    held_name,
-    make_rules,
-    next_state,
-    read_definitions,
-)
+from acsync.sync.privacy import held_name, next_state
 
 # The listings whose rows no dataset needs without these fields.
 UNNEEDED: dict[str, DimensionName] = {
@@ -91,11 +91,15 @@ def _apply(
 ) -> Applied:
     name, state = chosen.dataset, read_privacy(connection, chosen.dataset)
     known = read_known_keys(connection, name)
-    ids, _, unknown = find_named(chosen, definitions, known, state)
-    known_ids = [field_id for field_id, _ in known] if has_versions(connection, name) else None
-    before = _rules_before(name, state)
-    state = _add_returning(chosen, ids, state, before)
-    rules = make_rules(chosen, ids, known_ids, state, _hash_again(chosen, state))
+    ids, _, unknown = find_named(chosen, definitions, known, state.named)
+    in_force = PrivacySettings.from_rules(name, state.rules)
+    state = _add_returning(in_force, chosen, ids, state)
+    if chosen.holds_new and not in_force.holds_new:
+        accepted = {*state.accepted, *read_value_ids(connection, name)}
+        state = replace(state, accepted=tuple(sorted(accepted)))
+    known_ids = [*(field_id for field_id, _ in known), *state.accepted]
+    is_empty = not has_versions(connection, name)
+    rules = make_rules(chosen, ids, None if is_empty else known_ids, _hash_again(chosen, state))
     versions = changed = 0
     for batch in read_versions(connection, name):
         rewritten = [
@@ -103,7 +107,8 @@ def _apply(
             for version in batch
             if (record := encode(*_conceal(rules, version))).hash != version.hash
         ]
-        rewrite_versions(connection, name, rewritten)
+        if rewritten:
+            rewrite_versions(connection, name, rewritten)
         versions, changed = versions + len(batch), changed + len(rewritten)
     unneeded = [
         dimension for field, dimension in UNNEEDED.items() if f"exclude {field}" in chosen.rules
@@ -111,7 +116,7 @@ def _apply(
     retired = [field_id for field_id, _ in known if not rules.keeps(field_id)]
     finish_rewrite(connection, name, unneeded, retired)
     after = replace(
-        next_state(chosen, ids, state, {}),
+        next_state(chosen, ids, state, state.held if chosen.holds_new else {}),
         returning_keys=state.returning_keys,
         returning_fields=state.returning_fields,
     )
@@ -122,12 +127,6 @@ def _apply(
 
 def _conceal(rules: Rules, version: Version) -> tuple[Record, Record]:
     return rules.apply(version.record), rules.apply_to_relations(version.relations)
-
-
-def _rules_before(name: DatasetName, state: PrivacyState) -> Rules:
-    """Return the rules in force, which are stored by their names."""
-    before = PrivacySettings.from_rules(name, state.rules)
-    return make_rules(before, state.named, None, state, hash_with(b""))
 
 
 def _hash_again(chosen: PrivacySettings, state: PrivacyState) -> HashOf:
@@ -144,13 +143,17 @@ def _hash_again(chosen: PrivacySettings, state: PrivacyState) -> HashOf:
 
 
 def _add_returning(
-    chosen: PrivacySettings, ids: Mapping[str, Sequence[str]], state: PrivacyState, before: Rules
+    in_force: PrivacySettings,
+    chosen: PrivacySettings,
+    ids: Mapping[str, Sequence[str]],
+    state: PrivacyState,
 ) -> PrivacyState:
     """Note what the copy lacks or has as a hash, and the next full sync reads again.
 
     Fields that a removed rule had left out are no new ones.
     """
-    after = make_rules(chosen, ids, None, state, hash_with(b""))
+    before = make_rules(in_force, state.named, None, hash_with(b""))
+    after = make_rules(chosen, ids, None, hash_with(b""))
     is_same_key = state.key_id == chosen.key_id
 
     def returning(

@@ -1,40 +1,45 @@
 """Find the fields that the privacy rules name, and what follows for the records of a dataset."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
 
 from acsync.datasets import DatasetName, Metadata
-from acsync.enrich.privacy import Replace, Rules, make_hash
-from acsync.errors import UnknownField, add_account
+from acsync.enrich.privacy import Rules
+from acsync.enrich.private_names import (
+    custom_keys,
+    find_named,
+    hash_with,
+    make_rules,
+    read_definitions,
+    unknown_field,
+)
+from acsync.errors import add_account
 from acsync.models import Warnings
-from acsync.private_fields import CUSTOM, STANDARD, PrivacySettings, find_nearest
+from acsync.private_fields import CUSTOM, STANDARD, PrivacySettings
 from acsync.settings import Settings
 from acsync.store.database import Database
-from acsync.store.privacy import PrivacyState, has_versions, read_known_keys, read_privacy
-
-# Its values are addresses or parts of them, which are hashed in lower case.
-EMAIL = "email"
-
-# Returns the hash of a field, by its name: a standard one, or `customFields.ID`.
-HashOf: TypeAlias = Callable[[str], Replace]
-
-
-class Definition(NamedTuple):
-    """A custom field as the account defines it."""
-
-    field_id: str
-    key: str
-    title: str
+from acsync.store.privacy import (
+    PrivacyState,
+    has_versions,
+    read_known_keys,
+    read_privacy,
+    read_value_ids,
+    write_privacy,
+)
+from acsync.store.publish import Transaction
 
 
 @dataclass(frozen=True)
 class Privacy:
-    """The rules of a dataset, the state to store once they are published, and warnings."""
+    """The rules of a dataset, the state to store once they are published, and warnings.
+
+    If it `accepts_all`, no custom field of this sync is new.
+    """
 
     rules: Rules = field(default_factory=Rules)
     state: PrivacyState = field(default_factory=PrivacyState)
     warnings: Warnings = ()
+    accepts_all: bool = False
 
 
 def open_privacy(
@@ -45,11 +50,11 @@ def open_privacy(
     with database.begin() as connection:
         state, known = read_privacy(connection, name), read_known_keys(connection, name)
         is_first = not has_versions(connection, name)
-    ids, vanished, unknown = find_named(chosen, definitions, known, state)
+    ids, vanished, unknown = find_named(chosen, definitions, known, state.named)
     for key in unknown:
         raise unknown_field(chosen, key, definitions)
-    known_ids = None if is_first else [field_id for field_id, _ in known]
-    rules = make_rules(chosen, ids, known_ids, state, hash_with(chosen.key))
+    known_ids = None if is_first else [*(field_id for field_id, _ in known), *state.accepted]
+    rules = make_rules(chosen, ids, known_ids, hash_with(chosen.key))
     held = {
         field_id: (key, title)
         for field_id, key, title in definitions
@@ -62,101 +67,17 @@ def open_privacy(
         replace(rules, returning=returning if state.is_returning else None),
         next_state(chosen, ids, state, held),
         (*_warn_of_vanished(name, vanished), *_warn_of_held(name, held)),
+        accepts_all=chosen.holds_new and is_first,
     )
 
 
-def read_definitions(name: DatasetName, metadata: Metadata) -> Sequence[Definition]:
-    """Return the custom fields of a dataset with the keys that their values have in records."""
-    # Importing pandas takes a second.
-    from acsync.enrich.custom_fields import name_fields  # noqa: PLC0415
-    from acsync.enrich.enricher import DEFINITIONS  # noqa: PLC0415
-
-    listing, key, title, _ = DEFINITIONS[name]
-    rows = {str(row["id"]): row for row in metadata[listing]}
-    return [
-        Definition(field_id, field_key, str(rows[field_id].get(title) or ""))
-        for field_id, field_key in name_fields(metadata[listing], key).items()
-    ]
-
-
-def custom_keys(names: Sequence[str]) -> list[str]:
-    """Return the keys or ids of the custom fields among these names."""
-    return [name.partition(".")[2] for name in names if name.startswith(f"{CUSTOM}.")]
-
-
-def find_named(
-    chosen: PrivacySettings,
-    definitions: Sequence[Definition],
-    known: Sequence[tuple[str, str]],
-    state: PrivacyState,
-) -> tuple[dict[str, list[str]], list[str], list[str]]:
-    """Return the ids of the custom fields that rules name, the vanished keys and the unknown ones.
-
-    A field that was known by a key stays named if it gets another one.
-    """
-    ids, vanished, unknown = dict[str, list[str]](), list[str](), list[str]()
-    for key in custom_keys((*chosen.left_out, *chosen.hashed)):
-        listed = {each.field_id for each in definitions if _is_named(key, each)}
-        earlier = {field_id for field_id, known_key in known if key in (field_id, known_key)}
-        earlier |= {*state.named.get(key, ())}
-        if not listed:
-            (vanished if earlier else unknown).append(key)
-        ids[key] = sorted(listed | earlier)
-    return ids, vanished, unknown
-
-
-def _is_named(key: str, definition: Definition) -> bool:
-    return key in (definition.field_id, definition.key, definition.key.strip())
-
-
-def unknown_field(
-    chosen: PrivacySettings, key: str, definitions: Sequence[Definition]
-) -> UnknownField:
-    """Return the error for a key that no custom field ever had."""
-    variable = "ACSYNC_EXCLUDE" if f"{CUSTOM}.{key}" in chosen.left_out else "ACSYNC_HASH"
-    prefix = f"{chosen.dataset}.{CUSTOM}"
-    nearest = find_nearest(key, [definition.key for definition in definitions])
-    hint = f"Did you mean {prefix}.{nearest}? " if nearest else ""
-    return UnknownField(
-        f"{variable} names {prefix}.{key}, which the account does not have. No {chosen.dataset} "
-        "were read.",
-        f"{hint}Write the key of the field as ActiveCampaign has it, or its id.",
-    )
-
-
-def hash_with(key: bytes) -> HashOf:
-    """Return the hashes of this key."""
-    return lambda field: make_hash(key, is_email=field == EMAIL)
-
-
-def make_rules(
-    chosen: PrivacySettings,
-    ids: Mapping[str, Sequence[str]],
-    known_ids: Sequence[str] | None,
-    state: PrivacyState,
-    hash_of: HashOf,
-) -> Rules:
-    """Return the rules for records. If `known_ids` is None, no custom field is new."""
-    standard = STANDARD[chosen.dataset]
-    left_out = {key for name in chosen.left_out for key in standard.get(name, ())}
-    hashed = {
-        key: hash_of(name)
-        for name in chosen.hashed
-        for key in standard.get(name, ())
-        if key not in left_out
-    }
-    fields_left_out = {
-        field_id for key in custom_keys(chosen.left_out) for field_id in ids.get(key, ())
-    }
-    fields_hashed = {
-        field_id: hash_of(f"{CUSTOM}.{field_id}")
-        for key in custom_keys(chosen.hashed)
-        for field_id in ids.get(key, ())
-    }
-    allowed = None
-    if chosen.holds_new and known_ids is not None:
-        allowed = frozenset((*known_ids, *state.accepted, *fields_hashed))
-    return Rules(frozenset(left_out), hashed, frozenset(fields_left_out), fields_hashed, allowed)
+def settle_privacy(connection: Transaction, name: DatasetName, privacy: Privacy) -> None:
+    """Put the rules of a full sync in force, in the transaction that publishes it."""
+    state = privacy.state
+    if privacy.accepts_all:
+        # A field without a definition is not new either if it has values now.
+        state = replace(state, accepted=read_value_ids(connection, name))
+    write_privacy(connection, name, state)
 
 
 def next_state(

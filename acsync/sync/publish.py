@@ -23,7 +23,6 @@ from acsync.store.dimensions import record_dimension
 from acsync.store.incremental_state import forget_learned, record_learned
 from acsync.store.interval import settle_interval
 from acsync.store.lease import require_lease
-from acsync.store.privacy import write_privacy
 from acsync.store.publish import (
     Transaction,
     drop_empty,
@@ -41,6 +40,7 @@ from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
 from acsync.sync.incremental import OVERLAP, Changed
 from acsync.sync.past_stays import fill_past_stays
+from acsync.sync.privacy import settle_privacy
 from acsync.sync.verify import Verified
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _publish_one(
             forget_learned(connection, name)
             changes = replace(changes, dropped=retire_versions(connection, name, keep))
             fields = record_fields(connection, sync, name, verified.fields)
-            write_privacy(connection, name, verified.privacy.state)
+            settle_privacy(connection, name, verified.privacy)
             for dimension in verified.dimensions:
                 record_dimension(connection, dimension)
     except (DataRefused, SyncFailed) as error:

@@ -2,11 +2,16 @@
 
 import pytest
 
+from acsync.datasets import Record
 from acsync.errors import NoFullSync, PrivacyDiffers
 from acsync.settings import read_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.simulator.expected import Privacy
+from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.store.database import Database
+from tests.support import faults
+from tests.support.calls import on_path
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import assert_exact, changes_of, fetch, last_log, run_incremental
@@ -150,3 +155,108 @@ def test_another_key_replaces_all_hashes(
     apply_privacy()
     assert_exact(database, account, hidden)
     assert KEY not in str(fetch(database, "select * from ac_privacy"))
+
+
+def without_values_of(field_id: str) -> Fault:
+    """Let contacts have no value of a field, as if it did not exist yet."""
+
+    def change(_call: Call, body: Record) -> None:
+        values = body.get("fieldValues", [])
+        gone = [value["id"] for value in values if value["field"] == field_id]
+        body["fieldValues"] = [value for value in values if value["id"] not in gone]
+        for row in body.get("contacts", []):
+            row["fieldValues"] = [each for each in row.get("fieldValues", []) if each not in gone]
+
+    return faults.body_fault("has-no-such-field", change).only(on_path("contacts"))
+
+
+def test_new_custom_fields_are_held_until_they_are_named(
+    copy_account: CopyAccount, account: Account, database: Database, rules: Rules
+) -> None:
+    """`acsync status` names them. The fields of the first sync are not new."""
+    hidden_field = account.metadata.listings["contact_fields"].pop()
+    account.faults.add(without_values_of(str(hidden_field["id"])))
+    rules.set(new="hold")
+    assert copy_account().success
+    columns = fetch(database, "select count(*) from ac_fields")
+    account.faults.clear()
+    account.metadata.listings["contact_fields"].append(hidden_field)
+    name = f"contacts.customFields.{hidden_field['perstag']}"
+
+    assert copy_account().success
+
+    held = Privacy(frozenset((f"contacts.customFields.{hidden_field['id']}",)))
+    assert_exact(database, account, held)
+    assert changes_of(database) == NO_CHANGES
+    assert fetch(database, "select count(*) from ac_fields") == columns
+    status = acsync("status").stdout
+    assert f"To copy them, run: acsync migrate --accept-fields '{name}'" in status
+    wrong = acsync("migrate", "--accept-fields", "contacts.customFields.OTHER")
+    assert wrong.returncode == 1
+    assert f"Held back are: {name}." in wrong.stderr
+    assert acsync("migrate", "--accept-fields", name).returncode == 0
+    assert copy_account().success
+    assert changes_of(database) == NO_CHANGES
+    assert_exact(database, account)
+    assert acsync("status").stdout.count("held back") == 0
+
+
+def test_a_name_that_no_field_has_stops_the_sync(
+    copy_account: CopyAccount, account: Account, database: Database, rules: Rules
+) -> None:
+    """It would copy what somebody wanted left out. A field that vanishes later is a warning."""
+    field = account.metadata.listings["contact_fields"][0]
+    field["perstag"] = "PASSPORT_NUMBER"
+    rules.set("contacts.customFields.PASSPORT_NR")
+
+    refused = copy_account().datasets["contacts"]
+
+    assert "Did you mean contacts.customFields.PASSPORT_NUMBER?" in (refused.error or "")
+    assert fetch(database, "select count(*) from ac_staged_contacts") == [(0,)]
+    assert "Did you mean contacts.customFields.PASSPORT_NUMBER?" in acsync("check").stdout
+    hidden = Privacy(frozenset((f"contacts.customFields.{field['id']}",)))
+    rules.set("contacts.customFields.PASSPORT_NUMBER")
+    assert copy_account().success
+    assert_exact(database, account, hidden)
+    assert "exclude contacts.customFields.PASSPORT_NUMBER" in acsync("check").stdout
+
+    field["perstag"] = "RENAMED"
+    renamed = copy_account()
+
+    assert "which the account no longer has" in str(renamed.datasets["contacts"].warnings)
+    assert_exact(database, account, hidden)
+
+
+def test_changes_of_hidden_fields_make_no_version(
+    copy_account: CopyAccount, account: Account, database: Database, rules: Rules
+) -> None:
+    """The date of the record moves with them, and is brought up to date in place."""
+    fields = [str(field["id"]) for field in account.metadata.listings["contact_fields"]]
+    names = [f"contacts.customFields.{each}" for each in fields]
+    hidden = rules.set(",".join(names))
+    assert copy_account().success
+    changed = account.change_part("contacts", "custom fields", 20)
+    assert changed
+
+    assert copy_account().success
+
+    assert changes_of(database) == NO_CHANGES
+    assert last_log(database)["contacts_refreshed"] == len(changed)
+    assert_exact(database, account, hidden)
+
+
+def test_staging_from_before_the_rules_is_not_resumed(
+    copy_account: CopyAccount, account: Account, database: Database, rules: Rules
+) -> None:
+    """A sync that broke off has staged what is left out now."""
+    account.faults.add(
+        faults.status(400).only(lambda call: call.path == "contacts" and call.offset >= 60)
+    )
+    assert copy_account().datasets["contacts"].error
+    assert fetch(database, "select count(*) from ac_staged_contacts") != [(0,)]
+    account.faults.clear()
+    hidden = rules.set("contacts.phone", "contacts.lastName")
+
+    assert copy_account().success
+
+    assert_exact(database, account, hidden)

@@ -1,7 +1,7 @@
 """Keep the privacy rules that the copy meets, and what they have named."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -124,12 +124,14 @@ def read_returning(database: Database) -> set[DatasetName]:
         return {name for name in DATASETS if read_privacy(connection, name).is_returning}
 
 
-def require_rules(database: Database, settings: Settings) -> None:
+def require_rules(
+    database: Database, settings: Settings, names: Iterable[DatasetName] = tuple(DATASETS)
+) -> None:
     """Raise PrivacyDiffers unless what is kept meets the rules of the settings."""
     with database.begin() as connection:
         differences = [
             difference
-            for name in DATASETS
+            for name in names
             if has_versions(connection, name)
             for difference in read_privacy(connection, name).differences(settings.privacy(name))
         ]

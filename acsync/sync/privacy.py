@@ -24,6 +24,7 @@ from acsync.store.privacy import (
     read_known_keys,
     read_privacy,
     read_value_ids,
+    require_rules,
     write_privacy,
 )
 from acsync.store.publish import Transaction
@@ -45,7 +46,12 @@ class Privacy:
 def open_privacy(
     database: Database, settings: Settings, name: DatasetName, metadata: Metadata
 ) -> Privacy:
-    """Return what applies to the records of a dataset; raises UnknownField."""
+    """Return what applies to the records of a dataset.
+
+    Raises UnknownField, and PrivacyDiffers if other rules came into force before the lease was
+    taken.
+    """
+    require_rules(database, settings, [name])
     chosen, definitions = settings.privacy(name), read_definitions(name, metadata)
     with database.begin() as connection:
         state, known = read_privacy(connection, name), read_known_keys(connection, name)

@@ -14,11 +14,13 @@ AcsyncError                 everything foreseeable
 │   ├── SchemaOutdated      the tables are missing, or older than this acsync
 │   ├── SchemaTooNew        the tables are newer than this acsync
 │   ├── AnotherAccount      the schema belongs to another account
+│   ├── PrivacyDiffers      the copy was made with other privacy rules
 │   ├── LockHeld            another transaction holds a lock
 │   ├── DataRefused         Postgres refuses the records of a dataset
 │   ├── LeaseHeld           another sync is running
 │   └── LeaseLost           another sync took over from this one
 └── SyncFailed              a dataset was not published
+    ├── UnknownField        a privacy rule names a field that the account does not have
     ├── NoFullSync          an incremental sync has no full sync to start from
     ├── Incomplete          the walk was not proven complete
     └── ShrinkRefused       the account lost a suspicious share of its records
@@ -159,6 +161,10 @@ class AnotherAccount(StoreError):
     """The schema holds the records of another account."""
 
 
+class PrivacyDiffers(StoreError):
+    """The copy was made with other privacy rules than those of the settings."""
+
+
 class DataRefused(StoreError):
     """Postgres refuses the records of a dataset: an index, a constraint or a trigger."""
 
@@ -175,6 +181,10 @@ class LeaseLost(StoreError):
 
 class SyncFailed(AcsyncError):
     """A dataset was not published; the last snapshot stays."""
+
+
+class UnknownField(SyncFailed):
+    """A privacy rule names a custom field that the account does not have."""
 
 
 class NoFullSync(SyncFailed):

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, SecretStr
 
 from acsync.datasets import DATASETS, RELATIONS, DatasetName, RelationName
 from acsync.postgres_url import parse_postgres_url
+from acsync.private_fields import LEAST_KEY_CHARACTERS, parse_field_names
 
 # Not copied like contacts and deals: a log that is read on from its last position.
 DEAL_EVENTS = "deal_events"
@@ -51,6 +52,15 @@ def parse_secret(text: str | SecretStr) -> str | SecretStr:
     """Refuse a secret that no HTTP client can send, without quoting it."""
     if isinstance(text, str) and not re.fullmatch(r"[\x20-\x7e]+", text):
         raise ValueError("contains characters that HTTP headers cannot carry: use ASCII only.")
+    return text
+
+
+def parse_hash_key(text: str | SecretStr) -> str | SecretStr:
+    """Refuse a key that is easy to guess, without quoting it."""
+    if isinstance(text, str) and len(text) < LEAST_KEY_CHARACTERS:
+        raise ValueError(
+            f"is shorter than {LEAST_KEY_CHARACTERS} characters: make one with openssl rand -hex 32"
+        )
     return text
 
 
@@ -164,6 +174,8 @@ AccountUrl = Annotated[str, BeforeValidator(parse_account_url)]
 ApiKey = Annotated[SecretStr, BeforeValidator(parse_api_key)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_postgres_url)]
 Secret = Annotated[SecretStr, BeforeValidator(parse_secret)]
+HashKey = Annotated[SecretStr, BeforeValidator(parse_hash_key)]
+FieldNames = Annotated[tuple[str, ...], BeforeValidator(parse_field_names)]
 AlertUrl = Annotated[SecretStr, BeforeValidator(parse_alert_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema)]
 Datasets = Annotated[tuple[DatasetName, ...], BeforeValidator(parse_datasets)]

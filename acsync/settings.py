@@ -20,6 +20,7 @@ from pydantic import (
 
 from acsync.datasets import DATASETS, RELATIONS, DatasetName, ListingName, RelationName
 from acsync.errors import SettingsError, SettingsProblem
+from acsync.private_fields import NOT_HASHABLE, PrivacySettings
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.setting_types import (
     LOOPBACK,
@@ -30,8 +31,10 @@ from acsync.setting_types import (
     DatabaseUrl,
     Datasets,
     Duration,
+    FieldNames,
     Folder,
     FullInterval,
+    HashKey,
     Kept,
     Relations,
     SchemaName,
@@ -47,8 +50,10 @@ CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 DATABASE = ("ACSYNC_DATASETS", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATA_DIR")
 SERVICE = ("AC_API_URL", "CRON_SECRET", "ACSYNC_PRIVATE")
 SCHEDULE = ("ACSYNC_INTERVAL", "ACSYNC_INCREMENTAL_INTERVAL")
+PRIVACY = ("ACSYNC_EXCLUDE", "ACSYNC_HASH", "ACSYNC_HASH_KEY", "ACSYNC_NEW_FIELDS")
 ACCOUNT = (
     *CREDENTIALS,
+    *PRIVACY,
     "AC_RATE_LIMIT",
     "LIMIT_PER_PAGE",
     "ACSYNC_KEEP_SYNCS",
@@ -69,7 +74,7 @@ class Settings(BaseModel):
     0 to 1. `max_duration` is by default 30 minutes, or three times what the calls take, whichever
     is longer. `interval` is None if it is not set: then the one in the database is in force, and
     `acsync deploy` takes 15 minutes. Without `cron_secret` nobody can start a sync by HTTP; if
-    `private`, every page requires it.
+    `private`, every page requires it. `excluded` and `hashed` are names of fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -97,6 +102,11 @@ class Settings(BaseModel):
         None, validation_alias="ACSYNC_INCREMENTAL_INTERVAL"
     )
 
+    excluded: FieldNames = Field((), validation_alias="ACSYNC_EXCLUDE")
+    hash_key: HashKey | None = Field(None, validation_alias="ACSYNC_HASH_KEY")
+    hashed: FieldNames = Field((), validation_alias="ACSYNC_HASH")
+    new_fields: Literal["copy", "hold"] = Field("copy", validation_alias="ACSYNC_NEW_FIELDS")
+
     cron_secret: Secret | None = Field(None, validation_alias="CRON_SECRET")
     private: bool = Field(False, validation_alias="ACSYNC_PRIVATE")
     alert_url: AlertUrl | None = Field(None, validation_alias="ACSYNC_ALERT_URL")
@@ -113,6 +123,19 @@ class Settings(BaseModel):
             )
         return duration
 
+    @field_validator("hashed")
+    @classmethod
+    def _can_be_hashed(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("hash_key", "") is None:
+            raise ValueError(
+                "needs a key: set ACSYNC_HASH_KEY, for example by openssl rand -hex 32"
+            )
+        if twice := {*names} & {*info.data.get("excluded", ())}:
+            raise ValueError(f"names {min(twice)}, which ACSYNC_EXCLUDE names too: choose one.")
+        if unfit := {*names} & NOT_HASHABLE:
+            raise ValueError(f"names {min(unfit)}, which can only be left out: use ACSYNC_EXCLUDE.")
+        return names
+
     @field_validator("private")
     @classmethod
     def _needs_secret(cls, private: bool, info: ValidationInfo) -> bool:
@@ -122,12 +145,32 @@ class Settings(BaseModel):
 
     def relations(self, dataset: DatasetName) -> tuple[RelationName, ...]:
         """Return the relations to read with each record of a dataset."""
-        return tuple(name for name in DATASETS[dataset].relations if name in self.sideloads)
+        return tuple(
+            name
+            for name in DATASETS[dataset].relations
+            if name in self.sideloads and f"{dataset}.{name}" not in self.excluded
+        )
 
     def needs(self, name: DatasetName) -> tuple[ListingName, ...]:
         """Return the listings that explain the records of a dataset."""
-        left_out = {*DATASETS[name].relations} - {*self.sideloads}
+        left_out: list[str] = [
+            need for need in DATASETS[name].relations if need not in self.relations(name)
+        ]
+        left_out += ["users"] if "deals.owner" in self.excluded else []
         return tuple(need for need in DATASETS[name].needs if need not in left_out)
+
+    def privacy(self, dataset: DatasetName) -> PrivacySettings:
+        """Return what to leave out of a dataset, and what to hash."""
+        left_out, hashed = (
+            tuple(
+                field.removeprefix(f"{dataset}.")
+                for field in fields
+                if field.startswith(f"{dataset}.")
+            )
+            for fields in (self.excluded, self.hashed)
+        )
+        key = self.hash_key.get_secret_value().encode() if self.hash_key else b""
+        return PrivacySettings(dataset, left_out, hashed, key, self.new_fields == "hold")
 
     @property
     def account_host(self) -> str:

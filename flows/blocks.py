@@ -27,6 +27,8 @@ FIELDS = {
     "POSTGRES_URL": "database_url",
     "ACSYNC_SCHEMA": "database_schema",
     "ACSYNC_DATASETS": "datasets",
+    "ACSYNC_EXCLUDE": "exclude",
+    "ACSYNC_HASH": "hashed",
 }
 
 
@@ -51,6 +53,12 @@ class ActiveCampaignAccount(Block):
     )
     database_schema: str | None = Field(
         default=None, description="A schema for this account only. Default: the block's name."
+    )
+    exclude: str | None = Field(
+        default=None, description="Fields that are never stored. Default: ACSYNC_EXCLUDE."
+    )
+    hashed: str | None = Field(
+        default=None, description="Fields to store as keyed hashes. Default: ACSYNC_HASH."
     )
 
 
@@ -110,6 +118,8 @@ def _values(block: ActiveCampaignAccount, account: str, variables: Sequence[str]
         "rate_limit": block.rate_limit,
         "database_url": block.database_url and block.database_url.get_secret_value(),
         "datasets": block.datasets,
+        "exclude": block.exclude,
+        "hashed": block.hashed,
         "database_schema": block.database_schema or account.replace("-", "_"),
     }
     return {

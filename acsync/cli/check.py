@@ -54,10 +54,10 @@ def run_check(
     the account in.
     """
     from acsync.local.embedded_postgres import with_database_url
-    from acsync.preflight.samples import SampleWriter
+    from acsync.preflight.samples import SampleWriter, find_left_out
 
     settings = with_database_url(settings, start=False)
-    writer = SampleWriter(samples) if samples else None
+    writer = SampleWriter(samples, find_left_out(settings)) if samples else None
     with console.status("Checking the database, the account and Prefect …"):
         results = list(_check_everything(settings, account, writer))
     console.print(_table(results, console.width))
@@ -84,12 +84,14 @@ def _check_everything(
     """Check the database first, because it knows whether a sync is running."""
     from acsync.preflight.account_checks import check_account
     from acsync.preflight.database_checks import check_database, read_known
+    from acsync.preflight.privacy_checks import check_privacy
     from flows.preflight import check_prefect
 
     yield from check_environment()
     yield from _guard("Postgres", lambda: check_database(settings))
     known = read_known(settings)
     yield from _guard("ActiveCampaign", lambda: check_account(settings, known, writer))
+    yield from _guard("privacy rules", lambda: check_privacy(settings))
     yield from _guard("Prefect API", lambda: check_prefect(account))
 
 

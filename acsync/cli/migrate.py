@@ -17,7 +17,7 @@ from acsync.cli.options import (
 )
 from acsync.errors import SchemaTooNew, StoreError
 from acsync.setting_types import format_kept, parse_kept
-from acsync.settings import DATABASE, Settings
+from acsync.settings import DATABASE, PRIVACY, Settings
 
 
 def migrate(
@@ -38,6 +38,17 @@ def migrate(
             metavar="VALUE", help="Keep this much history, also if it is less than now: 7d, 20."
         ),
     ] = None,
+    apply_privacy: Annotated[
+        bool,
+        typer.Option(
+            "--apply-privacy",
+            help="Rewrite what is kept, so that it meets the privacy settings.",
+        ),
+    ] = False,
+    accept_fields: Annotated[
+        str | None,
+        typer.Option(metavar="FIELDS", help="Let syncs copy these held custom fields."),
+    ] = None,
     account: AccountName = None,
 ) -> None:
     """Bring the schema up to date."""
@@ -46,7 +57,12 @@ def migrate(
     if sql:
         _print_sql(settings_of(account, DATABASE))
     else:
-        _upgrade(database_of(account, (*DATABASE, "ACSYNC_INTERVAL")), adopt_account, kept)
+        from acsync.cli.privacy import run_privacy
+
+        privacy = PRIVACY if apply_privacy else ()
+        settings = database_of(account, (*DATABASE, "ACSYNC_INTERVAL", *privacy))
+        _upgrade(settings, adopt_account, kept)
+        run_privacy(console, settings, apply_privacy, accept_fields)
 
 
 def _read_kept(text: str) -> int | timedelta:

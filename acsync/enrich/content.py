@@ -4,20 +4,26 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from acsync.datasets import NOT_CONTENT, DatasetName, Record
+from acsync.datasets import DATASETS, NOT_CONTENT, DatasetName, Record
 
 # A time with an offset. The same instant can be written with another offset.
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 
 
-def has_same_content(name: DatasetName, record: Record, other: Record) -> bool:
+def has_same_content(
+    name: DatasetName, record: Record, other: Record, *, ignores_date: bool = False
+) -> bool:
     """Return whether two forms of a record differ only in what is not its content.
 
     Names of fields, lists, pipelines, stages, owners and tags are not content, nor are the keys of
     `NOT_CONTENT`. Tags are compared by the ids of their rows, or by name if one form has no ids.
+    With `ignores_date`, the date of the last change is not content: it moves if a field changes
+    that is left out.
     """
     has_tag_ids = "contactTags" in record and "contactTags" in other
     ignored = NOT_CONTENT[name] | {"tags" if has_tag_ids else "contactTags"}
+    if ignores_date:
+        ignored |= {DATASETS[name].date_key}
     keys = record.keys() - ignored
     return keys == other.keys() - ignored and all(
         record[key] == other[key] or _is_equal(key, record[key], other[key]) for key in keys

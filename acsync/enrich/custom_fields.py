@@ -48,20 +48,29 @@ def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:
 def catalogue_fields(
     definitions: Sequence[Record], key: str, label: str, kind: str
 ) -> pd.DataFrame:
-    """Return a frame of `field_id, key, label, kind` with unique keys, in the order of the ids.
+    """Return a frame of `field_id, key, label, kind` with unique keys, in the order of the ids."""
+    by_id = {str(definition["id"]): definition for definition in definitions}
+    rows = [
+        (field_id, name, by_id[field_id].get(label), by_id[field_id].get(kind))
+        for field_id, name in name_fields(definitions, key).items()
+    ]
+    return pd.DataFrame(rows, columns=["field_id", "key", "label", "kind"], dtype=object)
+
+
+def name_fields(definitions: Sequence[Record], key: str) -> dict[str, str]:
+    """Return unique keys by field id, in the order of the ids.
 
     This order makes keys stable, even if the API lists fields in another order. Keys are cleaned
     before they are compared: two that differ only by a NUL would become one.
     """
-    rows: list[tuple[str, str, object, object]] = []
+    names: dict[str, str] = {}
     taken: set[str] = set()
     for definition in sorted(definitions, key=lambda row: int(row["id"])):
         field_id = str(definition["id"])
         name = Cleaner().clean_text(str(definition.get(key) or "")) or f"field_{field_id}"
-        name = free_key(name, field_id, taken.__contains__)
-        taken.add(name)
-        rows.append((field_id, name, definition.get(label), definition.get(kind)))
-    return pd.DataFrame(rows, columns=["field_id", "key", "label", "kind"], dtype=object)
+        names[field_id] = free_key(name, field_id, taken.__contains__)
+        taken.add(names[field_id])
+    return names
 
 
 class FieldValue(NamedTuple):

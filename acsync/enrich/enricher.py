@@ -16,6 +16,7 @@ from acsync.enrich.custom_fields import (
     deal_values,
 )
 from acsync.enrich.encoding import Cleaner
+from acsync.enrich.privacy import Rules
 from acsync.enrich.relations import join_relations, relations_of
 from acsync.results import CustomField
 
@@ -36,22 +37,23 @@ REFERENCES: tuple[tuple[str, ListingName, str], ...] = (
 class Enricher:
     """Joins the records of one dataset to its `metadata`, the listings that explain them.
 
-    It makes its frames once, for all pages and threads of a sync.
+    What the privacy `rules` name leaves here as a hash or not at all. It makes its frames once, for
+    all pages and threads of a sync.
     """
 
-    def __init__(self, name: DatasetName, metadata: Metadata) -> None:
-        self._name, self._metadata = name, metadata
+    def __init__(self, name: DatasetName, metadata: Metadata, rules: Rules | None = None) -> None:
+        self._name, self._metadata, self._rules = name, metadata, rules or Rules()
         listing, *columns = DEFINITIONS[name]
         frame = catalogue_fields(metadata[listing], *columns)
         self._catalogue = Catalogue(frame, "fieldTitle" if name == "contacts" else "fieldLabel")
         relations = REFERENCES if name == "deals" else ()
         self._related = {
-            key: (column, Related(metadata[listing])) for key, listing, column in relations
+            key: (column, Related(metadata.get(listing, ()))) for key, listing, column in relations
         }
 
     @property
     def fields(self) -> tuple[CustomField, ...]:
-        """Return the custom fields of the dataset, in the order of their ids."""
+        """Return the custom fields that the copy has, in the order of their ids."""
         definitions = {str(row["id"]): row for row in self._metadata[DEFINITIONS[self._name][0]]}
         clean = Cleaner().clean_text
 
@@ -69,6 +71,7 @@ class Enricher:
                 texts(pick(definitions[str(row.field_id)], "fieldLabels", "fieldOptions")),
             )
             for row in self._catalogue.frame.itertuples(index=False)
+            if self._rules.keeps(str(row.field_id))
         )
 
     def enrich(
@@ -77,7 +80,7 @@ class Enricher:
         values: Sequence[Record],
         related: Mapping[str, Sequence[Record]] | None = None,
     ) -> list[Record]:
-        """Return each row with every key as received, plus the keys of the contract.
+        """Return each row with every key as received, plus the keys of the contract, by the rules.
 
         `values` are the sideloaded custom field values. `related` are the rows of other sideloads,
         by the key of their array.
@@ -98,11 +101,16 @@ class Enricher:
             }
             for place, row in enumerate(rows)
         ]
-        return join_relations(enriched, related, self._metadata) if related else enriched
+        if related:
+            enriched = join_relations(enriched, related, self._metadata)
+        return [self._rules.apply(record) for record in enriched]
 
     def relations(self, related: Mapping[str, Sequence[Record]]) -> dict[str, Record]:
         """Return the tags and lists of contacts as they are stored with their records, by id."""
-        return relations_of(related, self._metadata)
+        relations = relations_of(related, self._metadata)
+        for contact in relations.values():
+            self._rules.apply_to_relations(contact)
+        return relations
 
 
 class Related:

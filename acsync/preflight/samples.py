@@ -8,6 +8,7 @@ same length, and always by the same one, so ids still refer to each other.
 import json
 import re
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from acsync.activecampaign.client import Exchange
 from acsync.activecampaign.page import parse_json
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.files import replace_file
+from acsync.private_fields import STANDARD
+from acsync.settings import Settings
 
 # No other header describes how the account answers.
 HEADERS = ("content-type", "retry-after", "ratelimit-limit", "ratelimit-remaining")
@@ -43,15 +46,22 @@ TIME = re.compile(
 
 
 class Disguise:
-    """Replaces values by others of the same kind, and a number always by the same number."""
+    """Replaces values by others of the same kind, and a number always by the same number.
 
-    def __init__(self) -> None:
+    The values of `left_out` keys become null.
+    """
+
+    def __init__(self, left_out: Collection[str] = ()) -> None:
         self._numbers: dict[str, str] = {}
+        self._left_out = frozenset(left_out)
 
     def value(self, value: Any) -> Any:
         """Return a value of the same shape, without the original texts and numbers."""
         if isinstance(value, dict):
-            return {key: self.value(item) for key, item in value.items()}
+            return {
+                key: None if key in self._left_out else self.value(item)
+                for key, item in value.items()
+            }
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if isinstance(value, str):
@@ -107,20 +117,34 @@ def _mask_letter(letter: str) -> str:
     return letter
 
 
+def find_left_out(settings: Settings) -> frozenset[str]:
+    """Return the keys that privacy rules name; with a rule for one custom field, of all values."""
+    # Importing pandas takes a second.
+    from acsync.enrich.custom_fields import DEAL_VALUE_COLUMNS  # noqa: PLC0415
+
+    keys, of_values = set[str](), ("value", *DEAL_VALUE_COLUMNS)
+    for dataset, names in STANDARD.items():
+        privacy = settings.privacy(dataset)
+        for name in (*privacy.left_out, *privacy.hashed):
+            keys.update(names.get(name, of_values))
+        keys.update(of_values if privacy.holds_new else ())
+    return frozenset(keys)
+
+
 class SampleWriter:
     """Writes the first response of each kind of call to a folder, in disguise.
 
     A page without rows is another kind: it shows which records a filter leaves out.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, left_out: Collection[str] = ()) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             problem = SettingsProblem("--save-samples", f"{folder} cannot be created ({error}).")
             raise SettingsError([problem]) from None
         self._folder = folder
-        self._disguise = Disguise()
+        self._disguise = Disguise(left_out)
         self.written: set[str] = set()
 
     def __call__(self, exchange: Exchange) -> None:

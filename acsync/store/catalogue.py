@@ -10,14 +10,18 @@ from acsync.store.dictionary import View, read_views
 from acsync.store.interval import read_interval
 from acsync.store.wide_views import BASE_COLUMNS
 
-# The values of these fields are one of their choices.
+# The values of these fields are one of their choices, unless a privacy rule hashes them.
 ONE_CHOICE = ("dropdown", "radio")
 
 CHOICES = """
     select data_type, column_name, options
     from {schema}.ac_fields join {schema}.ac_freshness using (data_type)
     where column_name is not null and options is not null and type = any(:types)
-      and last_sync = sync_id
+      and last_sync = sync_id and not exists (
+          select from {schema}.ac_privacy as privacy cross join jsonb_each(named) as rule (key, ids)
+          where privacy.data_type = ac_fields.data_type and ids ? field_id
+            and format('hash %s.customFields.%s', privacy.data_type, rule.key) = any(rules)
+      )
 """
 PUBLISHED = "select data_type from {schema}.ac_freshness order by data_type"
 

@@ -39,6 +39,7 @@ TABLES = (
     "ac_field_columns",
     "ac_incremental",
     "ac_lease",
+    "ac_privacy",
     "ac_published",
     "ac_retention",
     "ac_schedule",

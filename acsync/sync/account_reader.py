@@ -22,10 +22,12 @@ from acsync.readings import ListingRows
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.dimensions import read_dimension
+from acsync.store.privacy import require_rules
 from acsync.store.sync_status import read_running
 from acsync.store.verification import read_known_fields
 from acsync.sync.context import open_client
 from acsync.sync.hidden_records import as_listed
+from acsync.sync.privacy import open_privacy
 from acsync.sync.read import read_with_known
 
 if TYPE_CHECKING:
@@ -106,7 +108,8 @@ class AccountReader:
             for need in self._settings.needs(name)
         }
         known = {need: [*rows.rows, *rows.vanished] for need, rows in listings.items()}
-        enricher = Enricher(name, known)
+        rules = open_privacy(database, self._settings, name, known).rules
+        enricher = Enricher(name, known, rules)
         fields = read_known_fields(database, name)
         renamed: set[Name] = {
             (FIELDS[name], field.field_id)
@@ -134,7 +137,11 @@ def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
 
 @contextmanager
 def open_reader(settings: Settings, database: Database) -> Iterator[AccountReader]:
-    """Open the account for single reads, with the pace that the last sync has learned."""
+    """Open the account for single reads, with the pace that the last sync has learned.
+
+    Raises PrivacyDiffers if what it reads could not be compared with the copy.
+    """
+    require_rules(database, settings)
     with closing(open_client(settings, database)) as client:
         yield AccountReader(settings, database, client)
 

@@ -21,6 +21,7 @@ from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
 from acsync.store.interval import read_interval
 from acsync.store.lease import keep_lease, start_sync
+from acsync.store.privacy import require_rules
 from acsync.store.schema_owner import require_account
 from acsync.store.sync_log import finish_log, read_pace
 from acsync.sync.deadline import Deadline
@@ -111,13 +112,14 @@ def open_sync(
     """Take the lease and open the log row; close both at the end, also after an error.
 
     `holder` is the name that other syncs see in the lease. Raises LeaseHeld if another sync is
-    running, and SchemaOutdated or SchemaTooNew.
+    running, PrivacyDiffers, and SchemaOutdated or SchemaTooNew.
     """
     spare_memory()
     with ExitStack() as stack:
         database = stack.enter_context(closing(open_database(settings)))
         require_current_schema(database)
         require_account(database, settings.account_name)
+        require_rules(database, settings)
         with database.begin() as connection:
             interval = settings.interval or read_interval(connection)
         # Closed before the rest, so that threads which are still reading get an error.

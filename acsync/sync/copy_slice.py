@@ -109,7 +109,7 @@ def _find_refreshed(
     The bodies are compared, not a stored hash of the content: another release can have another
     idea of content, and a sync without changes costs nothing.
     """
-    refreshed = set[int]()
+    refreshed, rules = set[int](), job.privacy.rules
     for start in range(0, len(changed), COMPARED):
         batch = changed[start : start + COMPARED]
         ids = [record.record_id for record in batch]
@@ -121,7 +121,12 @@ def _find_refreshed(
             record.record_id
             for record in batch
             if (last := published.get(record.record_id)) is not None
-            and has_same_content(job.dataset, parse_record(record.body), last)
+            and has_same_content(
+                job.dataset,
+                rules.without_returning(parse_record(record.body)),
+                rules.without_returning(last),
+                ignores_date=rules.hides_changes,
+            )
             and has_same_relations(
                 json.loads(record.relations or b"{}"), relations.get(record.record_id, {})
             )

@@ -29,10 +29,12 @@ from acsync.errors import NoFullSync, NotByDate
 from acsync.readings import Copied, Dimension, Interval, Plan, Warnings
 from acsync.results import CustomField
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
+from acsync.store.privacy import read_returning
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
 from acsync.sync.job import Job
 from acsync.sync.known_names import KnownNames
+from acsync.sync.privacy import open_privacy
 from acsync.sync.shrink_guard import require_no_changed_shrink
 
 # Changes are read again for this long: a replica can lag, and no clock is exact.
@@ -67,12 +69,22 @@ class Changed:
 
 
 def require_starts(context: SyncContext) -> Mapping[DatasetName, Start]:
-    """Return what each published dataset starts from; raise NoFullSync if none is published."""
+    """Return what each published dataset starts from; raise NoFullSync if none is published.
+
+    After a privacy rule was removed, the copy lacks values until a full sync has read them.
+    """
     starts = {name: read_start(context.database, name) for name in context.datasets}
     known = {name: start for name, start in starts.items() if start}
     if not known:
         raise NoFullSync(
             "No full sync has been published yet, so an incremental one has nothing to start from.",
+            "Run: acsync sync",
+        )
+    returning = read_returning(context.database)
+    known = {name: start for name, start in known.items() if name not in returning}
+    if not known:
+        raise NoFullSync(
+            "The privacy rules have changed, and no full sync has read the values again yet.",
             "Run: acsync sync",
         )
     return known
@@ -176,7 +188,9 @@ class _Reading:
         plan = Plan(name, None, self._start.newest_id, context.settings.page_size, ())
         relations = context.settings.relations(name)
         open_walk = partial(context.walk, name, page.relations)
-        return Job(plan, self._names.metadata, open_walk, self._names.vanished, relations)
+        metadata, vanished = self._names.metadata, self._names.vanished
+        privacy = open_privacy(context.database, context.settings, name, metadata)
+        return Job(plan, metadata, open_walk, vanished, relations, privacy=privacy)
 
     def _fields(self) -> tuple[CustomField, ...] | None:
         """Return the custom fields if they were read again."""

@@ -11,6 +11,7 @@ from acsync.activecampaign.walk import Walk
 from acsync.datasets import DatasetName, Metadata, RelationName
 from acsync.enrich.encoding import Cleaner
 from acsync.readings import Copied, Dimension, Plan, Slice, Warnings
+from acsync.sync.privacy import Privacy
 
 if TYPE_CHECKING:
     from acsync.enrich.enricher import Enricher
@@ -34,6 +35,7 @@ class Job:
     staged: frozenset[int] = frozenset()
     newest: Copied = field(default_factory=Copied)
     warnings: Warnings = ()
+    privacy: Privacy = field(default_factory=Privacy)
     started: float = field(default_factory=time.monotonic)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -51,7 +53,7 @@ class Job:
         known = {
             need: [*rows, *self.vanished.get(need, ())] for need, rows in self.metadata.items()
         }
-        return Enricher(self.dataset, known)
+        return Enricher(self.dataset, known, self.privacy.rules)
 
     def dimensions(
         self, tag_names: Mapping[str, str], left_out: Container[RelationName]

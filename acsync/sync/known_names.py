@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, ListingName, Record, pick
+from acsync.datasets import DIMENSIONS, DatasetName, ListingName, Record, pick
 from acsync.enrich.encoding import Cleaner
 from acsync.readings import Dimension
 from acsync.store.dimensions import read_dimension
@@ -27,7 +27,9 @@ class KnownNames:
         self.unknown = unknown
         self._context, self._name = context, name
         self._read_again: set[ListingName] = set()
-        known = {need: read_dimension(context.database, need) for need in DATASETS[name].needs}
+        known = {
+            need: read_dimension(context.database, need) for need in context.settings.needs(name)
+        }
         self.metadata = {need: rows.listed for need, rows in known.items()}
         # Custom fields that were deleted lose their definition.
         self.vanished: dict[ListingName, Sequence[Record]] = {
@@ -58,7 +60,7 @@ class KnownNames:
             yield Dimension(need, Cleaner().clean([*self.metadata[need]]))
 
     def _is_new(self, need: ListingName, row_id: str) -> bool:
-        if row_id in NO_IDS or f"{need}:{row_id}" in self.unknown:
+        if row_id in NO_IDS or f"{need}:{row_id}" in self.unknown or need not in self.metadata:
             return False
         rows = (*self.metadata[need], *self.vanished[need])
         return all(str(row.get("id")) != row_id for row in rows)

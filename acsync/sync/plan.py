@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from acsync.activecampaign.slices import plan_slices
 from acsync.activecampaign.walk import WalkPage
@@ -19,6 +20,7 @@ from acsync.store.sync_log import record_plan
 from acsync.sync.completeness import has_lost_records
 from acsync.sync.context import SyncContext
 from acsync.sync.job import Job
+from acsync.sync.privacy import open_privacy
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +33,14 @@ def plan(
 ) -> Job:
     """Plan the copy of a dataset, or resume the plan of a sync that did not finish.
 
-    `listings` are the metadata that the dataset needs.
+    `listings` are the metadata that the dataset needs. Raises UnknownField if a privacy rule names
+    none of its custom fields.
     """
     context.progress.enter("planning")
     metadata: Metadata = {need: listing.rows for need, listing in listings.items()}
     vanished: Metadata = {need: listing.vanished for need, listing in listings.items()}
-    basis = _basis(context, name, (metadata, vanished), newest.relations)
+    privacy = open_privacy(context.database, context.settings, name, metadata)
+    basis = _basis(context, name, (metadata, vanished, asdict(privacy.state)), newest.relations)
     resumed = _resume(context, name, basis, newest)
     readers = context.readers.needed(name)
     made = resumed or plan_slices(DATASETS[name], newest, context.settings.page_size, readers)
@@ -54,7 +58,8 @@ def plan(
         vanished,
         context.settings.relations(name),
         _find_staged(context, name) if resumed else frozenset(),
-        warnings=(*warnings, *_warn_of_resumed(context, name)),
+        warnings=(*warnings, *privacy.warnings, *_warn_of_resumed(context, name)),
+        privacy=privacy,
         started=newest.asked_at,
     )
 
@@ -106,13 +111,13 @@ def _warn_of_resumed(context: SyncContext, name: DatasetName) -> Warnings:
 def _basis(
     context: SyncContext,
     name: DatasetName,
-    metadata: tuple[Metadata, ...],
+    read: tuple[Mapping[Any, Any], ...],
     relations: tuple[RelationName, ...],
 ) -> str:
     """Return a hash of everything that must be equal for a sync to resume another's staging."""
     settings = context.settings
     key = hashlib.blake2b(settings.api_key.get_secret_value().encode(), digest_size=8).hexdigest()
     asked = [settings.page_size, *settings.relations(name), "sent", *relations]
-    basis = [version("acsync"), settings.account_url, key, *asked, metadata]
+    basis = [version("acsync"), settings.account_url, key, *asked, read]
     text = json.dumps(basis, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -34,6 +34,7 @@ from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
 from acsync.sync.incremental import OVERLAP, Changed
 from acsync.sync.past_stays import fill_past_stays
+from acsync.sync.privacy import settle_privacy
 from acsync.sync.verify import Verified
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ def _publish_one(
             forget_learned(connection, name)
             changes = replace(changes, dropped=retire_versions(connection, name, keep))
             fields = record_fields(connection, sync, name, verified.fields)
+            settle_privacy(connection, name, verified.privacy)
             for dimension in verified.dimensions:
                 record_dimension(connection, dimension)
     except (DataRefused, SyncFailed) as error:

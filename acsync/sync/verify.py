@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
@@ -18,6 +18,7 @@ from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, GapFill, make_gap_fill
 from acsync.sync.hidden_records import add_alive, ask_for_hidden, warn_of_hidden
 from acsync.sync.job import Job
+from acsync.sync.privacy import Privacy
 from acsync.sync.shrink_guard import require_no_shrink
 
 
@@ -36,6 +37,7 @@ class Verified:
     warnings: Warnings = ()
     fields: tuple[CustomField, ...] = ()
     dimensions: tuple[Dimension, ...] = ()
+    privacy: Privacy = field(default_factory=Privacy)
 
 
 def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -> Verified:
@@ -73,6 +75,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -
         ),
         job.enricher.fields,
         job.dimensions(everything.tags, context.optional_relations[name].reasons),
+        job.privacy,
     )
 
 

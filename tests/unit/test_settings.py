@@ -62,6 +62,10 @@ def test_two_variables_are_enough(read: Read) -> None:
         "cron_secret": None,
         "private": False,
         "log_format": "text",
+        "excluded": (),
+        "hashed": (),
+        "hash_key": None,
+        "new_fields": "copy",
     }
 
 

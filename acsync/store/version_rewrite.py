@@ -1,0 +1,140 @@
+"""Rewrite everything that is kept of a dataset: versions, wide rows, and names."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from acsync.datasets import DATASETS, DatasetName, DimensionName, Record, parse_record
+from acsync.readings import EnrichedRecord
+from acsync.store.database import BODIES, VERSIONS, WIDE_ROWS, Database, copy_rows, run, schema_of
+from acsync.store.lease import require_no_sync
+from acsync.store.publish import COLUMNS
+
+# Versions that are in memory at once.
+BATCH = 1_000
+
+READ = """
+    select record_id, valid_from, hash, record::text as body, {relations} as relations
+    from {versions} where (record_id, valid_from) > (:record_id, :valid_from)
+    order by record_id, valid_from limit :most
+"""
+
+# The staging table computes the columns of a version from its record.
+UPDATE = """
+    update {versions} as version set {assignments} from {bodies} as body
+    where version.record_id = body.record_id and version.valid_from = body.sync_no
+"""
+
+# The views show a field's column as long as it exists, but no sync fills it.
+RETIRE_FIELDS = """
+    update {schema}.ac_field_columns as field set last_sync = coalesce(
+        (select sync_id from {schema}.ac_published as published
+         where published.data_type = :data_type order by sync_no desc limit 1), first_sync)
+    where data_type = :data_type and last_sync is null and field_id = any(:field_ids)
+"""
+
+# `acsync verify` takes rows that are younger than the last publication for edited by hand.
+TOUCH_PUBLICATION = """
+    update {schema}.ac_published set sync_id = sync_id
+    where data_type = :data_type and sync_no = (
+        select max(sync_no) from {schema}.ac_published where data_type = :data_type
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a record; `relations` are the tags and memberships of a contact."""
+
+    record_id: int
+    valid_from: int
+    hash: bytes
+    record: Record
+    relations: Record
+
+
+@contextmanager
+def rewriting(database: Database) -> Iterator[Connection]:
+    """Open a transaction in which no sync can start; raise LeaseHeld while one runs."""
+    with database.begin() as connection:
+        require_no_sync(connection)
+        run(connection, "set local statement_timeout = 0")
+        yield connection
+
+
+def read_versions(connection: Connection, name: DatasetName) -> Iterator[list[Version]]:
+    """Yield all versions of a dataset, a batch at a time."""
+    has_relations = bool(DATASETS[name].relations)
+    sql = READ.replace("{relations}", "relations::text" if has_relations else "null")
+    last = {"record_id": -1, "valid_from": -1}
+    while rows := run(connection, sql, name, **last, most=BATCH).all():
+        yield [
+            Version(
+                row.record_id,
+                row.valid_from,
+                bytes(row.hash),
+                parse_record(row.body),
+                parse_record(row.relations) if row.relations else {},
+            )
+            for row in rows
+        ]
+        last = {"record_id": rows[-1].record_id, "valid_from": rows[-1].valid_from}
+
+
+def rewrite_versions(
+    connection: Connection, name: DatasetName, versions: Sequence[tuple[Version, EnrichedRecord]]
+) -> None:
+    """Replace the records of versions; everything that is staged is deleted."""
+    schema, has_relations = schema_of(connection), bool(DATASETS[name].relations)
+    run(connection, "truncate {bodies}", name)
+    columns = "sync_no, slice_no, record_id, hash, record" + (", relations" * has_relations)
+    rows = (
+        (
+            *(b"%d" % version.valid_from, b"0", b"%d" % version.record_id),
+            *(b"\\x" + record.hash.hex().encode(), record.body),
+            *([record.relations] if has_relations else []),
+        )
+        for version, record in versions
+    )
+    copy_rows(connection, f"{BODIES[name]} ({columns})", rows)
+    _, assignments = run(connection, COLUMNS, bodies=f"{schema}.{BODIES[name]}").one()
+    run(connection, UPDATE.replace("{assignments}", assignments), name)
+
+
+def finish_rewrite(
+    connection: Connection,
+    name: DatasetName,
+    dimensions: Sequence[DimensionName],
+    field_ids: Sequence[str],
+) -> None:
+    """Write the rows of the wide view again, and forget these dimensions and fields."""
+    drop_staged(connection, name)
+    run(connection, RETIRE_FIELDS, name, field_ids=[*field_ids])
+    run(
+        connection,
+        "delete from {schema}.ac_dimensions where dimension = any(:dimensions)",
+        dimensions=[*dimensions],
+    )
+    run(connection, f"delete from {{schema}}.{WIDE_ROWS[name]}")
+    insert = run(connection, "select {schema}.ac_wide_insert(:data_type)", name).scalar_one()
+    run(connection, insert.replace(":", r"\:"))
+    run(connection, TOUCH_PUBLICATION, name)
+
+
+def drop_staged(connection: Connection, name: DatasetName) -> None:
+    """Delete everything that is staged of a dataset, without dead rows that hold values."""
+    run(connection, "truncate {bodies}", name)
+    for table in ("ac_staged_slices", "ac_staged_plans"):
+        run(connection, f"delete from {{schema}}.{table} where data_type = :data_type", name)
+
+
+def vacuum(database: Database) -> None:
+    """Free the space of rows that were replaced, and sample the columns again for the planner."""
+    tables = (*VERSIONS.values(), *WIDE_ROWS.values(), "ac_dimensions")
+    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with database.begin() as connection:
+        names = [f"{schema_of(connection)}.{table}" for table in tables]
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"vacuum (analyze) {', '.join(names)}")

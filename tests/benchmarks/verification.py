@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--deals", type=int, default=75_000)
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--runs", type=int, default=50, help="verifications under churn")
-    parser.add_argument("--syncs", type=int, default=5, help="full syncs during these runs")
+    parser.add_argument("--syncs", type=int, default=2, help="full syncs during these runs")
     parser.add_argument("--tampered", type=int, default=20)
     arguments = parser.parse_args()
     options = AccountOptions(

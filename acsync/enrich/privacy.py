@@ -118,8 +118,7 @@ def _hash(key: bytes, text: str, *, is_email: bool) -> str:
 def _replace(replace: Callable[[str], str | None], value: Any) -> Any:
     """Replace a value, or each part of it, as it is stored: without what Postgres cannot store."""
     if isinstance(value, str):
-        if "\x00" in value or not value.isascii():
-            value = Cleaner().clean_text(value)
+        value = _clean(value)
         if "||" in value:
             parts = [replace(part) if part else part for part in value.split("||")]
             return "||".join(part for part in parts if part is not None)
@@ -131,6 +130,14 @@ def _replace(replace: Callable[[str], str | None], value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _replace(replace, item) for name, item in value.items()}
     return replace(_write(value))
+
+
+def _clean(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return Cleaner().clean_text(text)
+    return text.replace("\x00", "")
 
 
 def _write(value: Any) -> str:

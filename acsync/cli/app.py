@@ -248,6 +248,35 @@ def show(
 
 
 @app.command()
+def forget(
+    _kind: Annotated[Literal["contact"], typer.Argument(metavar="contact")],
+    contact_id: Annotated[int | None, typer.Argument(metavar="[ID]", min=1)] = None,
+    email: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Forget all contacts that have or had this address."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Let later syncs copy the person again.")
+    ] = False,
+    account: AccountName = None,
+) -> None:
+    """Remove a person from the copy and its history, and leave it out of later syncs."""
+    from acsync.cli.forget import run_forget, run_undo  # noqa: PLC0415
+    from acsync.sync.forget import Person  # noqa: PLC0415
+
+    address = (email or "").strip() or None
+    if (contact_id is None) == (address is None):
+        raise typer.BadParameter("Name either the ID of a contact or its --email.")
+    settings, person = database_of(account), Person(contact_id, address)
+    if undo:
+        run_undo(console, settings, person)
+    else:
+        run_forget(console, settings, person, yes, as_json)
+
+
+@app.command()
 def export(  # noqa: PLR0913, PLR0917  # one per option
     name: Annotated[DatasetName, typer.Argument(metavar="contacts|deals")],
     form: Annotated[

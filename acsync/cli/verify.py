@@ -66,6 +66,7 @@ class Report:
                     "publishedRecords": check.published,
                     "accountRecords": check.counted,
                     "createdSince": check.created,
+                    "leftOut": check.left_out,
                 }
                 for check in self.checks
             },
@@ -150,7 +151,9 @@ def _count_notes(check: SpotCheck) -> Iterator[str]:
         f"The account counts {counted:,} {name}, the copy has {check.published:,}, and "
         f"{check.created:,} newer ones were created since."
     )
-    unexplained = counted - check.published - check.created
+    if check.left_out:
+        note += f" {check.left_out:,} are left out, because acsync forget has removed them."
+    unexplained = counted - check.published - check.created - check.left_out
     if abs(unexplained) > count_tolerated(counted):
         note += f" The next full sync will judge the other {unexplained:+,}."
     yield note

@@ -250,7 +250,7 @@ def show(
 @app.command()
 def forget(
     _kind: Annotated[Literal["contact"], typer.Argument(metavar="contact")],
-    contact_id: Annotated[int | None, typer.Argument(metavar="[ID]", min=1)] = None,
+    contact_id: Annotated[int | None, typer.Argument(metavar="ID", min=1)] = None,
     email: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Forget all contacts that have or had this address."),

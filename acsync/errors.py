@@ -34,7 +34,8 @@ from dataclasses import dataclass
 
 # The commands that take `--account`, unless they have one already.
 COMMANDS = re.compile(
-    r"\bacsync (check|dbt|deploy|export|migrate|serve|show|status|sync|verify)\b(?! --account)"
+    r"\bacsync (check|dbt|deploy|export|forget|migrate|serve|show|status|sync|verify)\b"
+    r"(?! --account)"
 )
 
 _account: ContextVar[str | None] = ContextVar("account", default=None)

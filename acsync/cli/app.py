@@ -18,6 +18,7 @@ from acsync.cli.dbt import dbt
 from acsync.cli.demo import demo
 from acsync.cli.deploy import deploy
 from acsync.cli.export import export
+from acsync.cli.forget import forget
 from acsync.cli.migrate import migrate
 from acsync.cli.options import console
 from acsync.cli.serve import serve
@@ -92,7 +93,20 @@ def every_command(
 
 
 # In the order of the help.
-for command in (demo, check, sync, verify, migrate, status, show, export, dbt, serve, deploy):
+for command in (
+    demo,
+    check,
+    sync,
+    verify,
+    migrate,
+    status,
+    show,
+    forget,
+    export,
+    dbt,
+    serve,
+    deploy,
+):
     app.command()(command)
 # Its options are those of Prefect.
 app.command(

@@ -52,10 +52,10 @@ def show(
     with closing(open_database(settings)) as database:
         require_current_schema(database)
         history = read_history(database, name, record_id)
-        now = _read_live(settings, database, name, record_id, history.record) if live else None
+        is_asked = live and not history.is_forgotten
+        now = _read_live(settings, database, name, record_id, history.record) if is_asked else None
     title = f"{kind.capitalize()} {record_id}"
-    is_known = history.record or history.deleted_at or history.changes or history.stays
-    if not is_known and not (now and now.record):
+    if not history.is_known and not (now and now.record):
         raise _unknown(kind, record_id, live)
     if as_json:
         sys.stdout.buffer.write(_as_json(name, record_id, history, now) + b"\n")
@@ -100,6 +100,8 @@ def _read_live(
 
 def _sentence(title: str, history: "RecordHistory", now: Live | None) -> str:
     """Say whether the copy has the record, and with --live whether the account has."""
+    if history.is_forgotten:
+        return f"{title} is forgotten: acsync forget removed it, and no sync copies it."
     if history.record:
         text = f"{title} is in the copy."
     elif history.deleted_at:
@@ -222,6 +224,7 @@ def _as_json(
             "id": record_id,
             "record": raw(history.record),
             "deletedAt": history.deleted_at,
+            "isForgotten": history.is_forgotten,
             "changes": [asdict(change) for change in history.changes],
             "fieldChanges": [asdict(change) for change in history.fields],
             "stages": [asdict(stay) for stay in history.stays],

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from acsync.datasets import Record
+from acsync.enrich.redaction import REDACTED, is_redacted, redact
 from acsync.errors import PaginationError
 from acsync.readings import EnrichedRecord
 
@@ -17,8 +18,8 @@ REPLACEMENT = "\ufffd"
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 
-# The keys that Enricher adds to a deal. Importing them from there would import pandas.
-ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData")
+# The keys that a sync adds to a deal. Importing Enricher's from there would import pandas.
+ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData", REDACTED)
 
 # The deepest nesting that orjson can write.
 MAX_LEVELS = 254
@@ -127,9 +128,13 @@ class Cleaner:
 
 
 def keep_last_body(stub: Record, last: Record | None) -> Record:
-    """Merge a masked deal into its last known body, so that nulls do not overwrite known values."""
+    """Merge a masked deal into its last known body, so that nulls do not overwrite known values.
+
+    A stub has a title but no contact, so it is redacted if its last body was.
+    """
     if last is None:
         return stub
     # The stored body has clean keys: an unclean key of the stub would not replace its clean twin.
     cleaned = {Cleaner().clean_text(key): value for key, value in stub.items()}
-    return last | {key: value for key, value in cleaned.items() if key not in ENRICHED_KEYS}
+    merged = last | {key: value for key, value in cleaned.items() if key not in ENRICHED_KEYS}
+    return redact(merged) if is_redacted(last) else merged

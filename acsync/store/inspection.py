@@ -37,6 +37,8 @@ TABLES = (
     "ac_deleted",
     "ac_dimensions",
     "ac_field_columns",
+    "ac_forgotten",
+    "ac_forgotten_key",
     "ac_incremental",
     "ac_lease",
     "ac_privacy",

@@ -104,6 +104,16 @@ def require_no_sync(connection: Connection) -> None:
         raise _held_by(connection)
 
 
+def take_from_frozen_sync(connection: Connection) -> None:
+    """Make a sync that stopped renewing its lease lose it, so that it publishes nothing.
+
+    Raises LeaseHeld while a sync is running; none can start until the transaction ends.
+    """
+    require_no_sync(connection)
+    abandon_open_syncs(connection)
+    run(connection, "update {schema}.ac_lease set sync_no = null, holder = null where id = 1")
+
+
 def require_lease(
     connection: Connection, sync: Sync, lock: Literal["update", "key share"] = "update"
 ) -> None:

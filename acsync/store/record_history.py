@@ -6,6 +6,7 @@ from datetime import datetime
 
 from acsync.datasets import DatasetName, Record, parse_record
 from acsync.store.database import Database, run
+from acsync.store.forgotten import read_forgotten
 
 READ_COPY = """
     select (
@@ -67,13 +68,23 @@ class Stay:
 
 @dataclass(frozen=True)
 class RecordHistory:
-    """All that is known of a record, the newest first; `record` is None if it is not published."""
+    """All that is known of a record, the newest first; `record` is None if it is not published.
+
+    No sync copies a contact that `is_forgotten`.
+    """
 
     record: Record | None
     deleted_at: datetime | None
     changes: Sequence[Change]
     fields: Sequence[FieldChange]
     stays: Sequence[Stay]
+    is_forgotten: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether a sync has seen the record, or left it out."""
+        seen = self.record or self.deleted_at or self.changes or self.stays
+        return bool(seen) or self.is_forgotten
 
 
 def read_history(database: Database, name: DatasetName, record_id: int) -> RecordHistory:
@@ -85,10 +96,13 @@ def read_history(database: Database, name: DatasetName, record_id: int) -> Recor
             for sql in (READ_CHANGES, READ_FIELD_CHANGES)
         )
         stays = run(connection, READ_STAYS, record_id=record_id).all() if name == "deals" else []
+        is_contact = name == "contacts"
+        is_forgotten = is_contact and bool(read_forgotten(connection).find("contact", record_id))
     return RecordHistory(
         None if copy.body is None else parse_record(copy.body),
         copy.deleted_at,
         [Change(*row) for row in changes],
         [FieldChange(*row) for row in fields],
         [Stay(*row) for row in stays],
+        is_forgotten,
     )

@@ -28,7 +28,7 @@ def list_row_writes(connection: Connection, sync: Sync, name: DatasetName) -> Se
 
     Deleting locks the table, so the columns that are filled afterwards are all that it has.
     """
-    table, key = WIDE_ROWS[name], f"{name.removesuffix('s')}_id"
+    table, key = WIDE_ROWS[name], _key(name)
 
     def write(sql: str, part: Interval) -> int:
         values = {"sync_no": sync.number, "first": part.first, "last": part.last}
@@ -38,8 +38,26 @@ def list_row_writes(connection: Connection, sync: Sync, name: DatasetName) -> Se
         return write(f"delete from {{schema}}.{table} where {key} = {CHANGED}", part)
 
     def insert(part: Interval) -> int:
-        sql = run(connection, "select {schema}.ac_wide_insert(:data_type)", name).scalar_one()
-        # A colon in it is no parameter.
-        return write(sql.replace(":", r"\:") + f" and version.record_id = {CHANGED}", part)
+        return write(f"{_insert(connection, name)} and version.record_id = {CHANGED}", part)
 
     return delete, insert
+
+
+def rewrite_rows(connection: Connection, name: DatasetName, ids: Sequence[int]) -> None:
+    """Write the rows of these records again from their current versions."""
+    is_chosen = "any(cast(:ids as bigint[]))"
+    delete = f"delete from {{schema}}.{WIDE_ROWS[name]} where {_key(name)} = {is_chosen}"
+    run(connection, delete, name, ids=list(ids))
+    insert = f"{_insert(connection, name)} and version.record_id = {is_chosen}"
+    run(connection, insert, name, ids=list(ids))
+
+
+def _key(name: DatasetName) -> str:
+    return f"{name.removesuffix('s')}_id"
+
+
+def _insert(connection: Connection, name: DatasetName) -> str:
+    """Return the statement that adds the rows of all records, for more conditions."""
+    sql: str = run(connection, "select {schema}.ac_wide_insert(:data_type)", name).scalar_one()
+    # A colon in it is no parameter.
+    return sql.replace(":", r"\:")

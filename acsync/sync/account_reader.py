@@ -17,11 +17,14 @@ from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, Record, is_masked, parse_record
 from acsync.enrich.differences import FIELDS, Name
 from acsync.enrich.encoding import Cleaner, encode, keep_last_body
+from acsync.enrich.redaction import redact_forgotten
 from acsync.enrich.relations import tag_names
+from acsync.forgotten import Forgotten
 from acsync.readings import ListingRows
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.dimensions import read_dimension
+from acsync.store.forgotten import read_forgotten
 from acsync.store.privacy import require_rules
 from acsync.store.sync_status import read_running
 from acsync.store.verification import read_known_fields
@@ -48,12 +51,13 @@ class Names:
     """The names that explain a dataset's records, as the account has them now.
 
     `renamed` are the rows that the last sync knew by another name. `tags` are the tags that the
-    last sync knew, by id.
+    last sync knew, by id. `forgotten` are the people whom no sync copies.
     """
 
     enricher: "Enricher"
     renamed: frozenset[Name]
     tags: Mapping[str, str]
+    forgotten: Forgotten
 
 
 class AccountReader:
@@ -124,7 +128,9 @@ class AccountReader:
                 }
         tags = read_dimension(database, "tags") if name == "contacts" else None
         known_tags = tag_names([*tags.listed, *tags.vanished]) if tags else {}
-        return Names(enricher, frozenset(renamed), known_tags)
+        with database.begin() as connection:
+            forgotten = read_forgotten(connection)
+        return Names(enricher, frozenset(renamed), known_tags, forgotten)
 
 
 def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
@@ -167,6 +173,7 @@ def enrich_single(
     (row,) = page.rows
     rows = [row if published is None else as_listed(row, published, listed)]
     (record,) = names.enricher.enrich(rows, page.values, page.related)
+    record = redact_forgotten(record, row, names.forgotten)
     last = published or {}
     record |= {
         name: last[name]

@@ -52,6 +52,7 @@ class Report:
                     "publishedRecords": check.published,
                     "accountRecords": check.counted,
                     "createdSince": check.created,
+                    "leftOut": check.left_out,
                 }
                 for check in self.checks
             },
@@ -127,7 +128,9 @@ def _count_notes(check: SpotCheck) -> Iterator[str]:
         f"The account counts {counted:,} {name}, the copy has {check.published:,}, and "
         f"{check.created:,} newer ones were created since."
     )
-    unexplained = counted - check.published - check.created
+    if check.left_out:
+        note += f" {check.left_out:,} are left out, because acsync forget has removed them."
+    unexplained = counted - check.published - check.created - check.left_out
     if abs(unexplained) > count_tolerated(counted):
         note += f" The next full sync will judge the other {unexplained:+,}."
     yield note
@@ -141,7 +144,7 @@ def _read_second_witness(client: Client, check: SpotCheck) -> tuple[int | None, 
         return None, "The key has no right to read subscriber_total of /settings/account."
     except AccountError as error:
         return None, f"subscriber_total of /settings/account is not known: {error.message}"
-    difference = total - check.published - check.created
+    difference = total - check.published - check.created - check.left_out
     as_expected = "as many as expected" if not difference else f"{difference:+,} to the copy"
     return total, f"subscriber_total of /settings/account: {total:,} contacts, {as_expected}."
 

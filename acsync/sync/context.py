@@ -15,10 +15,12 @@ from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk
 from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.errors import AcsyncError, LeaseHeld, sanitize
+from acsync.forgotten import Forgotten
 from acsync.process import ignore_signals, spare_memory
 from acsync.results import DatasetResult, Sync, SyncKind
 from acsync.settings import Settings
 from acsync.store.database import Database, open_database, require_current_schema
+from acsync.store.forgotten import read_forgotten
 from acsync.store.interval import read_interval
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.privacy import require_rules
@@ -63,6 +65,7 @@ class SyncContext:
     deadline: Deadline
     progress: Progress
     readers: Readers
+    forgotten: Forgotten
     started: float = field(default_factory=time.monotonic)
     recount_pauses: tuple[float, ...] = RECOUNT_PAUSES
 
@@ -128,6 +131,9 @@ def open_sync(
         try:
             progress = Progress(client.rate_limiter)
             stack.enter_context(keep_lease(database, sync, progress.read))
+            # Nobody can be forgotten while this sync has the lease.
+            with database.begin() as connection:
+                forgotten = read_forgotten(connection)
             yield SyncContext(
                 settings,
                 datasets,
@@ -142,6 +148,7 @@ def open_sync(
                 ),
                 progress=progress,
                 readers=Readers(client, settings.rate_limit),
+                forgotten=forgotten,
             )
         except BaseException as error:
             with ignore_signals():

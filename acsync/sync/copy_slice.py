@@ -1,7 +1,7 @@
 """Copy one slice: read its pages, enrich them, compare with the published records, stage them."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from acsync.activecampaign.slices import NEWEST_SLICE
@@ -9,6 +9,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import NOT_CONTENT, Record, RelationName, is_masked, parse_record
 from acsync.enrich.content import has_same_content, has_same_relations
 from acsync.enrich.encoding import encode, keep_last_body
+from acsync.enrich.redaction import redact_forgotten
 from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
 from acsync.readings import Copied, EnrichedRecord, Interval, Slice
@@ -20,6 +21,7 @@ from acsync.store.snapshot import (
 )
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
+from acsync.sync.forget import leave_out
 from acsync.sync.job import Job
 
 # Records whose bodies are compared at once. Parsed ones take ten times as much memory.
@@ -66,7 +68,8 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     # Encoded page by page: the raw rows of dozens of slices at once would take 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
-        records |= _encode_page(context, job, page)
+        left_out = leave_out(context.database, context.forgotten, job.dataset, page)
+        records |= _encode_page(context, job, page, left_out)
         asked_at |= dict.fromkeys(page.ids, page.asked_at)
         tags |= tag_names(page.related.get("tags", ()))
     if covered is None:
@@ -78,21 +81,29 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     changed = [record for record in encoded if hashes.get(record.record_id) != record.hash]
     known = [record for record in changed if record.record_id in hashes]
     refreshed = _find_refreshed(context, job, known)
-    times = [asked_at[record_id] for record_id in ids]
-    staged = StagedSlice(number, covered, ids, changed, times, refreshed)
+    # The ids of all records, also of those left out: they prove that none is missing.
+    staged = StagedSlice(
+        number, covered, list(asked_at), changed, list(asked_at.values()), refreshed
+    )
     stage_slice(context.database, context.sync, job.dataset, staged)
-    context.progress.advance(job.dataset, len(ids))
+    context.progress.advance(job.dataset, len(asked_at))
     return Copied(sum(record.cleaned for record in encoded), tags)
 
 
 def _encode_page(
-    context: SyncContext, job: Job, page: WalkPage
+    context: SyncContext, job: Job, page: WalkPage, left_out: Container[int]
 ) -> dict[int, EnrichedRecord | Record]:
-    """Return the records of a page by id: encoded, or as rows if they are masked."""
+    """Return the other records of a page by id: encoded, or as rows if they are masked."""
     enriched = job.enricher.enrich(page.rows, page.values, page.related)
+    if job.dataset == "deals":
+        enriched = [
+            redact_forgotten(record, row, context.forgotten)
+            for record, row in zip(enriched, page.rows, strict=True)
+        ]
     return {
         record_id: record if is_masked(record) else encode(record, relations)
         for record_id, record, relations in _add_relations(context, job, page, enriched)
+        if record_id not in left_out
     }
 
 

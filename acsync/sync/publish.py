@@ -11,9 +11,10 @@ from dataclasses import replace
 from acsync.datasets import DatasetName
 from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
 from acsync.readings import Warnings
-from acsync.results import Changes, DatasetResult, EventsResult, FieldChange, SyncResult
+from acsync.results import Changes, DatasetResult, EventsResult, FieldChange, Sync, SyncResult
 from acsync.setting_types import format_kept
 from acsync.store.dimensions import record_dimension
+from acsync.store.forgotten import drop_expired, read_left_out
 from acsync.store.incremental_state import forget_learned, record_learned
 from acsync.store.interval import settle_interval
 from acsync.store.lease import require_lease
@@ -32,6 +33,7 @@ from acsync.store.sync_history import read_results
 from acsync.store.sync_log import finish_log, thin_log
 from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
+from acsync.sync.forget import erase_left_out
 from acsync.sync.incremental import OVERLAP, Changed
 from acsync.sync.past_stays import fill_past_stays
 from acsync.sync.privacy import settle_privacy
@@ -98,6 +100,7 @@ def _publish_all(
             if isinstance(dataset, Changed)
             else _publish_one(connection, context, dataset, keep)
         )
+    erase_left_out(connection, context.sync)
     if events and (deals := results.get("deals")):
         results["deals"] = replace(deals, warnings=(*deals.warnings, *events.warnings))
     if context.sync.kind == "full":
@@ -119,7 +122,9 @@ def _publish_one(
     try:
         with publishing(connection, sync, name):
             changes = publish_dataset(connection, sync, name, duration_ms, context.server_started)
-            _require_all(verified, changes.records)
+            _require_all(verified, changes.records + _count_left_out(connection, sync, name))
+            if name == "contacts":
+                drop_expired(connection)
             recall = count_recall(connection, sync, name, OVERLAP)
             drop_empty(connection, sync, name)
             forget_learned(connection, name)
@@ -180,6 +185,14 @@ def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult])
             sweep_staging(context.database, context.sync, published)
     except StoreError as error:
         logger.warning("the next sync frees the staging: %s", error)
+
+
+def _count_left_out(connection: Transaction, sync: Sync, name: DatasetName) -> int:
+    """Return how many forgotten contacts are staged and not published."""
+    if name == "deals":
+        return 0
+    left_out = read_left_out(connection, sync)
+    return len(left_out.contacts - left_out.published)
 
 
 def _require_all(verified: Verified, published: int) -> None:

@@ -12,10 +12,13 @@ from typing import get_args
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName
 from acsync.errors import CallFailed, PaginationError
+from acsync.forgotten import Forgotten
 from acsync.store.database import Database
+from acsync.store.forgotten import count_forgotten, read_forgotten
 from acsync.store.snapshot import published_ids
 from acsync.store.verification import Counts, read_copies, read_publication
 from acsync.sync.account_reader import AccountReader, find_common_keys, read_date
+from acsync.sync.forget import find_left_out
 from acsync.sync.verdict import Finding, Judge, Look, Verdict, find_unlike
 
 # A record that was created this long before a full sync cannot have been missed by chance.
@@ -36,14 +39,16 @@ class SpotCheck:
     """The records of one dataset that are compared, and the account's own counts.
 
     `counted` is the account's total, and `created` counts the records of its newest page that are
-    newer than the copy. `looks` are the last looks at undecided records. `common` are the keys of
-    every record, and `unlike` those with another form in a single answer.
+    newer than the copy. `left_out` counts the forgotten contacts that the account has. `looks` are
+    the last looks at undecided records. `common` are the keys of every record, and `unlike` those
+    with another form in a single answer.
     """
 
     name: DatasetName
     published: int
     counted: int | None
     created: int
+    left_out: int = 0
     findings: dict[int, Finding] = field(default_factory=dict)
     looks: dict[int, Look] = field(default_factory=dict)
     looked_at: datetime | None = None
@@ -76,16 +81,29 @@ def check_sample(reader: AccountReader, name: DatasetName, sample: int) -> SpotC
     publication = read_publication(reader.database, name)
     if publication is None:
         return None
-    newest = reader.read_newest(name)
+    newest, left_out = _read_newest(reader, name)
     chosen = random.sample(published, min(sample, len(published)))
     suspects = _find_suspects(published, newest, publication.read_from)[:sample]
     ids = list(dict.fromkeys([*chosen, *suspects]))
     last_id = max(published, default=0)
     created = sum(record_id > last_id for record_id in newest.ids)
-    check = SpotCheck(name, len(published), newest.total, created)
+    check = SpotCheck(name, len(published), newest.total, created, left_out)
     for start in range(0, len(ids), BATCH):
         _look(reader, check, ids[start : start + BATCH])
     return check
+
+
+def _read_newest(reader: AccountReader, name: DatasetName) -> tuple[WalkPage, int]:
+    """Return the newest page without forgotten contacts, and how many the account has."""
+    page = reader.read_newest(name)
+    if name == "deals":
+        return page, 0
+    with reader.database.begin() as connection:
+        hidden = find_left_out(read_forgotten(connection), page)
+        left_out = count_forgotten(connection)
+    kept = [place for place, record_id in enumerate(page.ids) if record_id not in hidden]
+    ids, rows = tuple(page.ids[place] for place in kept), [page.rows[place] for place in kept]
+    return replace(page, ids=ids, rows=rows), left_out
 
 
 def _find_suspects(published: Sequence[int], newest: WalkPage, read_from: datetime) -> list[int]:
@@ -116,6 +134,8 @@ def _look(reader: AccountReader, check: SpotCheck, ids: Sequence[int]) -> None:
     name, database = check.name, reader.database
     copies = read_copies(database, name, ids)
     names = reader.read_names(name)
+    if name == "contacts":
+        ids = _drop_forgotten(check, names.forgotten, ids)
     with ThreadPoolExecutor(READERS) as pool:
         pages = list(pool.map(lambda record_id: _read(reader, name, record_id), ids))
     publication = read_publication(database, name)
@@ -137,6 +157,14 @@ def _look(reader: AccountReader, check: SpotCheck, ids: Sequence[int]) -> None:
     undecided = check.undecided
     check.looks = {key: look for key, look in (check.looks | looks).items() if key in undecided}
     check.looked_at = publication.now
+
+
+def _drop_forgotten(check: SpotCheck, forgotten: Forgotten, ids: Sequence[int]) -> list[int]:
+    """Return the contacts without those forgotten since they were chosen, with no verdict."""
+    for record_id in ids:
+        if forgotten.find("contact", record_id):
+            check.findings.pop(record_id, None)
+    return [record_id for record_id in ids if not forgotten.find("contact", record_id)]
 
 
 def _read(reader: AccountReader, name: DatasetName, record_id: int) -> tuple[WalkPage | None, str]:

@@ -24,6 +24,7 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.errors import AcsyncError, StoreError
+from acsync.forgotten import Forgotten
 from acsync.results import DatasetResult, SyncKind, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings, read_settings
@@ -382,6 +383,7 @@ class Chain:
             deadline=deadline,
             progress=Progress(client.rate_limiter),
             readers=Readers(client, self.settings.rate_limit),
+            forgotten=Forgotten(),
             recount_pauses=(0.0, 0.0),
         )
         verified: list[Verified | Changed] = []

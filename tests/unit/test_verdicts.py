@@ -11,6 +11,7 @@ from acsync.datasets import Record, parse_record
 from acsync.enrich.differences import Name, find_differences
 from acsync.enrich.encoding import encode
 from acsync.enrich.enricher import Enricher
+from acsync.forgotten import Forgotten
 from acsync.readings import Interval
 from acsync.store.verification import PublishedRecord
 from acsync.sync.account_reader import Names
@@ -18,7 +19,9 @@ from acsync.sync.verdict import Finding, Judge, Look, find_unlike
 
 COPIED_AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
 OLD, NEW = "2026-11-28T05:59:00-05:00", "2026-11-28T07:01:00-05:00"
-NAMES = Names(Enricher("contacts", {"contact_fields": [], "lists": []}), frozenset(), {})
+NAMES = Names(
+    Enricher("contacts", {"contact_fields": [], "lists": []}), frozenset(), {}, Forgotten()
+)
 JUDGE = Judge("contacts", NAMES, frozenset(), COPIED_AT, COPIED_AT + timedelta(hours=1))
 
 CONTACT = {

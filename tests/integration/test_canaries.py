@@ -1,0 +1,232 @@
+"""Secrets and values of fields stay in their places, and a forgotten person in none.
+
+A canary is in every kind of field and secret. `docs/guarantees.md` lists the places searched.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import pytest
+from sqlalchemy import make_url
+
+from acsync.settings import read_settings
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
+from acsync.store.database import Database
+from tests.support import canaries, faults
+from tests.support.canaries import TAG, Canaries, Places, search
+from tests.support.commands import SECRET, acsync, served
+from tests.support.fixtures import CopyAccount
+from tests.support.postgres import Postgres
+from tests.support.syncs import fetch, run_incremental
+
+KEY = "k3y-0f-the-acc0unt-7a1b2c3d"
+OLD_KEY = "0ld-k3y-9f8e7d6c"
+PASSWORD = "pa55/w0rd@f-the#database"
+SECRETS = (KEY, OLD_KEY, PASSWORD, quote(PASSWORD, safe=""), SECRET)
+
+LOUD = {
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,httpx,httpcore,sqlalchemy,tenacity,alembic",
+    "PREFECT_DEBUG_MODE": "true",
+}
+# Several commands in one process, because a new one takes seconds for its imports. SQLAlchemy sets
+# its own logger to WARNING, whatever the setting of Prefect; at DEBUG it logs rows.
+LOUD_ACSYNC = """
+import json, logging, sqlalchemy, sys
+logging.getLogger("sqlalchemy").setLevel(logging.INFO)
+from acsync.cli import main
+statuses = []
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["acsync", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        statuses.append(ended.code)
+print(f"statuses {statuses}")
+"""
+OPTIONS = AccountOptions(
+    contacts=60, deals=90, api_key=KEY, rate_limit=None, latency_seconds=0.1, masked_share=0,
+    contact_fields=13, deal_fields=11,
+)  # fmt: skip
+
+GOOD = ("sync", "sync --incremental", "verify --no-wait", "status --json", "migrate")
+EXPORTS = (
+    ("export", "contacts", "--format", "csv"),
+    ("export", "deals", "--format", "jsonl"),
+    ("export", "contacts", "--format", "xlsx", "--wide"),
+    ("export", "deals", "--format", "csv", "--wide"),
+)
+
+# Postgres quotes the whole row if it refuses one.
+REFUSE = "alter table ac_deal_versions add check (title not like 'canary%') not valid"
+
+pytestmark = pytest.mark.parametrize("options", [OPTIONS])
+
+
+@pytest.fixture
+def planted(account: Account) -> Canaries:
+    """Put canaries into the account."""
+    return canaries.plant(account)
+
+
+def loud_acsync(*commands: str, **environment: str) -> str:
+    """Run commands with all logs on, and return what they write."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOUD_ACSYNC, json.dumps([words.split() for words in commands])],
+        env={**os.environ, **LOUD, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@contextmanager
+def watched_processes() -> Iterator[set[str]]:
+    """Collect every command line on this machine while the block runs."""
+    done, seen = threading.Event(), set[str]()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            seen.update(
+                " ".join(process.info["cmdline"] or ())
+                for process in psutil.process_iter(["cmdline"])
+            )
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    yield seen
+    done.set()
+    watcher.join()
+
+
+@pytest.fixture
+def secret_url(
+    served_account: Account,  # noqa: ARG001  # what is copied, by the environment
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Add a password to the database URL; the test server trusts everybody and ignores it."""
+    url = make_url(database_url).set(drivername="postgresql", password=PASSWORD)
+    monkeypatch.setenv("POSTGRES_URL", url.render_as_string(hide_password=False))
+    monkeypatch.setenv("CRON_SECRET", SECRET)
+
+
+@pytest.mark.usefixtures("secret_url")
+def test_no_secret_and_no_value_leaves_its_place(
+    account: Account,
+    database: Database,
+    planted: Canaries,
+    postgres: Postgres,
+    prefect_api: str,
+    tmp_path: Path,
+) -> None:
+    """Good and bad syncs and most commands run with debug logs."""
+    loud = {"PREFECT_API_URL": prefect_api}
+    samples = f"check --save-samples {tmp_path}/samples"
+    with watched_processes() as command_lines:
+        good = loud_acsync(*GOOD, samples, **loud)
+        fetch(database, REFUSE)
+        account.change("deals", planted.deals)
+        refused = loud_acsync("sync", **loud)
+        old = loud_acsync("sync", **loud, AC_API_KEY=OLD_KEY)
+        account.faults.add(faults.redirect("http://127.0.0.1:9/api/3/"))
+        redirected = loud_acsync("sync --only contacts", **loud)
+    with served(**LOUD) as (client, process):
+        pages = canaries.web_places(client)
+        process.terminate()
+        service = "".join(process.communicate(timeout=60))
+    log = str(fetch(database, "select to_jsonb(row) from ac_sync_logs as row"))
+    texts = {
+        "good syncs": good,
+        "refused sync": refused,
+        "sync with an old key": old,
+        "redirected sync": redirected,
+        "acsync serve": service,
+        "ac_sync_logs": log,
+        "command lines": "\n".join(command_lines),
+    }
+    outside: Places = {
+        **{place: text.encode() for place, text in texts.items()},
+        **canaries.prefect_places(),
+        **canaries.file_places(tmp_path),
+        **pages,
+    }
+    inside = {
+        **canaries.database_places(database),
+        **canaries.data_places(database, postgres.data_dir),
+    }
+
+    assert f"statuses {[0] * (len(GOOD) + 1)}" in good, good[-3000:]
+    assert all("statuses [1]" in text for text in (refused, old, redirected))
+    assert "httpcore" in good
+    assert "sqlalchemy.engine" in good
+    assert "redirect" in log
+    assert "check constraint" in log
+    assert any("cli import main" in line for line in command_lines)
+    assert search(outside | inside, SECRETS) == {}
+    assert search(outside, planted.values) == {}
+    assert set(search(inside, planted.values)["pg_dump"]) == planted.values
+
+
+def analyze_staging(database: Database) -> None:
+    """Take statistics of staging as autovacuum does during a sync; Postgres keeps them."""
+    for name in ("contact", "deal"):
+        staged, versions = f"ac_staged_{name}s", f"ac_{name}_versions"
+        fetch(
+            database,
+            f"insert into {staged} (sync_no, slice_no, record_id, hash, record) "
+            f"select 0, 0, record_id, hash, record from {versions};"
+            f"analyze {staged}; truncate {staged}",
+        )
+
+
+def test_nothing_of_a_forgotten_person_remains(
+    account: Account,
+    copy_account: CopyAccount,
+    database: Database,
+    planted: Canaries,
+    postgres: Postgres,
+    tmp_path: Path,
+) -> None:
+    """Not in the history, the planner's statistics, exports, pages, nor after later syncs."""
+    copy_account()
+    account.change("contacts", [planted.contact])
+    account.change("deals", planted.deals)
+    copy_account()
+    analyze_staging(database)
+    fetch(database, "analyze")
+    before = search(canaries.database_places(database), planted.of_person)
+    done = acsync("forget", "contact", str(planted.contact), "--yes")
+    right_after = search(canaries.database_places(database), planted.of_person)
+    copy_account()
+    run_incremental(read_settings())
+    account.mask(planted.deals)
+    copy_account()
+    for number, words in enumerate(EXPORTS):
+        assert acsync(*words, "--output", f"{tmp_path}/{number}.{words[3]}").returncode == 0
+    exports = canaries.file_places(tmp_path)
+    with served() as (client, _):
+        pages = canaries.web_places(client)
+    canaries.rewrite(database)
+    data = canaries.data_places(database, postgres.data_dir)
+    places = canaries.database_places(database) | exports | pages | data
+
+    assert set(before["pg_dump"]) == planted.of_person
+    assert "canary-email@person.example" in before["pg_stats"]
+    assert done.returncode == 0, done.stderr
+    assert right_after == {}
+    assert search(places, planted.of_person) == {}
+    assert TAG in search(places, {TAG})["2.xlsx: xl/worksheets/sheet1.xml"]

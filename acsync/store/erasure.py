@@ -11,18 +11,27 @@ from acsync.readings import EnrichedRecord
 from acsync.store.database import BODIES, Database, run, schema_of
 from acsync.store.publish import COLUMNS
 from acsync.store.staging import drop_all
-from acsync.store.wide_columns import rewrite_rows
+from acsync.store.stored_rows import rewrite_rows
 
 # The rows about a contact by table, and those of its deals. The others are views.
 CONTACT_ROWS = {
     "ac_contact_versions": "record_id = any(cast(:ids as bigint[]))",
     "ac_contact_columns": "contact_id = any(cast(:ids as bigint[]))",
+    "ac_stored_tags": "contact_id = any(cast(:ids as bigint[]))",
+    "ac_stored_lists": "contact_id = any(cast(:ids as bigint[]))",
+    "ac_stored_changes": "data_type = 'contacts' and record_id = any(cast(:ids as bigint[]))",
     "ac_deleted": "data_type = 'contacts' and record_id = any(cast(:ids as bigint[]))",
     "ac_staged_contacts": "record_id = any(cast(:ids as bigint[]))",
 }
 DEAL_ROWS = {
     "ac_deal_versions": "contact_id = any(cast(:ids as bigint[]))",
     "ac_deal_columns": "contact_id = any(cast(:ids as bigint[]))",
+    "ac_stored_changes": """
+        data_type = 'deals' and record_id in (
+            select record_id from {schema}.ac_deal_versions
+            where contact_id = any(cast(:ids as bigint[]))
+        )
+    """,
     "ac_staged_deals": "contact_id = any(cast(:ids as bigint[]))",
 }
 VACUUMED = tuple(CONTACT_ROWS | DEAL_ROWS)
@@ -146,7 +155,7 @@ def read_deals(connection: Connection, ids: Sequence[int]) -> Iterator[DealVersi
 def rewrite_deals(
     connection: Connection, rewritten: Sequence[tuple[DealVersion, EnrichedRecord]]
 ) -> None:
-    """Replace the records of these versions, and the rows of the wide view."""
+    """Replace the records of these versions, and the rows that are stored from them."""
     if not rewritten:
         return
     for version, record in rewritten:

@@ -49,7 +49,10 @@ TABLES = (
     "ac_staged_deals",
     "ac_staged_plans",
     "ac_staged_slices",
+    "ac_stored_changes",
     "ac_stored_digits",
+    "ac_stored_lists",
+    "ac_stored_tags",
     "ac_sync_logs",
     "ac_verifications",
 )

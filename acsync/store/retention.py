@@ -75,5 +75,11 @@ def retire_versions(connection: Connection, name: DatasetName, keep: Keep) -> in
         name,
         oldest=oldest,
     )
+    run(
+        connection,
+        "delete from {schema}.ac_stored_changes where data_type = :data_type and sync_no < :oldest",
+        name,
+        oldest=oldest,
+    )
     sql = "delete from {versions} where valid_to < :oldest"
     return run(connection, sql, name, oldest=oldest).rowcount

@@ -11,6 +11,7 @@ from acsync.readings import EnrichedRecord
 from acsync.store.database import BODIES, VERSIONS, WIDE_ROWS, Database, copy_rows, run, schema_of
 from acsync.store.lease import require_no_sync
 from acsync.store.publish import COLUMNS
+from acsync.store.stored_rows import STORED_ROWS, rewrite_rows
 
 # Versions that are in memory at once.
 BATCH = 1_000
@@ -109,7 +110,7 @@ def finish_rewrite(
     dimensions: Sequence[DimensionName],
     field_ids: Sequence[str],
 ) -> None:
-    """Write the rows of the wide view again, and forget these dimensions and fields."""
+    """Write the stored rows again, and forget these dimensions and fields."""
     drop_staged(connection, name)
     run(connection, RETIRE_FIELDS, name, field_ids=[*field_ids])
     run(
@@ -117,9 +118,7 @@ def finish_rewrite(
         "delete from {schema}.ac_dimensions where dimension = any(:dimensions)",
         dimensions=[*dimensions],
     )
-    run(connection, f"delete from {{schema}}.{WIDE_ROWS[name]}")
-    insert = run(connection, "select {schema}.ac_wide_insert(:data_type)", name).scalar_one()
-    run(connection, insert.replace(":", r"\:"))
+    rewrite_rows(connection, name)
     run(connection, TOUCH_PUBLICATION, name)
 
 
@@ -132,7 +131,7 @@ def drop_staged(connection: Connection, name: DatasetName) -> None:
 
 def vacuum(database: Database) -> None:
     """Free the space of rows that were replaced, and sample the columns again for the planner."""
-    tables = (*VERSIONS.values(), *WIDE_ROWS.values(), "ac_dimensions")
+    tables = (*VERSIONS.values(), *WIDE_ROWS.values(), *STORED_ROWS, "ac_dimensions")
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with database.begin() as connection:
         names = [f"{schema_of(connection)}.{table}" for table in tables]

@@ -29,6 +29,7 @@ from acsync.store.recall import count_recall
 from acsync.store.retention import Keep, retire_versions, settle_keep
 from acsync.store.schema_owner import note_account
 from acsync.store.staging import add_to_kept_plan, drop_own, sweep_staging
+from acsync.store.stored_rows import update_statistics
 from acsync.store.sync_history import read_results
 from acsync.store.sync_log import finish_log, thin_log
 from acsync.store.wide_views import record_fields, update_wide_views
@@ -40,6 +41,9 @@ from acsync.sync.privacy import settle_privacy
 from acsync.sync.verify import Verified
 
 logger = logging.getLogger(__name__)
+
+# Tables with fewer new rows are quick to read without statistics.
+MANY = 10_000
 
 
 def publish(
@@ -176,9 +180,15 @@ def _warn_of_shorter(context: SyncContext, keep: Keep) -> Warnings:
 
 
 def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult]) -> None:
-    """Free the staging of published datasets; after an error, the next sync does it."""
+    """Free the staging of published datasets; after an error, the next sync does it.
+
+    Also updates the statistics of the tables after a large publication.
+    """
     published = [name for name, result in results.items() if result.success]
     try:
+        for name in published:
+            if _is_large(results[name].changes):
+                update_statistics(context.database, name)
         if context.sync.kind == "incremental":
             drop_own(context.database, context.sync)
         elif published:
@@ -193,6 +203,12 @@ def _count_left_out(connection: Transaction, sync: Sync, name: DatasetName) -> i
         return 0
     left_out = read_left_out(connection, sync)
     return len(left_out.contacts - left_out.published)
+
+
+def _is_large(changes: Changes | None) -> bool:
+    """Return whether a tenth of many records is new or changed."""
+    written = changes.added + changes.updated if changes else 0
+    return changes is not None and written > max(MANY, changes.records / 10)
 
 
 def _require_all(verified: Verified, published: int) -> None:

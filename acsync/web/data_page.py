@@ -26,6 +26,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ac_deal_history": ("deal_id", "valid_from"),
     "ac_changes": ("sync_id", "data_type", "record_id"),
     "ac_field_changes": ("sync_id", "data_type", "record_id", "field", "was", "became"),
+    "ac_list_changes": ("sync_id", "contact_id", "list_id"),
     "ac_deleted": ("data_type", "record_id"),
     "ac_freshness": ("data_type",),
     "ac_sync_data": ("id",),
@@ -41,7 +42,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "Names": ("ac_pipelines", "ac_stages", "ac_owners", "ac_lists", "ac_tags"),
     "History": (
         *("ac_changes", "ac_contact_history", "ac_deal_history", "ac_field_changes"),
-        "ac_deleted",
+        *("ac_list_changes", "ac_deleted"),
     ),
     "Syncs": (
         *("ac_freshness", "ac_sync_logs", "ac_latest_sync", "ac_sync_statistics"),

@@ -21,7 +21,7 @@ VIEWS = (
     "ac_contacts", "ac_deals", "ac_contacts_wide", "ac_deals_wide", "ac_fields", "ac_freshness",
     "ac_sync_data", "ac_changes", "ac_latest_sync", "ac_sync_statistics", "ac_contact_history",
     "ac_deal_history", "ac_field_changes", "ac_pipelines", "ac_stages", "ac_owners", "ac_lists",
-    "ac_tags", "ac_contact_tags", "ac_contact_lists", "ac_field_choices",
+    "ac_tags", "ac_contact_tags", "ac_contact_lists", "ac_field_choices", "ac_list_changes",
 )  # fmt: skip
 TABLES = (
     "ac_contact_versions", "ac_deal_versions", "ac_contact_columns", "ac_published", "ac_sync_logs",

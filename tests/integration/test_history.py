@@ -211,3 +211,58 @@ def test_a_record_that_comes_back_is_not_deleted(database: Database) -> None:
         sync_all(database, {"contacts": people(*ids)})
 
     assert [row[:3] for row in fetch(database, DELETED)] == [("contacts", 2, None)]
+
+
+# Lists
+
+LIST_CHANGES = """
+    select contact_id, list_id, was, became from ac_list_changes
+    join ac_published using (sync_id) where changed_at = synced_at order by sync_no, 1, 2
+"""
+
+
+def on_list(contact: int, status: str) -> list[Record]:
+    return people(contact, lists=[{"id": "1", "name": "News", "status": status}])
+
+
+def test_list_changes_include_new_and_deleted_contacts(database: Database) -> None:
+    """Gained and lost subscriptions add up to the size of the list; the first sync gains none."""
+    first = on_list(1, "active")
+    sync_all(database, {"contacts": first})
+    sync_all(database, {"contacts": [*first, *on_list(2, "active")]})
+    sync_all(database, {"contacts": [*first, *on_list(2, "unsubscribed")]})
+    sync_all(database, {"contacts": on_list(2, "unsubscribed")})
+
+    assert fetch(database, LIST_CHANGES) == [
+        (2, 1, None, "active"),
+        (2, 1, "active", "unsubscribed"),
+        (1, 1, "active", None),
+    ]
+    assert fetch(database, "select record_id, field, was, became from ac_field_changes") == [
+        (2, "lists.1", "active", "unsubscribed")
+    ]
+
+
+def test_changed_fields_go_with_the_versions_of_their_sync(
+    account: Account, copy_account: CopyAccount, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold personal data, so they are kept no longer than the history."""
+    monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "1")
+    for _ in range(3):
+        for name in DATASETS:
+            account.change(name, 20)
+        sync_id = copy_account().sync_id
+
+    assert fetch(database, "select distinct sync_id from ac_field_changes") == [(sync_id,)]
+    kept = "select count(distinct sync_no) from ac_stored_changes"
+    assert fetch(database, kept) == [(1,)]
+
+
+def test_a_corrected_currency_corrects_earlier_values(database: Database) -> None:
+    """Amounts are stored in minor units, because nobody knows what is sent for the yen."""
+    deal = {"id": "1", "value": "1050", "currency": "jpy"}
+    sync_all(database, {"deals": [deal]})
+    sync_all(database, {"deals": [deal | {"value": "2000"}]})
+    fetch(database, "update ac_currencies set digits = 0 where code = 'jpy'")
+
+    assert fetch(database, CHANGES, id=1) == [("value", "1050", "2000")]

@@ -112,6 +112,21 @@ def test_the_first_sync_after_the_upgrade_fills_the_views(
     assert (again.updated, again.refreshed) == (0, 0)
 
 
+def test_tags_and_lists_that_stay_are_not_written_again(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Most changes of a contact leave them as they are."""
+    copy_account("contacts")
+    rows = "select ctid, xmin::text, * from ac_stored_lists order by contact_id, list_id"
+    before = fetch(database, rows)
+    changed = account.change_part("contacts", "custom fields", 20)
+
+    copy_account("contacts")
+
+    assert changes_of(database)["contacts"] == (0, len(changed), 0)
+    assert fetch(database, rows) == before
+
+
 def alter_rows(key: str, **values: str) -> Fault:
     """Change the first row of an array of each page."""
 

@@ -54,6 +54,16 @@ CHAINS = int(os.environ.get("ACSYNC_CHAINS", "12"))
 FIRST_CHAIN = int(os.environ.get("ACSYNC_FIRST_CHAIN", "0"))
 
 KEPT = ("ac_currencies", "ac_field_columns", "ac_schedule", "ac_stored_digits")
+# Stored rows that differ from what the versions say. A tag can be renamed after a change.
+CHANGE = "record_id, sync_no, list_id, field, field_id, was, became"
+STORED = {
+    "ac_stored_tags": ("*", "ac_computed_tags()"),
+    "ac_stored_lists": ("*", "ac_computed_lists()"),
+    "ac_stored_changes where field is distinct from 'tags'": (
+        CHANGE,
+        "ac_computed_changes() where field is distinct from 'tags'",
+    ),
+}
 EMPTY = f"truncate {', '.join(name for name in TABLES if name not in KEPT)} restart identity"
 PASS = """
     update ac_staged_slices set staged_at = staged_at - interval '{0} s';
@@ -444,6 +454,10 @@ class Chain:
 
     def check(self) -> None:
         """Compare what was published since the last check with the account's history."""
+        for stored, (columns, computed) in STORED.items():
+            pair = [f"select {columns} from {rows}" for rows in (stored, computed)]
+            for one, other in (pair, pair[::-1]):
+                assert not fetch(self.database, f"{one} except all {other}"), stored
         limit = longest_resumable(self.settings.max_duration, DEFAULT_INTERVAL)
         for name, number, kind, read_from, started, count in fetch(self.database, PUBLISHED):
             if self.seen.get(name) == number:

@@ -101,6 +101,7 @@ def test_wide_views_survive_the_migration(
         view: rows_of(older, f"older.{view}") for view in ("ac_contacts_wide", "ac_deals_wide")
     }
     execute(older, "create view older.of_a_user as select * from older.ac_contacts_wide")
+    changes = "select * from {}.ac_field_changes order by data_type, record_id, field, was, became"
 
     assert migrations.upgrade(older) == ("0009", migrations.HEAD)
 
@@ -115,6 +116,7 @@ def test_wide_views_survive_the_migration(
     older_rows = [{column: row[column] for column in before["ac_contacts_wide"][0]}
                   for row in rows_of(older, "older.ac_contacts_wide")]  # fmt: skip
     assert rows_of(older, "older.of_a_user") == older_rows
+    assert fetch(older, changes.format("older")) == fetch(older, changes.format("public"))
     for name in ("contact", "deal"):
         assert fetch(
             older,

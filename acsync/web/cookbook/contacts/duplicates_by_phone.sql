@@ -7,13 +7,12 @@ with phones as materialized (
 ), repeated as (
     select number, count(*) as contacts
     from phones
-    where length(translate(number, '+', '')) >= 6
     group by 1
-    having count(*) > 1
+    having count(*) > 1 and length(translate(number, '+', '')) >= 6
     order by contacts desc
     limit 100
 )
-select number, contacts, (array_agg(contact_id order by contact_id))[1:10] as first_contact_ids
+select number, contacts, (array_agg(contact_id))[1:10] as some_contact_ids
 from repeated join phones using (number)
 group by 1, 2
 order by contacts desc;

@@ -1,10 +1,14 @@
 -- Whom may we write to on a list?
 -- Two lists can have the same name: a contact on several of them has to be active on each. For one list,
--- compare its id from ac_lists, as in {"id": "1"}. Bounced addresses are not known here.
-select contact_id, email, first_name, (
-    select max(list ->> 'subscribedAt') from jsonb_array_elements(lists) as list where list ->> 'name' = 'Newsletter'
-) as subscribed_at
-from ac_contacts_wide
-where email is not null and lists @> '[{"name": "Newsletter", "status": "active"}]'
-    and not jsonb_path_exists(lists, '$[*] ? (@.name == "Newsletter" && @.status != "active")')
+-- compare its `list_id`. Bounced addresses are not known here.
+select contact_id, email, first_name, subscribed_at
+from (
+    select contact_id, max(subscribed_at) as subscribed_at
+    from ac_contact_lists
+    where list = 'Newsletter'
+    group by contact_id
+    having bool_and(status = 'active')
+) as active
+join ac_contacts_wide using (contact_id)
+where email is not null
 order by email;

@@ -16,6 +16,8 @@ Eight functions take a record from ActiveCampaign to the views:
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeAlias, TypeVar, cast
 
 from prefect import flow, get_run_logger, task, unmapped
@@ -50,7 +52,7 @@ from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
 from acsync.sync.deal_events import read_deal_events
-from acsync.sync.incremental import read_changes, require_starts
+from acsync.sync.incremental import Changed, read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import interleave, plan
 from acsync.sync.publish import publish
@@ -120,8 +122,6 @@ read_newest_again_task = task(task_run_name="read newest {job.dataset} again", *
 )
 read_deal_events_task = task(task_run_name="read deal_events", **RETRIES)(read_deal_events)
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
-# The next incremental sync is the retry.
-read_changes_task = task(task_run_name="read changed {name}", cache_policy=NO_CACHE)(read_changes)
 publish_task = task(
     task_run_name="publish",
     # Publishing is one transaction, and Postgres limits the time of its statements.
@@ -181,17 +181,23 @@ def sync_activecampaign(
 
 
 def copy_changes(context: SyncContext) -> SyncResult:
-    """Read what changed in each dataset, and publish it. Few tasks, because it runs often."""
-    sync = as_it_is(context)
-    futures = {
-        name: read_changes_task.submit(sync, name, as_it_is(start))
-        for name, start in require_starts(context).items()
-    }
-    failures = {
-        name: reason for name, future in futures.items() if (reason := first_failure([future]))
-    }
-    publishable = [result_of(futures[name]) for name in futures if name not in failures]
-    return publish_task(sync, publishable, failures)
+    """Read what changed in each dataset, and publish it.
+
+    There are no tasks: they are most of what Prefect stores of a run, and it runs every minute.
+    The next run is the retry.
+    """
+    changed, failures = list[Changed](), dict[DatasetName, str]()
+    with ThreadPoolExecutor() as threads:
+        futures = {
+            name: threads.submit(copy_context().run, read_changes, context, name, start)
+            for name, start in require_starts(context).items()
+        }
+    for name, future in futures.items():
+        try:
+            changed.append(future.result())
+        except AcsyncError as error:
+            failures[name] = sanitize(str(error))
+    return publish(context, changed, failures)
 
 
 def copy_account(context: SyncContext) -> SyncResult:

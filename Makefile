@@ -4,7 +4,7 @@ BIN := .venv/bin
 # For syncs (and the image), and for development.
 LOCKS := requirements.lock requirements-dev.lock
 
-.PHONY: setup demo up help clean lint unit integration test drills bench compare growth load verification soak lock
+.PHONY: setup demo up help clean lint unit integration test drills bench compare growth freshness load verification soak lock
 setup: .venv/.installed
 
 .venv/.installed: $(LOCKS) pyproject.toml
@@ -64,6 +64,9 @@ compare: setup
 
 growth: setup
 	$(BIN)/python -m tests.benchmarks.growth $(ARGUMENTS)
+
+freshness: setup
+	$(BIN)/python -m tests.benchmarks.freshness $(ARGUMENTS)
 
 load: setup
 	$(BIN)/python -m tests.benchmarks.load

@@ -155,7 +155,7 @@ class SyncResult:
     """One finished sync; rates in calls per second, `cleaned` in characters.
 
     `learned_rate` is the rate that the account allows, or None if it allows `rate_limit`. A call
-    was answered after `answer_seconds` on average.
+    was answered after `answer_seconds` on average, and the last `publishing_seconds` had no calls.
     """
 
     sync_id: str
@@ -169,6 +169,7 @@ class SyncResult:
     datasets: Mapping[DatasetName, DatasetResult] = field(default_factory=dict)
     answer_seconds: float = 0.0
     events: EventsResult | None = None
+    publishing_seconds: float = 0.0
 
     @property
     def success(self) -> bool:

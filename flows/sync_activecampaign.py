@@ -16,6 +16,8 @@ Eight functions take a record from ActiveCampaign to the views:
 
 import socket
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from prefect import flow, get_run_logger, unmapped
@@ -33,6 +35,7 @@ from acsync.errors import (
     LeaseHeld,
     NoFullSync,
     SyncFailed,
+    sanitize,
     use_account,
 )
 from acsync.readings import Copied, Slice
@@ -40,9 +43,10 @@ from acsync.results import EventsResult, SyncResult
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
-from acsync.sync.incremental import require_starts
+from acsync.sync.incremental import Changed, read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import interleave
+from acsync.sync.publish import publish
 from acsync.sync.readers import LEAST_READERS, MOST_READERS
 from acsync.sync.report import report_lines
 from flows.blocks import read_account_settings
@@ -66,7 +70,6 @@ from flows.tasks import (
     is_completed,
     plan_task,
     publish_task,
-    read_changes_task,
     read_deal_events_task,
     read_metadata_task,
     read_newest_again_task,
@@ -132,17 +135,23 @@ def sync_activecampaign(
 
 
 def copy_changes(context: SyncContext) -> SyncResult:
-    """Read what changed in each dataset, and publish it. Few tasks, because it runs often."""
-    sync = as_it_is(context)
-    futures = {
-        name: read_changes_task.submit(sync, name, as_it_is(start))
-        for name, start in require_starts(context).items()
-    }
-    failures = {
-        name: reason for name, future in futures.items() if (reason := first_failure([future]))
-    }
-    publishable = [result_of(futures[name]) for name in futures if name not in failures]
-    return publish_task(sync, publishable, failures)
+    """Read what changed in each dataset, and publish it.
+
+    There are no tasks: they are most of what Prefect stores of a run, and it runs every minute.
+    The next run is the retry.
+    """
+    changed, failures = list[Changed](), dict[DatasetName, str]()
+    with ThreadPoolExecutor() as threads:
+        futures = {
+            name: threads.submit(copy_context().run, read_changes, context, name, start)
+            for name, start in require_starts(context).items()
+        }
+    for name, future in futures.items():
+        try:
+            changed.append(future.result())
+        except AcsyncError as error:
+            failures[name] = sanitize(str(error))
+    return publish(context, changed, failures)
 
 
 def copy_account(context: SyncContext) -> SyncResult:

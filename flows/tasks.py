@@ -24,7 +24,6 @@ from acsync.readings import ListingRows
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import copy_slice, stage_newest
 from acsync.sync.deal_events import read_deal_events
-from acsync.sync.incremental import read_changes
 from acsync.sync.job import Job
 from acsync.sync.plan import plan
 from acsync.sync.publish import publish
@@ -76,8 +75,6 @@ read_newest_again_task = task(task_run_name="read newest {job.dataset} again", *
 )
 read_deal_events_task = task(task_run_name="read deal_events", **RETRIES)(read_deal_events)
 verify_task = task(task_run_name="verify {job.dataset}", **RETRIES)(verify)
-# The next incremental sync is the retry.
-read_changes_task = task(task_run_name="read changed {name}", cache_policy=NO_CACHE)(read_changes)
 publish_task = task(
     task_run_name="publish",
     # Publishing is one transaction, and Postgres limits the time of its statements.

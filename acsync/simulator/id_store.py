@@ -3,11 +3,11 @@
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from datetime import datetime
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from random import Random
 from typing import Literal, NamedTuple, Self, TypeAlias, TypeVar
 
@@ -137,7 +137,7 @@ class IdStore:
             return ids[start:stop].tolist(), end - first
         if (order := call.params.get("orders[mdate]", "").upper()) in {"DESC", "DAYS"}:
             newest = self._newest_first() if order == "DESC" else self._newest_days_first()
-            return newest[start:stop], end - first
+            return [*islice(newest, start, stop)], end - first
         if self._sort_key:
             return sorted(known[first:end], key=self._sort_key)[start:stop], end - first
         return without_order(known[first:end], start, stop, call.number), end - first
@@ -153,12 +153,11 @@ class IdStore:
             ]
         return sorted(record_id for record_id in ids if record_id in self)
 
-    def _newest_first(self) -> list[int]:
-        """Return all ids, the last changed first."""
+    def _newest_first(self) -> Iterator[int]:
+        """Yield all ids, the last changed first."""
         changed = sorted(self.updated, key=lambda record_id: (self.updated[record_id], record_id))
-        later = [record_id for record_id in reversed(changed) if record_id in self]
         left = (record_id for record_id in self._oldest if record_id not in self.updated)
-        return later + [record_id for record_id in left if record_id in self]
+        yield from (each for each in chain(reversed(changed), left) if each in self)
 
     def _newest_days_first(self) -> list[int]:
         """Return all ids by the day of their date, the newest day first."""

@@ -60,6 +60,7 @@ def publish(
     and another try may help.
     """
     context.progress.enter("publishing")
+    began = time.monotonic()
     limiter = context.client.rate_limiter
     with context.database.begin() as connection:
         require_lease(connection, context.sync)
@@ -72,11 +73,12 @@ def publish(
     if events and events.complete_at:
         results = fill_past_stays(context, results, events.complete_at)
     _tidy_up(context, results)
+    ended = time.monotonic()
     return SyncResult(
         context.sync.sync_id,
         context.settings.account_host,
         context.sync.started_at,
-        round((time.monotonic() - context.started) * 1000),
+        round((ended - context.started) * 1000),
         context.settings.rate_limit,
         limiter.pace.learned_rate,
         limiter.counts,
@@ -84,6 +86,7 @@ def publish(
         {name: results[name] for name in context.datasets if name in results},
         context.client.answer_times.mean_seconds,
         events,
+        ended - began,
     )
 
 

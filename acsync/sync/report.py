@@ -172,7 +172,8 @@ def calls_line(result: SyncResult) -> str:
 def slowness_lines(result: SyncResult) -> list[str]:
     """Say so if the account's answers were the bound, and not its limit."""
     limit = result.learned_rate or result.rate_limit
-    rate = result.calls.calls / max(result.duration_ms / 1000, 0.001)
+    seconds = result.duration_ms / 1000 - result.publishing_seconds
+    rate = result.calls.calls / max(seconds, 0.001)
     needs_more = result.answer_seconds * limit > LEAST_READERS
     if rate > FULL_SHARE * limit or not needs_more:
         return []

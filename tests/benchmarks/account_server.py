@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
@@ -19,13 +20,14 @@ class AccountServer:
     """An account in another process; `AC_API_URL` is its `url`."""
 
     def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
+        self._pipe, self._turn = pipe, threading.Lock()
         self.url: str = pipe.recv()
 
     def act(self, method: str, *arguments: Any) -> Any:
         """Call a method of the account, such as `change`, and return what it returns."""
-        self._pipe.send((method, arguments))
-        return self._pipe.recv()
+        with self._turn:
+            self._pipe.send((method, arguments))
+            return self._pipe.recv()
 
     def take_calls(self) -> list[LoggedCall]:
         """Return the calls that arrived since the last call of this method."""

@@ -48,11 +48,11 @@ class SyncCost:
         return self.wall_seconds - self.before_seconds - self.after_seconds
 
 
-def measure_sync(database: Database, server: AccountServer) -> SyncCost:
-    """Run `acsync sync`; exit if it fails."""
+def measure_sync(database: Database, server: AccountServer, *options: str) -> SyncCost:
+    """Run `acsync sync` with these options; exit if it fails."""
     server.take_calls()
     before, began = _read_postgres(database), time.monotonic()
-    peak_mb, cpu_seconds = _run_sync()
+    peak_mb, cpu_seconds = _run_sync(*options)
     ended = time.monotonic()
     after, calls = _read_postgres(database), server.take_calls()
     return SyncCost(
@@ -70,10 +70,10 @@ def measure_sync(database: Database, server: AccountServer) -> SyncCost:
     )
 
 
-def _run_sync() -> tuple[float, float]:
+def _run_sync(*options: str) -> tuple[float, float]:
     """Return the peak memory in MB, without child processes, and the CPU seconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = psutil.Popen([sys.executable, "-c", SYNC, "sync"])
+    process = psutil.Popen([sys.executable, "-c", SYNC, "sync", *options])
     peak = 0.0
     while process.poll() is None:
         try:

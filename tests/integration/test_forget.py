@@ -40,6 +40,9 @@ pytestmark = pytest.mark.parametrize("options", [SMALL])
 TEXTS = """
     select to_jsonb(row)::text from ac_contact_versions as row union all
     select to_jsonb(row)::text from ac_contact_columns as row union all
+    select to_jsonb(row)::text from ac_stored_tags as row union all
+    select to_jsonb(row)::text from ac_stored_lists as row union all
+    select to_jsonb(row)::text from ac_stored_changes as row union all
     select to_jsonb(row)::text from ac_deal_versions as row union all
     select to_jsonb(row)::text from ac_deal_columns as row union all
     select to_jsonb(row)::text from ac_staged_contacts as row union all
@@ -49,6 +52,11 @@ KNOWN = """
     select count(*) from (
         select record_id from ac_contact_versions where record_id = :id union all
         select contact_id from ac_contact_columns where contact_id = :id union all
+        select contact_id from ac_contact_tags where contact_id = :id union all
+        select contact_id from ac_contact_lists where contact_id = :id union all
+        select contact_id from ac_list_changes where contact_id = :id union all
+        select record_id from ac_field_changes where data_type = 'contacts' and record_id = :id
+        union all
         select contact_id from ac_deal_versions where contact_id = :id union all
         select contact_id from ac_deal_columns where contact_id = :id union all
         select record_id from ac_staged_contacts where record_id = :id union all

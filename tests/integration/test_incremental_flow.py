@@ -1,5 +1,11 @@
 """An incremental sync runs by the command and by the flow."""
 
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State, TaskRun
+
 from acsync.simulator.account import Account
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
@@ -9,10 +15,21 @@ from tests.support.fixtures import Sync
 from tests.support.syncs import assert_exact, last_log
 
 
+def tasks_of(state: State[Any]) -> list[TaskRun]:
+    """Return the task runs that Prefect keeps of a flow run."""
+    assert state.state_details.flow_run_id
+    ids = FlowRunFilterId(any_=[state.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=ids))
+
+
 def test_an_incremental_sync_runs_by_command_and_by_flow(
     served: Sync, account: Account, database: Database
 ) -> None:
-    """It is turned away while a full sync runs, and needs a full one to start from."""
+    """It is turned away while a full sync runs, and needs a full one to start from.
+
+    Tasks would be most of what Prefect stores of a run.
+    """
     early = acsync("sync", "--incremental")
     assert served().is_completed()
     full = last_log(database)["sync_id"]
@@ -32,6 +49,7 @@ def test_an_incremental_sync_runs_by_command_and_by_flow(
     assert "3 updated" in done.stdout
     assert running.sync_id in away.stderr
     assert (quiet.name, turned_away.name) == ("Completed", "TurnedAway")
+    assert tasks_of(quiet) == []
     assert_exact(database, account)
     status = read_status(database)
     assert status.latest

@@ -33,12 +33,12 @@ from acsync.store.sync_log import finish_log
 from acsync.sync.context import RECOUNT_PAUSES, SyncContext, open_sync
 from acsync.sync.copy_slice import copy_slice, stage_newest
 from acsync.sync.deal_events import read_deal_events
-from acsync.sync.incremental import Changed, read_changes, require_starts
 from acsync.sync.job import Job
 from acsync.sync.plan import plan
 from acsync.sync.publish import publish as publish_sync
 from acsync.sync.read import read_metadata, read_newest, read_newest_again
 from acsync.sync.verify import Verified, verify
+from flows.sync_activecampaign import copy_changes
 
 
 def run_sync(
@@ -68,14 +68,7 @@ def run_incremental(
 ) -> SyncResult:
     """Run one incremental sync, as the flow does."""
     with open_sync(settings, datasets, holder="a test", kind="incremental") as context:
-        changed: list[Changed] = []
-        failures: dict[DatasetName, str] = {}
-        for name, start in require_starts(context).items():
-            try:
-                changed.append(read_changes(context, name, start))
-            except AcsyncError as error:
-                failures[name] = str(error)
-        return publish_sync(context, changed, failures)
+        return copy_changes(context)
 
 
 def copy_dataset(context: SyncContext, name: DatasetName) -> Verified:

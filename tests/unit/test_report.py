@@ -58,11 +58,19 @@ def test_a_report_counts_refreshed_records_and_dropped_versions() -> None:
     )
 
 
-@pytest.mark.parametrize(("seconds", "is_said"), [(0.8, False), (2.75, True)])
-def test_a_report_says_if_slow_answers_were_the_bound(seconds: float, is_said: bool) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "publishing_share", "is_said"),
+    [(0.8, 0.0, False), (2.75, 0.0, True), (2.75, 0.5, False)],
+    ids=["fast answers", "slow answers", "a slow database"],
+)
+def test_a_report_says_if_slow_answers_were_the_bound(
+    seconds: float, publishing_share: float, is_said: bool
+) -> None:
     """Otherwise people ask for a higher limit, which would bring nothing."""
     done = DatasetResult(1, Changes(1, 0, 0, 0, 0))
     result = replace(outcome(contacts=done, deals=done), answer_seconds=seconds)
+    publishing = result.duration_ms / 1000 * publishing_share
+    result = replace(result, publishing_seconds=publishing)
 
     line = (
         f"calls took {seconds:.1f} s on average, so there were 5.0 of 10 per second: "

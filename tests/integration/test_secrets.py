@@ -1,8 +1,6 @@
 """Key and password appear only in their places, even with every debug log on."""
 
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,6 +20,7 @@ from acsync.settings import read_database_settings
 from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database, open_database, require_current_schema
 from tests.support import faults
+from tests.support.commands import acsync
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import free_port
 from tests.support.syncs import last_log
@@ -38,13 +37,6 @@ LOUD = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "acsync,httpx,httpcore,sqlalchemy,tenacity,alembic",
     "PREFECT_DEBUG_MODE": "true",
 }
-# SQLAlchemy sets its own logger to WARNING, whatever the setting of Prefect.
-LOUD_ACSYNC = """
-import logging, sqlalchemy
-logging.getLogger("sqlalchemy").setLevel(logging.DEBUG)
-from acsync.cli import main
-main()
-"""
 OPTIONS = AccountOptions(contacts=60, deals=40, api_key=KEY, rate_limit=None, latency_seconds=0.1)
 
 pytestmark = pytest.mark.parametrize("options", [OPTIONS])
@@ -62,18 +54,6 @@ def found_in(text: str | bytes) -> list[str]:
     """Return the names of the secrets in a text, or in the bytes of a file."""
     content = text.encode() if isinstance(text, str) else text
     return [secret for secret in SECRETS if secret.encode() in content]
-
-
-def acsync(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command with all logs on."""
-    return subprocess.run(
-        [sys.executable, "-c", LOUD_ACSYNC, *words],
-        env={**os.environ, **LOUD, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @contextmanager
@@ -104,7 +84,7 @@ def test_no_command_shows_a_secret_at_any_log_level(
     account: Account, database: Database, prefect_api: str
 ) -> None:
     """Good and bad syncs run with debug logs. Then the test searches everything that they left."""
-    loud = {"PREFECT_API_URL": prefect_api}
+    loud = {**LOUD, "PREFECT_API_URL": prefect_api}
     with watched_processes() as command_lines:
         good = acsync("sync", **loud)
         refused = acsync("sync", **loud, AC_API_KEY=OLD_KEY)
@@ -117,7 +97,7 @@ def test_no_command_shows_a_secret_at_any_log_level(
     assert "httpcore" in output_of(good)
     assert "sqlalchemy.engine" in output_of(good)
     assert [found_in(output_of(run)) for run in runs] == [[]] * len(runs)
-    assert any("cli import main" in line for line in command_lines)
+    assert any("tests.support.warm" in line for line in command_lines)
     assert found_in("\n".join(command_lines)) == []
     assert found_in(everything_in(database)) == []
     assert {file.name: secrets for file in files_of_prefect() if (secrets := left_in(file))} == {}

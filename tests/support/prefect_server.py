@@ -132,7 +132,7 @@ def deploy(account: str | None = None) -> str:
 
 def run_by_hand() -> str:
     """Run the deployment to its end as an operator does, and return the name of its state."""
-    run = run_deployment(DEPLOYMENT, timeout=PATIENCE_SECONDS, poll_interval=0.5)
+    run = run_deployment(DEPLOYMENT, timeout=5 * PATIENCE_SECONDS, poll_interval=0.5)
     assert isinstance(run, FlowRun)
     assert run.state
     return str(run.state.name)

@@ -40,14 +40,15 @@ test: lint unit integration
 unit: setup
 	$(BIN)/python -m pytest tests/unit --numprocesses=2
 
-# Two processes, each with its own Prefect server and Postgres, because half the time is waiting.
+# Three processes, each with its own Prefect server and Postgres, because half the time is waiting.
 integration: setup
-	$(BIN)/python -m pytest tests/integration --numprocesses=2 --dist=worksteal
+	$(BIN)/python -m pytest tests/integration --numprocesses=3 --dist=worksteal
 
 # Tests that need root, Debian packages or dbt. To run all of them, be root on Debian, in a
-# container with --privileged. The summary says what was skipped, and why.
+# container with --privileged. The summary says what was skipped, and why. Two processes, because
+# most of the time is waiting; each file stays in one, since its drills share an image or a stack.
 drills: setup
-	$(BIN)/python -m pytest tests/drills -rs --no-fold-skipped
+	$(BIN)/python -m pytest tests/drills -rs --no-fold-skipped --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -326,9 +326,11 @@ def test_a_worker_without_a_server_says_so(image: Image) -> None:
 
 def test_the_service_is_healthy_while_it_answers(connected: Image) -> None:
     """The image runs it as a command. Its health does not depend on the age of the data."""
-    with connected.start("acsync", "serve", "--host", "0.0.0.0") as container:  # noqa: S104
+    port = free_port()
+    command = ("acsync", "serve", "--host", "0.0.0.0", f"--port={port}")  # noqa: S104
+    with connected.start(*command) as container:
         wait_for("the service", lambda: is_healthy(connected, container))
-        status = httpx.get("http://127.0.0.1:8000/api/sync-status")
+        status = httpx.get(f"http://127.0.0.1:{port}/api/sync-status")
 
         assert (status.status_code, status.json()["running"]) == (200, None)
         assert stop(container) == []

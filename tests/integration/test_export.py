@@ -280,7 +280,7 @@ def test_a_stopped_export_leaves_the_old_file(
     fetch(
         database,
         "create or replace function slow(x bigint) returns bigint language plpgsql as "
-        "$$ begin perform pg_sleep(0.2); return x; end $$",
+        "$$ begin perform pg_sleep(0.02); return x; end $$",
     )
     fetch(
         database,

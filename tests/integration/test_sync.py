@@ -23,11 +23,9 @@ from acsync.sync.read import read_newest_again
 from acsync.sync.verify import verify
 from tests.support import faults
 from tests.support.calls import for_newest_page, on_call, on_path
-from tests.support.fixtures import CopyAccount
+from tests.support.fixtures import SHORT_PAUSES, CopyAccount
 from tests.support.postgres import Postgres
 from tests.support.syncs import assert_exact, changes_of, copy_slices, last_log
-
-SHORT_PAUSES = (0.01, 0.01, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +235,7 @@ def test_users_that_cannot_be_listed_keep_the_last_known_owners(
     assert_exact(database, account)
 
 
+@pytest.mark.parametrize("options", [AccountOptions(contacts=20, deals=0, rate_limit=None)])
 def test_small_collections_are_asked_for_in_whole_pages(
     copy_account: CopyAccount, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +318,7 @@ def test_an_undone_import_ends_with_a_warning(
     ids = account.ids("contacts")
     on_call(account, for_newest_page, lambda: account.delete("contacts", ids[-150:]))
 
-    (warning,) = copy_account(recount_pauses=SHORT_PAUSES).datasets["contacts"].warnings
+    (warning,) = copy_account().datasets["contacts"].warnings
 
     assert warning.startswith(f"no contacts came from id {ids[-151] + 1} to {ids[-20] - 1}, ")
     assert copy_account().success

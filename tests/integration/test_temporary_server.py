@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from acsync.simulator.account_options import AccountOptions
-from tests.support.commands import acsync, start_anew, wait, wait_for
+from acsync.simulator.account import AccountOptions
+from tests.support.commands import acsync, start, wait, wait_for
 
 NOTE = "Starting a temporary Prefect server; set PREFECT_API_URL to use your own.\n"
 
@@ -56,9 +56,7 @@ ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 def test_the_server_ends_with_its_command(home: Path, number: signal.Signals) -> None:
     """It used to stay and to hold the pipe, so that a caller waited for its end."""
-    # If this process ignores Ctrl-C, as a background job does, its children do too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = start_anew("sync", PREFECT_HOME=str(home))
+    command = start("sync", PREFECT_HOME=str(home))
     wait_for("a server", lambda: servers_of(home))
 
     command.send_signal(number)

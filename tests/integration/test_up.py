@@ -188,11 +188,11 @@ def test_problems_are_reported_before_anything_starts(
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        taken = commands.wait(up(f"--port={port}"))
+        taken = commands.acsync("up", *SMALL, f"--port={port}")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    hijacking = commands.wait(up())
+    hijacking = commands.acsync("up", *SMALL, f"--port={free_port()}")
     monkeypatch.setenv("AC_API_KEY", "key")
-    half = commands.wait(up())
+    half = commands.acsync("up", *SMALL, f"--port={free_port()}")
 
     assert [done.returncode for done in (taken, hijacking, half)] == [2, 2, 2]
     assert taken.stderr == (

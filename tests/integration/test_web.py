@@ -22,11 +22,21 @@ import pytest
 from prefect.settings import PREFECT_HOME
 from prometheus_client.parser import text_string_to_metric_families
 
-from acsync.simulator.account import Account
+from acsync.simulator.account import Account, AccountOptions
 from acsync.store.database import Database
 from acsync.sync.context import STOPPED
 from tests.support import faults
-from tests.support.commands import BEARER, SECRET, acsync, served, wait_for
+from tests.support.calls import in_copying, on_call
+from tests.support.commands import (
+    BEARER,
+    PATIENCE_SECONDS,
+    SECRET,
+    acsync,
+    served,
+    start,
+    wait,
+    wait_for,
+)
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import own_postgres
 from tests.support.prefect_server import deploy, prefect_worker
@@ -183,63 +193,37 @@ def test_the_trigger_runs_the_deployment_and_answers_when_it_ends(
     deploy()
     # No scheduled sync at the same time.
     api.post(f"/deployments/{api.get(DEPLOYED).json()['id']}/pause_deployment").raise_for_status()
-    with (
-        prefect_worker(tmp_path, str(api.base_url), "--type", "process"),
-        served(PREFECT_API_URL=str(api.base_url)) as (service, _),
-    ):
-        whole = service.post(TRIGGER, headers=BEARER)
-        accepted = service.get(TRIGGER, params={"wait": "false"}, headers=BEARER)
-        running = wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
-        refused = service.post(TRIGGER, headers=BEARER)
-        wait_for("its end", lambda: service.get("/api/sync-status").json()["running"] is None)
-        served_account.faults.add(faults.forbidden())
-        failed = service.post(TRIGGER, headers=BEARER)
-        served_account.faults.clear()
-        # Prefect frees the slot of a run shortly after its end, and cancels runs without one.
-        wait_for(
-            "free slots",
-            lambda: api.get(DEPLOYED).json()["global_concurrency_limit"]["active_slots"] == 0,
-        )
-        with pytest.raises(httpx.ReadTimeout):
-            service.post(TRIGGER, headers=BEARER, timeout=2)
-        syncs = wait_for(
-            "the sync of the one who left",
-            lambda: (
-                len(syncs := service.get("/api/sync-status").json()["recentSyncs"]) == 4
-                and syncs[0]["overall_success"] is not None
-                and syncs
-            ),
-        )
+    freed = threading.Event()
+    on_call(served_account, in_copying, lambda: freed.wait(PATIENCE_SECONDS))
+    with served(PREFECT_API_URL=str(api.base_url)) as (service, _):
+        with prefect_worker(tmp_path, str(api.base_url), "--type", "process"):
+            with pytest.raises(httpx.ReadTimeout):
+                service.post(TRIGGER, headers=BEARER, timeout=2)
+            running = wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+            refused = service.post(TRIGGER, headers=BEARER)
+            freed.set()
+            wait_for("its end", lambda: service.get("/api/sync-status").json()["running"] is None)
+            served_account.faults.add(faults.forbidden())
+            failed = service.post(TRIGGER, headers=BEARER)
+        accepted = service.get(TRIGGER, params={"wait": "false"}, headers=BEARER).json()
         page = service.get("/live").text
 
-    body = whole.json()
-    assert whole.status_code == 200
-    assert list(body) == [
-        "syncId", "timestamp", "durationMs", "durationMinutes", "contacts", "deals"
-    ]  # fmt: skip
-    assert re.fullmatch(r"\d+\.\d\d", body["durationMinutes"])
-    assert body["contacts"] == {
-        "success": True,
-        "recordCount": 700,
-        "durationMs": body["contacts"]["durationMs"],
-    }
-    assert accepted.status_code == 202
-    assert accepted.json()["flowRunUrl"].endswith(accepted.json()["flowRunId"])
-    run = api.get(f"/flow_runs/{accepted.json()['flowRunId']}").json()
-    assert run["deployment_id"] is not None
     assert (refused.status_code, refused.json()["syncId"]) == (409, running["sync_id"])
     assert failed.status_code == 500
     assert "403" in failed.json()["contacts"]["error"]
-    assert [sync["overall_success"] for sync in syncs] == [True, False, True, True]
-    assert accepted.json()["flowRunUrl"] in page
-    assert len(fetch(database, "select from ac_sync_logs")) == 4
+    syncs = fetch(database, "select overall_success, flow_run_id from ac_sync_logs order by id")
+    assert [success for success, _ in syncs] == [True, False]
+    assert api.get(f"/flow_runs/{accepted['flowRunId']}").json()["deployment_id"] is not None
+    assert accepted["flowRunUrl"].endswith(accepted["flowRunId"])
+    assert accepted["flowRunUrl"].replace(accepted["flowRunId"], syncs[-1][1]) in page
 
 
 def test_without_a_deployment_the_sync_ends_with_the_service(
-    served_account: Account, monkeypatch: pytest.MonkeyPatch, database: Database
+    served_account: Account,  # noqa: ARG001  # the environment
+    api: httpx.Client,  # noqa: ARG001  # where nothing is deployed
+    database: Database,
 ) -> None:
     """Stopped or killed, the service leaves no process that holds the lease."""
-    monkeypatch.setenv("PREFECT_API_URL", "")
     for number, kind in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
         with served(AC_RATE_LIMIT="2") as (service, process):
             accepted = service.post(TRIGGER, params={"wait": "false"}, headers=BEARER)
@@ -252,26 +236,34 @@ def test_without_a_deployment_the_sync_ends_with_the_service(
             assert (refused.status_code, refused.json()["syncId"]) == (409, running["sync_id"])
             family = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(kind)
-            _, alive = psutil.wait_procs(family, timeout=30)
+            _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
         ended = fetch(database, "select overall_success, deals_error from ac_sync_logs")
 
         assert alive == []
         assert ended == [(False, STOPPED)] * number
 
-    served_account.statistics.log.clear()
-    with served(AC_RATE_LIMIT="100") as (service, _):
-        done = service.post(TRIGGER, headers=BEARER)
-        assert (done.status_code, done.json()["deals"]["recordCount"]) == (200, 600)
 
-
-def test_a_trigger_right_after_a_sync_starts_the_next(service: httpx.Client) -> None:
+@pytest.mark.usefixtures("served_account", "api")
+@pytest.mark.parametrize("options", [AccountOptions(contacts=60, deals=40, rate_limit=None)])
+def test_a_trigger_right_after_a_sync_starts_the_next() -> None:
     """The child process of the last sync needs some seconds to exit."""
-    accepted = service.post(TRIGGER, params={"wait": "false"}, headers=BEARER)
-    wait_for("its end", lambda: service.get("/api/sync-status").json()["currentStatus"])
+    with served() as (service, _):
+        accepted = service.post(TRIGGER, params={"wait": "false"}, headers=BEARER)
+        wait_for("its end", lambda: service.get("/api/sync-status").json()["currentStatus"])
 
-    next_sync = service.post(TRIGGER, headers=BEARER)
+        next_sync = service.post(TRIGGER, headers=BEARER)
 
-    assert (accepted.status_code, next_sync.status_code) == (202, 200)
+    body = next_sync.json()
+    assert (accepted.status_code, next_sync.status_code) == (202, 200), body
+    assert list(body) == [
+        "syncId", "timestamp", "durationMs", "durationMinutes", "contacts", "deals"
+    ]  # fmt: skip
+    assert re.fullmatch(r"\d+\.\d\d", body["durationMinutes"])
+    assert body["contacts"] == {
+        "success": True,
+        "recordCount": 60,
+        "durationMs": body["contacts"]["durationMs"],
+    }
 
 
 @pytest.mark.usefixtures("served_account")
@@ -368,12 +360,12 @@ def test_private_without_a_secret_is_refused() -> None:
 
 
 def test_no_secret_is_in_the_log(
-    served_account: Account, database_url: str, monkeypatch: pytest.MonkeyPatch
+    served_account: Account,
+    api: httpx.Client,  # noqa: ARG001  # where nothing is deployed
 ) -> None:
     """The log is JSON lines, for any request and any end of the sync."""
-    monkeypatch.setenv("PREFECT_API_URL", "")
     served_account.faults.add(faults.forbidden())
-    with served(ACSYNC_LOG_FORMAT="json", POSTGRES_URL=database_url) as (service, process):
+    with served(ACSYNC_LOG_FORMAT="json") as (service, process):
         assert service.post(TRIGGER, headers=BEARER).status_code == 500
         service.get("/", params={"secret": SECRET})
         service.post(TRIGGER, params={"token": SECRET})
@@ -425,27 +417,20 @@ def test_a_database_outage_is_503_until_it_ends(
 
 
 def test_a_sync_that_was_killed_does_not_look_alive(
-    served_account: Account, monkeypatch: pytest.MonkeyPatch, database: Database
+    service: httpx.Client, prefect_api: str, database: Database
 ) -> None:
     """Progress needs a heartbeat. After 90 seconds without one, no sync runs."""
-    monkeypatch.setenv("PREFECT_API_URL", "")
-    with served() as (service, _):
-        process = subprocess.Popen([sys.executable, "-m", "acsync", "sync"])
-        wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
-        assert "A sync is running" in service.get("/live").text
-        # Kill also the server that Prefect started for it.
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        for member in family:
-            member.kill()
-        process.wait()
-        fetch(database, EXPIRE)
-        wait_for("no sync", lambda: service.get("/api/sync-status").json()["running"] is None)
-        assert "No sync is running." in wait_for(
-            "the page",
-            lambda: (text := service.get("/live").text) and "is running." in text and text,
-        )
-    assert served_account.statistics.calls > 0
+    process = start("sync", AC_RATE_LIMIT="5", PREFECT_API_URL=prefect_api)
+    wait_for("a sync", lambda: service.get("/api/sync-status").json()["running"])
+    assert "A sync is running" in service.get("/live").text
+    process.kill()
+    wait(process)
+    fetch(database, EXPIRE)
+    wait_for("no sync", lambda: service.get("/api/sync-status").json()["running"] is None)
+    assert "No sync is running." in wait_for(
+        "the page",
+        lambda: (text := service.get("/live").text) and "is running." in text and text,
+    )
 
 
 def test_the_last_error_is_shown_apart_and_as_text(

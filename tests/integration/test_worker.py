@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from acsync.simulator.account import AccountOptions
 from flows.deployment import WORK_POOL
 from tests.support.commands import ended, start_anew
 from tests.support.fixtures import Sync
-from tests.support.prefect_server import deploy
-
-NAME = "sync-activecampaign/every-15-minutes"
+from tests.support.prefect_server import deploy, run_by_hand
 
 
+@pytest.mark.parametrize("options", [AccountOptions(contacts=60, deals=40, rate_limit=None)])
 def test_every_log_line_of_a_worker_is_json(
     api: httpx.Client,  # noqa: ARG001  # sets the URL of Prefect's API
     sync: Sync,  # noqa: ARG001  # sets the environment of the worker
@@ -28,19 +28,18 @@ def test_every_log_line_of_a_worker_is_json(
     monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "INFO")
     worker = start_anew("worker", PREFECT_HOME=str(tmp_path), PREFECT_WORKER_QUERY_SECONDS="1")
     with ended(worker, within_seconds=30):  # type: ignore[arg-type]  # of text
-        run = [sys.executable, "-m", "prefect", "deployment", "run", NAME, "--watch"]
-        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        ending = run_by_hand()
         worker.terminate()
         stdout, stderr = worker.communicate(timeout=60)
 
     lines = [json.loads(line) for line in stderr.splitlines()]
-    assert "Completed" in done.stdout
+    assert ending == "Completed"
     assert worker.returncode == 0
     assert stdout == ""
     assert all({"timestamp", "level", "logger", "message"} <= line.keys() for line in lines)
     messages = [line["message"] for line in lines]
     assert any(f"for work pool '{WORK_POOL}'" in message for message in messages)
-    assert "contacts: about 700 records to copy in" in " ".join(messages)
+    assert "contacts: about 60 records to copy in" in " ".join(messages)
 
 
 def test_a_wrong_log_format_is_one_line() -> None:

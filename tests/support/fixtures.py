@@ -35,6 +35,9 @@ from tests.support.syncs import run_sync
 # Runs the flow in this process, and returns its final state.
 Sync: TypeAlias = Callable[..., State[Any]]
 
+# Seconds before a wrong total is read again; the product waits for seconds.
+SHORT_PAUSES = (0.01, 0.01, 0.01)
+
 # Runs one sync without Prefect, and returns its result.
 CopyAccount: TypeAlias = Callable[..., SyncResult]
 
@@ -134,11 +137,12 @@ def served_account(
 def copy_account(
     served_account: Account,  # noqa: ARG001  # what is copied, by the environment
 ) -> CopyAccount:
-    """Return a function that runs the steps of a sync without Prefect."""
+    """Return a function that runs the steps of a sync without Prefect, with short pauses."""
 
     def copy(only: DatasetName | None = None, **options: Any) -> SyncResult:
         settings = read_settings()
-        return run_sync(settings, (only,) if only else settings.datasets, **options)
+        datasets = (only,) if only else settings.datasets
+        return run_sync(settings, datasets, **{"recount_pauses": SHORT_PAUSES} | options)
 
     return copy
 

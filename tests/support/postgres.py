@@ -65,7 +65,8 @@ class Postgres:
 def running_postgres(data_dir: Path) -> Iterator[Postgres]:
     """Start the embedded server with one migrated template, and stop it at the end."""
     server = Postgres(start_embedded(data_dir), data_dir)
-    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+    # Autovacuum would visit hundreds of databases, several per second.
+    for name in ("autovacuum", "fsync", "full_page_writes", "synchronous_commit"):
         server.execute(f"alter system set {name} = off")
     server.execute("select pg_reload_conf()")
     server.execute("create database template_migrated")

@@ -16,14 +16,17 @@ from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 
 from acsync.cli.deploy import run_deploy
 from acsync.cli.options import settings_of
 from acsync.settings import DATABASE, SCHEDULE, read_alert_url
-from tests.support.commands import ended, wait_for
+from tests.support.commands import PATIENCE_SECONDS, ended, wait_for
 
+DEPLOYMENT = "sync-activecampaign/every-15-minutes"
 START_SECONDS = 120
 
 # The first server's database after its migrations, which take half the CPU of a start.
@@ -125,6 +128,14 @@ def deploy(account: str | None = None, verify_daily: bool | None = None) -> str:
         settings = settings_of(account, DATABASE + SCHEDULE)
         run_deploy(Console(file=output), settings, account, read_alert_url(), verify_daily)
         return output.getvalue()
+
+
+def run_by_hand() -> str:
+    """Run the deployment to its end as an operator does, and return the name of its state."""
+    run = run_deployment(DEPLOYMENT, timeout=5 * PATIENCE_SECONDS, poll_interval=0.5)
+    assert isinstance(run, FlowRun)
+    assert run.state
+    return str(run.state.name)
 
 
 def forget() -> None:

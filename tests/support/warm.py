@@ -7,6 +7,7 @@ runs the command's own `main`. Tests of how a command starts use `commands.start
 import atexit
 import gc
 import json
+import logging
 import os
 import signal
 import socket
@@ -155,6 +156,9 @@ def run(argv: list[str], environment: dict[str, str], cwd: str) -> None:
     os.environ.update(QUIET_PREFECT | PATIENT_PREFECT | environment)
     sys.argv = argv
     refresh_global_settings_context()
+    # SQLAlchemy sets its own logger to WARNING, whatever the setting of Prefect.
+    for name in filter(None, environment.get("PREFECT_LOGGING_EXTRA_LOGGERS", "").split(",")):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     setup_logging(incremental=False)
     main()
 

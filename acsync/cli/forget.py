@@ -17,7 +17,7 @@ from acsync.errors import AcsyncError, LeaseHeld
 from acsync.settings import Settings
 
 if TYPE_CHECKING:
-    from acsync.store.erasure import Vacuumed
+    from acsync.store.vacuum import Vacuumed
     from acsync.sync.forget import Erasure, Person
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def forget(
 def _forget(settings: Settings, person: "Person", is_confirmed: bool, as_json: bool) -> None:
     """Forget a person, after asking on a terminal; raises LeaseHeld if a sync does not end."""
     from acsync.store.database import open_database, require_current_schema
-    from acsync.store.erasure import vacuum
+    from acsync.store.vacuum import vacuum
     from acsync.sync.forget import forget, plan_erasure
 
     with closing(open_database(settings)) as database:
@@ -142,17 +142,11 @@ def _between_syncs(act: Callable[[], T]) -> T:
 
 def _describe_end(person: "Person", erasure: "Erasure", vacuumed: "Vacuumed") -> Sequence[str]:
     name = _name(person, erasure.contacts)
-    lines = [
+    return [
         f"Forgotten: {name}. No sync copies it, for as long as ActiveCampaign has it.",
         OUT_OF_REACH,
+        *vacuumed.describe_refused(),
     ]
-    if vacuumed.refused:
-        tables = ", ".join(vacuumed.refused)
-        lines.append(
-            f"Not vacuumed: {tables}. Their deleted rows stay in the data files until autovacuum "
-            f"or their owner frees them, with: vacuum (analyze) {tables};"
-        )
-    return lines
 
 
 def _name(person: "Person", contacts: Sequence[int]) -> str:

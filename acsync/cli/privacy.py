@@ -7,7 +7,8 @@ from rich.console import Console
 
 from acsync.private_fields import parse_field_names
 from acsync.settings import Settings
-from acsync.store.database import VERSIONS, open_database
+from acsync.store.database import open_database
+from acsync.store.vacuum import vacuum
 from acsync.sync.apply_privacy import Applied, accept_fields, apply_privacy
 
 # A vacuum frees the space of replaced rows. Their bytes stay in the files until they are reused.
@@ -24,13 +25,17 @@ def run_privacy(console: Console, settings: Settings, apply: bool, accepted: str
         if apply:
             with console.status("Rewriting what is kept …"):
                 applied = apply_privacy(database, settings)
+                # Also if nothing was to do: an earlier try may have been interrupted here.
+                vacuumed = vacuum(database)
             for name, result in applied.items():
                 for line in _describe(name, result):
                     console.print(line, soft_wrap=True)
+            for line in vacuumed.describe_refused():
+                console.print(line, soft_wrap=True)
             if not applied:
                 console.print("What is kept meets the privacy settings already.")
             elif any(result.changed for result in applied.values()):
-                tables = ", ".join(f"{settings.schema_name}.{table}" for table in VERSIONS.values())
+                tables = ", ".join(f"{settings.schema_name}.{table}" for table in vacuumed.done)
                 console.print(REMAINS.replace("{tables}", tables), soft_wrap=True)
         if names:
             accept_fields(database, names)

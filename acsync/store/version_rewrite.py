@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName, DimensionName, Record, parse_record
 from acsync.readings import EnrichedRecord
-from acsync.store.database import BODIES, VERSIONS, WIDE_ROWS, Database, copy_rows, run, schema_of
+from acsync.store.database import BODIES, Database, copy_rows, run, schema_of
 from acsync.store.lease import require_no_sync
 from acsync.store.publish import COLUMNS
-from acsync.store.stored_rows import STORED_ROWS, rewrite_rows
+from acsync.store.stored_rows import rewrite_rows
 
 # Versions that are in memory at once.
 BATCH = 1_000
@@ -22,10 +22,10 @@ READ = """
     order by record_id, valid_from limit :most
 """
 
-# The staging table computes the columns of a version from its record.
+# The staging table computes the columns of a version. No sync has a negative number.
 UPDATE = """
     update {versions} as version set {assignments} from {bodies} as body
-    where version.record_id = body.record_id and version.valid_from = body.sync_no
+    where version.record_id = body.record_id and version.valid_from = -body.sync_no
 """
 
 # The views show a field's column as long as it exists, but no sync fills it.
@@ -36,7 +36,7 @@ RETIRE_FIELDS = """
     where data_type = :data_type and last_sync is null and field_id = any(:field_ids)
 """
 
-# `acsync verify` takes rows that are younger than the last publication for edited by hand.
+# The row gets the newest transaction.
 TOUCH_PUBLICATION = """
     update {schema}.ac_published set sync_id = sync_id
     where data_type = :data_type and sync_no = (
@@ -87,13 +87,12 @@ def read_versions(connection: Connection, name: DatasetName) -> Iterator[list[Ve
 def rewrite_versions(
     connection: Connection, name: DatasetName, versions: Sequence[tuple[Version, EnrichedRecord]]
 ) -> None:
-    """Replace the records of versions; everything that is staged is deleted."""
+    """Replace the records of versions."""
     schema, has_relations = schema_of(connection), bool(DATASETS[name].relations)
-    run(connection, "truncate {bodies}", name)
     columns = "sync_no, slice_no, record_id, hash, record" + (", relations" * has_relations)
     rows = (
         (
-            *(b"%d" % version.valid_from, b"0", b"%d" % version.record_id),
+            *(b"-%d" % version.valid_from, b"0", b"%d" % version.record_id),
             *(b"\\x" + record.hash.hex().encode(), record.body),
             *([record.relations] if has_relations else []),
         )
@@ -102,6 +101,12 @@ def rewrite_versions(
     copy_rows(connection, f"{BODIES[name]} ({columns})", rows)
     _, assignments = run(connection, COLUMNS, bodies=f"{schema}.{BODIES[name]}").one()
     run(connection, UPDATE.replace("{assignments}", assignments), name)
+    run(connection, "delete from {bodies} where sync_no < 0", name)
+
+
+def touch_publication(connection: Connection, name: DatasetName) -> None:
+    """Keep `acsync verify` from taking rewritten versions for rows that somebody edited."""
+    run(connection, TOUCH_PUBLICATION, name)
 
 
 def finish_rewrite(
@@ -119,7 +124,7 @@ def finish_rewrite(
         dimensions=[*dimensions],
     )
     rewrite_rows(connection, name)
-    run(connection, TOUCH_PUBLICATION, name)
+    touch_publication(connection, name)
 
 
 def drop_staged(connection: Connection, name: DatasetName) -> None:
@@ -127,13 +132,3 @@ def drop_staged(connection: Connection, name: DatasetName) -> None:
     run(connection, "truncate {bodies}", name)
     for table in ("ac_staged_slices", "ac_staged_plans"):
         run(connection, f"delete from {{schema}}.{table} where data_type = :data_type", name)
-
-
-def vacuum(database: Database) -> None:
-    """Free the space of rows that were replaced, and sample the columns again for the planner."""
-    tables = (*VERSIONS.values(), *WIDE_ROWS.values(), *STORED_ROWS, "ac_dimensions")
-    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with database.begin() as connection:
-        names = [f"{schema_of(connection)}.{table}" for table in tables]
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"vacuum (analyze) {', '.join(names)}")

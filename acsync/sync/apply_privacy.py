@@ -32,11 +32,11 @@ from acsync.store.privacy import (
 from acsync.store.publish import Transaction
 from acsync.store.version_rewrite import (
     Version,
+    drop_staged,
     finish_rewrite,
     read_versions,
     rewrite_versions,
     rewriting,
-    vacuum,
 )
 from acsync.sync.privacy import held_name, next_state
 
@@ -71,14 +71,11 @@ def apply_privacy(database: Database, settings: Settings) -> dict[DatasetName, A
     """
     definitions = {name: _read_known_definitions(database, name) for name in DATASETS}
     with rewriting(database) as connection:
-        applied = {
+        return {
             name: _apply(connection, settings.privacy(name), definitions[name])
             for name in DATASETS
             if read_privacy(connection, name).differences(settings.privacy(name))
         }
-    # Also if nothing was to do: an earlier try may have been interrupted here.
-    vacuum(database)
-    return applied
 
 
 def _read_known_definitions(database: Database, name: DatasetName) -> Sequence[Definition]:
@@ -108,6 +105,7 @@ def _apply(
             if (record := encode(*_conceal(rules, version))).hash != version.hash
         ]
         if rewritten:
+            drop_staged(connection, name)
             rewrite_versions(connection, name, rewritten)
         versions, changed = versions + len(batch), changed + len(rewritten)
     unneeded = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import DatasetName, parse_record
+from acsync.datasets import DatasetName
 from acsync.enrich.encoding import encode
 from acsync.enrich.redaction import redact
 from acsync.forgotten import Forgotten, Mark
@@ -102,8 +102,7 @@ def undo(database: Database, person: Person) -> bool:
 
 def _erase(connection: Transaction, ids: Sequence[int]) -> None:
     delete_contacts(connection, ids)
-    deals = [*read_deals(connection, ids)]
-    redacted = [(deal, encode(redact(parse_record(deal.body)))) for deal in deals]
+    redacted = [(deal, encode(redact(deal.record))) for deal in read_deals(connection, ids)]
     rewrite_deals(connection, redacted)
 
 

@@ -17,12 +17,13 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
+from acsync.datasets import DATASETS
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from tests.support import canaries, faults
-from tests.support.canaries import TAG, Canaries, Places, search
+from tests.support.canaries import LIST, TAG, Canaries, Places, search
 from tests.support.commands import SECRET, acsync, served
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres
@@ -67,6 +68,11 @@ EXPORTS = (
     ("export", "contacts", "--format", "xlsx", "--wide"),
     ("export", "deals", "--format", "csv", "--wide"),
 )
+
+STANDARD_CANARIES = (
+    "contacts.firstName", "contacts.phone", "contacts.organization", "contacts.ip", "contacts.ua",
+    "deals.description",
+)  # fmt: skip
 
 # Postgres quotes the whole row if it refuses one.
 REFUSE = "alter table ac_deal_versions add check (title not like 'canary%') not valid"
@@ -179,6 +185,61 @@ def test_no_secret_and_no_value_leaves_its_place(
     assert search(outside | inside, SECRETS) == {}
     assert search(outside, planted.values) == {}
     assert set(search(inside, planted.values)["pg_dump"]) == planted.values
+
+
+def hide_everything(planted: Canaries) -> dict[str, str]:
+    """Return rules that leave out or hash every canary but the names of lists."""
+    fields = [
+        f"{name}.customFields.{field.id}" for name in DATASETS for field in planted.fields[name]
+    ]
+    excluded = [*STANDARD_CANARIES, *fields[::2], "contacts.tags", "contacts.unsubreason"]
+    hashed = ["contacts.email", "contacts.lastName", "deals.title", *fields[1::2]]
+    return {
+        "ACSYNC_EXCLUDE": ",".join(excluded),
+        "ACSYNC_HASH": ",".join(hashed),
+        "ACSYNC_HASH_KEY": "a key for these canaries",
+    }
+
+
+def test_values_that_rules_hide_remain_nowhere(  # noqa: PLR0917  # fixtures
+    account: Account,
+    copy_account: CopyAccount,
+    database: Database,
+    planted: Canaries,
+    postgres: Postgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither what was kept before the rules nor what later syncs read."""
+    hidden = planted.values - {LIST}
+    copy_account()
+    account.change("contacts", [planted.contact])
+    account.change("deals", planted.deals)
+    copy_account()
+    analyze_staging(database)
+    fetch(database, "analyze")
+    before = search(canaries.database_places(database), hidden)
+    for name, value in hide_everything(planted).items():
+        monkeypatch.setenv(name, value)
+    done = acsync("migrate", "--apply-privacy")
+    right_after = search(canaries.database_places(database), hidden)
+    copy_account()
+    run_incremental(read_settings())
+    account.mask(planted.deals)
+    copy_account()
+    for number, words in enumerate(EXPORTS):
+        assert acsync(*words, "--output", f"{tmp_path}/{number}.{words[3]}").returncode == 0
+    with served() as (client, _):
+        pages = canaries.web_places(client)
+    canaries.rewrite(database)
+    data = canaries.data_places(database, postgres.data_dir)
+    places = canaries.database_places(database) | canaries.file_places(tmp_path) | pages | data
+
+    assert set(before["pg_dump"]) == hidden
+    assert done.returncode == 0, done.stderr
+    assert right_after == {}
+    assert search(places, hidden) == {}
+    assert LIST in search(places, {LIST})["pg_dump"]
 
 
 def analyze_staging(database: Database) -> None:

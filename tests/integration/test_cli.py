@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from acsync.local.embedded_postgres import stop_embedded
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.store.lease import keep_lease, start_sync
 from tests.support import faults

@@ -16,7 +16,6 @@ from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database, open_database, require_current_schema
 from tests.support import faults
-from tests.support.commands import acsync
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import free_port
 from tests.support.syncs import last_log

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from acsync.simulator.account import AccountOptions
+from acsync.simulator.account_options import AccountOptions
 from tests.support.commands import acsync, start, wait, wait_for
 
 NOTE = "Starting a temporary Prefect server; set PREFECT_API_URL to use your own.\n"

@@ -22,7 +22,8 @@ import pytest
 from prefect.settings import PREFECT_HOME
 from prometheus_client.parser import text_string_to_metric_families
 
-from acsync.simulator.account import Account, AccountOptions
+from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.sync.context import STOPPED
 from tests.support import faults

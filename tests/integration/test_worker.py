@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from acsync.simulator.account import AccountOptions
+from acsync.simulator.account_options import AccountOptions
 from flows.deployment import WORK_POOL
 from tests.support.commands import ended, start_anew
 from tests.support.fixtures import Sync

@@ -5,6 +5,7 @@ A canary is in every kind of field and secret. `docs/guarantees.md` lists the pl
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -175,7 +176,7 @@ def test_no_secret_and_no_value_leaves_its_place(
         **canaries.data_places(database, postgres.data_dir),
     }
 
-    assert f"statuses {[0] * (len(GOOD) + 1)}" in good, good[-3000:]
+    assert re.findall(r"statuses .*", good) == [f"statuses {[0] * (len(GOOD) + 1)}"]
     assert all("statuses [1]" in text for text in (refused, old, redirected))
     assert "httpcore" in good
     assert "sqlalchemy.engine" in good

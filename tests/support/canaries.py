@@ -95,7 +95,7 @@ class Canaries:
         path = DATASETS[name].path
         if call.path.partition("/")[0] != path:
             return
-        rows = body.get(path) or [body[SINGULAR[name]]]
+        rows = body[path] if path in body else [body[SINGULAR[name]]]
         for row in rows:
             if int(row["id"]) in ids:
                 is_stub = row.get("isDisabled") is True

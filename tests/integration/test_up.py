@@ -98,11 +98,13 @@ def test_everything_comes_up_syncs_and_ends_on_ctrl_c(
         assert server["events"]["retention_period"] == "P1D"
         over = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}}
         # The log row is closed a moment before Prefect knows.
-        (run,) = wait_for(
+        runs = wait_for(
             "the end of the run",
             lambda: client.post("/api/flow_runs/filter", json=over).json(),
         )
-        assert (run["state_name"], run["deployment_id"]) == ("Completed", deployment["id"])
+        # On a slow machine, the schedule can have started a second one.
+        ends = {(run["state_name"], run["deployment_id"]) for run in runs}
+        assert ends == {("Completed", deployment["id"])}
 
         client.post(f"/api/deployments/{deployment['id']}/create_flow_run", json={})
     assert_locked(url, data_dir / "simulated")

@@ -521,14 +521,10 @@ def test_an_account_that_lost_most_records_is_a_problem(
 # Prefect
 
 
-def test_what_acsync_deploy_sets_up_is_looked_for(check: Check, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("api")
+def test_what_acsync_deploy_sets_up_is_looked_for(check: Check) -> None:
     """Nothing is there, then a deployment, then a worker, then somebody switches things off."""
-    home = tmp_path / "prefect"
-    with (
-        prefect_server(home) as url,
-        temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}),
-        get_client(sync_client=True) as client,
-    ):
+    with get_client(sync_client=True) as client:
         nothing = prefect_rows(check())
         list(deploy(None, "http://127.0.0.1:9/hook"))
         deployed = prefect_rows(check())
@@ -550,21 +546,19 @@ def test_what_acsync_deploy_sets_up_is_looked_for(check: Check, tmp_path: Path) 
     }
 
 
+@pytest.mark.usefixtures("api")
 def test_an_open_api_that_holds_secrets_is_warned_of(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The warning stays until the server asks for a password, even if the caller has none."""
+    nothing_to_steal = check().rows["Prefect API"]
+    list(deploy(None, "http://127.0.0.1:9/hook"))
+    open_to_all = check().rows["Prefect API"]
     home, password = tmp_path / "prefect", "acsync:passw0rd"
-    with (
-        prefect_server(home) as url,
-        temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}),
-    ):
-        nothing_to_steal = check().rows["Prefect API"]
-        list(deploy(None, "http://127.0.0.1:9/hook"))
-        open_to_all = check().rows["Prefect API"]
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", password)
     settings = {PREFECT_HOME: home, PREFECT_API_AUTH_STRING: password}
     with prefect_server(home) as url, temporary_settings({PREFECT_API_URL: url, **settings}):
+        list(deploy(None, "http://127.0.0.1:9/hook"))
         closed = check().rows["Prefect API"]
 
     assert (nothing_to_steal[0], open_to_all[0], closed[0]) == ("ok", "warning", "ok")

@@ -79,7 +79,7 @@ def test_both_commands_deploy_the_same(api: httpx.Client) -> None:
     assert commands.acsync("deploy").returncode == 0
     by_acsync = deployed(api)
     forget()
-    prefect("work-pool", "create", "acsync", "--type", "process")
+    api.post("/work_pools/", json={"name": "acsync", "type": "process"}).raise_for_status()
     prefect("deploy", "--all")
 
     assert deployed(api) == by_acsync

@@ -7,7 +7,6 @@ shorter: some seconds for the interval, and for staleness.
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.deployments import run_deployment
 
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -25,13 +25,19 @@ from tests.support import commands, faults
 from tests.support.calls import on_call
 from tests.support.commands import PATIENCE_SECONDS, wait_for
 from tests.support.fixtures import Sync
-from tests.support.prefect_server import Webhook, deploy, prefect_worker, webhook
+from tests.support.prefect_server import (
+    DEPLOYMENT,
+    Webhook,
+    deploy,
+    prefect_worker,
+    run_by_hand,
+    webhook,
+)
 from tests.support.syncs import assert_exact
 
 INTERVAL_SECONDS = 12
 STALE_SECONDS = 25
 UNDER_WAY = ("Pending", "Submitting", "Running", "Late")
-NAME = "sync-activecampaign/every-15-minutes"
 
 
 @dataclass
@@ -54,20 +60,20 @@ class Stack:
         ).json()
         return found
 
-    def rest(self) -> None:
-        """Pause the schedule, and wait until at most one held run is left.
+    def rest(self, left: int) -> None:
+        """Pause the schedule, and wait until only the runs that are held are `left`.
 
         Prefect's triggers wait 15 minutes with the events of runs that were scheduled less than
         five minutes ahead (3.9.1): their first event follows one that is never sent.
         """
-        number = self.api.get(f"/deployments/name/{NAME}").json()["id"]
+        number = self.api.get(f"/deployments/name/{DEPLOYMENT}").json()["id"]
         self.api.post(f"/deployments/{number}/pause_deployment").raise_for_status()
-        wait_for("one run at most", lambda: len(self.runs(*UNDER_WAY)) <= 1)
+        wait_for("the others to end", lambda: len(self.runs(*UNDER_WAY)) <= left)
 
 
 def shorten_interval(api: httpx.Client) -> None:
     """Set the interval of the deployment to a few seconds."""
-    deployment = api.get(f"/deployments/name/{NAME}").json()
+    deployment = api.get(f"/deployments/name/{DEPLOYMENT}").json()
     (schedule,) = deployment["schedules"]
     interval = {**schedule["schedule"], "interval": INTERVAL_SECONDS}
     api.patch(
@@ -111,16 +117,13 @@ def test_the_schedule_starts_one_run_at_a_time(
     stack: Stack, account: Account, database: Database
 ) -> None:
     """With SQLAlchemy 2.1 no scheduled run ever appeared, although runs by hand worked."""
-    wait_for("two scheduled runs", lambda: len(stack.runs("Completed")) >= 2)
-    assert [run["auto_scheduled"] for run in stack.runs("Completed")[:2]] == [True, True]
+    wait_for("a scheduled run", lambda: stack.runs("Completed"))
     assert_exact(database, account)
 
-    held, freed = threading.Event(), threading.Event()
-    on_call(account, lambda _call: True, held.set)
-    on_call(account, lambda _call: True, lambda: freed.wait(PATIENCE_SECONDS))
+    held, freed = hold(account)
     assert held.wait(PATIENCE_SECONDS)
-    stack.rest()
-    assert "finished successfully in 'TurnedAway'" in run_by_hand()
+    stack.rest(left=1)
+    assert run_by_hand() == "TurnedAway"
     in_a_shell = commands.acsync("sync")
     freed.set()
     assert in_a_shell.returncode == 3
@@ -129,19 +132,20 @@ def test_the_schedule_starts_one_run_at_a_time(
     assert "has been running since" in turned_away["state"]["message"]
     assert turned_away["tags"] == ["acsync", host(), "contacts", "deals"]
     wait_for("the end of the one held", lambda: not stack.runs(*UNDER_WAY))
+    assert [run["auto_scheduled"] for run in stack.runs("Completed")[:2]] == [True, True]
     assert stack.runs("Failed", "Crashed", "TimedOut") == []
     assert stack.alerts.messages == []
 
 
 def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Account) -> None:
     """A failure comes with its reason and the age of the data, a recovery comes once."""
-    stack.rest()
-    assert "finished successfully in 'Completed'" in run_by_hand()
+    wait_for("a scheduled run", lambda: stack.runs("Completed"))
+    stack.rest(left=0)
 
     revoked = threading.Event()
     account.faults.add(faults.forbidden().only(lambda _call: revoked.is_set()))
     revoked.set()
-    assert "finished in state 'Failed'" in run_by_hand()
+    assert run_by_hand() == "Failed"
     subject = wait_for("word of the failure", lambda: stack.alerts.subjects("failed"))[0]
     revoked.clear()
     (failed,) = stack.runs("Failed")
@@ -153,17 +157,16 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
     assert re.search(r"Still published: contacts of 20\d\d-\d\d-\d\d \d\d:\d\d UTC", body)
     assert f"/runs/flow-run/{failed['id']}" in body
 
-    run_by_hand()
-    run_by_hand()
+    assert run_by_hand() == "Completed"
+    assert stack.alerts.subjects("stale") == []
+    shorten_patience(stack.api)
+    assert run_by_hand() == "Completed"
     (subject,) = stack.alerts.subjects("recovered")
     body = stack.alerts.body_of(subject)
     assert subject == f"acsync: recovered: {host()}"
     assert "The last sync had failed, and none had completed since 20" in body
     assert "/runs/flow-run/" in body
-    assert stack.alerts.subjects("stale") == []
 
-    shorten_patience(stack.api)
-    run_by_hand()
     stack.worker.terminate()
     stack.worker.wait(30)
     subject = wait_for("word of staleness", lambda: stack.alerts.subjects("stale"))[0]
@@ -177,12 +180,9 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
 
 def test_a_planned_stop_of_the_worker_sends_no_alert(stack: Stack, account: Account) -> None:
     """Each upgrade stops a worker. The alert that follows here shows that others are sent."""
-    stack.rest()
-    held, freed = threading.Event(), threading.Event()
-    on_call(account, lambda _call: True, held.set)
-    on_call(account, lambda _call: True, lambda: freed.wait(PATIENCE_SECONDS))
-    run = [sys.executable, "-m", "prefect", "deployment", "run", NAME]
-    subprocess.run(run, capture_output=True, check=True)
+    stack.rest(left=0)
+    held, freed = hold(account)
+    run_deployment(DEPLOYMENT, timeout=0)
     assert held.wait(PATIENCE_SECONDS)
     stack.worker.terminate()
     freed.set()
@@ -196,17 +196,14 @@ def test_a_planned_stop_of_the_worker_sends_no_alert(stack: Stack, account: Acco
     assert {message["body"].split()[0] for message in stack.alerts.messages} == {"Killed"}
 
 
+def hold(account: Account) -> tuple[threading.Event, threading.Event]:
+    """Hold the next call until the second event is set; the first one says that it has come."""
+    held, freed = threading.Event(), threading.Event()
+    on_call(account, lambda _call: True, held.set)
+    on_call(account, lambda _call: True, lambda: freed.wait(2 * PATIENCE_SECONDS))
+    return held, freed
+
+
 def host() -> str:
     """Return the account's host and port as used in names and tags."""
     return os.environ["AC_API_URL"].removeprefix("http://")
-
-
-def run_by_hand() -> str:
-    """Run the deployment to its end as an operator does, and return the output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "deployment", "run", NAME, "--watch"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout + done.stderr

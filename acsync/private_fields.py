@@ -26,7 +26,7 @@ STANDARD: dict[DatasetName, dict[str, tuple[str, ...]]] = {
         **{
             name: (name,)
             for name in (
-                *("phone", "firstName", "lastName", "orgname", "ip", "ua", "hash", "gravatar"),
+                *("phone", "firstName", "lastName", "ip", "ua", "gravatar"),
                 *("segmentio_id", "socialdata_lastcheck", "whatsapp_id", "whatsapp_username"),
                 *("sms_consent", "sms_consent_updated_at", "bounced_date", "bounced_hard"),
                 *("bounced_soft", "sentcnt", "last_open_date", "last_click_date"),
@@ -43,7 +43,7 @@ STANDARD: dict[DatasetName, dict[str, tuple[str, ...]]] = {
         **{
             name: (name,)
             for name in (
-                *("title", "description", "value", "currency", "contact", "percent", "hash"),
+                *("title", "description", "value", "currency", "percent", "hash"),
                 *("activitycount", "nextdealid"),
             )
         },

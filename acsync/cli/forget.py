@@ -121,7 +121,12 @@ def _undo(settings: Settings, person: "Person") -> None:
         require_current_schema(database)
         if not _between_syncs(lambda: undo(database, person)):
             raise AcsyncError(f"{name} is not forgotten.", "Check the id or the address.")
-    console.print(f"{name} is no longer kept out. The next full sync copies it.", soft_wrap=True)
+    also = " Contacts that were forgotten by it need --undo with their ids too."
+    console.print(
+        f"{name} is no longer kept out.{also if person.address else ''} The next full sync copies "
+        "what is not kept out.",
+        soft_wrap=True,
+    )
 
 
 def _between_syncs(act: Callable[[], T]) -> T:
@@ -135,7 +140,7 @@ def _between_syncs(act: Callable[[], T]) -> T:
             if time.monotonic() > give_up_at:
                 raise
             if not is_told:
-                logs.note(f"{held.message} Waiting for its end …")
+                logs.note(f"{held.message} Waiting until it ends …")
             is_told = True
         time.sleep(LOOK_SECONDS)
 
@@ -143,7 +148,7 @@ def _between_syncs(act: Callable[[], T]) -> T:
 def _describe_end(person: "Person", erasure: "Erasure", vacuumed: "Vacuumed") -> Sequence[str]:
     name = _name(person, erasure.contacts)
     return [
-        f"Forgotten: {name}. No sync copies it, for as long as ActiveCampaign has it.",
+        f"Forgotten: {name}. Syncs leave it out as long as ActiveCampaign lists it.",
         OUT_OF_REACH,
         *vacuumed.describe_refused(),
     ]

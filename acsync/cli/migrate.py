@@ -42,7 +42,7 @@ def migrate(
         bool,
         typer.Option(
             "--apply-privacy",
-            help="Rewrite what is kept, so that it meets the privacy settings.",
+            help="Rewrite the copy and its history to follow the privacy settings.",
         ),
     ] = False,
     accept_fields: Annotated[

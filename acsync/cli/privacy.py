@@ -25,7 +25,7 @@ def run_privacy(console: Console, settings: Settings, apply: bool, accepted: str
         if apply:
             with console.status("Rewriting what is kept …"):
                 applied = apply_privacy(database, settings)
-                # Also if nothing was to do: an earlier try may have been interrupted here.
+                # Always: an earlier run may have stopped before its vacuum.
                 vacuumed = vacuum(database)
             for name, result in applied.items():
                 for line in _describe(name, result):
@@ -33,7 +33,7 @@ def run_privacy(console: Console, settings: Settings, apply: bool, accepted: str
             for line in vacuumed.describe_refused():
                 console.print(line, soft_wrap=True)
             if not applied:
-                console.print("What is kept meets the privacy settings already.")
+                console.print("The copy already follows the privacy settings.")
             elif any(result.changed for result in applied.values()):
                 tables = ", ".join(f"{settings.schema_name}.{table}" for table in vacuumed.done)
                 console.print(REMAINS.replace("{tables}", tables), soft_wrap=True)

@@ -85,6 +85,10 @@ class Rules:
         """Remove the fields that the copy lacks because of earlier rules."""
         return self.returning.apply(record) if self.returning else record
 
+    def relations_without_returning(self, relations: Record) -> Record:
+        """Remove likewise from the relations of a contact."""
+        return self.returning.apply_to_relations(relations) if self.returning else relations
+
 
 def make_hash(key: bytes, *, is_email: bool = False) -> Replace:
     """Return a function that replaces each value by its HMAC-SHA-256, in hexadecimal digits.

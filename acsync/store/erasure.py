@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DATASETS, parse_record
+from acsync.datasets import DATASETS, DatasetName, parse_record
 from acsync.readings import EnrichedRecord
 from acsync.store.database import run
 from acsync.store.staging import drop_all
@@ -125,6 +125,11 @@ def rewrite_deals(
     rewrite_versions(connection, "deals", rewritten)
     rewrite_rows(connection, "deals", sorted({version.record_id for version, _ in rewritten}))
     touch_publication(connection, "deals")
+
+
+def drop_kept_plan(connection: Connection, name: DatasetName) -> None:
+    """Keep later syncs from resuming what a sync that did not finish has staged of a dataset."""
+    run(connection, "delete from {schema}.ac_staged_plans where data_type = :data_type", name)
 
 
 def drop_kept_staging(connection: Connection) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from acsync.forgotten import Forgotten, Mark
 from acsync.results import Sync
 from acsync.store.database import Database, run
+from acsync.store.lease import require_lease
 from acsync.store.staging import STAGED_IDS
 
 # ActiveCampaign can restore a deleted contact for 30 days, with its old id.
@@ -66,13 +67,15 @@ def readmit(connection: Connection, ids: Iterable[int], address: str | None) -> 
     return run(connection, sql, hashes=digests).rowcount
 
 
-def note_listed(database: Database, marks: Mapping[bytes, Mark]) -> None:
+def note_listed(database: Database, sync: Sync, marks: Mapping[bytes, Mark]) -> None:
     """Record that the account still lists these people, in one transaction per person.
 
-    Longer ones could deadlock with those of other threads.
+    Longer ones could deadlock with those of other threads. Raises LeaseLost, so that a sync which
+    froze before an undo does not note a person again.
     """
     for digest, mark in marks.items():
         with database.begin() as connection:
+            require_lease(connection, sync, lock="key share")
             run(connection, NOTE_LISTED, hash=digest, mark=mark)
 
 
@@ -84,7 +87,7 @@ def drop_expired(connection: Connection) -> None:
 def read_left_out(connection: Connection, sync: Sync) -> LeftOut:
     """Return the contacts that a sync has read and left out.
 
-    One is still published if it has got a forgotten address since the sync before.
+    A contact is still published if it got a forgotten address after the previous sync.
     """
     forgotten = read_forgotten(connection)
     if not forgotten:

@@ -45,7 +45,7 @@ INSERT_CHANGES = """
     where data_type = :data_type and sync_no = :sync_no and record_id between :first and :last
 """
 
-# Of a version that is older than the history, no change is shown.
+# Changes older than the history are not shown.
 KEPT_CHANGES = """
     insert into {schema}.ac_stored_changes
     select * from {schema}.ac_computed_changes()

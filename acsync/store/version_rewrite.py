@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from acsync.datasets import DATASETS, DatasetName, DimensionName, Record, parse_record
 from acsync.readings import EnrichedRecord
 from acsync.store.database import BODIES, Database, copy_rows, run, schema_of
-from acsync.store.lease import require_no_sync
+from acsync.store.lease import take_from_frozen_sync
 from acsync.store.publish import COLUMNS
 from acsync.store.stored_rows import rewrite_rows
 
@@ -58,9 +58,12 @@ class Version:
 
 @contextmanager
 def rewriting(database: Database) -> Iterator[Connection]:
-    """Open a transaction in which no sync can start; raise LeaseHeld while one runs."""
+    """Open a transaction in which no sync can start; raise LeaseHeld while one runs.
+
+    A sync that froze loses its lease, so it publishes nothing by its old rules.
+    """
     with database.begin() as connection:
-        require_no_sync(connection)
+        take_from_frozen_sync(connection)
         run(connection, "set local statement_timeout = 0")
         yield connection
 

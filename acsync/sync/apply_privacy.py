@@ -105,6 +105,7 @@ def _apply(
             if (record := encode(*_conceal(rules, version))).hash != version.hash
         ]
         if rewritten:
+            # Deleted rows would slow down each later batch.
             drop_staged(connection, name)
             rewrite_versions(connection, name, rewritten)
         versions, changed = versions + len(batch), changed + len(rewritten)

@@ -68,7 +68,7 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     # Encoded page by page: the raw rows of dozens of slices at once would take 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
-        left_out = leave_out(context.database, context.forgotten, job.dataset, page)
+        left_out = leave_out(context.database, context.sync, context.forgotten, job.dataset, page)
         records |= _encode_page(context, job, page, left_out)
         asked_at |= dict.fromkeys(page.ids, page.asked_at)
         tags |= tag_names(page.related.get("tags", ()))
@@ -139,7 +139,8 @@ def _find_refreshed(
                 ignores_date=rules.hides_changes,
             )
             and has_same_relations(
-                json.loads(record.relations or b"{}"), relations.get(record.record_id, {})
+                rules.relations_without_returning(json.loads(record.relations or b"{}")),
+                rules.relations_without_returning(relations.get(record.record_id, {})),
             )
         )
     return frozenset(refreshed)

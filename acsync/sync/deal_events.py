@@ -36,12 +36,12 @@ from acsync.sync.context import SyncContext
 # deals, the first reading of a million activities takes 27 syncs.
 LEAST_CALLS = 100
 
-# So many pages that end at the same row show that no rows follow.
+# After so many pages that end at the same row, no rows follow.
 SAME_ENDS = 3
 
-# Passes over a collection without an order: later ones find what the first ones missed. So many
-# in a row that find nothing late show that nothing older is missing. The total is taken to be wrong
-# if so many in a row contradict it.
+# Passes over a collection without an order: later ones find what the first ones missed. After six
+# without a late row, nothing older is missing. After twenty that contradict the total, the total is
+# wrong.
 PASSES_WITHOUT_LATE, MOST_PASSES = 6, 20
 # The total does not show whether as many rows were added as deleted, so a day is the limit.
 LONGEST_WAIT = timedelta(days=1)

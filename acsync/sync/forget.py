@@ -7,6 +7,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName
 from acsync.enrich.encoding import encode
 from acsync.enrich.redaction import redact
+from acsync.errors import AcsyncError
 from acsync.forgotten import Forgotten, Mark
 from acsync.results import Sync
 from acsync.store.database import Database
@@ -15,6 +16,7 @@ from acsync.store.erasure import (
     DEAL_ROWS,
     count_rows,
     delete_contacts,
+    drop_kept_plan,
     drop_kept_staging,
     find_by_address,
     find_sharers,
@@ -28,8 +30,11 @@ from acsync.store.forgotten import (
     readmit,
     remember,
 )
-from acsync.store.lease import require_no_sync, take_from_frozen_sync
+from acsync.store.lease import take_from_frozen_sync
+from acsync.store.privacy import read_privacy
 from acsync.store.publish import Transaction
+
+HIDDEN_ADDRESS = ("exclude contacts.email", "hash contacts.email")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ def plan_erasure(database: Database, person: Person) -> Erasure:
 def _plan(connection: Transaction, person: Person) -> Erasure:
     if person.contact_id is not None:
         ids = [person.contact_id]
+    elif {*HIDDEN_ADDRESS} & {*read_privacy(connection, "contacts").rules}:
+        raise AcsyncError(
+            "The copy has no addresses, because a privacy rule hides contacts.email.",
+            "Forget the contact by its id.",
+        )
     else:
         ids = find_by_address(connection, person.address or "")
     return Erasure(
@@ -94,7 +104,7 @@ def undo(database: Database, person: Person) -> bool:
     """
     ids = [] if person.contact_id is None else [person.contact_id]
     with database.begin() as connection:
-        require_no_sync(connection)
+        take_from_frozen_sync(connection)
         # A sync that resumes staged slices would not read the person.
         drop_kept_staging(connection)
         return readmit(connection, ids, person.address) > 0
@@ -107,19 +117,19 @@ def _erase(connection: Transaction, ids: Sequence[int]) -> None:
 
 
 def leave_out(
-    database: Database, forgotten: Forgotten, name: DatasetName, page: WalkPage
+    database: Database, sync: Sync, forgotten: Forgotten, name: DatasetName, page: WalkPage
 ) -> frozenset[int]:
     """Return the contacts of a page that are forgotten, and record that the account has them.
 
     Deals stay, but those of a forgotten contact show that it is still known to the account.
     """
     if name == "deals":
-        found = (forgotten.find("contact", row.get("contact")) for row in page.rows)
-        note_listed(database, {digest: "contact" for digest in found if digest})
+        hashes = (forgotten.find("contact", row.get("contact")) for row in page.rows)
+        note_listed(database, sync, {digest: "contact" for digest in hashes if digest})
         return frozenset()
     left_out = find_left_out(forgotten, page)
     for marks in left_out.values():
-        note_listed(database, marks)
+        note_listed(database, sync, marks)
     return frozenset(left_out)
 
 
@@ -145,3 +155,5 @@ def erase_left_out(connection: Transaction, sync: Sync) -> None:
     ids = sorted(read_left_out(connection, sync).contacts)
     if ids and has_published(connection, ids):
         _erase(connection, ids)
+        if sync.kind == "incremental":
+            drop_kept_plan(connection, "deals")

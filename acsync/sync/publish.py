@@ -189,13 +189,13 @@ def _tidy_up(context: SyncContext, results: Mapping[DatasetName, DatasetResult])
     """
     published = [name for name, result in results.items() if result.success]
     try:
-        for name in published:
-            if _is_large(results[name].changes):
-                update_statistics(context.database, name)
         if context.sync.kind == "incremental":
             drop_own(context.database, context.sync)
         elif published:
             sweep_staging(context.database, context.sync, published)
+        for name in published:
+            if _is_large(results[name].changes):
+                update_statistics(context.database, name)
     except StoreError as error:
         logger.warning("the next sync frees the staging: %s", error)
 

@@ -28,6 +28,10 @@ def time_tag(moment: datetime, form: str = "%Y-%m-%d %H:%M UTC") -> Markup:
 TEMPLATES.filters["time"] = time_tag
 TEMPLATES.globals["root"] = ""  # the way from the page to the addresses of the service
 
+# Loaded now, because later callers may have taken all file descriptors.
+for template in TEMPLATES.list_templates():
+    TEMPLATES.get_template(template)
+
 
 def render_page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page, or a part of one."""

@@ -214,7 +214,7 @@ def test_forgetting_waits_for_a_running_sync(
     with open_sync(settings, ("contacts",), holder="a test") as context:
         verified = copy_dataset(context, "contacts")
         process = start("forget", "contact", str(someone.id), "--yes")
-        wait_for("the note", lambda: "Waiting for its end" in process.stderr.readline())
+        wait_for("the note", lambda: "Waiting until it ends" in process.stderr.readline())
         publish(context, [verified], {})
         published = known(database, someone)
     done = wait(process)

@@ -40,9 +40,9 @@ test: lint unit integration
 unit: setup
 	$(BIN)/python -m pytest tests/unit --numprocesses=2
 
-# Three processes, each with its own Prefect server and Postgres, because half the time is waiting.
+# Two processes, each with its own Prefect server and Postgres, because half the time is waiting.
 integration: setup
-	$(BIN)/python -m pytest tests/integration --numprocesses=3 --dist=worksteal
+	$(BIN)/python -m pytest tests/integration --numprocesses=2 --dist=worksteal
 
 # Tests that need root, Debian packages or dbt. To run all of them, be root on Debian, in a
 # container with --privileged. The summary says what was skipped, and why. Two processes, because

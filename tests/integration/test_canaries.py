@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -151,10 +152,12 @@ def test_no_secret_and_no_value_leaves_its_place(
         old = loud_acsync("sync", **loud, AC_API_KEY=OLD_KEY)
         account.faults.add(faults.redirect("http://127.0.0.1:9/api/3/"))
         redirected = loud_acsync("sync --only contacts", **loud)
-    with served(**LOUD) as (client, process):
+    # The logs are read at once, because the service stops when the pipe is full.
+    with served(**LOUD) as (client, process), ThreadPoolExecutor() as threads:
+        output = threads.submit(process.communicate, 600)
         pages = canaries.web_places(client)
         process.terminate()
-        service = "".join(process.communicate(timeout=60))
+        service = "".join(output.result(60))
     log = str(fetch(database, "select to_jsonb(row) from ac_sync_logs as row"))
     texts = {
         "good syncs": good,

@@ -16,7 +16,7 @@ LEAST_KEY_CHARACTERS = 16
 # record, stages and the status are missing here, because syncs need them.
 STANDARD: dict[DatasetName, dict[str, tuple[str, ...]]] = {
     "contacts": {
-        # ActiveCampaign's hash stands for the address in the links of emails.
+        # ActiveCampaign's hash identifies the address in the links of emails.
         "email": ("email", "email_local", "email_domain", "hash"),
         "organization": ("organization", "orgid", "orgname"),
         "tags": ("tags", "contactTags"),

@@ -88,7 +88,7 @@ def open_read_only(settings: Settings) -> Iterator[Database]:
 
 
 def read_digits(database: Database) -> dict[str, int]:
-    """Return the digits after the point of the currencies that may not have two."""
+    """Return the number of decimal digits of each currency that may not have two."""
     with database.begin() as connection:
         rows = run(connection, "select code, digits from {schema}.ac_currencies").all()
     return {row.code: row.digits for row in rows}

@@ -15,9 +15,9 @@ TABLES = (
     "ac_dimensions",
 )
 
-# Postgres keeps the old statistics of a table that was emptied, with samples of its values. It also
-# samples the rows of its own transaction, so a row without values replaces them.
-# The first column of each row is 0, which no record and no sync has.
+# Postgres keeps the statistics of a table that was emptied, with samples of its old values. These
+# rows replace them: ANALYZE also reads rows of its own transaction. Their first column is 0, which
+# no record and no sync has.
 PLACEHOLDERS = {
     "ac_stored_tags": "(contact_id, tag_id) values (0, 0)",
     "ac_stored_lists": "(contact_id, list_id) values (0, 0)",

@@ -36,7 +36,7 @@ from acsync.sync.context import SyncContext
 # deals, the first reading of a million activities takes 27 syncs.
 LEAST_CALLS = 100
 
-# After so many pages that end at the same row, no rows follow.
+# No rows follow if three pages in a row end at the same one.
 SAME_ENDS = 3
 
 # Passes over a collection without an order: later ones find what the first ones missed. After six

@@ -49,6 +49,14 @@ def make_folder(folder: Path) -> None:
         raise SettingsError([SettingsProblem("ACSYNC_DATA_DIR", message)]) from None
 
 
+class Stopped(BaseException):
+    """A signal asks for the end.
+
+    It is no KeyboardInterrupt: after one inside `exec`, Python ends with status -2 even if it was
+    caught.
+    """
+
+
 class Processes:
     """Running programs that share an `environment` and write their logs to `log_dir`."""
 
@@ -57,6 +65,21 @@ class Processes:
         self._log_dir = log_dir
         self._environment = environment
         self._running: dict[str, psutil.Popen] = {}
+        self.is_stopped = False
+
+    def stop_on_signals(self) -> None:
+        """Raise Stopped on the first signal, and ignore those that follow.
+
+        It is raised wherever the main thread is. A library may turn it into another exception, as
+        pydantic does, or drop it. So `is_stopped` decides.
+        """
+        for number in SIGNALS:
+            signal.signal(number, self._stop)
+
+    def _stop(self, *_: object) -> NoReturn:
+        ignore_signals()
+        self.is_stopped = True
+        raise Stopped
 
     def start(self, program: Program) -> None:
         """Start a program in a new session, with an empty log."""
@@ -72,7 +95,9 @@ class Processes:
             )
 
     def require_alive(self) -> None:
-        """Raise AcsyncError, naming its log, if a program has exited."""
+        """Raise Stopped after a signal, or AcsyncError, naming its log, if a program has exited."""
+        if self.is_stopped:
+            raise Stopped
         for title, process in self._running.items():
             if (status := process.poll()) is not None:
                 raise AcsyncError(
@@ -93,17 +118,6 @@ class Processes:
 
     def _log(self, title: str) -> Path:
         return self._log_dir / f"{title.lower().replace(' ', '-')}.log"
-
-
-def interrupt_on_signals() -> None:
-    """Raise KeyboardInterrupt on the first signal, and ignore those that follow."""
-
-    def interrupt(*_: object) -> NoReturn:
-        ignore_signals()
-        raise KeyboardInterrupt
-
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
 
 
 def ignore_signals() -> None:

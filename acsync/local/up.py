@@ -17,7 +17,7 @@ from acsync.local.embedded_postgres import (
     with_database_url,
 )
 from acsync.local.environment import LOOPBACK, Local, choose_local
-from acsync.local.processes import Processes, ignore_signals, interrupt_on_signals
+from acsync.local.processes import Processes, ignore_signals
 from acsync.settings import Settings
 from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database, open_database
@@ -38,9 +38,11 @@ def run_up(console: Console, port: int, web_port: int | None, options: AccountOp
     had_postgres = _uses_running_postgres(local.database)
     processes = Processes(local.database.data_dir / "logs", local.environment)
     try:
-        interrupt_on_signals()
+        processes.stop_on_signals()
         _run(console, processes, local)
-    except KeyboardInterrupt:
+    except BaseException:
+        if not processes.is_stopped:
+            raise
         console.print("Stopping the running sync, then everything else …")
     finally:
         ignore_signals()

@@ -4,7 +4,7 @@ The API ignores unknown filters and orders without an error, so every row is che
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
@@ -32,8 +32,11 @@ REMEDY = "Full syncs go on. Incremental syncs try again after the next one."
 
 
 def changed_after(since: datetime) -> Question:
-    """Return the question for contacts that changed after a time, in id order."""
-    return Question(filters={UPDATED_AFTER: since.astimezone(UTC).isoformat(timespec="seconds")})
+    """Return the question for contacts that changed after a time, in id order.
+
+    Give the time in the account's zone: a filter that ignores offsets then works, too.
+    """
+    return Question(filters={UPDATED_AFTER: since.isoformat(timespec="seconds")})
 
 
 def date_of(dataset: Dataset, row: Record) -> datetime | None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Literal, TypeAlias
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DatasetName
+from acsync.datasets import DATASETS, DatasetName
 from acsync.store.database import Database, run
 
 # How the account answers questions about dates: to the second, by days alone, or not at all.
@@ -31,8 +31,8 @@ class Learned:
 class Start:
     """The state from which an incremental sync of a dataset starts.
 
-    `read_at` is when the last published sync began to read, by the account's clock. `newest_id` is
-    the highest id that was ever published, and `records` are published now.
+    `read_at` is when the last published sync began to read, by the account's clock and in its time
+    zone. `newest_id` is the highest id that was ever published, and `records` are published now.
     """
 
     read_at: datetime
@@ -45,17 +45,29 @@ def read_start(database: Database, name: DatasetName) -> Start | None:
     """Return what the next incremental sync starts from, or None before the first full sync."""
     sql = """
         select server_time, record_count, date_filter, reason, unknown_ids,
-               (select max(record_id) from {versions}) as newest_id
+               (select max(record_id) from {versions}) as newest_id,
+               (select date from (
+                   select updated_at, record ->> :date_key as date from {versions}
+                   where valid_to is null order by record_id desc limit 100
+               ) as newest order by updated_at desc nulls last limit 1) as newest_date
         from {schema}.ac_published left join {schema}.ac_incremental using (data_type)
         where data_type = :data_type
         order by sync_no desc limit 1
     """
     with database.begin() as connection:
-        row = run(connection, sql, name).one_or_none()
+        row = run(connection, sql, name, date_key=DATASETS[name].date_key).one_or_none()
     if row is None or row.server_time is None:
         return None
     learned = Learned(row.date_filter, row.reason, frozenset(row.unknown_ids or ()))
-    return Start(row.server_time, row.newest_id or 0, row.record_count, learned)
+    read_at = row.server_time.astimezone(_zone_of(row.newest_date))
+    return Start(read_at, row.newest_id or 0, row.record_count, learned)
+
+
+def _zone_of(date: str | None) -> tzinfo:
+    try:
+        return datetime.fromisoformat(date or "").tzinfo or UTC
+    except ValueError:
+        return UTC
 
 
 def record_learned(connection: Connection, name: DatasetName, learned: Learned) -> None:

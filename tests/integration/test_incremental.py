@@ -56,7 +56,14 @@ def changes_of(result: SyncResult) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    "options", [small(), small(clock_offset_seconds=-420.0), small(date_filter="days")], ids=str
+    "options",
+    [
+        small(),
+        small(clock_offset_seconds=-420.0),
+        small(date_filter="days"),
+        small(date_filter="local"),
+    ],
+    ids=str,
 )
 def test_changes_are_published_at_a_few_calls(
     copy_account: CopyAccount, served_account: Account, database: Database

@@ -88,7 +88,6 @@ def test_a_healthy_account_answers_every_question(ask: Ask) -> None:
     ("options", "check", "status", "seen"),
     [
         ({"date_filter": "days"}, "contacts: by date", "ok", "by days alone"),
-        ({"date_filter": "local"}, "contacts: by date", "warning", "leaves out a record"),
         ({"date_filter": "ignored"}, "contacts: by date", "warning", "ignores filters"),
         ({"date_filter": "refused"}, "contacts: by date", "warning", "refuses filters"),
         ({"date_order": "days"}, "deals: by date", "warning", "by the day of mdate alone"),

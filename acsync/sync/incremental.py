@@ -46,6 +46,8 @@ FUTURE = timedelta(days=2)
 # The newest records are read in pages of this size: few are new.
 NEW_ROWS = 20
 
+WAITING = "A privacy rule was removed, and the next full sync reads the values again."
+
 # Pages that are read by date prove nothing about the ids between their records.
 NOTHING_COVERED = Interval(1, 0)
 
@@ -69,10 +71,7 @@ class Changed:
 
 
 def require_starts(context: SyncContext) -> Mapping[DatasetName, Start]:
-    """Return what each published dataset starts from; raise NoFullSync if none is published.
-
-    After a privacy rule was removed, the copy lacks values until a full sync has read them.
-    """
+    """Return what each published dataset starts from; raise NoFullSync if none is published."""
     starts = {name: read_start(context.database, name) for name in context.datasets}
     known = {name: start for name, start in starts.items() if start}
     if not known:
@@ -80,14 +79,13 @@ def require_starts(context: SyncContext) -> Mapping[DatasetName, Start]:
             "No full sync has been published yet, so an incremental one has nothing to start from.",
             "Run: acsync sync",
         )
-    returning = read_returning(context.database)
-    known = {name: start for name, start in known.items() if name not in returning}
-    if not known:
-        raise NoFullSync(
-            "The privacy rules have changed, and no full sync has read the values again yet.",
-            "Run: acsync sync",
-        )
-    return known
+    returning = read_returning(context.database) & known.keys()
+    return known | {name: _waiting(known[name]) for name in returning}
+
+
+def _waiting(start: Start) -> Start:
+    """After a privacy rule was removed, the copy lacks values until a full sync has read them."""
+    return replace(start, learned=replace(start.learned, reason=WAITING))
 
 
 def read_changes(context: SyncContext, name: DatasetName, start: Start) -> Changed:

@@ -3,17 +3,17 @@
 import pytest
 
 from acsync.datasets import Record
-from acsync.errors import NoFullSync, PrivacyDiffers
+from acsync.errors import PrivacyDiffers
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
-from acsync.simulator.expected import Privacy
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.commands import acsync
+from tests.support.expected import Privacy
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import assert_exact, changes_of, fetch, last_log, run_incremental
 
@@ -122,13 +122,14 @@ def test_new_rules_rewrite_what_is_kept(
     with pytest.raises(PrivacyDiffers, match=r"removed: exclude contacts\.phone"):
         copy_account()
     apply_privacy()
-    with pytest.raises(NoFullSync, match="privacy rules have changed"):
-        run_incremental(read_settings())
+    waiting = run_incremental(read_settings())
+    assert waiting.calls.calls == 0
+    assert "A privacy rule was removed" in str(waiting.datasets["contacts"].warnings)
     assert copy_account().success
     assert changes_of(database) == NO_CHANGES
     assert last_log(database)["contacts_refreshed"] == 120
     assert_exact(database, account, everything)
-    run_incremental(read_settings())
+    assert not run_incremental(read_settings()).datasets["contacts"].warnings
 
 
 def test_another_key_replaces_all_hashes(

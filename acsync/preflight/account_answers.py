@@ -6,6 +6,11 @@ A question without an answer is `unknown`. No sync depends on one.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from acsync.activecampaign.account_facts import (
+    AROUND_END,
+    measure_total,
+    read_hidden_pipelines,
+)
 from acsync.activecampaign.changes import (
     UPDATED_AFTER,
     Precision,
@@ -15,9 +20,7 @@ from acsync.activecampaign.changes import (
     probe_precision,
 )
 from acsync.activecampaign.client import Client
-from acsync.activecampaign.hidden_pipelines import read_hidden_pipelines
 from acsync.activecampaign.page import record_id
-from acsync.activecampaign.totals import AROUND_END, measure_total
 from acsync.datasets import DATASETS, Dataset, Record, is_masked
 from acsync.errors import AccountError, NotByDate
 from acsync.preflight.check_result import CheckResult

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from acsync import logs
-from acsync.activecampaign.account_settings import read_subscriber_total
+from acsync.activecampaign.account_facts import read_subscriber_total
 from acsync.activecampaign.client import Client
 from acsync.datasets import DatasetName
 from acsync.errors import AccessDenied, AccountError, AcsyncError, StoreError, sanitize

@@ -11,13 +11,13 @@ from acsync.preflight.database_checks import Known
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
-from acsync.simulator.expected import expected_events, expected_stays
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.sync.report import report_lines
 from tests.support import faults
 from tests.support.calls import Churn, on_path
+from tests.support.expected import expected_events, expected_stays
 from tests.support.fixtures import CopyAccount, Sync
 from tests.support.postgres import execute
 from tests.support.syncs import assert_exact, fetch, last_log

@@ -18,18 +18,13 @@ from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.activities import Order
 from acsync.simulator.answers import answer_call
-from acsync.simulator.expected import (
-    DEAL_STATUSES,
-    Comparison,
-    compare,
-    expected_record,
-    expected_stays,
-)
+from acsync.simulator.expected import Comparison, compare, expected_record
 from acsync.simulator.fault_injection import FAULTS, Fault
 from acsync.simulator.requests import Call, RateGate, RateWindow
 from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import Churn, most_calls_in_a_second, on_call, on_numbers, on_path
+from tests.support.expected import DEAL_STATUSES, expected_stays
 
 SMALL = AccountOptions(contacts=250, deals=250, rate_limit=None)
 BY_ID: dict[str, str | int] = {"orders[id]": "ASC", "limit": 100}

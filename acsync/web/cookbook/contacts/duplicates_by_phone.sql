@@ -1,14 +1,14 @@
 -- Which contacts have the same phone number?
--- Numbers are compared by their digits and plus signs.
+-- Numbers are compared by their digits and plus signs. Fewer than seven of them are left out.
 with phones as materialized (
     select contact_id, translate(phone, translate(phone, '+0123456789', ''), '') as number
     from ac_contacts_wide
-    where length(phone) >= 6
+    where length(phone) >= 7
 ), repeated as (
     select number, count(*) as contacts
     from phones
     group by 1
-    having count(*) > 1 and length(translate(number, '+', '')) >= 6
+    having count(*) > 1 and length(number) >= 7
     order by contacts desc
     limit 100
 )

@@ -1,6 +1,6 @@
 """Verify a full-size copy: its cost, no false alarm under churn, and every tampered record found.
 
-Run it with `make verification`; it takes half an hour. One command keeps the real rate limit. The
+Run it with `make verification`; it takes twelve minutes. One command keeps the real rate limit. The
 runs under churn have a higher one, so that they end: they are judged as `acsync verify` judges,
 with a second look after the next full sync. The syncs run without Prefect.
 """

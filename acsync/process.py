@@ -1,4 +1,4 @@
-"""Settings of the whole process: memory, signals, and the end of child processes."""
+"""Start child processes, and set up this one: its memory, its signals, its end."""
 
 import ctypes
 import gc
@@ -7,6 +7,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Without `-P`, a file in the current folder could replace a module, such as `attrs.py`.
+PYTHON = (sys.executable, "-P")
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

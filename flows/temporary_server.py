@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+import sysconfig
 import time
 from functools import cache, partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from prefect.settings import (
 
 from acsync import logs
 from acsync.errors import AcsyncError
-from acsync.process import end_with_parent
+from acsync.process import PYTHON, end_with_parent
 
 # Set by Prefect for its own temporary server.
 EPHEMERAL = {
@@ -80,10 +80,12 @@ def has_local_data() -> bool:
 def _start(listener: socket.socket, log: IO[bytes]) -> "subprocess.Popen[bytes]":
     """Start the server on a socket that listens already, away from the terminal's Ctrl-C."""
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command = [*PYTHON, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    # By default, uvicorn also imports from the current folder.
+    folder = ["--app-dir", sysconfig.get_path("purelib")]
     options = ["--fd", str(listener.fileno()), "--log-level", "error", "--lifespan", "on"]
     process = subprocess.Popen(  # noqa: S603  # our own command
-        [*command, *options],
+        [*command, *folder, *options],
         env={**os.environ, **EPHEMERAL, **settings},
         pass_fds=[listener.fileno()],
         stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ import psutil
 from acsync import logs
 from acsync.env_file import load_env_file, unknown_variables
 from acsync.errors import SettingsError
+from acsync.process import PYTHON
 from acsync.proxies import bypass_for_loopback
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -54,11 +55,11 @@ def run_worker(arguments: Sequence[str]) -> int:
         logs.warn(sentence)
     # Prefect's worker ends with a traceback without an API. The check is a process of its own,
     # because Prefect takes 100 MB.
-    api_check = [sys.executable, "-m", "flows.prefect_api"]
+    api_check = [*PYTHON, "-m", "flows.prefect_api"]
     if status := subprocess.run(api_check, check=False).returncode:  # noqa: S603
         return status
     # A separate process group, so that Ctrl-C in a terminal does not reach the worker first.
-    command = [sys.executable, "-m", "prefect", "worker", "start", *arguments]
+    command = [*PYTHON, "-m", "prefect", "worker", "start", *arguments]
     with _start(command) as worker:
         try:
             for number in SIGNALS:

@@ -3,7 +3,6 @@
 import os
 import secrets
 import socket
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from acsync.env_file import DISABLED
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.local.processes import ACSYNC, Program, make_folder
+from acsync.process import PYTHON
 from acsync.settings import (
     ACCOUNT,
     CREDENTIALS,
@@ -160,7 +160,7 @@ def _add_server(local: Local, port: int) -> Local:
     chosen = defaults | {name: os.environ[name] for name in defaults if name in os.environ}
     server = Program(
         "Prefect server",
-        (sys.executable, "-m", "prefect", "server", "start"),
+        (*PYTHON, "-m", "prefect", "server", "start"),
         chosen | {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": password},
     )
     api = {

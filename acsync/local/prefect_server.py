@@ -1,7 +1,6 @@
 """Set up the Prefect API of `acsync up`: deploy, and start the first run."""
 
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from prefect.settings import (
 
 from acsync.errors import AcsyncError
 from acsync.local.processes import Processes, Program, program
+from acsync.process import PYTHON
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import SCHEDULE, read_alert_url, read_settings
 from acsync.store.database import Database
@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.3
 WORKER = Program(
     "worker",
     (
-        sys.executable,
+        *PYTHON,
         "-m",
         "flows.worker",
         f"--pool={WORK_POOL}",

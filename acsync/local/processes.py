@@ -15,9 +15,9 @@ import psutil
 
 from acsync.errors import AcsyncError, SettingsError, SettingsProblem
 from acsync.local.embedded_postgres import make_private
-from acsync.process import end_with_parent
+from acsync.process import PYTHON, end_with_parent
 
-ACSYNC = (sys.executable, "-m", "acsync")
+ACSYNC = (*PYTHON, "-m", "acsync")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The worker was started last and gets more time, so that its sync can close its log row.

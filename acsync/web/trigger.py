@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from fastapi.responses import JSONResponse
 
 from acsync.datasets import DATASETS
 from acsync.errors import AcsyncError
-from acsync.process import end_with_parent
+from acsync.process import PYTHON, end_with_parent
 from acsync.store.database import Database
 from acsync.store.sync_history import (
     SyncRecord,
@@ -163,7 +162,7 @@ class Trigger:
         # Linux stops a child together with the thread that started it: this one lives as long as
         # the service.
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "acsync", "sync", *account),
+            *(*PYTHON, "-m", "acsync", "sync", *account),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=errors,
             preexec_fn=partial(end_with_parent, signal.SIGHUP),

@@ -1,6 +1,9 @@
 """Without PREFECT_API_URL a command starts a Prefect server, which ends with the command."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +50,23 @@ def test_a_sync_starts_a_server_and_says_so(home: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, NOTE)
     assert "contacts: 8 records" in done.stdout
+
+
+@pytest.mark.usefixtures("served_account")
+def test_files_in_the_current_folder_replace_no_module(home: Path, tmp_path: Path) -> None:
+    """Here is one with the name of a package that Prefect's server imports."""
+    (tmp_path / "attrs.py").touch()
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("acsync"), "sync"],
+        cwd=tmp_path,
+        env={**os.environ, "PREFECT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, NOTE)
 
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]

@@ -1,7 +1,7 @@
 -- Which contacts have the same phone number?
--- Numbers are compared by their digits and plus signs. Fewer than seven of them are left out.
+-- Numbers are compared without spaces, brackets, hyphens, dots and slashes, from seven characters.
 with phones as materialized (
-    select contact_id, translate(phone, translate(phone, '+0123456789', ''), '') as number
+    select contact_id, translate(phone, ' ()-./', '') as number
     from ac_contacts_wide
     where length(phone) >= 7
 ), repeated as (

@@ -1,5 +1,6 @@
 -- Which tags are used, and how often?
-select tag, count(*) as contacts
-from (select unnest(tags) as tag from ac_contacts_wide) as tagged
-group by tag
+-- Two tags can have the same name, so they are counted by id.
+select tag_id, tag, count(*) as contacts
+from ac_contact_tags
+group by tag_id, tag
 order by contacts desc, tag;

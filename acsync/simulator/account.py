@@ -125,6 +125,14 @@ class Account:
                 ]
             return changed
 
+    def change_in_the_same_second(self, dataset: DatasetName, record_id: int) -> None:
+        """Change a record once more without moving its date."""
+        with self._lock:
+            store = self._stores[dataset]
+            date = store.updated[record_id]
+            self.change(dataset, [record_id])
+            store.updated[record_id] = date
+
     def change_part(
         self, dataset: DatasetName, part: Part, which: int | Iterable[int]
     ) -> list[int]:

@@ -10,7 +10,10 @@ from acsync.datasets import DATASETS, DatasetName
 from acsync.store.database import Database, run, schema_of
 
 # All views are for people; all other tables are acsync's own.
-PUBLIC_TABLES = ("ac_deal_events", "ac_deal_stages", "ac_deleted", "ac_sync_logs")
+PUBLIC_TABLES = (
+    *("ac_currencies", "ac_deal_events", "ac_deal_stages", "ac_deleted", "ac_sync_logs"),
+    "ac_verifications",
+)
 
 READ_COLUMNS = """
     select relname, coalesce(obj_description(class.oid, 'pg_class'), '') as meaning,

@@ -22,6 +22,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ac_owners": ("id",),
     "ac_lists": ("id",),
     "ac_tags": ("id",),
+    "ac_currencies": ("code",),
     "ac_contact_history": ("contact_id", "valid_from"),
     "ac_deal_history": ("deal_id", "valid_from"),
     "ac_changes": ("sync_id", "data_type", "record_id"),
@@ -33,20 +34,21 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ac_sync_logs": ("sync_id",),
     "ac_latest_sync": ("sync_id",),
     "ac_sync_statistics": (),
+    "ac_verifications": ("data_type",),
 }
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "Contacts": ("ac_contacts", "ac_contacts_wide", "ac_contact_tags", "ac_contact_lists"),
     "Deals": ("ac_deals", "ac_deals_wide", "ac_deal_stages", "ac_deal_events"),
     "Custom fields": ("ac_fields", "ac_field_choices"),
-    "Names": ("ac_pipelines", "ac_stages", "ac_owners", "ac_lists", "ac_tags"),
+    "Names": ("ac_pipelines", "ac_stages", "ac_owners", "ac_lists", "ac_tags", "ac_currencies"),
     "History": (
         *("ac_changes", "ac_contact_history", "ac_deal_history", "ac_field_changes"),
         *("ac_list_changes", "ac_deleted"),
     ),
     "Syncs": (
         *("ac_freshness", "ac_sync_logs", "ac_latest_sync", "ac_sync_statistics"),
-        "ac_sync_data",
+        *("ac_verifications", "ac_sync_data"),
     ),
 }
 OTHERS = "More"

@@ -10,6 +10,7 @@ from acsync.activecampaign.deal_activities import PATH as ACTIVITIES
 from acsync.activecampaign.deal_activities import FilterIgnored, probe_order, start_readings
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.missing_values import MissingValues
+from acsync.activecampaign.pacing import DOCUMENTED_RATE
 from acsync.activecampaign.page import record_id
 from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
@@ -33,7 +34,6 @@ from acsync.store.sync_status import RunningSync
 KEY_OWNER = "users/me"
 # People wait for this answer, and can check again. A sync makes four attempts.
 KEY_ATTEMPTS = 2
-DOCUMENTED_RATE = 5  # https://developers.activecampaign.com/reference/rate-limits
 # Calls per second while a sync is running, so that the check does not use up its limit.
 GENTLE_RATE = 2.0
 # The second page is requested like every later one: by `id_greater`, or by an overlapping offset.

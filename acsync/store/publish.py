@@ -20,19 +20,14 @@ from acsync.results import Changes, DatasetResult, Sync
 from acsync.store.database import BODIES, forbid_nested_loops, run, schema_name, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
-from acsync.store.staging import OLDEST_READ, STAGED_IDS
+from acsync.store.staging import OLDEST_READ, STAGED_CHANGES, STAGED_IDS
 from acsync.store.stored_rows import list_row_writes
 
 # One open transaction of `Database.begin`.
 Transaction: TypeAlias = Connection
 
 STAGED = f"with staged as materialized ({STAGED_IDS})"
-
-# Only new and changed records. To sort all ids would take longer than to publish 1 % of them.
-STAGED_BODIES = STAGED.replace(
-    "as read\n",
-    "as read\n    where record_id in (select record_id from {bodies} where sync_no = :sync_no)\n",
-)
+WITH_CHANGES = f"with staged as materialized ({STAGED_CHANGES})"
 
 # An array, so that Postgres looks each version up in an index.
 HAS_BODY = "record_id = any(array(select record_id from {bodies} where sync_no = :sync_no))"
@@ -63,7 +58,7 @@ FORGET_RETURNED = """
 """
 
 CLOSE_CHANGED = f"""
-    {STAGED_BODIES}
+    {WITH_CHANGES}
     update {{versions}} as version set valid_to = :sync_no
     from {{bodies}} as body join staged using (slice_no, record_id)
     where body.sync_no = :sync_no and version.valid_to is null and not body.is_refresh
@@ -73,7 +68,7 @@ CLOSE_CHANGED = f"""
 
 # Records with the same content get new names and counters without a new version.
 REFRESH = f"""
-    {STAGED_BODIES}
+    {WITH_CHANGES}
     update {{versions}} as version set {{assignments}}, read_at = staged.read_at
     from {{bodies}} as body join staged using (slice_no, record_id)
     where body.sync_no = :sync_no and version.valid_to is null and body.is_refresh
@@ -91,7 +86,7 @@ COLUMNS = """
 """
 
 ADD_VERSIONS = f"""
-    {STAGED_BODIES}
+    {WITH_CHANGES}
     insert into {{versions}} (valid_from, read_at, is_added, {{columns}})
     select :sync_no, read_at, body.record_id not in (
         select record_id from {{versions}} where valid_to = :sync_no
@@ -209,7 +204,7 @@ def _list_writes(connection: Connection, sync: Sync, name: DatasetName) -> list[
 
         return write
 
-    return [*map(as_write, statements), *list_row_writes(connection, sync, name)]
+    return [*map(as_write, statements), *list_row_writes(connection, name, as_write)]
 
 
 @contextmanager

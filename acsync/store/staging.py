@@ -25,17 +25,24 @@ OLDEST_READ = """
         * interval '1 millisecond')
 """
 
-# Each id with the slice that read it last. A slice can be staged after a newer one.
-STAGED_IDS = """
-    select distinct on (record_id) record_id, slice_no,
-           staged_at - before_ms * interval '1 millisecond' as read_at
+_READ_AT = "staged_at - before_ms * interval '1 millisecond'"
+_FIRST_STAGED = f"""
+    select distinct on (record_id) record_id, slice_no, {_READ_AT} as read_at
     from (
         select slice_no, staged_at, unnest(record_ids) as record_id,
                unnest(read_before_ms) as before_ms
-        from {schema}.ac_staged_slices
+        from {{schema}}.ac_staged_slices
         where sync_no = :sync_no and data_type = :data_type
     ) as read
-    order by record_id, staged_at - before_ms * interval '1 millisecond' desc, slice_no desc
+"""
+# Each id with the slice that read it last. A slice can be staged after a newer one.
+_NEWEST = f"order by record_id, {_READ_AT} desc, slice_no desc"
+STAGED_IDS = f"{_FIRST_STAGED} {_NEWEST}"
+
+# Only new and changed records. To sort all ids would take longer than to publish 1 % of them.
+STAGED_CHANGES = f"""
+    {_FIRST_STAGED} where record_id in (select record_id from {{bodies}} where sync_no = :sync_no)
+    {_NEWEST}
 """
 
 # Slices that fill gaps or come from incremental syncs get numbers from here, above planned ones.

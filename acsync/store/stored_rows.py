@@ -6,7 +6,6 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.readings import Interval
-from acsync.results import Sync
 from acsync.store.database import VERSIONS, WIDE_ROWS, Database, run
 from acsync.store.refusal import Write
 
@@ -55,16 +54,10 @@ KEPT_CHANGES = """
 """
 
 
-def list_row_writes(connection: Connection, sync: Sync, name: DatasetName) -> Sequence[Write]:
+def list_row_writes(
+    connection: Connection, name: DatasetName, as_write: Callable[[str], Write]
+) -> Sequence[Write]:
     """Return the writes that bring a range of rows up to date, in order."""
-
-    def as_write(sql: str) -> Write:
-        def write(part: Interval) -> int:
-            values = {"sync_no": sync.number, "first": part.first, "last": part.last}
-            return run(connection, sql, name, **values).rowcount
-
-        return write
-
     relations = [
         as_write(sql.replace("{kind}", kind))
         for kind in DATASETS[name].relations

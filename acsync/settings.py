@@ -192,11 +192,11 @@ def read_settings(variables: Iterable[str] = DATABASE + ACCOUNT, **values: Any) 
     """
     texts = {name: os.environ.get(name, "").strip() for name in variables}
     required = CREDENTIALS if "AC_API_KEY" in texts else ()
-    given = {name: text for name, text in texts.items() if text or name in required}
+    present = {name: text for name, text in texts.items() if text or name in required}
     if SIDELOADS in texts and SIDELOADS in os.environ:
-        given[SIDELOADS] = texts[SIDELOADS]  # an empty list means none
+        present[SIDELOADS] = texts[SIDELOADS]  # an empty list means none
     try:
-        return Settings.model_validate(given | values)
+        return Settings.model_validate(present | values)
     except ValidationError as error:
         problems = [
             SettingsProblem(str(problem["loc"][0]), _message(problem)) for problem in error.errors()

@@ -36,8 +36,8 @@ def read_sample(
         order by array_position(:types, type), field_id limit :fields
     """
     with database.begin() as connection:
-        found = run(connection, find_fields, name, types=list(SHORT_TYPES), fields=fields).all()
-        columns = COLUMNS[name] | {field.title: quote(field.column_name) for field in found}
+        chosen = run(connection, find_fields, name, types=list(SHORT_TYPES), fields=fields).all()
+        columns = COLUMNS[name] | {field.title: quote(field.column_name) for field in chosen}
         sql = f"""
             select {", ".join(columns.values())} from {{schema}}.ac_{name}_wide as wide
             order by (select count(value) from jsonb_each_text(to_jsonb(wide))) desc,

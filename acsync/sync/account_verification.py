@@ -80,8 +80,8 @@ def verify_copy(
     require_current_schema(database)
     require_account(database, settings.account_name)
     with open_reader(settings, database) as reader:
-        found = (check_sample(reader, name, sample) for name in names)
-        checks = [check for check in found if check]
+        samples = (check_sample(reader, name, sample) for name in names)
+        checks = [check for check in samples if check]
         if not checks:
             raise AcsyncError(
                 f"No {' or '.join(names)} are published, so nothing can be verified.",

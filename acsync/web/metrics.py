@@ -127,9 +127,9 @@ def _of_running(scrape: Scrape) -> Iterator[Metric]:
         ["account"],
     )
     progress: Values = {
-        (scrape.account, name): min(one.records / one.expected, 1.0)
-        for name, one in (running.progress if running else {}).items()
-        if one.expected
+        (scrape.account, name): min(read.records / read.expected, 1.0)
+        for name, read in (running.progress if running else {}).items()
+        if read.expected
     }
     labels = ["account", "dataset"]
     yield _gauge(

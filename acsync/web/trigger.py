@@ -123,14 +123,14 @@ class Trigger:
 
     async def _wait_for_run(self, run_id: UUID) -> JSONResponse:
         """Wait until a flow run ends; raise AcsyncError if no worker takes it."""
-        waited, heard = 0.0, time.monotonic()
+        waited, last_answer = 0.0, time.monotonic()
         while True:
             try:
                 state = await to_thread.run_sync(read_state, run_id)
-                heard = time.monotonic()
+                last_answer = time.monotonic()
             except AcsyncError:
                 # The run does not end with Prefect's server, which may be restarting.
-                if time.monotonic() - heard > AWAY_SECONDS:
+                if time.monotonic() - last_answer > AWAY_SECONDS:
                     raise
                 await asyncio.sleep(LOOK_SECONDS)
                 continue

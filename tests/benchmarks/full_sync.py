@@ -7,6 +7,7 @@ server and Postgres are separate processes on this machine.
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,6 +142,7 @@ def three_syncs(
 
 def change(server: AccountServer, account: Account) -> None:
     """Change 1 % of the records, the same in the served account and in `account`."""
+    time.sleep(1 - time.time() % 1)  # so that both date the change with the same second
     for name in ("contacts", "deals"):
         ids = account.ids(name)[:: round(1 / CHANGED_SHARE)]
         account.change(name, ids)

@@ -113,9 +113,10 @@ def main() -> None:
             rows += three_syncs(server, database, account, limit, privacy)
             if arguments.contacts == parser.get_default("contacts"):
                 print_queries(database)
-    latency_ms = arguments.latency * 1000
+    rules = ", with privacy rules" if arguments.rules else ""
     title = (
-        f"{arguments.contacts:,} contacts, {arguments.deals:,} deals, {latency_ms:g} ms per call"
+        f"{arguments.contacts:,} contacts, {arguments.deals:,} deals, "
+        f"{arguments.latency * 1000:g} ms per call{rules}"
     )
     save(title, rows)
 

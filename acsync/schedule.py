@@ -1,4 +1,4 @@
-"""How often a full sync runs, and when its data is late or stale."""
+"""How often a full sync runs, when its data is late or stale, and how numbers are spelled."""
 
 from datetime import timedelta
 
@@ -26,3 +26,8 @@ def spell(duration: timedelta) -> str:
     unit = next((unit for unit, length in UNITS.items() if not seconds % length), "second")
     number = seconds / UNITS[unit]
     return f"{number:g} {unit}" if number == 1 else f"{number:g} {unit}s"
+
+
+def spell_count(number: int, singular: str, plural: str = "") -> str:
+    """Return a number of things, such as `1 deal` or `1,200 deals`."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

@@ -40,7 +40,7 @@ from acsync.errors import (
 )
 from acsync.readings import Copied, Slice
 from acsync.results import EventsResult, SyncResult
-from acsync.schedule import DEFAULT_INTERVAL
+from acsync.schedule import DEFAULT_INTERVAL, spell_count
 from acsync.settings import Settings
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.incremental import Changed, read_changes, require_starts
@@ -238,7 +238,7 @@ def start_slices(
         if not is_completed(future):
             continue
         job = future.result()
-        title = f"{name}: about {job.plan.total or 0:,} records to copy"
+        title = f"{name}: about {spell_count(job.plan.total or 0, 'record')} to copy"
         get_run_logger().info("%s in %d slices", title, len(job.slices))
         planned.append(job)
         # Use this dataset's share of the threads while the next dataset is planned.

@@ -95,9 +95,14 @@ def _upgrade(settings: Settings, adopt_account: bool, keep: int | timedelta | No
         owner = f"It belonged to {forgotten}." if forgotten else "It belonged to no account."
         console.print(f"{owner} The next sync claims it for its account.", soft_wrap=True)
     if keep:
-        kept = format_kept(keep)
-        text = f"The next sync keeps {kept} of history. Set ACSYNC_KEEP_SYNCS={kept} too."
-        console.print(text, soft_wrap=True)
+        text = f"The next sync keeps {_describe_kept(keep)}."
+        console.print(f"{text} Set ACSYNC_KEEP_SYNCS={format_kept(keep)} too.", soft_wrap=True)
+
+
+def _describe_kept(keep: int | timedelta) -> str:
+    if isinstance(keep, timedelta):
+        return f"{format_kept(keep)} of history"
+    return "the last full sync" if keep == 1 else f"the last {keep:,} full syncs"
 
 
 def _print_sql(settings: Settings) -> None:

@@ -11,6 +11,7 @@ import typer
 from acsync.cli.options import AccountName, console, database_of
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
+from acsync.schedule import spell_count
 from acsync.setting_types import parse_duration
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def status_lines(
     for dataset in judge(status, datasets, now).datasets:
         if data := dataset.published:
             late = f", {dataset.verdict}" if dataset.verdict != "fresh" else ""
-            records = f"{dataset.name}: {data.record_count:,} records"
+            records = f"{dataset.name}: {spell_count(data.record_count, 'record')}"
             yield f"{records}, {_describe_reading(data, now)}{late}"
         else:
             yield f"{dataset.name}: nothing published yet"

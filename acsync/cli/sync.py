@@ -20,6 +20,7 @@ from acsync import logs
 from acsync.cli.options import AccountName, console, database_of, warn_of_unknown_variables
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, SyncFailed
+from acsync.schedule import spell_count
 from acsync.settings import ACCOUNT, DATABASE, Settings
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _show_bars(console: Console, database: "Database", done: threading.Event) ->
 def _print_lines(console: Console, database: "Database", done: threading.Event) -> None:
     while not done.wait(LINE_SECONDS):
         for name, records, expected in _read_progress(database):
-            console.print(f"{name}: {records:,} of {expected:,} records")
+            console.print(f"{name}: {records:,} of {spell_count(expected, 'record')}")
 
 
 def _read_progress(database: "Database") -> list[tuple[DatasetName, int, int]]:

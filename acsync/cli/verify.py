@@ -15,6 +15,7 @@ from acsync import logs
 from acsync.cli.options import AccountName, console, database_of
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
+from acsync.schedule import spell_count
 from acsync.settings import ACCOUNT, DATABASE
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def verify(
         console.print(_table(report.checks))
         for line in [*_record_lines(report.checks), *report.notes]:
             console.print(sanitize(line), soft_wrap=True)
-        console.print(f"{report.calls:,} calls in {report.seconds:.0f} s.")
+        console.print(f"{spell_count(report.calls, 'call')} in {report.seconds:.0f} s.")
     require_equal(settings.schema_name, report.checks)
 
 

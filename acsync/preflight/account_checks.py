@@ -28,6 +28,7 @@ from acsync.preflight.account_answers import (
 from acsync.preflight.check_result import CheckResult, from_error
 from acsync.preflight.database_checks import Known
 from acsync.readings import ALL_TYPES, ActivityOrder, Plan
+from acsync.schedule import spell_count
 from acsync.settings import Settings
 from acsync.store.sync_status import RunningSync
 
@@ -226,7 +227,10 @@ def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     """Warn if no custom field has a value: a key without permission to see them gets none."""
     check, records = f"{dataset.name}: custom fields", _count_records(sample)
     values = len({str(value.get("id")) for page in sample for value in page.values})
-    seen = f"{values:,} values came with {records:,} sampled records (newest and oldest)."
+    seen = (
+        f"{spell_count(values, 'value')} came with "
+        f"{spell_count(records, 'sampled record')} (newest and oldest)."
+    )
     if values or not records:
         return CheckResult(check, "ok", seen)
     remedy = "If the account uses custom fields, let the user of AC_API_KEY see them."
@@ -237,7 +241,8 @@ def _judge_masked(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     """Warn of masked deals: ActiveCampaign sends only stubs of them."""
     check, records = f"{dataset.name}: masked", _count_records(sample)
     masked = len({record_id(row) for page in sample for row in page.rows if is_masked(row)})
-    seen = f"{masked:,} of {records:,} sampled records (newest and oldest) are masked."
+    verb = "is" if masked == 1 else "are"
+    seen = f"{masked:,} of {records:,} sampled records (newest and oldest) {verb} masked."
     if not masked:
         return CheckResult(check, "ok", seen)
     remedy = (

@@ -11,7 +11,7 @@ from acsync.activecampaign.account_facts import read_subscriber_total
 from acsync.activecampaign.client import Client
 from acsync.datasets import DatasetName
 from acsync.errors import AccessDenied, AccountError, AcsyncError, StoreError, sanitize
-from acsync.schedule import spell
+from acsync.schedule import spell, spell_count
 from acsync.settings import Settings
 from acsync.store.database import VERSIONS, Database, require_current_schema
 from acsync.store.interval import read_interval
@@ -146,7 +146,8 @@ def _read_second_witness(client: Client, check: SpotCheck) -> tuple[int | None, 
         return None, f"subscriber_total of /settings/account is not known: {error.message}"
     difference = total - check.published - check.created - check.left_out
     as_expected = "as many as expected" if not difference else f"{difference:+,} to the copy"
-    return total, f"subscriber_total of /settings/account: {total:,} contacts, {as_expected}."
+    contacts = spell_count(total, "contact")
+    return total, f"subscriber_total of /settings/account: {contacts}, {as_expected}."
 
 
 def _keep(database: Database, check: SpotCheck) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from acsync.errors import Incomplete
 from acsync.readings import Interval, Plan, Warnings
+from acsync.schedule import spell_count
 from acsync.sync.gap_fill import find_gaps
 
 # A count may differ by this many records or this share of them: it can be cached, and counting and
@@ -89,7 +90,7 @@ def require_complete(covered: Iterable[Interval], walked: Walked) -> None:
     elif gaps := find_gaps(covered, walked.newest_id):
         reason = (
             f"The {plan.dataset} between id {gaps[0].first} and {gaps[0].last} were not read "
-            f"({len(gaps)} gaps)."
+            f"({spell_count(len(gaps), 'gap')})."
         )
     else:
         return

@@ -7,6 +7,7 @@ from dataclasses import astuple
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.results import DatasetResult, FieldChange, Recall, SyncResult
+from acsync.schedule import spell_count
 from acsync.store.sync_history import SyncRecord
 from acsync.sync.readers import LEAST_READERS
 
@@ -64,7 +65,7 @@ def report_markdown(result: SyncResult) -> str:
 def report_summary(result: SyncResult) -> str:
     """Return the records of each dataset, or why it was not published, as Markdown."""
     counts = [
-        f"{dataset.changes.records:,} {name}"
+        spell_count(dataset.changes.records, name.removesuffix("s"))
         for name, dataset in result.datasets.items()
         if dataset.changes
     ]
@@ -78,9 +79,11 @@ def report_lines(result: SyncResult) -> Iterator[str]:
         if changes := dataset.changes:
             masked = f", {changes.masked:,} masked" if changes.masked else ""
             refreshed = f", {changes.refreshed:,} refreshed" if changes.refreshed else ""
-            dropped = f"; {changes.dropped:,} old versions dropped" if changes.dropped else ""
+            old = spell_count(changes.dropped, "old version")
+            dropped = f"; {old} dropped" if changes.dropped else ""
             yield (
-                f"{name}: {changes.records:,} records{masked}; {changes.added:,} added, "
+                f"{name}: {spell_count(changes.records, 'record')}{masked}; "
+                f"{changes.added:,} added, "
                 f"{changes.updated:,} updated, {changes.deleted:,} deleted{refreshed}{dropped}"
             )
     yield from event_lines(result)
@@ -160,10 +163,10 @@ def calls_line(result: SyncResult) -> str:
         if result.learned_rate
         else ""
     )
-    removed = _count(result.cleaned, "NUL character", "NUL characters")
+    removed = spell_count(result.cleaned, "NUL character")
     cleaned = f"; {removed} removed, which Postgres cannot store" if result.cleaned else ""
     return (
-        f"{_count(calls.calls, 'call', 'calls')} in {seconds:,.1f} s ({rate:.1f} per second, "
+        f"{spell_count(calls.calls, 'call')} in {seconds:,.1f} s ({rate:.1f} per second, "
         f"limit {result.rate_limit:g}), {calls.retries:,} repeated, {calls.rate_limited:,} refused "
         f"as too many{learned}{cleaned}"
     )
@@ -181,10 +184,6 @@ def slowness_lines(result: SyncResult) -> list[str]:
         f"calls took {result.answer_seconds:.1f} s on average, so there were {rate:.1f} of "
         f"{limit:g} per second: the account's answers were the bound, not its limit"
     ]
-
-
-def _count(number: int, singular: str, plural: str) -> str:
-    return f"{number:,} {singular if number == 1 else plural}"
 
 
 def sync_line(sync: SyncRecord, is_short: bool = False) -> str:

@@ -10,6 +10,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
 from acsync.readings import Copied, Dimension, Warnings
 from acsync.results import CustomField
+from acsync.schedule import spell_count
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_log import read_differences, record_total
@@ -125,13 +126,14 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
     warnings = []
     if values:
         warnings.append(
-            f"{values:,} custom field values of {name} were not returned by ActiveCampaign, "
-            "probably because their field was deleted; all others are published"
+            f"ActiveCampaign did not return {spell_count(values, 'custom field value')} of {name}, "
+            "probably because a field was deleted; all others are published"
         )
     if keys:
+        relations = spell_count(keys.total(), "tag or list", "tags and lists")
         warnings.append(
-            f"{keys.total():,} tags and lists of {name} were not returned by "
-            "ActiveCampaign, probably because they were deleted; all others are published"
+            f"ActiveCampaign did not return {relations} of {name}, probably because of a deletion; "
+            "all others are published"
         )
     return tuple(warnings)
 

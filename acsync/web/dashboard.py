@@ -9,7 +9,7 @@ from itertools import chain
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.local.embedded_postgres import is_embedded, psql_command
-from acsync.schedule import spell
+from acsync.schedule import spell, spell_count
 from acsync.settings import Settings
 from acsync.store.database import Database
 from acsync.store.sync_history import SyncRecord, read_syncs
@@ -90,9 +90,9 @@ class Live:
         latest = self.status.latest
         if latest and (masked := latest.total("masked")):
             notices.append(
-                f"{masked:,} deals are masked: the key's user cannot see their pipeline. They keep "
-                "the content they had when they were last visible. To see them again, let the "
-                "user see that pipeline."
+                f"{spell_count(masked, 'deal is', 'deals are')} masked: the key's user cannot see "
+                "the pipeline. Masked deals keep the content they had when they were last visible. "
+                "To see them again, let the user see that pipeline."
             )
         if latest and latest.learned_rate:
             notices.append(

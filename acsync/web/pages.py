@@ -7,6 +7,8 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from acsync.schedule import spell_count
+
 # A letter of the badge's font is 6.6 pixels wide on average.
 LETTER_WIDTH, MARGIN = 6.6, 12
 
@@ -26,6 +28,7 @@ def time_tag(moment: datetime, form: str = "%Y-%m-%d %H:%M UTC") -> Markup:
 
 
 TEMPLATES.filters["time"] = time_tag
+TEMPLATES.filters["spelled"] = spell_count
 TEMPLATES.globals["root"] = ""  # the way from the page to the addresses of the service
 
 # Loaded now, because later callers may have taken all file descriptors.

@@ -29,6 +29,10 @@ class AccountServer:
             self._pipe.send((method, arguments))
             return self._pipe.recv()
 
+    def edit(self, function: Callable[[Account], None]) -> None:
+        """Call a function of a module with the account, in its process."""
+        self.act("edit", function)
+
     def take_calls(self) -> list[LoggedCall]:
         """Return the calls that arrived since the last call of this method."""
         calls: list[LoggedCall] = self.act("take_calls")
@@ -80,6 +84,9 @@ def _serve(
             if method == "take_calls":
                 pipe.send([*account.statistics.log])
                 account.statistics.log.clear()
+            elif method == "edit":
+                (function,) = arguments
+                pipe.send(function(account))
             elif method == "start_churn":
                 churning.enter_context(Churn(account, *arguments))
                 pipe.send(None)

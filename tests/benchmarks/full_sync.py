@@ -7,6 +7,7 @@ server and Postgres are separate processes on this machine.
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +25,21 @@ from tests.benchmarks.account_server import AccountServer, account_server
 from tests.benchmarks.environment import own_environment
 from tests.benchmarks.measure import SyncCost, fastest_ms, measure_sync
 from tests.benchmarks.report import FOLDER, markdown_table
+from tests.support.expected import NOTHING_HIDDEN, Privacy
 from tests.support.prefect_server import prefect_server
 from tests.support.syncs import compare_copy
 
 CHANGED_SHARE = 0.01
 MAX_QUERY_MS = 200.0
+EXCLUDED = (
+    "contacts.phone",
+    "contacts.lastName",
+    "contacts.ip",
+    "contacts.ua",
+    "deals.description",
+)
+HASHED = ("contacts.email", "deals.title")
+HASH_KEY = "a key for measurements only"
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,9 @@ def main() -> None:
     parser.add_argument(
         "--jitter", type=float, default=0.0, help="longest delay of a call in seconds"
     )
+    parser.add_argument(
+        "--rules", action="store_true", help="leave ten fields out of the copy, and hash two"
+    )
     arguments = parser.parse_args()
     rows = []
     for window in arguments.windows:
@@ -93,15 +107,16 @@ def main() -> None:
             latency_seconds=arguments.latency,
             arrival_jitter_seconds=arguments.jitter,
         )
+        account, limit = Account(options), arguments.limit or arguments.rate
         with served(options, arguments.rate) as (server, database):
-            rows += three_syncs(
-                server, database, Account(options), arguments.limit or arguments.rate
-            )
+            privacy = set_rules(account) if arguments.rules else NOTHING_HIDDEN
+            rows += three_syncs(server, database, account, limit, privacy)
             if arguments.contacts == parser.get_default("contacts"):
                 print_queries(database)
-    latency_ms = arguments.latency * 1000
+    rules = ", with privacy rules" if arguments.rules else ""
     title = (
-        f"{arguments.contacts:,} contacts, {arguments.deals:,} deals, {latency_ms:g} ms per call"
+        f"{arguments.contacts:,} contacts, {arguments.deals:,} deals, "
+        f"{arguments.latency * 1000:g} ms per call{rules}"
     )
     save(title, rows)
 
@@ -120,8 +135,29 @@ def served(options: AccountOptions, rate: float) -> Iterator[tuple[AccountServer
         database.close()
 
 
+def set_rules(account: Account) -> Privacy:
+    """Set privacy rules for five standard and five custom fields, and for two to hash."""
+    custom = [
+        f"{name}.customFields.{field['id']}"
+        for name, fields in (
+            ("contacts", account.metadata.listings["contact_fields"][:3]),
+            ("deals", account.metadata.listings["deal_fields"][:2]),
+        )
+        for field in fields
+    ]
+    excluded = (*EXCLUDED, *custom)
+    os.environ["ACSYNC_EXCLUDE"] = ",".join(excluded)
+    os.environ["ACSYNC_HASH"] = ",".join(HASHED)
+    os.environ["ACSYNC_HASH_KEY"] = HASH_KEY
+    return Privacy(frozenset(excluded), frozenset(HASHED), HASH_KEY)
+
+
 def three_syncs(
-    server: AccountServer, database: Database, account: Account, limit: float
+    server: AccountServer,
+    database: Database,
+    account: Account,
+    limit: float,
+    privacy: Privacy = NOTHING_HIDDEN,
 ) -> list[Row]:
     """Sync an account that is new, unchanged, and changed by 1 %; compare each time."""
     rows = []
@@ -132,7 +168,7 @@ def three_syncs(
         cost = measure_sync(database, server)
         rows.append(Row(f"{title}, {window}", cost, calls_needed(account), limit))
         say(" · ".join(f"{name} {text}" for name, text in rows[-1].cells().items()))
-        for name, comparison in compare_copy(database, account).items():
+        for name, comparison in compare_copy(database, account, privacy).items():
             if not comparison.exact:
                 sys.exit(f"The copy of the {name} is not exact: {comparison}")
         vacuum(database)
@@ -141,6 +177,7 @@ def three_syncs(
 
 def change(server: AccountServer, account: Account) -> None:
     """Change 1 % of the records, the same in the served account and in `account`."""
+    time.sleep(1 - time.time() % 1)  # so that both date the change with the same second
     for name in ("contacts", "deals"):
         ids = account.ids(name)[:: round(1 / CHANGED_SHARE)]
         account.change(name, ids)

@@ -41,6 +41,7 @@ class SyncCost:
     postgres_seconds: float
     wal_mb: float
     tables_mb: float
+    growth_mb: float
 
     @property
     def calling_seconds(self) -> float:
@@ -67,6 +68,7 @@ def measure_sync(database: Database, server: AccountServer, *options: str) -> Sy
         postgres_seconds=after["seconds"] - before["seconds"],
         wal_mb=(after["wal"] - before["wal"]) / 1e6,
         tables_mb=after["tables"] / 1e6,
+        growth_mb=(after["tables"] - before["tables"]) / 1e6,
     )
 
 

@@ -79,7 +79,7 @@ def test_values_of_a_deleted_field_are_counted_and_warned_of(
         ]
         orphans = sum("9000" in str(row[DATASETS[name].sideload]) for row in named)
         assert (
-            f"{orphans} custom field values of {name} were not returned by ActiveCampaign"
+            f"ActiveCampaign did not return {orphans} custom field values of {name}"
             in (dataset.warnings[0])
         )
     assert read_status(database).warnings

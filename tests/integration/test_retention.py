@@ -86,6 +86,9 @@ def test_a_confirmed_value_deletes_and_says_how_much(
     monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "3d")
     migrated = acsync("migrate", "--keep", "3d")
     assert "keeps 3d of history. Set ACSYNC_KEEP_SYNCS=3d too." in migrated.stdout
+    by_number = acsync("migrate", "--keep", "2")
+    assert "keeps the last 2 full syncs. Set ACSYNC_KEEP_SYNCS=2 too." in by_number.stdout
+    acsync("migrate", "--keep", "3d")
 
     result = copy_and_age(copy_account, account, database)
 

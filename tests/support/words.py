@@ -123,6 +123,8 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
         yield from _markdown(path.read_text())
     elif path.suffix in {".yaml", ".toml"} or path.name in {".env.example", "Makefile"}:
         yield from _blocks(path.read_text(), "#")
+    elif path.suffix == ".yml":
+        yield from _descriptions(path.read_text())
 
 
 def _python(source: str) -> Iterator[tuple[int, str]]:
@@ -176,6 +178,13 @@ def _blocks(source: str, mark: str) -> Iterator[tuple[int, str]]:
         elif block:
             yield number - len(block), " ".join(block)
             block = []
+
+
+def _descriptions(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the descriptions in a template of YAML, on one line or folded over several."""
+    pattern = r"^( *)(?:- )?description: +(?:>\n)?(.*(?:\n\1 +.*)*)"
+    for match in re.finditer(pattern, source, re.MULTILINE):
+        yield source.count("\n", 0, match.start()) + 1, match[2]
 
 
 def _template(source: str) -> Iterator[tuple[int, str]]:

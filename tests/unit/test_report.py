@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from acsync.errors import AcsyncError
 from acsync.results import CallCounts, Changes, DatasetResult, EventsResult, SyncResult
-from acsync.sync.report import calls_line, report_lines, report_markdown, report_summary
+from acsync.sync.report import report_lines, report_markdown, report_summary
 
 NASTY = (
     "<script>alert(1)</script> <!-- &lt; ![x](http://evil.example/a.png) [y](javascript:z) "
@@ -102,15 +102,20 @@ def test_a_report_says_how_far_the_events_are_read(events: EventsResult, line: s
     assert line.split()[1] in report_markdown(result)
 
 
-def test_one_call_and_one_character_are_singular() -> None:
+def test_one_of_anything_is_singular() -> None:
+    """A report of `1 records` looks careless."""
+    contacts = DatasetResult(1, Changes(1, 1, 0, 0, 0, dropped=1))
     result = SyncResult(
-        "sync-1", "a.example", datetime.now(UTC), 1_000, 10, None, CallCounts(1, 1, 0), 1, {}
+        "sync-1", "a.example", datetime.now(UTC), 1_000, 10, None, CallCounts(1, 1, 0), 1,
+        {"contacts": contacts},
     )  # fmt: skip
 
-    assert calls_line(result) == (
+    assert report_summary(result) == "1 contact"
+    assert list(report_lines(result)) == [
+        "contacts: 1 record; 1 added, 0 updated, 0 deleted; 1 old version dropped",
         "1 call in 1.0 s (1.0 per second, limit 10), 1 repeated, 0 refused as too many; "
-        "1 NUL character removed, which Postgres cannot store"
-    )
+        "1 NUL character removed, which Postgres cannot store",
+    ]
 
 
 def test_a_hostile_reason_is_shown_as_text_and_nothing_else() -> None:

@@ -44,6 +44,14 @@ SQL = """-- Look where it is.
 comment on view v is 'Rows where it''s full.';
 select 'where it is';
 """
+DESCRIPTIONS = """models:
+  - name: where it is
+    description: >
+      One row per stay, also
+      where it is open.
+    columns:
+      - description: Look where it is
+"""
 DOCUMENT = """# Look where it is
 ```
 where it is
@@ -60,6 +68,7 @@ where it is
         ("0010_new.sql", SQL, [1, 2]),
         ("0009_old.sql", SQL, []),
         ("page.md", DOCUMENT, [1, 5]),
+        ("models.yml", DESCRIPTIONS, [3, 7]),
     ],
 )
 def test_prose_is_found_in_each_kind_of_file(

@@ -118,6 +118,13 @@ def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, Datase
     return dict(_sync_record(row).datasets)
 
 
+def read_last_success(connection: Connection) -> datetime | None:
+    """Return when the last complete full sync ended, or None."""
+    sql = f"select max(finished_at) from {{schema}}.ac_sync_logs where overall_success and {FULL}"
+    ended: datetime | None = run(connection, sql).scalar()
+    return ended
+
+
 def read_latest(
     connection: Connection, condition: str = "true", **values: Any
 ) -> SyncRecord | None:

@@ -17,10 +17,6 @@ from acsync.store.interval import read_interval
 from acsync.store.lease import ALIVE
 from acsync.store.sync_history import FULL, RECENT_SYNCS, SyncRecord, read_latest, read_syncs
 
-LAST_SUCCESS = """
-    select max(finished_at) from {schema}.ac_sync_logs where overall_success and kind = 'full'
-"""
-
 INCREMENTAL_AFTER = """
     kind = 'incremental'
     and id > (select id from {schema}.ac_sync_logs where sync_id = :sync_id)
@@ -106,7 +102,6 @@ class SyncStatus:
     recent: tuple[SyncRecord, ...]
     statistics: Mapping[str, Any]
     published: dict[DatasetName, PublishedDataset]
-    last_success: datetime | None
     interval: timedelta = DEFAULT_INTERVAL
     incremental: SyncRecord | None = None
 
@@ -149,7 +144,6 @@ def read_status(database: Database) -> SyncStatus:
             read_syncs(connection, RECENT_SYNCS),
             dict(run(connection, "select * from {schema}.ac_sync_statistics").mappings().one()),
             _read_published(connection),
-            run(connection, LAST_SUCCESS).scalar(),
             read_interval(connection),
             read_latest(connection, INCREMENTAL_AFTER, sync_id=latest.sync_id) if latest else None,
         )

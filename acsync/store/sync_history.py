@@ -47,6 +47,11 @@ class SyncRecord:
         return sum(getattr(each.changes, field, 0) or 0 for each in self.datasets.values())
 
     @property
+    def errors(self) -> Mapping[DatasetName, str]:
+        """Return why datasets were not published, without those that were."""
+        return {name: data.error for name, data in self.datasets.items() if data.error}
+
+    @property
     def warnings(self) -> Warnings:
         """Return the warnings of all datasets, each once."""
         warnings = (dataset.warnings for dataset in self.datasets.values())

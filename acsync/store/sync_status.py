@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.readings import Warnings
-from acsync.results import SyncKind, SyncProgress
+from acsync.results import SyncKind, SyncProgress, group_errors
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.store.database import Database, run
 from acsync.store.interval import read_interval
@@ -107,9 +107,14 @@ class SyncStatus:
 
     @property
     def warnings(self) -> Warnings:
-        """Return the warnings of the last finished syncs of both kinds, each once."""
+        """Return the warnings of the last finished syncs, and why the incremental one failed."""
         syncs = [sync for sync in (self.latest, self.incremental) if sync]
-        return tuple(dict.fromkeys(chain.from_iterable(sync.warnings for sync in syncs)))
+        warnings = chain.from_iterable(sync.warnings for sync in syncs)
+        failures = (
+            f"the last incremental sync did not update {names}: {error}"
+            for error, names in group_errors(self.incremental.errors if self.incremental else {})
+        )
+        return tuple(dict.fromkeys(chain(failures, warnings)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the payload of GET /api/sync-status."""
@@ -130,6 +135,7 @@ class SyncStatus:
             },
             "latestData": dict.fromkeys(DATASETS)
             | {name: data.as_json() for name, data in self.published.items()},
+            "warnings": list(self.warnings),
             "intervalSeconds": self.interval.total_seconds(),
         }
 

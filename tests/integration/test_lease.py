@@ -306,6 +306,7 @@ def test_the_status_of_a_new_database_is_nothing_yet(database: Database) -> None
             "lastSyncTime": None,
         },
         "latestData": {"contacts": None, "deals": None},
+        "warnings": [],
         "intervalSeconds": 900.0,
     }
 
@@ -371,6 +372,7 @@ def test_the_status_tells_what_is_published_and_what_runs(database: Database) ->
             },
             "deals": None,
         },
+        "warnings": [],
         "intervalSeconds": 900.0,
     }
 

@@ -183,3 +183,11 @@ class SyncResult:
             dataset.fields or dataset.warnings or not dataset.changes or dataset.changes.is_any
             for dataset in self.datasets.values()
         )
+
+
+def group_errors(errors: Mapping[DatasetName, str]) -> list[tuple[str, str]]:
+    """Return each error once, with the names of its datasets."""
+    datasets: dict[str, list[str]] = {}
+    for name, error in errors.items():
+        datasets.setdefault(error, []).append(name)
+    return [(error, " and ".join(names)) for error, names in datasets.items()]

@@ -53,7 +53,7 @@ def show(
         require_current_schema(database)
         history = read_history(database, name, record_id)
         is_asked = live and not history.is_forgotten
-        now = _read_live(settings, database, name, record_id, history.record) if is_asked else None
+        now = _read_live(settings, database, name, record_id, history) if is_asked else None
     title = f"{kind.capitalize()} {record_id}"
     if not history.is_known and not (now and now.record):
         raise _unknown(kind, record_id, live)
@@ -80,22 +80,22 @@ def _read_live(
     database: "Database",
     name: DatasetName,
     record_id: int,
-    published: Record | None,
+    history: "RecordHistory",
 ) -> Live:
-    from acsync.enrich.differences import find_differences
     from acsync.store.schema_owner import require_account
-    from acsync.sync.account_reader import enrich_single, find_renamed, open_reader
+    from acsync.sync.account_reader import compare_single, enrich_single, open_reader
 
     require_account(database, settings.account_name)
     with open_reader(settings, database) as reader:
         page = reader.read(name, record_id)
         if page is None:
-            return Live(None, ("the whole record",) if published else ())
+            return Live(None, ("the whole record",) if history.record else ())
         names = reader.read_names(name)
-    record = enrich_single(page, names, published)
-    if published is None:
+    record = enrich_single(page, names, history.record)
+    if history.record is None:
         return Live(record, ("the whole record",))
-    return Live(record, find_differences(name, record, published, find_renamed(page, names)))
+    fields = compare_single(name, page, names, record, history.record, history.relations)
+    return Live(record, tuple(sorted(fields)))
 
 
 def _sentence(title: str, history: "RecordHistory", now: Live | None) -> str:

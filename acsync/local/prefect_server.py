@@ -24,8 +24,8 @@ from acsync.process import PYTHON
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import SCHEDULE, read_alert_url, read_settings
 from acsync.store.database import Database
-from acsync.store.interval import confirm_interval
-from acsync.store.sync_status import read_status
+from acsync.store.interval import confirm_interval, read_interval
+from acsync.store.sync_history import read_last_success
 from flows.deployment import WORK_POOL, deploy, make_deployment
 from flows.links import api_url, page_url, ui_url
 from flows.prefect_api import probe
@@ -91,9 +91,9 @@ def start_due_run(deployment_id: UUID, database: Database, simulated: bool) -> N
 
     A simulated account always gets one, because its size may have changed.
     """
-    status = read_status(database)
-    last = status.last_success
-    if not simulated and last is not None and datetime.now(UTC) - last < status.interval:
+    with database.begin() as connection:
+        last, interval = read_last_success(connection), read_interval(connection)
+    if not simulated and last is not None and datetime.now(UTC) - last < interval:
         return
     with get_client(sync_client=True) as client:
         client.create_flow_run_from_deployment(

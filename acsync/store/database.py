@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, mak
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from acsync.datasets import DatasetName
+from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import SchemaOutdated, SchemaTooNew, StoreError
 from acsync.settings import Settings
 from acsync.store.postgres_errors import explain, place_of
@@ -91,11 +91,15 @@ def schema_of(connection: Connection) -> str:
 def run(
     connection: Connection, sql: str, name: DatasetName | None = None, **values: Any
 ) -> CursorResult[*tuple[Any, ...]]:
-    """Run one statement; replace `{schema}`, `{versions}` and `{bodies}` by qualified names."""
+    """Run one statement; replace `{schema}`, `{versions}` and `{bodies}` by qualified names.
+
+    `{relations}` is the text of the relations in the versions, which only contacts have.
+    """
     schema = schema_of(connection)
     if name is not None:
         sql = sql.replace("{versions}", f"{schema}.{VERSIONS[name]}")
         sql = sql.replace("{bodies}", f"{schema}.{BODIES[name]}")
+        sql = sql.replace("{relations}", "relations::text" if DATASETS[name].relations else "null")
         values["data_type"] = name
     return connection.execute(text(sql.replace("{schema}", schema)), values)
 

@@ -12,6 +12,8 @@ READ_COPY = """
     select (
         select record::text from {versions} where valid_to is null and record_id = :record_id
     ) as body, (
+        select {relations} from {versions} where valid_to is null and record_id = :record_id
+    ) as relations, (
         select deleted_at from {schema}.ac_deleted
         where data_type = :data_type and record_id = :record_id
     ) as deleted_at
@@ -70,10 +72,12 @@ class Stay:
 class RecordHistory:
     """All that is known of a record, the newest first; `record` is None if it is not published.
 
-    No sync copies a contact that `is_forgotten`.
+    `relations` are the published tags and memberships of a contact. No sync copies a contact that
+    `is_forgotten`.
     """
 
     record: Record | None
+    relations: Record | None
     deleted_at: datetime | None
     changes: Sequence[Change]
     fields: Sequence[FieldChange]
@@ -100,6 +104,7 @@ def read_history(database: Database, name: DatasetName, record_id: int) -> Recor
         is_forgotten = is_contact and bool(read_forgotten(connection).find("contact", record_id))
     return RecordHistory(
         None if copy.body is None else parse_record(copy.body),
+        None if copy.relations is None else parse_record(copy.relations),
         copy.deleted_at,
         [Change(*row) for row in changes],
         [FieldChange(*row) for row in fields],

@@ -33,28 +33,28 @@ def published_state(
 
 
 def published_records(
-    database: Database, name: DatasetName, ids: Sequence[int], without: Collection[str] = ()
+    database: Database, name: DatasetName, ids: Sequence[int]
 ) -> dict[int, Record]:
-    """Return the published records among these ids, without some of their keys."""
+    """Return the published records among these ids."""
+    contents = published_contents(database, name, ids)
+    return {record_id: record for record_id, (record, _) in contents.items()}
+
+
+def published_contents(
+    database: Database, name: DatasetName, ids: Sequence[int], without: Collection[str] = ()
+) -> dict[int, tuple[Record, Record]]:
+    """Return the published records among these ids, without some of their keys, and relations."""
     sql = """
-        select record_id, (record - cast(:without as text[]))::text as body from {versions}
+        select record_id, (record - cast(:without as text[]))::text, coalesce({relations}, '{}')
+        from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
     with database.begin() as connection:
         rows = run(connection, sql, name, ids=list(ids), without=list(without))
-        return {row.record_id: parse_record(row.body) for row in rows}
-
-
-def published_relations(database: Database, ids: Sequence[int]) -> dict[int, Record]:
-    """Return the relations that are published with these contacts, if any are."""
-    sql = """
-        select record_id, relations from {versions}
-        where valid_to is null and relations is not null
-          and record_id = any(cast(:ids as bigint[]))
-    """
-    with database.begin() as connection:
-        rows = run(connection, sql, "contacts", ids=list(ids))
-        return {row.record_id: row.relations for row in rows}
+        return {
+            record_id: (parse_record(body), parse_record(relations))
+            for record_id, body, relations in rows
+        }
 
 
 def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int, Record]]:

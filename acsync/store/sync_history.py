@@ -47,6 +47,11 @@ class SyncRecord:
         return sum(getattr(each.changes, field, 0) or 0 for each in self.datasets.values())
 
     @property
+    def errors(self) -> Mapping[DatasetName, str]:
+        """Return why datasets were not published, without those that were."""
+        return {name: data.error for name, data in self.datasets.items() if data.error}
+
+    @property
     def warnings(self) -> Warnings:
         """Return the warnings of all datasets, each once."""
         warnings = (dataset.warnings for dataset in self.datasets.values())
@@ -116,6 +121,13 @@ def read_results(connection: Connection, sync: Sync) -> dict[DatasetName, Datase
     if row is None:
         return None
     return dict(_sync_record(row).datasets)
+
+
+def read_last_success(connection: Connection) -> datetime | None:
+    """Return when the last complete full sync ended, or None."""
+    sql = f"select max(finished_at) from {{schema}}.ac_sync_logs where overall_success and {FULL}"
+    ended: datetime | None = run(connection, sql).scalar()
+    return ended
 
 
 def read_latest(

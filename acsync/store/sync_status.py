@@ -10,16 +10,12 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.readings import Warnings
-from acsync.results import SyncKind, SyncProgress
+from acsync.results import SyncKind, SyncProgress, group_errors
 from acsync.schedule import DEFAULT_INTERVAL
 from acsync.store.database import Database, run
 from acsync.store.interval import read_interval
 from acsync.store.lease import ALIVE
 from acsync.store.sync_history import FULL, RECENT_SYNCS, SyncRecord, read_latest, read_syncs
-
-LAST_SUCCESS = """
-    select max(finished_at) from {schema}.ac_sync_logs where overall_success and kind = 'full'
-"""
 
 INCREMENTAL_AFTER = """
     kind = 'incremental'
@@ -106,15 +102,19 @@ class SyncStatus:
     recent: tuple[SyncRecord, ...]
     statistics: Mapping[str, Any]
     published: dict[DatasetName, PublishedDataset]
-    last_success: datetime | None
     interval: timedelta = DEFAULT_INTERVAL
     incremental: SyncRecord | None = None
 
     @property
     def warnings(self) -> Warnings:
-        """Return the warnings of the last finished syncs of both kinds, each once."""
+        """Return the warnings of the last finished syncs, and why the incremental one failed."""
         syncs = [sync for sync in (self.latest, self.incremental) if sync]
-        return tuple(dict.fromkeys(chain.from_iterable(sync.warnings for sync in syncs)))
+        warnings = chain.from_iterable(sync.warnings for sync in syncs)
+        failures = (
+            f"the last incremental sync did not update {names}: {error}"
+            for error, names in group_errors(self.incremental.errors if self.incremental else {})
+        )
+        return tuple(dict.fromkeys(chain(failures, warnings)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the payload of GET /api/sync-status."""
@@ -135,6 +135,7 @@ class SyncStatus:
             },
             "latestData": dict.fromkeys(DATASETS)
             | {name: data.as_json() for name, data in self.published.items()},
+            "warnings": list(self.warnings),
             "intervalSeconds": self.interval.total_seconds(),
         }
 
@@ -149,7 +150,6 @@ def read_status(database: Database) -> SyncStatus:
             read_syncs(connection, RECENT_SYNCS),
             dict(run(connection, "select * from {schema}.ac_sync_statistics").mappings().one()),
             _read_published(connection),
-            run(connection, LAST_SUCCESS).scalar(),
             read_interval(connection),
             read_latest(connection, INCREMENTAL_AFTER, sync_id=latest.sync_id) if latest else None,
         )

@@ -90,9 +90,8 @@ def read_copies(
     database: Database, name: DatasetName, ids: Sequence[int]
 ) -> dict[int, PublishedRecord]:
     """Return the published records among these ids, with their hashes."""
-    sql = READ_COPIES.replace("{relations}", "relations::text" if name == "contacts" else "null")
     with database.begin() as connection:
-        rows = run(connection, sql, name, ids=list(ids)).all()
+        rows = run(connection, READ_COPIES, name, ids=list(ids)).all()
     return {
         row.record_id: PublishedRecord(
             parse_record(row.body),

@@ -70,10 +70,8 @@ def rewriting(database: Database) -> Iterator[Connection]:
 
 def read_versions(connection: Connection, name: DatasetName) -> Iterator[list[Version]]:
     """Yield all versions of a dataset, a batch at a time."""
-    has_relations = bool(DATASETS[name].relations)
-    sql = READ.replace("{relations}", "relations::text" if has_relations else "null")
     last = {"record_id": -1, "valid_from": -1}
-    while rows := run(connection, sql, name, **last, most=BATCH).all():
+    while rows := run(connection, READ, name, **last, most=BATCH).all():
         yield [
             Version(
                 row.record_id,

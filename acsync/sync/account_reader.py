@@ -15,7 +15,7 @@ from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk, WalkPage
 from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, Record, is_masked, parse_record
-from acsync.enrich.differences import FIELDS, Name
+from acsync.enrich.differences import FIELDS, Name, find_differences, find_relations
 from acsync.enrich.encoding import Cleaner, encode, keep_last_body
 from acsync.enrich.redaction import redact_forgotten
 from acsync.enrich.relations import tag_names
@@ -190,6 +190,33 @@ def find_renamed(page: WalkPage, names: Names) -> frozenset[Name]:
     changed = {tag_id for tag_id, tag in now.items() if names.tags.get(tag_id) != tag}
     both = [(now[tag_id], names.tags.get(tag_id)) for tag_id in changed]
     return names.renamed | {("tags", tag) for pair in both for tag in pair if tag is not None}
+
+
+def read_relations(page: WalkPage, names: Names) -> Record:
+    """Return the tags and memberships of a contact as the long views show them."""
+    relations = names.enricher.relations(page.related or {})
+    cleaned: Record = Cleaner().clean(relations.get(str(page.ids[0]), {}))
+    return cleaned
+
+
+def compare_single(
+    name: DatasetName,
+    page: WalkPage,
+    names: Names,
+    record: Record,
+    published: Record,
+    relations: Record | None,
+) -> set[str]:
+    """Return the fields in which a record that was read singly differs from its published form.
+
+    `relations` are the published ones, or None if the record has none.
+    """
+    renamed = find_renamed(page, names)
+    fields = {*find_differences(name, record, published, renamed)}
+    if relations is not None:
+        now = read_relations(page, names)
+        fields |= {*find_relations(now, relations, page.relations, renamed)}
+    return fields
 
 
 def newest_date(page: WalkPage) -> datetime | None:

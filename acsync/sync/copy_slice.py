@@ -1,6 +1,5 @@
 """Copy one slice: read its pages, enrich them, compare with the published records, stage them."""
 
-import json
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -13,12 +12,7 @@ from acsync.enrich.redaction import redact_forgotten
 from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
 from acsync.readings import Copied, EnrichedRecord, Interval, Slice
-from acsync.store.snapshot import (
-    last_relations,
-    published_records,
-    published_relations,
-    published_state,
-)
+from acsync.store.snapshot import last_relations, published_contents, published_state
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
 from acsync.sync.forget import leave_out
@@ -120,30 +114,31 @@ def _find_refreshed(
     The bodies are compared, not a stored hash of the content: another release can have another
     idea of content, and a sync without changes costs nothing.
     """
-    refreshed, rules = set[int](), job.privacy.rules
+    refreshed, ignored = set[int](), NOT_CONTENT[job.dataset]
     for start in range(0, len(changed), COMPARED):
-        batch = changed[start : start + COMPARED]
-        ids = [record.record_id for record in batch]
-        ignored = NOT_CONTENT[job.dataset]
-        published = published_records(context.database, job.dataset, ids, ignored)
-        related = [record.record_id for record in batch if record.relations]
-        relations = published_relations(context.database, related) if related else {}
+        batch = {record.record_id: record for record in changed[start : start + COMPARED]}
+        published = published_contents(context.database, job.dataset, list(batch), ignored)
         refreshed.update(
-            record.record_id
-            for record in batch
-            if (last := published.get(record.record_id)) is not None
-            and has_same_content(
-                job.dataset,
-                rules.without_returning(parse_record(record.body)),
-                rules.without_returning(last),
-                ignores_date=rules.hides_changes,
-            )
-            and has_same_relations(
-                rules.relations_without_returning(json.loads(record.relations or b"{}")),
-                rules.relations_without_returning(relations.get(record.record_id, {})),
-            )
+            record_id
+            for record_id, (last, relations) in published.items()
+            if _has_same_content(job, batch[record_id], last, relations)
         )
     return frozenset(refreshed)
+
+
+def _has_same_content(
+    job: Job, record: EnrichedRecord, published: Record, published_relations: Record
+) -> bool:
+    rules = job.privacy.rules
+    return has_same_content(
+        job.dataset,
+        rules.without_returning(parse_record(record.body)),
+        rules.without_returning(published),
+        ignores_date=rules.hides_changes,
+    ) and has_same_relations(
+        rules.relations_without_returning(parse_record(record.relations or b"{}")),
+        rules.relations_without_returning(published_relations),
+    )
 
 
 def _add_relations(

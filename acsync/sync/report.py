@@ -1,12 +1,12 @@
 """The report of a sync, as Markdown and as lines for a terminal."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import astuple
 
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.results import DatasetResult, FieldChange, Recall, SyncResult
+from acsync.results import DatasetResult, FieldChange, Recall, SyncResult, group_errors
 from acsync.schedule import spell_count
 from acsync.store.sync_history import SyncRecord
 from acsync.sync.readers import LEAST_READERS
@@ -205,29 +205,20 @@ def error_lines(sync: SyncRecord, is_short: bool) -> list[str]:
     """Return each error of a sync once, with its datasets; if short, only the first sentence."""
     errors = {
         name: SENTENCE_END.split(error)[0].rstrip(".") if is_short else error
-        for name, dataset in sync.datasets.items()
-        if (error := dataset.error)
+        for name, error in sync.errors.items()
     }
-    return [f"{names}: {text}" for text, names in _group(errors)]
+    return [f"{names}: {text}" for text, names in group_errors(errors)]
 
 
 def _failures(result: SyncResult) -> list[tuple[str, str]]:
     """Return each reason once, with the datasets that were not published because of it."""
     failed = {name: data.error or "" for name, data in result.datasets.items() if not data.success}
-    return _group(failed)
-
-
-def _group(errors: Mapping[DatasetName, str]) -> list[tuple[str, str]]:
-    """Return each error once, with the names of its datasets."""
-    datasets: dict[str, list[str]] = {}
-    for name, error in errors.items():
-        datasets.setdefault(error, []).append(name)
-    return [(error, " and ".join(names)) for error, names in datasets.items()]
+    return group_errors(failed)
 
 
 def advice(sync: SyncRecord) -> str:
     """Return what the errors of a sync say after their first sentences, each sentence once."""
-    errors = [dataset.error or "" for dataset in sync.datasets.values()]
+    errors = sync.errors.values()
     sentences = [sentence for error in errors for sentence in SENTENCE_END.split(error)[1:]]
     return sanitize(" ".join(dict.fromkeys(sentences)))
 

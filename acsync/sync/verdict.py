@@ -12,11 +12,17 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import DatasetName, Record, is_masked
-from acsync.enrich.differences import find_differences, find_relations
-from acsync.enrich.encoding import Cleaner, encode
+from acsync.datasets import DatasetName, is_masked
+from acsync.enrich.differences import find_differences
+from acsync.enrich.encoding import encode
 from acsync.store.verification import PublishedRecord
-from acsync.sync.account_reader import Names, enrich_single, find_renamed, newest_date
+from acsync.sync.account_reader import (
+    Names,
+    compare_single,
+    enrich_single,
+    newest_date,
+    read_relations,
+)
 
 Verdict: TypeAlias = Literal["equal", "changed", "deleted", "masked", "undecided", "different"]
 
@@ -108,11 +114,7 @@ class Judge:
         if copy is None or page is None:
             return () if copy is None and page is None else (RECORD,)
         record = enrich_single(page, self.names, copy.record, self.common)
-        renamed = find_renamed(page, self.names)
-        fields = {*find_differences(self.name, record, copy.record, renamed)}
-        if copy.relations is not None:
-            relations = self._relations(page)
-            fields |= {*find_relations(relations, copy.relations, page.relations, renamed)}
+        fields = compare_single(self.name, page, self.names, record, copy.record, copy.relations)
         return tuple(sorted(fields - self.unlike))
 
     def _is_newer(self, page: WalkPage) -> bool:
@@ -130,13 +132,8 @@ class Judge:
         now, before = (enrich_single(page, self.names) for page in pages)
         if find_differences(self.name, now, before):
             return True
-        return self._relations(look.page) != self._relations(earlier.page)
-
-    def _relations(self, page: WalkPage) -> Record:
-        """Return the tags and memberships of a contact as the long views show them."""
-        relations = self.names.enricher.relations(page.related or {})
-        cleaned: Record = Cleaner().clean(relations.get(str(page.ids[0]), {}))
-        return cleaned
+        now, before = (read_relations(page, self.names) for page in pages)
+        return now != before
 
 
 def find_unlike(findings: Collection[Finding], looks: Collection[Look]) -> frozenset[str]:

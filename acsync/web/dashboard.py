@@ -85,7 +85,7 @@ class Live:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Return warnings about the last finished sync, as sentences."""
+        """Return what the last finished syncs warned of, saw and missed, as sentences."""
         notices = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in self.status.warnings]
         latest = self.status.latest
         if latest and (masked := latest.total("masked")):
@@ -106,8 +106,8 @@ class Live:
                     f"from the account. To see which, run: acsync verify --only {name}"
                 )
         for name, dataset in latest.datasets.items() if latest else ():
-            if dataset.recall and dataset.recall.missed:
-                notices.append(f"{name.capitalize()}: {describe_recall(dataset.recall)}.")
+            if dataset.recall and (recall := describe_recall(dataset.recall)):
+                notices.append(f"{name.capitalize()}: {recall}.")
         return tuple(notices)
 
 

@@ -98,7 +98,7 @@ def up(home: Path) -> Iterator[psutil.Process]:
 def has_published(database: Database) -> bool:
     """Return whether the first full sync was published."""
     with suppress(Exception):  # acsync up is still creating the tables
-        return read_status(database).last_success is not None
+        return bool(read_status(database).statistics["successful_syncs"])
     return False
 
 

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from acsync.datasets import Record
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import expected_record
+from acsync.simulator.requests import Call
 from tests.support import faults
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
@@ -39,6 +41,34 @@ def test_a_deal_is_shown_with_its_history_and_beside_the_account(
     assert answer["live"]["differences"] == ["group", "stage"]
     assert [change["change"] for change in answer["changes"]] == ["updated", "added"]
     assert {change["field"] for change in answer["fieldChanges"]} >= {"stage_id"}
+
+
+@pytest.mark.parametrize("options", [SMALL])
+def test_dates_of_tags_and_lists_are_compared_with_the_account(
+    copy_account: CopyAccount, account: Account
+) -> None:
+    """The record has only names and statuses, and `acsync verify` compares them too."""
+    contact = account.ids("contacts")[0]
+    copy_account()
+    same = acsync("show", "contact", str(contact), "--live")
+    account.faults.add(faults.body_fault("other dates", change_dates))
+    shown = json.loads(acsync("show", "contact", str(contact), "--live", "--json").stdout)
+    verified = json.loads(acsync("verify", "--no-wait", "--only", "contacts", "--json").stdout)
+
+    lists = sorted(f"lists.{each['id']}" for each in shown["record"]["lists"])
+    assert f"Contact {contact} is in the copy. The account says the same." in same.stdout
+    assert lists
+    assert shown["live"]["differences"] == [*lists, "tags"]
+    undecided = verified["datasets"]["contacts"]["undecidedFields"]
+    assert undecided[str(contact)] == shown["live"]["differences"]
+
+
+def change_dates(_call: Call, body: Record) -> None:
+    """Change when a contact got its tags, and why it left its lists."""
+    for row in body.get("contactTags", ()):
+        row["cdate"] = "2021-01-01T00:00:00-06:00"
+    for row in body.get("contactLists", ()):
+        row["unsubreason"] = "too many emails"
 
 
 @pytest.mark.parametrize("options", [SMALL])

@@ -22,6 +22,7 @@ import pytest
 from prefect.settings import PREFECT_HOME
 from prometheus_client.parser import text_string_to_metric_families
 
+from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
@@ -41,7 +42,7 @@ from tests.support.commands import (
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import own_postgres
 from tests.support.prefect_server import deploy, prefect_worker
-from tests.support.syncs import EXPIRE, fetch
+from tests.support.syncs import EXPIRE, fetch, run_incremental
 
 TRIGGER = "/api/sync-activecampaign"
 DEPLOYED = "/deployments/name/sync-activecampaign/every-15-minutes"
@@ -171,6 +172,38 @@ def test_fresh_data_after_a_failed_sync_is_a_verdict_of_its_own(
     assert "<title>acsync: fresh, but the last sync failed, " in page
     assert re.search(r"#8a5200.*synced \d+ (s|min) ago, last sync failed</text>", badge, re.DOTALL)
     assert service.get("/healthz").status_code == 200
+
+
+def test_incremental_syncs_tell_what_they_saw_and_why_they_fail(
+    service: httpx.Client, copy_account: CopyAccount, served_account: Account
+) -> None:
+    """A revoked key shows before the next full sync; the copy is still healthy."""
+    copy_account()
+    served_account.change("contacts", 3)
+    run_incremental(read_settings())
+    copy_account()
+    saw = service.get("/live").text
+    served_account.faults.add(faults.forbidden())
+    run_incremental(read_settings())
+    page = wait_for(
+        "the page", lambda: "did not update" in (text := service.get("/live").text) and text
+    )
+    status, text = service.get("/api/sync-status").json(), acsync("status", "--max-age", "30m")
+    served_account.faults.clear()
+    copy_account()
+    after = acsync("status").stdout
+
+    failed = "he last incremental sync did not update contacts and deals: "
+    assert (
+        "<li>Contacts: incremental syncs saw 3 of 3 changes since the last full sync.</li>" in saw
+    )
+    assert failed not in saw
+    assert f"<li>T{failed}" in page
+    assert f"warning: t{failed}" in text.stdout
+    assert [warning for warning in status["warnings"] if failed in warning and "403" in warning]
+    assert text.returncode == 0
+    assert service.get("/healthz").status_code == 200
+    assert failed not in after
 
 
 @pytest.mark.parametrize("path", ["/healthz/", "/metrics/", "/static", "/api/sync-status/"])

@@ -54,7 +54,7 @@ def test_the_status_has_ages_and_one_line_per_sync() -> None:
     started = COMPLETE.started
     failed = replace(FAILED, started=started + timedelta(minutes=16))
     published = PublishedDataset(82_000, started, started, started)
-    status = SyncStatus(failed, None, (failed, COMPLETE), {}, {"contacts": published}, started)
+    status = SyncStatus(failed, None, (failed, COMPLETE), {}, {"contacts": published})
 
     lines = [*status_lines(status, ("contacts", "deals"), started + timedelta(minutes=20))]
 

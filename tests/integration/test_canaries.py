@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,17 +19,19 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
+import migrations
 from acsync.datasets import DATASETS
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
-from acsync.store.database import Database
+from acsync.simulator.server import serve
+from acsync.store.database import Database, open_database
 from tests.support import canaries, faults
 from tests.support.canaries import LIST, TAG, Canaries, Places, search
 from tests.support.commands import SECRET, acsync, served
 from tests.support.fixtures import CopyAccount
-from tests.support.postgres import Postgres
-from tests.support.syncs import fetch, run_incremental
+from tests.support.postgres import Postgres, own_postgres
+from tests.support.syncs import fetch, run_incremental, run_sync
 
 KEY = "k3y-0f-the-acc0unt-7a1b2c3d"
 OLD_KEY = "0ld-k3y-9f8e7d6c"
@@ -244,6 +246,34 @@ def test_values_that_rules_hide_remain_nowhere(  # noqa: PLR0917  # fixtures
     assert right_after == {}
     assert search(places, hidden) == {}
     assert LIST in search(places, {LIST})["pg_dump"]
+
+
+def test_no_wal_holds_a_value_that_rules_hide(
+    account: Account, planted: Canaries, tmp_path: Path
+) -> None:
+    """From the first sync on. Without the rules, a copy writes every value there."""
+    hidden = planted.values - {LIST}
+    with own_postgres(tmp_path) as postgres, serve(account) as url:
+
+        def copy(schema: str, **rules: str) -> Places:
+            settings = read_settings(
+                AC_API_URL=url, AC_API_KEY=KEY, AC_RATE_LIMIT=1000, POSTGRES_URL=postgres.url,
+                ACSYNC_SCHEMA=schema, **rules,
+            )  # fmt: skip
+            with closing(open_database(settings)) as database:
+                migrations.upgrade(database)
+                canaries.forbid_compression(database)
+            assert run_sync(settings).success
+            account.change("contacts", [planted.contact])
+            account.change("deals", planted.deals)
+            assert run_incremental(settings).success
+            return canaries.wal_places(tmp_path)
+
+        with_rules = copy("hidden", **hide_everything(planted))
+        without = copy("plain")
+
+    assert set(search(with_rules, planted.values)["WAL"]) == {LIST}
+    assert set(search(without, hidden)["WAL"]) == hidden
 
 
 def analyze_staging(database: Database) -> None:

@@ -156,6 +156,9 @@ def _fields(account: Account, name: DatasetName, type_key: str) -> list[Field]:
 
 # Places
 
+# The first page of a WAL file has a header of 40 bytes, other pages have 24.
+WAL_PAGE, LONG_HEADER = 8192, 2
+
 
 def database_places(database: Database) -> Places:
     """Return a dump of the whole database, and the planner's samples of its values."""
@@ -211,6 +214,30 @@ def data_places(database: Database, data_dir: Path) -> Places:
         oid = connection.exec_driver_sql(sql).scalar_one()
     folder = data_dir / "postgres" / "base" / str(oid)
     return {f"data file {name}": content for name, content in file_places(folder).items()}
+
+
+def forbid_compression(database: Database) -> None:
+    """Let Postgres keep large values as they are and in one piece, so that a search finds them."""
+    alter = """
+        select format('alter table %s set (toast_tuple_target = 8160)', oid::regclass)
+        from pg_class where relkind = 'r' and starts_with(relname, 'ac_')
+        union all
+        select format('alter table %s alter %I set storage external', attrelid::regclass, attname)
+        from pg_attribute join pg_class on pg_class.oid = attrelid
+        where relkind = 'r' and starts_with(relname, 'ac_') and attstorage in ('x', 'm')
+          and not attisdropped
+    """
+    with database.alone() as connection:
+        for statement in connection.exec_driver_sql(alter.replace("%", "%%")).scalars().all():
+            connection.exec_driver_sql(statement)
+
+
+def wal_places(data_dir: Path) -> Places:
+    """Return the WAL of Postgres's folder without page headers, which can split a value."""
+    files = sorted((data_dir / "postgres" / "pg_wal").glob("0*"))
+    wal = b"".join(file.read_bytes() for file in files)
+    pages = (wal[start : start + WAL_PAGE] for start in range(0, len(wal), WAL_PAGE))
+    return {"WAL": b"".join(page[40 if page[2] & LONG_HEADER else 24 :] for page in pages)}
 
 
 def search(places: Places, needles: Iterable[str]) -> dict[str, list[str]]:

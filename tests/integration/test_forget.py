@@ -296,6 +296,34 @@ def test_a_forgotten_address_keeps_every_contact_out(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("is_killed", [False, True], ids=["failed", "killed"])
+def test_staged_deals_of_a_person_forgotten_later_are_not_published(
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    someone: Someone,
+    is_killed: bool,
+) -> None:
+    """A sync staged them, learned that the contact has a forgotten address, and did not finish."""
+    settings = read_settings()
+    copy_account()
+    forget(database, Person(address=FORGOTTEN))
+    account.faults.add(give_address(FORGOTTEN, someone.id))
+    account.change("deals", someone.deals)
+    with suppress(KeyboardInterrupt), open_sync(settings, settings.datasets, holder="x") as context:
+        copy_slices(context, "deals")
+        contacts = copy_dataset(context, "contacts")
+        if is_killed:
+            raise KeyboardInterrupt
+        publish(context, [contacts], {"deals": "a slice failed"})
+    account.delete("contacts", [someone.id])
+    result = run_sync(settings, ("deals",) if is_killed else settings.datasets)
+
+    assert result.success
+    assert known(database, someone) == 0
+    assert not texts_of(database, someone.deals)
+
+
 def send_stubs(*deals: int) -> Fault:
     """Serve these deals as stubs, as to a user who cannot see their pipeline."""
 

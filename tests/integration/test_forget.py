@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from acsync.datasets import Record
-from acsync.errors import LeaseHeld, LeaseLost
+from acsync.errors import LeaseHeld, LeaseLost, StoreError
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -74,6 +74,16 @@ DEAL_TEXTS = """
     select unnest(array[was, became]) from ac_field_changes
     where data_type = 'deals' and record_id = any(:deals) and field in ('title', 'contact_id')
 """
+REFUSE_UPDATES = (
+    """
+    create function refuse() returns trigger language plpgsql as $$
+    begin raise exception 'no secret % here', old.title; end $$
+    """,
+    """
+    create constraint trigger refuse after update on ac_deal_versions
+    deferrable initially deferred for each row execute function refuse()
+    """,
+)
 FORGOTTEN = "jane@example.org"
 CONTACT_TABLES = {"ac_contact_versions", "ac_contact_columns"}
 COUNTS = """
@@ -375,6 +385,27 @@ def test_a_restored_contact_with_a_forgotten_address_has_no_history(
     copy_account()
 
     assert (deleted > 0, known(database, someone)) == (True, 0)
+
+
+def test_no_message_quotes_what_is_erased(
+    copy_account: CopyAccount, account: Account, database: Database, someone: Someone
+) -> None:
+    """A trigger of somebody else can raise an error with the old row, also at the commit."""
+    copy_account()
+    forget(database, Person(address=FORGOTTEN))
+    for statement in REFUSE_UPDATES:
+        fetch(database, statement)
+    done = acsync("forget", "contact", str(someone.id), "--yes")
+    applied = acsync("migrate", "--apply-privacy", ACSYNC_EXCLUDE="deals.title")
+    account.faults.add(give_address(FORGOTTEN, someone.id))
+    with pytest.raises(StoreError) as published:
+        copy_account()
+
+    assert (done.returncode, applied.returncode) == (1, 1), applied.stdout
+    for message in (done.stderr, applied.stderr, str(published.value)):
+        assert "raise exception in function public.refuse (SQLSTATE P0001)" in message
+        assert "secret" not in message
+    assert known(database, someone) > 0
 
 
 def test_hashes_go_once_the_account_has_deleted_the_person(

@@ -2,6 +2,7 @@
 
 AcsyncError                 everything foreseeable
 ├── SettingsError           the environment or a block has values that cannot be used
+├── UsageError              an argument names something that does not exist
 ├── AccountError            ActiveCampaign did not answer as expected
 │   ├── CallFailed          no usable answer after all retries; another try may work
 │   ├── CallRefused         a lasting refusal: the address, the plan, an unknown path
@@ -102,6 +103,10 @@ class SettingsError(AcsyncError):
 
     def __reduce__(self) -> tuple[type["SettingsError"], tuple[tuple[SettingsProblem, ...]]]:
         return SettingsError, (self.problems,)
+
+
+class UsageError(AcsyncError):
+    """An argument names something that does not exist or cannot be used."""
 
 
 class AccountError(AcsyncError):

@@ -56,7 +56,8 @@ def run_worker(arguments: Sequence[str]) -> int:
     # Prefect's worker ends with a traceback without an API. The check is a process of its own,
     # because Prefect takes 100 MB.
     api_check = [*PYTHON, "-m", "flows.prefect_api"]
-    if status := subprocess.run(api_check, check=False).returncode:  # noqa: S603
+    asks_for_help = {"--help", "-h"} & {*arguments}
+    if not asks_for_help and (status := subprocess.run(api_check, check=False).returncode):  # noqa: S603
         return status
     # A separate process group, so that Ctrl-C in a terminal does not reach the worker first.
     command = [*PYTHON, "-m", "prefect", "worker", "start", *arguments]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from acsync.cli.options import AccountName, console, database_of
-from acsync.errors import AcsyncError
+from acsync.errors import AcsyncError, UsageError
 from acsync.settings import Settings
 
 
@@ -41,14 +41,14 @@ def _render(settings: Settings) -> dict[str, str]:
 
 
 def _require_own_folder(folder: Path) -> None:
-    """Raise AcsyncError unless the folder is new, has only hidden files, or holds this project."""
+    """Raise UsageError unless the folder is new, has only hidden files, or holds this project."""
     from acsync.dbt.project import NAME_LINE, PROJECT_FILE
 
     if not folder.exists() or all(path.name.startswith(".") for path in folder.iterdir()):
         return
     project = folder / PROJECT_FILE
     if not project.exists() or NAME_LINE not in project.read_bytes().splitlines():
-        raise AcsyncError(
+        raise UsageError(
             f"{folder} has files, but no dbt project of acsync.", "Name a new or an empty folder."
         )
 

@@ -9,7 +9,9 @@ from rich.console import Console
 from acsync.cli.options import AccountName, console, settings_of, warn_of_unknown_variables
 from acsync.errors import StoreError
 from acsync.schedule import DEFAULT_INTERVAL
-from acsync.settings import DATABASE, SCHEDULE, Settings, read_alert_url
+from acsync.settings import DATABASE, SCHEDULE, Settings
+
+VARIABLES = (*DATABASE, *SCHEDULE, "ACSYNC_ALERT_URL")
 
 
 def deploy(
@@ -24,21 +26,20 @@ def deploy(
 ) -> None:
     """Create the deployment and its alerts on the Prefect API."""
     warn_of_unknown_variables()
-    alert_url = read_alert_url()
-    settings = settings_of(account, DATABASE + SCHEDULE)
-    run_deploy(console, settings, account, alert_url, verify_daily)
+    settings = settings_of(account, VARIABLES)
+    run_deploy(console, settings, account, verify_daily)
 
 
 def run_deploy(
     console: Console,
     settings: Settings,
     account: str | None,
-    alert_url: str | None,
     verify_daily: bool | None,
 ) -> None:
     """Deploy an account, and print one line per step."""
     from flows import deployment
 
+    alert_url = settings.alert_url.get_secret_value() if settings.alert_url else None
     for line in deployment.deploy(account, alert_url, verify_daily):
         console.print(line, soft_wrap=True)
     _store_interval(console, settings)

@@ -181,6 +181,11 @@ class Account:
                 self._journal += [partial(Activities.delete, deal=deal) for deal in deleted]
             return deleted
 
+    def restore_contacts(self, contacts: Iterable[int]) -> None:
+        """Bring deleted contacts back with their old ids, as ActiveCampaign can for 30 days."""
+        with self._lock:
+            self._edit("contacts").restore(contacts)
+
     def mask(self, deals: Iterable[int]) -> None:
         """Make stubs of these deals, as if the user had lost the right to see their pipeline."""
         with self._lock:

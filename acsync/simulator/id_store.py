@@ -1,7 +1,7 @@
 """Store which ids a dataset has and how often each changed; records are made when served."""
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
@@ -121,6 +121,12 @@ class IdStore:
             del self.ids[bisect_left(self.ids, record_id)]
         self.deleted.extend(removed)
         return sorted(removed)
+
+    def restore(self, record_ids: Iterable[int]) -> None:
+        """Bring deleted records back with their old ids."""
+        for record_id in record_ids:
+            self.deleted.remove(record_id)
+            insort(self.ids, record_id)
 
     def select(self, call: Call) -> tuple[list[int], int]:
         """Return the ids of the requested page, and the number of ids within its cursor."""

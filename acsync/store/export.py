@@ -11,7 +11,7 @@ from psycopg2.extensions import adapt
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.errors import StoreError, sanitize
+from acsync.errors import StoreError, UsageError, sanitize
 from acsync.store.database import Database, quote, run, schema_of
 
 BATCH_ROWS = 2_000
@@ -58,8 +58,8 @@ def open_export(
 ) -> Iterator[Export]:
     """Open the export of a dataset: its view, or the records as a kept sync left them.
 
-    Without `columns`, the view is exported whole. Raises StoreError if nothing is published, the
-    sync is not kept, or the view has no such column.
+    Without `columns`, the view is exported whole. Raises StoreError if nothing is published, and
+    UsageError if the sync is not kept or the view has no such column.
     """
     with database.begin() as connection:
         run(connection, ONE_SNAPSHOT)
@@ -96,14 +96,14 @@ def _read_columns(connection: Connection, view: str) -> tuple[Column, ...]:
 
 
 def _choose(existing: Sequence[Column], names: Sequence[str], view: str) -> tuple[Column, ...]:
-    """Return the named columns in this order; raise StoreError if one does not exist."""
+    """Return the named columns in this order; raise UsageError if one does not exist."""
     by_name = {column.name: column for column in existing}
     for name in names:
         if name not in by_name:
             nearest = get_close_matches(name.lower(), by_name, 1)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
             more = "" if view.endswith("_wide") else " Custom fields need --wide."
-            raise StoreError(
+            raise UsageError(
                 f'{view} has no column "{sanitize(name)}".{hint}',
                 f"Columns: {', '.join(by_name)}.{more}",
             )
@@ -115,7 +115,7 @@ def _export_earlier(connection: Connection, name: DatasetName, sync_id: str) -> 
     sync = next((row for row in kept if row.sync_id == sync_id), None)
     if sync is None:
         ids = ", ".join(row.sync_id for row in kept[:10])
-        raise StoreError(
+        raise UsageError(
             f"The {name} of {sync_id} are not kept.",
             f"Kept are: {ids}. To keep more, raise ACSYNC_KEEP_SYNCS.",
         )

@@ -35,6 +35,11 @@ REMEDIES = {
     "57P01": "Postgres was restarted, or somebody ended the connection: try again.",
 }
 
+# Data exceptions can quote values. So can the functions of others, for example of a trigger.
+QUOTING = "22"
+FUNCTION = re.compile(r"function ([\w.\"]+)[( ]")
+OWN_FUNCTION = re.compile(r"(.*\.)?(ac_\w+|inline_code_block)")
+
 Refusal = DBAPIError | PoolTimeout | psycopg2.Error
 
 
@@ -97,7 +102,10 @@ def _explain_connection(cause: _Cause, place: str) -> StoreError:
 
 
 def _read(error: DBAPIError | psycopg2.Error) -> _Cause:
-    """Keep only the first line, because later lines can quote the row, which is personal."""
+    """Keep only the first line, because later lines can quote the row, which is personal.
+
+    If the first one can quote it too, keep only the kind of error.
+    """
     cause = error.orig if isinstance(error, DBAPIError) else error
     # SQLAlchemy has no statement if connecting failed. COPY does not pass through SQLAlchemy.
     was_connected = not isinstance(error, DBAPIError) or error.statement is not None
@@ -105,4 +113,25 @@ def _read(error: DBAPIError | psycopg2.Error) -> _Cause:
         # The rollback failed because the connection had broken.
         cause, was_connected = cause.__context__, True
     line = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    if isinstance(cause, psycopg2.Error) and _can_quote(cause):
+        line = name_kind(cause)
     return _Cause(line, getattr(cause, "pgcode", None), was_connected)
+
+
+def _can_quote(cause: psycopg2.Error) -> bool:
+    if (cause.pgcode or "").startswith(QUOTING):
+        return True
+    function = _find_function(cause)
+    return function is not None and not OWN_FUNCTION.fullmatch(function.replace('"', ""))
+
+
+def name_kind(cause: psycopg2.Error) -> str:
+    """Return the kind of an error and the function that it is from, without its message."""
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(cause).__name__).lower()
+    function = _find_function(cause)
+    return f"{kind} in function {function}" if function else kind
+
+
+def _find_function(cause: psycopg2.Error) -> str | None:
+    function = FUNCTION.search(cause.diag.context or "")
+    return function[1] if function else None

@@ -1,6 +1,5 @@
 """Undo a dataset that Postgres refuses, and name the record that it refused."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -12,6 +11,7 @@ from acsync.datasets import DatasetName
 from acsync.errors import DataRefused
 from acsync.readings import Interval
 from acsync.store.database import VERSIONS, WIDE_ROWS, run
+from acsync.store.postgres_errors import name_kind
 
 # Writes the records with these ids and returns the number of rows.
 Write: TypeAlias = Callable[[Interval], int]
@@ -123,6 +123,4 @@ def _reason(error: DBAPIError) -> str:
     cause: Any = error.orig
     if _code(error).startswith(SAFE_TO_QUOTE) and not cause.diag.context:
         return str(cause.diag.message_primary)
-    reason = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(cause).__name__).lower()
-    function = re.search(r"function ([\w.\"]+)\(", cause.diag.context or "")
-    return f"{reason} in function {function[1]}" if function else reason
+    return name_kind(cause)

@@ -16,7 +16,7 @@ from acsync.enrich.private_names import (
     make_rules,
     read_definitions,
 )
-from acsync.errors import AcsyncError
+from acsync.errors import UsageError
 from acsync.private_fields import CUSTOM, PrivacySettings
 from acsync.settings import Settings
 from acsync.store.database import Database
@@ -183,7 +183,7 @@ def _add_returning(
 def accept_fields(database: Database, names: Sequence[str]) -> None:
     """Let the next full sync copy these held custom fields.
 
-    Raises AcsyncError if one of them is not held, and LeaseHeld while a sync runs.
+    Raises UsageError if one of them is not held, and LeaseHeld while a sync runs.
     """
     with rewriting(database) as connection:
         states = {name: read_privacy(connection, name) for name in DATASETS}
@@ -211,7 +211,7 @@ def _find_held(states: Mapping[DatasetName, PrivacyState], field: str) -> tuple[
         for name, state in states.items()
         for field_id, (key, _) in state.held.items()
     ]
-    raise AcsyncError(
+    raise UsageError(
         f"{field} is not held back. Held back are: {', '.join(held) or 'no fields'}.",
         "Name one of them, or run acsync status after the next full sync.",
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DatasetName
 from acsync.enrich.encoding import encode
-from acsync.enrich.redaction import redact
+from acsync.enrich.redaction import REDACTED, redact
 from acsync.errors import AcsyncError
 from acsync.forgotten import Forgotten, Mark
 from acsync.results import Sync
@@ -16,16 +16,18 @@ from acsync.store.erasure import (
     DEAL_ROWS,
     count_rows,
     delete_contacts,
-    drop_kept_plan,
     drop_kept_staging,
     find_by_address,
     find_sharers,
-    has_published,
+    has_rows,
     read_deals,
+    read_unredacted,
+    read_vanished_contacts,
     rewrite_deals,
 )
 from acsync.store.forgotten import (
     note_listed,
+    read_forgotten,
     read_left_out,
     readmit,
     remember,
@@ -110,10 +112,10 @@ def undo(database: Database, person: Person) -> bool:
         return readmit(connection, ids, person.address) > 0
 
 
-def _erase(connection: Transaction, ids: Sequence[int]) -> None:
+def _erase(connection: Transaction, ids: Sequence[int], stubs_of: Sequence[int] = ()) -> None:
     delete_contacts(connection, ids)
-    redacted = [(deal, encode(redact(deal.record))) for deal in read_deals(connection, ids)]
-    rewrite_deals(connection, redacted)
+    deals = read_deals(connection, ids, stubs_of)
+    rewrite_deals(connection, [(deal, encode(redact(deal.record))) for deal in deals])
 
 
 def leave_out(
@@ -150,10 +152,16 @@ def find_left_out(forgotten: Forgotten, page: WalkPage) -> dict[int, dict[bytes,
 def erase_left_out(connection: Transaction, sync: Sync) -> None:
     """Erase what was published before a sync learned that its person is forgotten.
 
-    A contact can get a forgotten address, and its deals can be read before it is.
+    A contact can get a forgotten address, and its deals can be read before it is. If the sync that
+    learned it published nothing, the contact can be deleted before the next one.
     """
-    ids = sorted(read_left_out(connection, sync).contacts)
-    if ids and has_published(connection, ids):
-        _erase(connection, ids)
-        if sync.kind == "incremental":
-            drop_kept_plan(connection, "deals")
+    forgotten = read_forgotten(connection)
+    if not forgotten:
+        return
+    unredacted = read_unredacted(connection, sync, REDACTED)
+    gone = [*read_vanished_contacts(connection, sync), *(contact for _, contact in unredacted)]
+    ids = {contact for contact in gone if contact and forgotten.find("contact", contact)}
+    ids |= read_left_out(connection, sync).contacts
+    stubs_of = [deal for deal, contact in unredacted if contact is None]
+    if stubs_of or has_rows(connection, ids):
+        _erase(connection, sorted(ids), stubs_of)

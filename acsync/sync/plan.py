@@ -118,6 +118,8 @@ def _basis(
     settings = context.settings
     key = hashlib.blake2b(settings.api_key.get_secret_value().encode(), digest_size=8).hexdigest()
     asked = [settings.page_size, *settings.relations(name), "sent", *relations]
-    basis = [version("acsync"), settings.account_url, key, *asked, read]
+    # Staged deals of a person who was forgotten after the plan was made have their texts.
+    forgotten = sorted(map(bytes.hex, context.forgotten.hashes))
+    basis = [version("acsync"), settings.account_url, key, *asked, read, forgotten]
     text = json.dumps(basis, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

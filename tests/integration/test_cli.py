@@ -114,6 +114,11 @@ def test_another_running_sync_is_exit_status_three(database: Database) -> None:
         (["sync"], {"AC_API_URL": "", "AC_API_KEY": ""}, ["AC_API_URL", "AC_API_KEY"]),
         (["sync", "--only", "leads"], {}, ["--only"]),
         (["status"], {"POSTGRES_URL": "mysql://h/d"}, ["POSTGRES_URL"]),
+        (
+            ["deploy"],
+            {"ACSYNC_ALERT_URL": "zz", "ACSYNC_INTERVAL": "1s"},
+            ["ACSYNC_ALERT_URL is not a URL", "ACSYNC_INTERVAL"],
+        ),
         (["simulate", "--fault", "gremlins"], {}, ["gremlins"]),
         (["dance"], {}, ["dance"]),
     ],

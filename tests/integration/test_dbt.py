@@ -227,7 +227,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     a_file = acsync("dbt", str(other / "dbt_project.yml"))
     unpublished = acsync("dbt", str(new))
 
-    assert {refused.returncode, a_file.returncode, unpublished.returncode} == {1}
+    assert (refused.returncode, a_file.returncode, unpublished.returncode) == (2, 1, 1)
     assert refused.stderr == (
         f"{other} has files, but no dbt project of acsync. Name a new or an empty folder.\n"
     )

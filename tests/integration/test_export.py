@@ -212,7 +212,7 @@ def test_an_unknown_column_is_refused_with_the_nearest(
     misspelt = acsync("export", "contacts", "--columns", "phone,Emial", "--output", file)
     empty = acsync("export", "contacts", "--wide", "--columns", "", "--output", file)
 
-    assert (misspelt.returncode, empty.returncode) == (1, 1)
+    assert (misspelt.returncode, empty.returncode) == (2, 2)
     assert 'ac_contacts has no column "Emial". Did you mean email?' in misspelt.stderr
     assert "Columns: contact_id, email, first_name," in misspelt.stderr
     assert "Custom fields need --wide." in misspelt.stderr
@@ -238,7 +238,7 @@ def test_an_earlier_sync_is_exported_as_it_was(
     assert [row["record"]["phone"] for row in rows] == [row["phone"] for row in before]
     assert {tuple(row) for row in rows} == {("data_type", "record_id", "record")}
     assert {row["data_type"] for row in rows} == {"contacts"}
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert "The contacts of sync-1 are not kept. Kept are: sync-" in missing.stderr
     assert names_in(tmp_path) == []
 

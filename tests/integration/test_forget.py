@@ -1,13 +1,14 @@
 """A forgotten person leaves the copy, its history and its staging, and no sync brings them back."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 
 from acsync.datasets import Record
-from acsync.errors import LeaseHeld, LeaseLost
+from acsync.errors import LeaseHeld, LeaseLost, StoreError
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -66,6 +67,24 @@ KNOWN = """
         select record_id from ac_deleted where data_type = 'contacts' and record_id = :id
     ) as rows
 """
+# What can name a person in the kept versions of deals and in the changes of their fields.
+DEAL_TEXTS = """
+    select unnest(array[title, contact_id::text]) from ac_deal_history where deal_id = any(:deals)
+    union all
+    select unnest(array[was, became]) from ac_field_changes
+    where data_type = 'deals' and record_id = any(:deals) and field in ('title', 'contact_id')
+"""
+REFUSE_UPDATES = (
+    """
+    create function refuse() returns trigger language plpgsql as $$
+    begin raise exception 'no secret % here', old.title; end $$
+    """,
+    """
+    create constraint trigger refuse after update on ac_deal_versions
+    deferrable initially deferred for each row execute function refuse()
+    """,
+)
+FORGOTTEN = "jane@example.org"
 CONTACT_TABLES = {"ac_contact_versions", "ac_contact_columns"}
 COUNTS = """
     select record_count, (select count(*) from ac_contacts), (select count(*) from ac_contacts_wide)
@@ -104,6 +123,11 @@ def known(database: Database, someone: Someone) -> int:
     texts = [text for (text,) in fetch(database, TEXTS) if someone.email in text]
     assert bool(texts) == bool(rows)
     return int(rows)
+
+
+def texts_of(database: Database, deals: Sequence[int]) -> list[str]:
+    """Return the titles and contacts that the copy and its history have of deals."""
+    return [text for (text,) in fetch(database, DEAL_TEXTS, deals=[*deals]) if text]
 
 
 def test_a_person_is_forgotten_everywhere_and_permanently(
@@ -280,6 +304,108 @@ def test_a_forgotten_address_keeps_every_contact_out(
     assert fetch(database, "select mark, count(*) from ac_forgotten group by 1 order by 1") == [
         ("address", 1), ("contact", 3),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["failed", "killed"])
+def test_staged_deals_of_a_person_forgotten_later_are_not_published(
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    someone: Someone,
+    is_killed: bool,
+) -> None:
+    """A sync staged them, learned that the contact has a forgotten address, and did not finish."""
+    settings = read_settings()
+    copy_account()
+    forget(database, Person(address=FORGOTTEN))
+    account.faults.add(give_address(FORGOTTEN, someone.id))
+    account.change("deals", someone.deals)
+    with suppress(KeyboardInterrupt), open_sync(settings, settings.datasets, holder="x") as context:
+        copy_slices(context, "deals")
+        contacts = copy_dataset(context, "contacts")
+        if is_killed:
+            raise KeyboardInterrupt
+        publish(context, [contacts], {"deals": "a slice failed"})
+    account.delete("contacts", [someone.id])
+    result = run_sync(settings, ("deals",) if is_killed else settings.datasets)
+
+    assert result.success
+    assert known(database, someone) == 0
+    assert not texts_of(database, someone.deals)
+
+
+def send_stubs(*deals: int) -> Fault:
+    """Serve these deals as stubs, as to a user who cannot see their pipeline."""
+
+    def change(rows: list[Record]) -> None:
+        for row in rows:
+            if int(row["id"]) in deals:
+                stub = {key: row[key] for key in ("id", "title", "status")}
+                row.clear()
+                row.update(stub, isDisabled=True)
+
+    return faults.rows_fault("stubs", change).only(on_path("deals"))
+
+
+@pytest.mark.parametrize("is_known_before", [False, True], ids=["after", "before"])
+def test_titles_of_earlier_stubs_are_forgotten(
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    someone: Someone,
+    is_known_before: bool,
+) -> None:
+    """Stubs name no contact: a deal can show its contact before or after it is forgotten."""
+    account.faults.add(send_stubs(*someone.deals))
+    copy_account()
+    stubs = texts_of(database, someone.deals)
+    if is_known_before:
+        forget(database, Person(someone.id))
+    account.faults.clear()
+    copy_account()
+    if not is_known_before:
+        forget(database, Person(someone.id))
+
+    assert stubs
+    assert not texts_of(database, someone.deals)
+
+
+def test_a_restored_contact_with_a_forgotten_address_has_no_history(
+    copy_account: CopyAccount, account: Account, database: Database, someone: Someone
+) -> None:
+    """Its deletion left older versions, which no current one follows."""
+    copy_account()
+    forget(database, Person(address=FORGOTTEN))
+    account.delete("contacts", [someone.id])
+    account.delete("deals", someone.deals)
+    copy_account()
+    deleted = known(database, someone)
+    account.restore_contacts([someone.id])
+    account.faults.add(give_address(FORGOTTEN, someone.id))
+    copy_account()
+
+    assert (deleted > 0, known(database, someone)) == (True, 0)
+
+
+def test_no_message_quotes_what_is_erased(
+    copy_account: CopyAccount, account: Account, database: Database, someone: Someone
+) -> None:
+    """A trigger of somebody else can raise an error with the old row, also at the commit."""
+    copy_account()
+    forget(database, Person(address=FORGOTTEN))
+    for statement in REFUSE_UPDATES:
+        fetch(database, statement)
+    done = acsync("forget", "contact", str(someone.id), "--yes")
+    applied = acsync("migrate", "--apply-privacy", ACSYNC_EXCLUDE="deals.title")
+    account.faults.add(give_address(FORGOTTEN, someone.id))
+    with pytest.raises(StoreError) as published:
+        copy_account()
+
+    assert (done.returncode, applied.returncode) == (1, 1), applied.stdout
+    for message in (done.stderr, applied.stderr, str(published.value)):
+        assert "raise exception in function public.refuse (SQLSTATE P0001)" in message
+        assert "secret" not in message
+    assert known(database, someone) > 0
 
 
 def test_hashes_go_once_the_account_has_deleted_the_person(

@@ -194,7 +194,7 @@ def test_new_custom_fields_are_held_until_they_are_named(
     status = acsync("status").stdout
     assert f"To copy them, run: acsync migrate --accept-fields '{name}'" in status
     wrong = acsync("migrate", "--accept-fields", "contacts.customFields.OTHER")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert f"Held back are: {name}." in wrong.stderr
     assert acsync("migrate", "--accept-fields", name).returncode == 0
     assert copy_account().success

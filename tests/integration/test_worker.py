@@ -10,7 +10,7 @@ import pytest
 
 from acsync.simulator.account_options import AccountOptions
 from flows.deployment import WORK_POOL
-from tests.support.commands import ended, start_anew
+from tests.support.commands import acsync, ended, start_anew
 from tests.support.fixtures import Sync
 from tests.support.prefect_server import deploy, run_by_hand
 
@@ -56,3 +56,11 @@ def test_a_wrong_log_format_is_one_line() -> None:
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert "ACSYNC_LOG_FORMAT" in done.stderr
+
+
+def test_the_help_of_the_worker_needs_no_prefect_server() -> None:
+    """Somebody who asks for it has often not set up a server yet."""
+    done = acsync("worker", "--help")
+
+    assert done.returncode == 0, done.stderr
+    assert "prefect worker start" in done.stdout

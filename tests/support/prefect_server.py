@@ -21,9 +21,8 @@ from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 
-from acsync.cli.deploy import run_deploy
+from acsync.cli.deploy import VARIABLES, run_deploy
 from acsync.cli.options import settings_of
-from acsync.settings import DATABASE, SCHEDULE, read_alert_url
 from tests.support.commands import PATIENCE_SECONDS, ended, wait_for
 
 DEPLOYMENT = "sync-activecampaign/every-15-minutes"
@@ -125,8 +124,8 @@ def deploy(account: str | None = None, verify_daily: bool | None = None) -> str:
     """Deploy as `acsync deploy` does, on the API of the environment, and return its lines."""
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         output = StringIO()
-        settings = settings_of(account, DATABASE + SCHEDULE)
-        run_deploy(Console(file=output), settings, account, read_alert_url(), verify_daily)
+        settings = settings_of(account, VARIABLES)
+        run_deploy(Console(file=output), settings, account, verify_daily)
         return output.getvalue()
 
 

@@ -19,6 +19,7 @@ from acsync.store.snapshot import (
     published_relations,
     published_state,
 )
+from acsync.store.staged_plans import drop_plan_with
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
 from acsync.sync.forget import leave_out
@@ -65,6 +66,7 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     records: dict[int, EnrichedRecord | Record] = {}
     asked_at: dict[int, float] = {}
     tags: dict[str, str] = {}
+    relations = {*job.relations}
     # Encoded page by page: the raw rows of dozens of slices at once would take 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
@@ -72,6 +74,7 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
         records |= _encode_page(context, job, page, left_out)
         asked_at |= dict.fromkeys(page.ids, page.asked_at)
         tags |= tag_names(page.related.get("tags", ()))
+        relations &= {*page.relations}
     if covered is None:
         return Copied()
     ids = list(records)
@@ -81,6 +84,9 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     changed = [record for record in encoded if hashes.get(record.record_id) != record.hash]
     known = [record for record in changed if record.record_id in hashes]
     refreshed = _find_refreshed(context, job, known)
+    if left_out := [name for name in job.relations if name not in relations]:
+        # A sync to which the account sends them again would publish last known ones as current.
+        drop_plan_with(context.database, context.sync, job.dataset, left_out)
     # The ids of all records, also of those left out: they prove that none is missing.
     staged = StagedSlice(
         number, covered, list(asked_at), changed, list(asked_at.values()), refreshed

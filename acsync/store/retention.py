@@ -46,16 +46,23 @@ def _age_of(keep: Keep, interval: timedelta) -> timedelta:
 
 
 def retire_versions(connection: Connection, name: DatasetName, keep: Keep) -> int:
-    """Delete all but the last `keep` published full syncs, or those older than `keep`.
+    """Delete all but the last `keep` published full syncs.
 
-    Incremental syncs go with them. The newest full sync is always kept. So are the versions that
-    the oldest kept sync closed, because they show what it changed. Returns how many versions were
-    deleted.
+    If `keep` is an age, the history of that time stays whole: it begins with the newest full sync
+    that is older, or with the first. Incremental syncs go with the full ones. The versions that
+    the oldest kept sync closed are kept, because they show what it changed. Returns how many
+    versions were deleted.
     """
-    kept = (
-        "where synced_at > now() - :keep or sync_no = (select max(sync_no) from of_dataset)"
+    oldest_kept = (
+        """
+        select coalesce(max(sync_no) filter (where synced_at <= now() - :keep), min(sync_no))
+        from of_dataset
+        """
         if isinstance(keep, timedelta)
-        else "order by sync_no desc limit :keep"
+        else """
+        select min(sync_no)
+        from (select sync_no from of_dataset order by sync_no desc limit :keep) as kept
+        """
     )
     oldest = run(
         connection,
@@ -64,7 +71,7 @@ def retire_versions(connection: Connection, name: DatasetName, keep: Keep) -> in
             select sync_no, synced_at from {{schema}}.ac_published
             where data_type = :data_type and kind = 'full'
         )
-        select min(sync_no) from (select sync_no from of_dataset {kept}) as kept
+        {oldest_kept}
         """,
         name,
         keep=keep,

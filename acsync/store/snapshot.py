@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from acsync.datasets import DatasetName, Record, parse_record
 from acsync.results import Sync
 from acsync.store.database import Database, run
-from acsync.store.staging import STAGED_IDS
+from acsync.store.staging import RECENT, STAGED_IDS
 
 
 def published_ids(database: Database, name: DatasetName) -> list[int]:
@@ -55,6 +56,24 @@ def published_contents(
             record_id: (parse_record(body), parse_record(relations))
             for record_id, body, relations in rows
         }
+
+
+def recent_dates(
+    database: Database, name: DatasetName, ids: Sequence[int]
+) -> dict[int, tuple[datetime, float]]:
+    """Return when published records were last changed, and how many seconds ago they were read.
+
+    Only of those that were read recently.
+    """
+    sql = """
+        select record_id, updated_at, extract(epoch from clock_timestamp() - read_at)::float8 as age
+        from {versions}
+        where valid_to is null and record_id = any(cast(:ids as bigint[]))
+          and updated_at is not null and read_at > now() - :recent
+    """
+    with database.begin() as connection:
+        rows = run(connection, sql, name, ids=list(ids), recent=RECENT)
+        return {row.record_id: (row.updated_at, row.age) for row in rows}
 
 
 def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int, Record]]:

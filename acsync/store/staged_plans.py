@@ -4,11 +4,12 @@ The next sync takes over the plan and its slices, as long as they are young enou
 snapshot was published.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DatasetName
+from acsync.datasets import DatasetName, RelationName
 from acsync.results import Sync
 from acsync.store.database import STAGING, Database, run
 from acsync.store.lease import require_lease
@@ -114,6 +115,20 @@ def drop_plan(database: Database, sync: Sync, name: DatasetName) -> None:
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
         run(connection, sql, name)
+
+
+def drop_plan_with(
+    database: Database, sync: Sync, name: DatasetName, relations: Sequence[RelationName]
+) -> None:
+    """Keep later syncs from resuming slices that lack relations which their plan has."""
+    sql = """
+        delete from {schema}.ac_staged_plans
+        where data_type = :data_type
+          and jsonb_exists_any(plan -> 'relations', cast(:relations as text[]))
+    """
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        run(connection, sql, name, relations=list(relations))
 
 
 def read_resumed(database: Database, sync: Sync, name: DatasetName) -> tuple[int, datetime | None]:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -47,6 +47,9 @@ STAGED_CHANGES = f"""
 
 # Slices that fill gaps or come from incremental syncs get numbers from here, above planned ones.
 FIRST_GAP_SLICE = 1_000_000
+
+# For this long a full sync that reads a lagging replica does not undo what was published.
+RECENT = timedelta(minutes=30)
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -196,6 +199,34 @@ DROP_OLDER_BODIES = """
         where sync_no = :sync_no and data_type = :data_type
     )) and sync_no = (select sync_no from {schema}.ac_staged_plans where data_type = :data_type)
 """
+
+# Unread records stay if an incremental sync published them after the last full sync. They are as
+# old as their version.
+STAGE_UNPROVEN = """
+    insert into {schema}.ac_staged_slices
+        (sync_no, data_type, slice_no, covered_from, covered_through,
+         record_ids, read_before_ms, staged_at)
+    select :sync_no, :data_type, :slice_no, 1, 0, array_agg(record_id),
+           array_agg(greatest(ceil(extract(epoch from now() - read_at) * 1000), 0)::integer), now()
+    from {versions}
+    where valid_to is null and record_id > :last_id and read_at > now() - :recent
+      and valid_from > (
+          select max(sync_no) from {schema}.ac_published
+          where data_type = :data_type and kind = 'full'
+      )
+    having count(*) > 0
+    returning cardinality(record_ids)
+"""
+
+
+def stage_unproven(
+    database: Database, sync: Sync, name: DatasetName, slice_no: int, last_id: int
+) -> int:
+    """Stage the recent records above `last_id` that no full sync has read; return their number."""
+    values = {"sync_no": sync.number, "slice_no": slice_no, "last_id": last_id, "recent": RECENT}
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        return run(connection, STAGE_UNPROVEN, name, **values).scalar() or 0
 
 
 def add_to_kept_plan(connection: Connection, sync: Sync, name: DatasetName) -> None:

@@ -1,18 +1,26 @@
 """Copy one slice: read its pages, enrich them, compare with the published records, stage them."""
 
+import time
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from acsync.activecampaign.changes import date_of
 from acsync.activecampaign.slices import NEWEST_SLICE
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import NOT_CONTENT, Record, RelationName, is_masked, parse_record
+from acsync.datasets import DATASETS, NOT_CONTENT, Record, RelationName, is_masked, parse_record
 from acsync.enrich.content import has_same_content, has_same_relations
 from acsync.enrich.encoding import encode, keep_last_body
 from acsync.enrich.redaction import redact_forgotten
 from acsync.enrich.relations import tag_names
 from acsync.errors import SyncFailed
 from acsync.readings import Copied, EnrichedRecord, Interval, Slice
-from acsync.store.snapshot import last_relations, published_contents, published_state
+from acsync.store.snapshot import (
+    last_relations,
+    published_contents,
+    published_state,
+    recent_dates,
+)
+from acsync.store.staged_plans import drop_plan_with
 from acsync.store.staging import StagedSlice, stage_slice
 from acsync.sync.context import SyncContext
 from acsync.sync.forget import leave_out
@@ -59,6 +67,7 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
     records: dict[int, EnrichedRecord | Record] = {}
     asked_at: dict[int, float] = {}
     tags: dict[str, str] = {}
+    relations = {*job.relations}
     # Encoded page by page: the raw rows of dozens of slices at once would take 150 MB.
     for page in pages:
         covered = page.covered.join(covered)
@@ -66,15 +75,22 @@ def stage_pages(context: SyncContext, job: Job, number: int, pages: Iterable[Wal
         records |= _encode_page(context, job, page, left_out)
         asked_at |= dict.fromkeys(page.ids, page.asked_at)
         tags |= tag_names(page.related.get("tags", ()))
+        relations &= {*page.relations}
     if covered is None:
         return Copied()
     ids = list(records)
     masked_ids = [record_id for record_id in ids if isinstance(records[record_id], dict)]
     hashes, last_bodies = published_state(context.database, job.dataset, ids, masked_ids)
     encoded = [_encode_stub(records[key], last_bodies.get(key)) for key in ids]
-    changed = [record for record in encoded if hashes.get(record.record_id) != record.hash]
+    differing = [record for record in encoded if hashes.get(record.record_id) != record.hash]
+    older = _find_older(context, job, differing)
+    asked_at |= older
+    changed = [record for record in differing if record.record_id not in older]
     known = [record for record in changed if record.record_id in hashes]
     refreshed = _find_refreshed(context, job, known)
+    if missing := [name for name in job.relations if name not in relations]:
+        # A sync to which the account sends them again would publish last known ones as current.
+        drop_plan_with(context.database, context.sync, job.dataset, missing)
     # The ids of all records, also of those left out: they prove that none is missing.
     staged = StagedSlice(
         number, covered, list(asked_at), changed, list(asked_at.values()), refreshed
@@ -104,6 +120,26 @@ def _encode_page(
 def _encode_stub(record: EnrichedRecord | Record, last: Record | None) -> EnrichedRecord:
     """Encode a masked record with the body it had when it was last visible."""
     return encode(keep_last_body(record, last)) if isinstance(record, dict) else record
+
+
+def _find_older(
+    context: SyncContext, job: Job, changed: Sequence[EnrichedRecord]
+) -> dict[int, float]:
+    """Return the records that are dated before the published version, and when that was read.
+
+    A replica that lags shows them after an incremental sync has published the newer ones. If the
+    version was not read recently, the account has gone back, for example to a backup.
+    """
+    ids = [record.record_id for record in changed]
+    recent = recent_dates(context.database, job.dataset, ids) if ids else {}
+    now, older = time.monotonic(), dict[int, float]()
+    for record in changed:
+        if record.record_id in recent:
+            published, age = recent[record.record_id]
+            date = date_of(DATASETS[job.dataset], parse_record(record.body))
+            if date and date < published:
+                older[record.record_id] = now - age
+    return older
 
 
 def _find_refreshed(

@@ -49,16 +49,20 @@ class GapFill:
         page = self.walk.read_newest(self.plan.page_rows)
         return End(page, self.stage_next([page]) if page.ids else Copied())
 
+    def next_number(self) -> int:
+        """Return the number of the next slice."""
+        return _next_number(self.covered())
+
     def stage_next(self, pages: Iterable[WalkPage]) -> Copied:
         """Stage neighbouring pages as a slice after all others."""
-        return self.stage(_next_number(self.covered()), pages)
+        return self.stage(self.next_number(), pages)
 
     def fill(self, end: End) -> End:
         """Read the gaps below all that was read, then the newest page again.
 
         Gaps that open in the meantime are read too. Without gaps, `end` is returned.
         """
-        through_id = self._last_id()
+        through_id = self.last_id()
         for _ in range(self.max_rounds):
             gaps = slice_gaps(self.plan, self.covered(), through_id)
             if not gaps:
@@ -79,9 +83,10 @@ class GapFill:
         Above the newest page, records were deleted or a lagging replica does not show them: the
         plan's newest page had later ones.
         """
-        return find_gaps(self.covered().values(), self._last_id())
+        return find_gaps(self.covered().values(), self.last_id())
 
-    def _last_id(self) -> int:
+    def last_id(self) -> int:
+        """Return the highest id that was read."""
         return max((interval.last for interval in self.covered().values()), default=0)
 
 

@@ -1,7 +1,8 @@
 """Request published records that no page contained, before they are treated as deleted.
 
-A page can leave out existing records: the total then counts more records than were read, or newer
-records came before. Closing their versions would publish deletions that never happened.
+A page can leave out existing records: the total then counts more records than were read, newer
+records came before, or a replica lags and lacks the newest ones. Closing their versions would
+publish deletions that never happened.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,13 +15,14 @@ from acsync.errors import AccountError, Incomplete
 from acsync.readings import Copied, Interval, Warnings
 from acsync.store.losses import read_vanished
 from acsync.store.snapshot import published_records
+from acsync.store.staging import stage_unproven
 from acsync.store.sync_log import read_differences
 from acsync.sync.completeness import Walked, count_tolerated
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import GapFill
 from acsync.sync.job import Job
 
-ALL_IDS = Interval(1, 2**63 - 1)
+LAST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,30 @@ class Asked:
     unknown: Mapping[int, str] | None = None
 
 
+def keep_unproven(context: SyncContext, job: Job, gap_fill: GapFill) -> int:
+    """Keep the newest records if only incremental syncs have read them; return their number.
+
+    A replica that lags neither shows nor counts them, and can deny them one by one. The next full
+    sync decides.
+    """
+    number, last_id = gap_fill.next_number(), gap_fill.last_id()
+    if not last_id:
+        return 0
+    return stage_unproven(context.database, context.sync, job.dataset, number, last_id)
+
+
 def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked) -> Asked:
     """Request each published record that no page contained, and stage those that exist.
 
-    If the total matches and no gap is left, they were deleted, and nothing is requested. The limit
+    If the total matches, only those in gaps and above all that was read are requested. The limit
     is the tolerated difference of the total. Raises Incomplete
 
-    - if ActiveCampaign does not say whether a record exists, unless the difference is no larger
-      than in the last two syncs or the loss is accepted;
-    - if a gap has more records than the limit and some of them exist: a replica lags, and the next
-      sync will not have this gap.
+    - if ActiveCampaign does not say whether a record exists, unless it is above all that was read,
+      the difference is no larger than in the last two syncs or the loss is accepted;
+    - if more records than the limit are suspect and some of them exist: a replica lags, and the
+      next sync will find them.
     """
+    last_id = gap_fill.last_id()
     suspects, newest_ids = _find_suspects(context, job, gap_fill, walked)
     alive: dict[int, Copied] = {}
     unknown: dict[int, str] = {}
@@ -57,7 +72,8 @@ def ask_for_hidden(context: SyncContext, job: Job, gap_fill: GapFill, walked: Wa
                 alive[record_id] = gap_fill.stage_next([page])
         except AccountError as error:
             unknown[record_id] = error.message
-            if not _may_go_on(context, walked):
+            # A deleted record can be refused by each later sync too.
+            if record_id <= last_id and not _may_go_on(context, walked):
                 raise _incomplete(job.dataset, record_id, error) from None
     asked = Asked([*alive], sum(alive.values(), Copied()), suspects - len(newest_ids), unknown)
     if alive and asked.not_asked and walked.difference <= 0:
@@ -69,9 +85,12 @@ def _find_suspects(
     context: SyncContext, job: Job, gap_fill: GapFill, walked: Walked
 ) -> tuple[int, Sequence[int]]:
     """Count the published records that may be hidden, and return the newest of their ids."""
-    within = [ALL_IDS] if walked.difference > 0 else gap_fill.find_open()
-    if not within or not walked.records:
+    if not walked.records:
         return 0, ()
+    above = Interval(gap_fill.last_id() + 1, LAST_ID)
+    within = [*gap_fill.find_open(), above]
+    if walked.difference > 0:
+        within = [Interval(1, LAST_ID)]
     database, sync = context.database, context.sync
     return read_vanished(database, sync, job.dataset, within, count_tolerated(walked.total))
 
@@ -139,9 +158,16 @@ def add_alive(walked: Walked, asked: Asked) -> Walked:
     )
 
 
-def warn_of_hidden(name: DatasetName, gaps: Sequence[Interval], asked: Asked) -> Warnings:
+def warn_of_hidden(
+    name: DatasetName, gaps: Sequence[Interval], asked: Asked, unproven: int
+) -> Warnings:
     """Return one sentence for each outcome of records that no page contained."""
     warnings = []
+    if unproven:
+        warnings.append(
+            f"{unproven:,} {name} that an incremental sync has just published did not come; they "
+            "stay until the next full sync"
+        )
     if asked.alive:
         warnings.append(
             f"{len(asked.alive):,} {name} were missing from the pages and came when asked for "

@@ -17,7 +17,12 @@ from acsync.store.sync_log import read_differences, record_total
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, GapFill, make_gap_fill
-from acsync.sync.hidden_records import add_alive, ask_for_hidden, warn_of_hidden
+from acsync.sync.hidden_records import (
+    add_alive,
+    ask_for_hidden,
+    keep_unproven,
+    warn_of_hidden,
+)
 from acsync.sync.job import Job
 from acsync.sync.privacy import Privacy
 from acsync.sync.shrink_guard import require_no_shrink
@@ -52,6 +57,8 @@ def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -
     gap_fill, count = make_gap_fill(context, job), partial(count_walked, context, job)
     walked, end = close_walk(gap_fill, end, count, context.recount_pauses)
     drop_plan(database, sync, name)
+    if unproven := keep_unproven(context, job, gap_fill):
+        walked = count(end.page)
     _record_total(context, job, walked)
     gaps = gap_fill.find_open()
     asked = ask_for_hidden(context, job, gap_fill, walked)
@@ -70,7 +77,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -
         (
             *job.warnings,
             *total_warnings,
-            *warn_of_hidden(name, gaps, asked),
+            *warn_of_hidden(name, gaps, asked, unproven),
             *_warn_of_orphans(context, name),
             *_warn_of_left_out(context, job),
         ),

@@ -3,6 +3,7 @@
 import pytest
 
 from acsync.datasets import DATASETS, DatasetName
+from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault, When
@@ -11,7 +12,7 @@ from acsync.store.database import Database
 from tests.support import faults
 from tests.support.calls import for_newest_page, on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.syncs import assert_exact, fetch, last_log
+from tests.support.syncs import assert_exact, fetch, last_log, run_incremental
 
 BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
@@ -232,12 +233,64 @@ def test_a_lag_beyond_the_tolerance_is_refused(
 
 
 @BOTH
+def test_a_lag_does_not_delete_what_incremental_syncs_published(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A replica that lags lacks the newest records in every call. The next full sync decides."""
+    copy_account()
+    new = account.add(name, 12)
+    run_incremental(read_settings())
+    account.faults.add(faults.lag_behind(new).only(on_path(name)))
+    account.faults.add(faults.status(404).only(on_path(*(f"{name}/{record}" for record in new))))
+
+    result = copy_account(name)
+
+    assert counts_of(database, name) == (0, 0, 0)
+    (warning,) = result.datasets[name].warnings
+    assert warning.startswith(f"12 {name} that an incremental sync has just published")
+    assert_exact(database, account)
+    copy_account(name)
+    assert counts_of(database, name) == (0, 0, 12)
+
+
+@BOTH
+def test_a_lag_does_not_delete_what_a_full_sync_published(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Published records above all that was read are requested singly."""
+    copy_account()
+    account.faults.add(faults.lag_behind(account.ids(name)[-8:]).only(on_path(name)))
+
+    assert copy_account(name).success
+
+    assert counts_of(database, name) == (0, 0, 0)
+    assert_exact(database, account)
+
+
+@BOTH
+def test_the_newest_records_are_deleted_if_no_call_finds_them(
+    name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A sync asks for ten of them, and an error says no more than that they are gone."""
+    copy_account()
+    deleted = account.delete(name, account.ids(name)[-30:])
+    refused = on_path(*(f"{name}/{record}" for record in deleted[-2:]))
+    account.faults.add(faults.status(422).only(refused))
+
+    assert copy_account(name).success
+
+    assert counts_of(database, name) == (0, 0, 30)
+    assert len([path for path in account.statistics.by_path if "/" in path]) == 10
+    assert_exact(database, account)
+
+
+@BOTH
 def test_deletions_and_unchanged_syncs_ask_for_nothing_singly(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     copy_account()
     copy_account()
-    account.delete(name, 30)
+    account.delete(name, account.ids(name)[:300:10])
 
     assert copy_account(name).success
 

@@ -72,6 +72,8 @@ PASS = """
                             read_from = read_from - interval '{0} s';
     update ac_sync_logs set "timestamp" = "timestamp" - interval '{0} s',
                             finished_at = finished_at - interval '{0} s';
+    update ac_contact_versions set read_at = read_at - interval '{0} s';
+    update ac_deal_versions set read_at = read_at - interval '{0} s';
 """
 # The newest publication of each dataset, and when its last full sync read its oldest record.
 PUBLISHED = """

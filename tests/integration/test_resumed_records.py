@@ -1,6 +1,7 @@
 """Records resumed from an unfinished sync are young, counted and part of the age."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -13,8 +14,9 @@ from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.sync.context import open_sync
 from acsync.sync.copy_slice import copy_slice
+from tests.support import faults
 from tests.support.fixtures import CopyAccount
-from tests.support.syncs import assert_exact, fetch, plan_dataset
+from tests.support.syncs import assert_exact, fetch, plan_dataset, run_incremental
 
 pytestmark = pytest.mark.parametrize(
     "options", [AccountOptions(contacts=300, deals=200, masked_share=0, rate_limit=None)]
@@ -28,12 +30,13 @@ PASS = """
 AGES = "select data_type, age > interval '{} min', age < interval '{} min' from ac_freshness"
 
 
-def stop_copying(name: DatasetName, slices: int | None = None) -> None:
-    """Start a sync that stops after some slices, or after all, before any verdict."""
+def stop_copying(name: DatasetName, then: Callable[[], None] = lambda: None) -> None:
+    """Start a sync that plans, then copies all slices and stops before any verdict."""
     settings = read_settings()
     with suppress(SyncFailed), open_sync(settings, (name,), holder="a test") as context:
         job = plan_dataset(context, name)
-        for slice_ in job.slices[:slices]:
+        then()
+        for slice_ in job.slices:
             copy_slice(context, job, slice_)
         raise SyncFailed("stopped")
 
@@ -72,6 +75,29 @@ def test_old_records_are_read_again(
     result = copy_account()
 
     assert result.datasets["contacts"].warnings == ()
+    assert_exact(database, account)
+
+
+def test_records_without_their_relations_are_not_resumed(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Tags failed in a sync that was stopped, or in an incremental one after it."""
+    copy_account()
+    account.add("contacts", 30)
+    tags = faults.status(500).only(
+        lambda call: call.path == "contacts" and call.includes_any("contactTags")
+    )
+    stop_copying("contacts", then=lambda: account.faults.add(tags))
+    account.faults.clear()
+    copy_account("contacts")
+    assert_exact(database, account)
+
+    stop_copying("contacts")
+    account.add("contacts", 30)
+    account.faults.add(tags)
+    run_incremental(read_settings())
+    account.faults.clear()
+    copy_account("contacts")
     assert_exact(database, account)
 
 

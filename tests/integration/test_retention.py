@@ -4,14 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from acsync.results import SyncResult
+from acsync.results import Changes, SyncResult
+from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
 from acsync.sync.report import report_lines, report_markdown
 from tests.support.commands import acsync
 from tests.support.fixtures import CopyAccount
-from tests.support.syncs import fetch
+from tests.support.syncs import fetch, run_incremental
 
 VERSIONS = "select count(*) from ac_contact_versions"
 IN_FORCE = "select keep from ac_retention"
@@ -83,12 +84,12 @@ def test_a_confirmed_value_deletes_and_says_how_much(
     """`acsync migrate --keep` is how a person decides."""
     for _ in range(3):
         copy_and_age(copy_account, account, database)
-    monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "3d")
-    migrated = acsync("migrate", "--keep", "3d")
-    assert "keeps 3d of history. Set ACSYNC_KEEP_SYNCS=3d too." in migrated.stdout
+    monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "1d")
+    migrated = acsync("migrate", "--keep", "1d")
+    assert "keeps 1d of history. Set ACSYNC_KEEP_SYNCS=1d too." in migrated.stdout
     by_number = acsync("migrate", "--keep", "2")
     assert "keeps the last 2 full syncs. Set ACSYNC_KEEP_SYNCS=2 too." in by_number.stdout
-    acsync("migrate", "--keep", "3d")
+    acsync("migrate", "--keep", "1d")
 
     result = copy_and_age(copy_account, account, database)
 
@@ -97,6 +98,25 @@ def test_a_confirmed_value_deletes_and_says_how_much(
     assert result.datasets["contacts"].warnings == ()
     assert next(iter(report_lines(result))).endswith("0 deleted; 3 old versions dropped")
     assert "| contacts | 30 | 0 | 3 | 0 | 0 | 0 | 3 |" in report_markdown(result)
+
+
+def test_history_since_an_old_full_sync_stays(
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While full syncs failed, incremental ones went on. Their changes are minutes old."""
+    monkeypatch.setenv("ACSYNC_KEEP_SYNCS", "1d")
+    copy_and_age(copy_account, account, database)
+    for _ in range(3):
+        account.change("contacts", account.ids("contacts")[:3])
+        run_incremental(read_settings())
+
+    result = copy_account("contacts")
+
+    assert fetch(database, VERSIONS) == [(39,)]
+    assert result.datasets["contacts"].changes == Changes(30, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("keep", ["0", "soon", "-1d"])

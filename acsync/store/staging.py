@@ -48,8 +48,11 @@ STAGED_CHANGES = f"""
 # Slices that fill gaps or come from incremental syncs get numbers from here, above planned ones.
 FIRST_GAP_SLICE = 1_000_000
 
-# For this long a full sync that reads a lagging replica does not undo what was published.
+# For this long a full sync that reads a lagging replica puts no older record in place of a newer.
 RECENT = timedelta(minutes=30)
+
+# For this long it deletes none that no full sync has read. Deleted ones stay as long.
+UNPROVEN = timedelta(minutes=2)
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -223,7 +226,7 @@ def stage_unproven(
     database: Database, sync: Sync, name: DatasetName, slice_no: int, last_id: int
 ) -> int:
     """Stage the recent records above `last_id` that no full sync has read; return their number."""
-    values = {"sync_no": sync.number, "slice_no": slice_no, "last_id": last_id, "recent": RECENT}
+    values = {"sync_no": sync.number, "slice_no": slice_no, "last_id": last_id, "recent": UNPROVEN}
     with database.begin() as connection:
         require_lease(connection, sync, lock="key share")
         return run(connection, STAGE_UNPROVEN, name, **values).scalar() or 0

@@ -112,6 +112,7 @@ class _Reading:
     def __init__(self, context: SyncContext, name: DatasetName, start: Start) -> None:
         self._context, self._name, self._start = context, name, start
         self._since = start.read_at - OVERLAP
+        self._asked = self._since - start.margin
         self._names = KnownNames(context, name, start.learned.unknown_ids)
         self._job: Job | None = None
         self._days = False
@@ -140,9 +141,9 @@ class _Reading:
         if name == "contacts":
             if self._start.learned.date_filter is None:
                 probe_filter(context.client, DATASETS[name], self._far_ahead())
-            pages = context.pages(name, relations, changed_after(self._since))
-            for page in read_changed(pages, self._since):
-                self._days = self._days or any(_is_older(row, self._since) for row in page.rows)
+            pages = context.pages(name, relations, changed_after(self._asked))
+            for page in read_changed(pages, self._asked):
+                self._days = self._days or any(_is_older(row, self._asked) for row in page.rows)
                 yield page
         else:
             yield from read_newest_first(context.pages(name, relations, NEWEST_FIRST), self._since)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ from tests.support.syncs import (
     last_log,
     run_incremental,
 )
+
+SUMMER, WINTER = datetime(2026, 9, 29, tzinfo=UTC), datetime(2026, 11, 28, tzinfo=UTC)
 
 SMALL = {"contacts": 300, "deals": 250, "rate_limit": None}
 
@@ -135,6 +138,23 @@ def test_an_account_that_ignores_dates_is_noticed(
     assert_exact(database, served_account)
     read_changes()
     assert served_account.statistics.by_path[name] > calls[name] + noticed
+
+
+@pytest.mark.parametrize("options", [small(date_filter="local")])
+def test_no_change_hides_behind_a_clock_change(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The last known date is of summer. Its offset would put the bound into the future."""
+    newest = served_account.ids("contacts")[-3:]
+    served_account.clock_offset = (SUMMER - datetime.now(UTC)).total_seconds()
+    served_account.change("contacts", newest)
+    served_account.clock_offset = (WINTER - datetime.now(UTC)).total_seconds()
+    copy_account()
+    served_account.change("contacts", 5)
+
+    assert changes_of(read_changes())["contacts"] == (0, 5)
+    assert fetch(database, "select date_filter from ac_incremental") == [("times",), ("times",)]
+    assert_exact(database, served_account)
 
 
 @pytest.mark.parametrize("options", [small(replica_lag_seconds=2.0)])

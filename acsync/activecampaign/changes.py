@@ -121,7 +121,7 @@ def read_changed(pages: PageReader, since: datetime) -> Iterator[Page]:
         rows, total = rows + len(page.ids), page.total if total is None else total
         if page.ids:
             yield page
-        if not page.ids or (total is not None and rows >= total):
+        if _ends(page, rows, total):
             return
         last_id = page.ids[-1]
         position = {"id_greater": last_id}
@@ -222,8 +222,13 @@ def _read_greater(pages: PageReader, last_id: int) -> Iterator[Page]:
 
 
 def _is_last(page: Page, offset: int) -> bool:
-    end = offset + len(page.ids)
-    return not page.ids or (end >= page.total if page.total is not None else False)
+    return _ends(page, offset + len(page.ids), page.total)
+
+
+def _ends(page: Page, rows: int, total: int | None) -> bool:
+    """Return whether no page follows. A cached total can be too low, so a full page never ends."""
+    is_counted = total is not None and rows >= total
+    return not page.ids or (is_counted and len(page.ids) < page.limit)
 
 
 def _read_agreed(pages: PageReader, position: Position, order: Order) -> Page:

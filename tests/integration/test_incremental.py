@@ -26,7 +26,7 @@ from acsync.sync import incremental
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.report import report_lines
 from tests.support.calls import on_path
-from tests.support.faults import body_fault
+from tests.support.faults import add_to_total, body_fault
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import (
     assert_exact,
@@ -155,6 +155,23 @@ def test_no_change_hides_behind_a_clock_change(
     assert changes_of(read_changes())["contacts"] == (0, 5)
     assert fetch(database, "select date_filter from ac_incremental") == [("times",), ("times",)]
     assert_exact(database, served_account)
+
+
+def test_a_total_that_is_too_low_hides_no_change(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Accounts cache their counts, so another page is read after each full one."""
+    copy_account()
+    for name in DATASETS:
+        served_account.change(name, 25)
+    served_account.faults.add(add_to_total(-240).only(is_by_date))
+
+    assert changes_of(read_changes()) == {"contacts": (0, 25), "deals": (0, 25)}
+    assert_exact(database, served_account)
+
+
+def is_by_date(call: Call) -> bool:
+    return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
 
 
 @pytest.mark.parametrize("options", [small(replica_lag_seconds=2.0)])

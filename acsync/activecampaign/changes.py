@@ -25,6 +25,9 @@ NEWEST_FIRST = Question("mdate")
 # A filter that knows days alone may return records of the whole day in any time zone.
 DAY = timedelta(hours=24 + 14)
 
+# A key that sees no deal gets no date. So many pages without one are enough to know it.
+MAX_UNDATED = 5
+
 # How many pages of a walk may be read again because the records before them moved.
 MAX_REPEATS = 5
 
@@ -145,9 +148,9 @@ def read_newest_first(pages: PageReader, since: datetime) -> Iterator[Page]:
     """Yield pages of deals in the order of their dates, until one is older than a time.
 
     Neighbouring pages share a record, because a deletion moves all later ones. Raises NotByDate if
-    the account ignores the order.
+    the account ignores the order, or sends no date.
     """
-    offset, seen, repeats = 0, set[int](), 0
+    offset, seen, repeats, undated = 0, set[int](), 0, 0
     while repeats < MAX_REPEATS:
         page = _read_agreed(pages, {"offset": offset}, "DESC")
         dates = _require_newest_first(pages.dataset, page)
@@ -160,6 +163,9 @@ def read_newest_first(pages: PageReader, since: datetime) -> Iterator[Page]:
         yield page
         if _is_last(page, offset) or (dates and dates[-1] < since):
             return
+        undated = 0 if dates else undated + 1
+        if undated == MAX_UNDATED:
+            raise NotByDate(f"{MAX_UNDATED} pages of deals have no mdate.", REMEDY)
         offset += step
     raise CallFailed(
         f"/{pages.dataset.path} repeats itself: offset {offset} brings no deal that was not read.",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from acsync.activecampaign.changes import MAX_UNDATED
 from acsync.datasets import DATASETS, Record
 from acsync.errors import NoFullSync
 from acsync.results import Recall, SyncResult
@@ -172,6 +173,21 @@ def test_a_total_that_is_too_low_hides_no_change(
 
 def is_by_date(call: Call) -> bool:
     return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
+
+
+@pytest.mark.parametrize("options", [small(masked_share=1.0)])
+def test_deals_without_dates_are_not_all_read(
+    copy_account: CopyAccount, served_account: Account
+) -> None:
+    """A key that sees no deal gets no date, and the collection can have thousands of pages."""
+    copy_account()
+    calls = served_account.statistics.by_path["deals"]
+
+    result = read_changes()
+
+    assert served_account.statistics.by_path["deals"] - calls == MAX_UNDATED
+    assert [text for text in result.datasets["deals"].warnings if "have no mdate" in text]
+    assert result.success
 
 
 @pytest.mark.parametrize("options", [small(replica_lag_seconds=2.0)])

@@ -57,13 +57,15 @@ class Changed:
     """The staged changes of a dataset; only `read_changes` makes one.
 
     `records` are published already. If the account does not answer by date, `learned` has the
-    reason, and nothing was read. `fields` are known if the custom fields were read again.
+    reason, and nothing was read. `slices` are staged. `fields` are known if the custom fields were
+    read again.
     """
 
     dataset: DatasetName
     records: int
     learned: Learned
     duration_ms: int
+    slices: int = 0
     cleaned: int = 0
     warnings: Warnings = ()
     fields: tuple[CustomField, ...] | None = None
@@ -115,13 +117,14 @@ class _Reading:
         self._asked = self._since - start.margin
         self._names = KnownNames(context, name, start.learned.unknown_ids)
         self._job: Job | None = None
+        self._slices = 0
         self._days = False
 
     def read(self, began: float) -> Changed:
         """Read all pages, and stage ten at a time."""
         copied = Copied()
-        for number, pages in enumerate(_batches(self._read_pages())):
-            copied += self._stage(number, pages)
+        for pages in _batches(self._read_pages()):
+            copied += self._stage(pages)
         if self._job:
             require_no_changed_shrink(self._context, self._name)
         return Changed(
@@ -129,6 +132,7 @@ class _Reading:
             self._start.records,
             Learned("days" if self._days else "times", None, self._names.unknown),
             _milliseconds(began),
+            self._slices,
             copied.cleaned,
             fields=self._fields(),
             dimensions=tuple(self._dimensions(copied.tags)),
@@ -153,7 +157,7 @@ class _Reading:
     def _far_ahead(self) -> datetime:
         return max(self._start.read_at, datetime.now(UTC)) + FUTURE
 
-    def _stage(self, number: int, pages: Sequence[Page]) -> Copied:
+    def _stage(self, pages: Sequence[Page]) -> Copied:
         """Stage the new and changed records of some pages as one slice."""
         dataset = DATASETS[self._name]
         ids = [record_id for page in pages for record_id in page.ids]
@@ -164,7 +168,9 @@ class _Reading:
             return Copied()
         if self._names.learn(walked) or self._job is None:
             self._job = self._make_job(walked[0])
-        return stage_pages(self._context, self._job, number, walked)
+        copied = stage_pages(self._context, self._job, self._slices, walked)
+        self._slices += 1
+        return copied
 
     def _without_older(self, page: Page, published: Mapping[int, datetime]) -> Page:
         """Return a page without records that did not change, or that a lagging replica shows.

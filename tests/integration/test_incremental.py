@@ -25,6 +25,8 @@ from acsync.store.sync_status import read_status
 from acsync.store.sync_totals import read_totals
 from acsync.sync import incremental
 from acsync.sync.context import SyncContext, open_sync
+from acsync.sync.incremental import Changed
+from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
 from tests.support.calls import on_path
 from tests.support.faults import add_to_total, body_fault
@@ -263,6 +265,25 @@ def test_nothing_slips_past_a_crash(
     assert fetch(database, "select count(*) from ac_staged_slices") == [(0,)]
 
 
+def test_a_crash_of_postgres_loses_no_change(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """It empties unlogged tables. Publishing nothing would move the start past the changes."""
+    copy_account()
+    served_account.change("contacts", 3)
+    before = read_at(database)
+    settings = read_settings()
+    with open_sync(settings, ("contacts",), holder="a test", kind="incremental") as context:
+        changed = read_all(context)
+        fetch(database, "truncate ac_staged_contacts, ac_staged_deals, ac_staged_slices")
+        result = publish(context, changed, {})
+
+    assert "Of 1 slices of contacts" in (result.datasets["contacts"].error or "")
+    assert read_at(database) == before
+    assert changes_of(read_changes())["contacts"] == (0, 3)
+    assert_exact(database, served_account)
+
+
 @pytest.mark.parametrize(
     "options", [small(undated=("tags", "lists", "custom fields"), contacts=600)]
 )
@@ -416,9 +437,14 @@ def die_after(
         raise KeyboardInterrupt
 
 
-def read_all(context: SyncContext) -> None:
-    for name, start in incremental.require_starts(context).items():
-        incremental.read_changes(context, name, start)
+def read_at(database: Database) -> datetime | None:
+    start = read_start(database, "contacts")
+    return start and start.read_at
+
+
+def read_all(context: SyncContext) -> list[Changed]:
+    starts = incremental.require_starts(context)
+    return [incremental.read_changes(context, name, start) for name, start in starts.items()]
 
 
 def test_without_a_full_sync_there_is_nothing_to_start_from(

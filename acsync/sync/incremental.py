@@ -34,6 +34,7 @@ from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
 from acsync.sync.job import Job
 from acsync.sync.known_names import KnownNames
+from acsync.sync.left_out import require_relations
 from acsync.sync.privacy import open_privacy
 from acsync.sync.shrink_guard import require_no_changed_shrink
 
@@ -125,6 +126,7 @@ class _Reading:
         copied = Copied()
         for pages in _batches(self._read_pages()):
             copied += self._stage(pages)
+        require_relations(self._context, self._name)
         if self._job:
             require_no_changed_shrink(self._context, self._name)
         return Changed(

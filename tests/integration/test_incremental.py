@@ -29,7 +29,7 @@ from acsync.sync.incremental import Changed
 from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
 from tests.support.calls import on_path
-from tests.support.faults import add_to_total, body_fault
+from tests.support.faults import add_to_total, body_fault, status
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import (
     assert_exact,
@@ -439,7 +439,7 @@ def die_after(
 
 def read_at(database: Database) -> datetime | None:
     start = read_start(database, "contacts")
-    return start and start.read_at
+    return start.read_at if start else None
 
 
 def read_all(context: SyncContext) -> list[Changed]:
@@ -483,6 +483,29 @@ def without_lists() -> Any:
             contact["contactLists"] = []
 
     return body_fault("", change).reply
+
+
+def test_contacts_wait_for_their_tags(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Published without them, they would not be read again. An account may never send them."""
+    copy_account()
+    served_account.add("contacts", 5)
+    without_tags = status(400).only(
+        lambda call: call.path == "contacts" and call.includes_any("contactTags")
+    )
+    served_account.faults.add(without_tags)
+    failed = read_changes()
+    served_account.faults.clear()
+
+    assert "did not send tags along with the contacts" in (failed.datasets["contacts"].error or "")
+    assert changes_of(read_changes())["contacts"] == (5, 0)
+    assert_exact(database, served_account)
+
+    served_account.faults.add(without_tags)
+    copy_account()
+    served_account.change("contacts", 5)
+    assert changes_of(read_changes())["contacts"] == (0, 5)
 
 
 def test_a_full_sync_waits_for_an_incremental_one(

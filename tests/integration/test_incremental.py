@@ -508,6 +508,45 @@ def test_contacts_wait_for_their_tags(
     assert changes_of(read_changes())["contacts"] == (0, 5)
 
 
+@pytest.mark.parametrize("kept", [0, 2])
+def test_a_lost_listing_takes_no_names_away(
+    kept: int, copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The key may have lost a permission, and the next full sync judges it."""
+    copy_account()
+    fetch(database, FORGET_FIELD)
+    listed, nameless = fetch(database, LISTED), fetch(database, NAMELESS)
+
+    def lose(_call: Call, body: Record) -> None:
+        body["fields"] = body["fields"][:kept]
+        body["meta"]["total"] = str(kept)
+
+    served_account.faults.add(body_fault("loses fields", lose).only(on_path("fields")))
+    served_account.change("contacts", 20)
+    result = read_changes()
+
+    assert served_account.faults.hits["loses fields"] == 1
+    assert changes_of(result)["contacts"] == (0, 20)
+    assert fetch(database, LISTED) == listed
+    assert fetch(database, NAMELESS)[0][0] <= nameless[0][0] + 1
+    served_account.faults.clear()
+    copy_account()
+    assert_exact(database, served_account)
+
+
+FORGET_FIELD = """
+    delete from ac_dimensions where dimension = 'contact_fields' and id = (
+        select max(id) from ac_dimensions where dimension = 'contact_fields'
+    )
+"""
+LISTED = "select id from ac_dimensions where dimension = 'contact_fields' and is_listed order by 1"
+NAMELESS = """
+    select count(distinct field ->> 'fieldId') from ac_contacts
+    cross join lateral jsonb_path_query(record, '$.customFields.*') as field
+    where field ->> 'fieldType' is null
+"""
+
+
 def test_a_full_sync_waits_for_an_incremental_one(
     copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:

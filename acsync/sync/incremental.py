@@ -4,6 +4,7 @@ An incremental sync publishes what it read. It never concludes that a record is 
 sync counts what it missed.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from acsync.enrich.encoding import Cleaner
 from acsync.errors import NoFullSync, NotByDate
 from acsync.readings import Copied, Dimension, Interval, Plan, Warnings
 from acsync.results import CustomField
+from acsync.store.emptied import leave_out_emptied
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
 from acsync.store.privacy import read_returning
 from acsync.sync.context import SyncContext
@@ -36,7 +38,8 @@ from acsync.sync.job import Job
 from acsync.sync.known_names import KnownNames
 from acsync.sync.left_out import require_relations
 from acsync.sync.privacy import open_privacy
-from acsync.sync.shrink_guard import require_no_changed_shrink
+
+logger = logging.getLogger(__name__)
 
 # Changes are read again for this long: a replica can lag, and no clock is exact.
 OVERLAP = timedelta(minutes=2)
@@ -127,8 +130,7 @@ class _Reading:
         for pages in _batches(self._read_pages()):
             copied += self._stage(pages)
         require_relations(self._context, self._name)
-        if self._job:
-            require_no_changed_shrink(self._context, self._name)
+        self._leave_out_emptied()
         return Changed(
             self._name,
             self._start.records,
@@ -198,6 +200,12 @@ class _Reading:
         metadata, vanished = self._names.metadata, self._names.vanished
         privacy = open_privacy(context.database, context.settings, name, metadata)
         return Job(plan, metadata, open_walk, vanished, relations, privacy=privacy)
+
+    def _leave_out_emptied(self) -> None:
+        """Let the next full sync judge records that lose all of a part."""
+        context, name = self._context, self._name
+        if ids := leave_out_emptied(context.database, context.sync, name) if self._job else []:
+            logger.info("%d %s that lose a whole part wait for a full sync", len(ids), name)
 
     def _fields(self) -> tuple[CustomField, ...] | None:
         """Return the custom fields if they were read again."""

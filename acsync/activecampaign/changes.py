@@ -25,6 +25,9 @@ NEWEST_FIRST = Question("mdate")
 # A filter that knows days alone may return records of the whole day in any time zone.
 DAY = timedelta(hours=24 + 14)
 
+# A key that sees no deal gets no date. So many pages without one are enough to know it.
+MAX_UNDATED = 5
+
 # How many pages of a walk may be read again because the records before them moved.
 MAX_REPEATS = 5
 
@@ -121,7 +124,7 @@ def read_changed(pages: PageReader, since: datetime) -> Iterator[Page]:
         rows, total = rows + len(page.ids), page.total if total is None else total
         if page.ids:
             yield page
-        if not page.ids or (total is not None and rows >= total):
+        if _ends(page, rows, total):
             return
         last_id = page.ids[-1]
         position = {"id_greater": last_id}
@@ -145,9 +148,9 @@ def read_newest_first(pages: PageReader, since: datetime) -> Iterator[Page]:
     """Yield pages of deals in the order of their dates, until one is older than a time.
 
     Neighbouring pages share a record, because a deletion moves all later ones. Raises NotByDate if
-    the account ignores the order.
+    the account ignores the order, or sends no date.
     """
-    offset, seen, repeats = 0, set[int](), 0
+    offset, seen, repeats, undated = 0, set[int](), 0, 0
     while repeats < MAX_REPEATS:
         page = _read_agreed(pages, {"offset": offset}, "DESC")
         dates = _require_newest_first(pages.dataset, page)
@@ -160,6 +163,9 @@ def read_newest_first(pages: PageReader, since: datetime) -> Iterator[Page]:
         yield page
         if _is_last(page, offset) or (dates and dates[-1] < since):
             return
+        undated = 0 if dates else undated + 1
+        if undated == MAX_UNDATED:
+            raise NotByDate(f"{MAX_UNDATED} pages of deals have no mdate.", REMEDY)
         offset += step
     raise CallFailed(
         f"/{pages.dataset.path} repeats itself: offset {offset} brings no deal that was not read.",
@@ -222,8 +228,13 @@ def _read_greater(pages: PageReader, last_id: int) -> Iterator[Page]:
 
 
 def _is_last(page: Page, offset: int) -> bool:
-    end = offset + len(page.ids)
-    return not page.ids or (end >= page.total if page.total is not None else False)
+    return _ends(page, offset + len(page.ids), page.total)
+
+
+def _ends(page: Page, rows: int, total: int | None) -> bool:
+    """Return whether no page follows. A cached total can be too low, so a full page never ends."""
+    is_counted = total is not None and rows >= total
+    return not page.ids or (is_counted and len(page.ids) < page.limit)
 
 
 def _read_agreed(pages: PageReader, position: Position, order: Order) -> Page:

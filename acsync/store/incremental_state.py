@@ -2,13 +2,16 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
 from acsync.store.database import Database, run
+
+# By how much clocks are set back in autumn.
+CLOCK_CHANGE = timedelta(hours=1)
 
 # How the account answers questions about dates: to the second, by days alone, or not at all.
 DateFilter: TypeAlias = Literal["times", "days", "ignored", "refused"]
@@ -32,10 +35,12 @@ class Start:
     """The state from which an incremental sync of a dataset starts.
 
     `read_at` is when the last published sync began to read, by the account's clock and in its time
-    zone. `newest_id` is the highest id that was ever published, and `records` are published now.
+    zone. `margin` is how much earlier to ask, because a clock change may have moved the zone since.
+    `newest_id` is the highest id that was ever published, and `records` are published now.
     """
 
     read_at: datetime
+    margin: timedelta
     newest_id: int
     records: int
     learned: Learned
@@ -59,15 +64,19 @@ def read_start(database: Database, name: DatasetName) -> Start | None:
     if row is None or row.server_time is None:
         return None
     learned = Learned(row.date_filter, row.reason, frozenset(row.unknown_ids or ()))
-    read_at = row.server_time.astimezone(_zone_of(row.newest_date))
-    return Start(read_at, row.newest_id or 0, row.record_count, learned)
+    date = _parse_date(row.newest_date)
+    read_at = row.server_time.astimezone(date.tzinfo if date else UTC)
+    is_recent = date is not None and read_at - date < CLOCK_CHANGE
+    margin = timedelta() if is_recent else CLOCK_CHANGE
+    return Start(read_at, margin, row.newest_id or 0, row.record_count, learned)
 
 
-def _zone_of(date: str | None) -> tzinfo:
+def _parse_date(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(date or "").tzinfo or UTC
+        date = datetime.fromisoformat(text or "")
     except ValueError:
-        return UTC
+        return None
+    return date if date.tzinfo else None
 
 
 def record_learned(connection: Connection, name: DatasetName, learned: Learned) -> None:

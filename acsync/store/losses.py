@@ -46,7 +46,7 @@ def _of(expression: str, row: str) -> str:
     return expression.replace("{row}", row)
 
 
-def _loses(expression: str) -> str:
+def loses(expression: str) -> str:
     """Return SQL that is true if the published version has it and the staged record does not."""
     return f"({_of(expression, 'version')} and not {_of(expression, 'body')})"
 
@@ -87,11 +87,11 @@ def _count_lost(kind: Kind) -> str:
 def _count_staged_losses(kinds: Sequence[Kind]) -> str:
     return f"""
         {STAGED}
-        select count(*) filter (where {_loses(HAS_FIELDS)}) as fields,
+        select count(*) filter (where {loses(HAS_FIELDS)}) as fields,
                count(*) filter (
                    where {_of(IS_MASKED, "body")} and not {_of(IS_MASKED, "version")}
                ) as sight,
-               count(*) filter (where {_loses(HAS_PIPELINE)} or {_loses(HAS_STAGE)}) as names,
+               count(*) filter (where {loses(HAS_PIPELINE)} or {loses(HAS_STAGE)}) as names,
                {", ".join(map(_count_lost, kinds))}
         from {{bodies}} as body
         join staged using (slice_no, record_id)
@@ -99,17 +99,6 @@ def _count_staged_losses(kinds: Sequence[Kind]) -> str:
         where body.sync_no = :sync_no and version.valid_to is null
     """
 
-
-# Of the staged records alone: an incremental sync has read no others.
-COUNT_CHANGED = f"""
-    {STAGED}
-    select {{counts}}
-    from {{bodies}} as body
-    join staged using (slice_no, record_id)
-    join {{versions}} as version using (record_id)
-    where body.sync_no = :sync_no and version.valid_to is null
-"""
-LISTS = "coalesce({row}.lists, '[]') <> '[]'"
 
 COUNT_HAD = f"""
     select count(*) filter (where {_of(HAS_FIELDS, "version")}) as fields,
@@ -209,21 +198,6 @@ def count_losses(database: Database, sync: Sync, name: DatasetName, least: int) 
         names=Loss(lost.names, had.names),
         by_key=by_key,
     )
-
-
-def count_changed_losses(database: Database, sync: Sync, name: DatasetName) -> dict[str, Loss]:
-    """Return what publishing would lose of the changed records alone, by what they had."""
-    parts = {"custom fields": HAS_FIELDS, "list memberships": LISTS}
-    if name == "deals":
-        parts = {"custom fields": HAS_FIELDS, "pipeline": HAS_PIPELINE, "stage": HAS_STAGE}
-    counts = ", ".join(
-        f"count(*) filter (where {_loses(part)}), count(*) filter (where {_of(part, 'version')})"
-        for part in parts.values()
-    )
-    with database.begin() as connection:
-        sql = COUNT_CHANGED.replace("{counts}", counts)
-        row = run(connection, sql, name, sync_no=sync.number).one()
-    return {part: Loss(*row[2 * place : 2 * place + 2]) for place, part in enumerate(parts)}
 
 
 def _read_by_key(

@@ -157,6 +157,15 @@ def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int
         return {row.slice_no: Interval(row.covered_from, row.covered_through) for row in rows}
 
 
+def count_staged_slices(connection: Connection, sync: Sync, name: DatasetName) -> int:
+    """Return how many slices of a dataset this sync has staged."""
+    sql = """
+        select count(*) from {schema}.ac_staged_slices
+        where sync_no = :sync_no and data_type = :data_type
+    """
+    return int(run(connection, sql, name, sync_no=sync.number).scalar_one())
+
+
 def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> int:
     """Return how many records are staged; a record in two slices counts twice."""
     sql = """

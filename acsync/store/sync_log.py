@@ -102,6 +102,18 @@ def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[
         return list(run(connection, sql, number=sync.number).scalars())
 
 
+def read_full_warnings(database: Database, name: DatasetName) -> list[str]:
+    """Return the warnings of the last full sync that published a dataset."""
+    sql = f"""
+        select {name}_warnings from {{schema}}.ac_sync_logs where id = (
+            select max(sync_no) from {{schema}}.ac_published
+            where data_type = :data_type and kind = 'full'
+        )
+    """
+    with database.begin() as connection:
+        return run(connection, sql, name).scalar() or []
+
+
 def finish_log(
     connection: Connection,
     sync: Sync,

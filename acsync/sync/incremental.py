@@ -4,6 +4,7 @@ An incremental sync publishes what it read. It never concludes that a record is 
 sync counts what it missed.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,14 +29,17 @@ from acsync.enrich.encoding import Cleaner
 from acsync.errors import NoFullSync, NotByDate
 from acsync.readings import Copied, Dimension, Interval, Plan, Warnings
 from acsync.results import CustomField
+from acsync.store.emptied import leave_out_emptied
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
 from acsync.store.privacy import read_returning
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
 from acsync.sync.job import Job
 from acsync.sync.known_names import KnownNames
+from acsync.sync.left_out import require_relations
 from acsync.sync.privacy import open_privacy
-from acsync.sync.shrink_guard import require_no_changed_shrink
+
+logger = logging.getLogger(__name__)
 
 # Changes are read again for this long: a replica can lag, and no clock is exact.
 OVERLAP = timedelta(minutes=2)
@@ -57,13 +61,15 @@ class Changed:
     """The staged changes of a dataset; only `read_changes` makes one.
 
     `records` are published already. If the account does not answer by date, `learned` has the
-    reason, and nothing was read. `fields` are known if the custom fields were read again.
+    reason, and nothing was read. `slices` are staged. `fields` are known if the custom fields were
+    read again.
     """
 
     dataset: DatasetName
     records: int
     learned: Learned
     duration_ms: int
+    slices: int = 0
     cleaned: int = 0
     warnings: Warnings = ()
     fields: tuple[CustomField, ...] | None = None
@@ -112,22 +118,25 @@ class _Reading:
     def __init__(self, context: SyncContext, name: DatasetName, start: Start) -> None:
         self._context, self._name, self._start = context, name, start
         self._since = start.read_at - OVERLAP
+        self._asked = self._since - start.margin
         self._names = KnownNames(context, name, start.learned.unknown_ids)
         self._job: Job | None = None
+        self._slices = 0
         self._days = False
 
     def read(self, began: float) -> Changed:
         """Read all pages, and stage ten at a time."""
         copied = Copied()
-        for number, pages in enumerate(_batches(self._read_pages())):
-            copied += self._stage(number, pages)
-        if self._job:
-            require_no_changed_shrink(self._context, self._name)
+        for pages in _batches(self._read_pages()):
+            copied += self._stage(pages)
+        require_relations(self._context, self._name)
+        self._leave_out_emptied()
         return Changed(
             self._name,
             self._start.records,
             Learned("days" if self._days else "times", None, self._names.unknown),
             _milliseconds(began),
+            self._slices,
             copied.cleaned,
             fields=self._fields(),
             dimensions=tuple(self._dimensions(copied.tags)),
@@ -140,9 +149,9 @@ class _Reading:
         if name == "contacts":
             if self._start.learned.date_filter is None:
                 probe_filter(context.client, DATASETS[name], self._far_ahead())
-            pages = context.pages(name, relations, changed_after(self._since))
-            for page in read_changed(pages, self._since):
-                self._days = self._days or any(_is_older(row, self._since) for row in page.rows)
+            pages = context.pages(name, relations, changed_after(self._asked))
+            for page in read_changed(pages, self._asked):
+                self._days = self._days or any(_is_older(row, self._asked) for row in page.rows)
                 yield page
         else:
             yield from read_newest_first(context.pages(name, relations, NEWEST_FIRST), self._since)
@@ -152,7 +161,7 @@ class _Reading:
     def _far_ahead(self) -> datetime:
         return max(self._start.read_at, datetime.now(UTC)) + FUTURE
 
-    def _stage(self, number: int, pages: Sequence[Page]) -> Copied:
+    def _stage(self, pages: Sequence[Page]) -> Copied:
         """Stage the new and changed records of some pages as one slice."""
         dataset = DATASETS[self._name]
         ids = [record_id for page in pages for record_id in page.ids]
@@ -163,7 +172,9 @@ class _Reading:
             return Copied()
         if self._names.learn(walked) or self._job is None:
             self._job = self._make_job(walked[0])
-        return stage_pages(self._context, self._job, number, walked)
+        copied = stage_pages(self._context, self._job, self._slices, walked)
+        self._slices += 1
+        return copied
 
     def _without_older(self, page: Page, published: Mapping[int, datetime]) -> Page:
         """Return a page without records that did not change, or that a lagging replica shows.
@@ -189,6 +200,12 @@ class _Reading:
         metadata, vanished = self._names.metadata, self._names.vanished
         privacy = open_privacy(context.database, context.settings, name, metadata)
         return Job(plan, metadata, open_walk, vanished, relations, privacy=privacy)
+
+    def _leave_out_emptied(self) -> None:
+        """Let the next full sync judge records that lose all of a part."""
+        context, name = self._context, self._name
+        if ids := leave_out_emptied(context.database, context.sync, name) if self._job else []:
+            logger.info("%d %s that lose a whole part wait for a full sync", len(ids), name)
 
     def _fields(self) -> tuple[CustomField, ...] | None:
         """Return the custom fields if they were read again."""

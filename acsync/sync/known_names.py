@@ -37,14 +37,19 @@ class KnownNames:
         }
 
     def learn(self, pages: Iterable[WalkPage]) -> bool:
-        """Read the listings again that lack an id of these pages; return whether any was read."""
+        """Read the listings again that lack an id of these pages; return whether any was read.
+
+        If most of a listing is gone, its known rows stay: the key may have lost a permission, and
+        the next full sync judges it.
+        """
         used = {named for page in pages for named in self._named(page)}
         lacking = {named for named in used if self._is_new(*named)}
         needs = {need for need, _ in lacking}
         for need in needs:
             answer = read_metadata(self._context, need)
-            self.metadata[need], self.vanished[need] = answer.rows, answer.vanished
-            self._read_again.add(need)
+            if not _is_lost(self.metadata[need], answer.rows):
+                self.metadata[need], self.vanished[need] = answer.rows, answer.vanished
+                self._read_again.add(need)
         self.unknown |= {
             f"{need}:{row_id}" for need, row_id in lacking if self._is_new(need, row_id)
         }
@@ -78,3 +83,10 @@ class KnownNames:
         yield from (("deal_fields", str(pick(row, *DEAL_FIELD_ID))) for row in page.values)
         for need, key in DEAL_KEYS.items():
             yield from ((need, str(row.get(key))) for row in page.rows)
+
+
+def _is_lost(known: Sequence[Record], answer: Sequence[Record]) -> bool:
+    """Return whether an answer is empty, or lacks more known rows than it has."""
+    listed = {str(row.get("id")) for row in answer}
+    kept = sum(str(row.get("id")) in listed for row in known)
+    return bool(known) and (not answer or len(known) - kept > kept)

@@ -28,7 +28,12 @@ from acsync.store.publish import (
 from acsync.store.recall import count_recall
 from acsync.store.retention import Keep, retire_versions, settle_keep
 from acsync.store.schema_owner import note_account
-from acsync.store.staging import add_to_kept_plan, drop_own, sweep_staging
+from acsync.store.staging import (
+    add_to_kept_plan,
+    count_staged_slices,
+    drop_own,
+    sweep_staging,
+)
 from acsync.store.stored_rows import update_statistics
 from acsync.store.sync_history import read_results
 from acsync.store.sync_log import finish_log, thin_log
@@ -129,7 +134,8 @@ def _publish_one(
     try:
         with publishing(connection, sync, name):
             changes = publish_dataset(connection, sync, name, duration_ms, context.server_started)
-            _require_all(verified, changes.records + _count_left_out(connection, sync, name))
+            left = changes.records + _count_left_out(connection, sync, name)
+            _require_staged(name, verified.records, left)
             if name == "contacts":
                 drop_expired(connection)
             recall = count_recall(connection, sync, name, OVERLAP)
@@ -158,6 +164,8 @@ def _publish_changed(
     fields: tuple[FieldChange, ...] = ()
     try:
         with publishing(connection, sync, name):
+            left = count_staged_slices(connection, sync, name)
+            _require_staged(f"slices of {name}", changed.slices, left)
             changes = publish_dataset(connection, sync, name, duration_ms, context.server_started)
             add_to_kept_plan(connection, sync, name)
             drop_empty(connection, sync, name)
@@ -165,7 +173,7 @@ def _publish_changed(
                 fields = record_fields(connection, sync, name, changed.fields)
             for dimension in changed.dimensions:
                 record_dimension(connection, dimension)
-    except DataRefused as error:
+    except (DataRefused, SyncFailed) as error:
         return DatasetResult(duration_ms, error=str(error))
     return DatasetResult(duration_ms, changes, warnings=changed.warnings, fields=fields)
 
@@ -214,15 +222,15 @@ def _is_large(changes: Changes | None) -> bool:
     return changes is not None and written > max(MANY, changes.records / 10)
 
 
-def _require_all(verified: Verified, published: int) -> None:
-    """Raise SyncFailed if verified records are no longer staged.
+def _require_staged(text: str, staged: int, left: int) -> None:
+    """Raise SyncFailed if records or slices are no longer staged.
 
-    The staging tables are unlogged. Without this check, a crash of Postgres between verifying and
-    publishing would publish an empty account.
+    The staging tables are unlogged. Without this check, a crash of Postgres between staging and
+    publishing would publish an empty account, or nothing of what an incremental sync has read.
     """
-    if published != verified.records:
+    if left != staged:
         raise SyncFailed(
-            f"Of {verified.records:,} {verified.dataset} that were staged, {published:,} are left: "
+            f"Of {staged:,} {text} that were staged, {left:,} are left: "
             "Postgres was restarted after a crash. The last snapshot stays.",
             "Start a new sync.",
         )

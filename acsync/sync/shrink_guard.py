@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from acsync.datasets import LISTINGS, DatasetName
 from acsync.errors import ShrinkRefused
-from acsync.store.losses import KeyLoss, Kind, Loss, count_changed_losses, count_losses
+from acsync.store.losses import KeyLoss, Kind, Loss, count_losses
 from acsync.sync.context import SyncContext
 from acsync.sync.job import Job
 
@@ -40,21 +40,6 @@ def require_no_shrink(context: SyncContext, job: Job) -> None:
     for loss, least_lost, text in suspects:
         if loss.lost >= least_lost:
             _require_small(context, name, loss, text)
-
-
-def require_no_changed_shrink(context: SyncContext, name: DatasetName) -> None:
-    """Raise ShrinkRefused if many of the records that an incremental sync read lose all of a part.
-
-    A key that lost a permission reads such records. The next full sync judges them all.
-    """
-    allowed = context.settings.max_shrink
-    for part, loss in count_changed_losses(context.database, context.sync, name).items():
-        if loss.lost >= MIN_SUSPICIOUS and loss.lost > allowed * loss.had:
-            raise ShrinkRefused(
-                f"{loss.lost:,} of {loss.had:,} changed {name} have lost their {part}, more than "
-                f"ACSYNC_MAX_SHRINK ({allowed:g}) allows.",
-                "Check what the user of AC_API_KEY may see. The next full sync decides.",
-            )
 
 
 def _has_empty_listing(job: Job) -> bool:

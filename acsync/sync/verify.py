@@ -24,6 +24,7 @@ from acsync.sync.hidden_records import (
     warn_of_hidden,
 )
 from acsync.sync.job import Job
+from acsync.sync.left_out import warn_of_left_out
 from acsync.sync.privacy import Privacy
 from acsync.sync.shrink_guard import require_no_shrink
 
@@ -79,7 +80,7 @@ def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -
             *total_warnings,
             *warn_of_hidden(name, gaps, asked, unproven),
             *_warn_of_orphans(context, name),
-            *_warn_of_left_out(context, job),
+            *warn_of_left_out(context, job),
         ),
         job.enricher.fields,
         job.dimensions(everything.tags, context.optional_relations[name].reasons),
@@ -143,18 +144,3 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
             "all others are published"
         )
     return tuple(warnings)
-
-
-def _warn_of_left_out(context: SyncContext, job: Job) -> Warnings:
-    """Warn of the relations that did not come with all records: which, why, and what to set."""
-    reasons = context.optional_relations[job.dataset].reasons
-    left_out = [name for name in job.relations if name in reasons or name not in job.plan.relations]
-    if not left_out:
-        return ()
-    rest = ",".join(name for name in job.relations if name not in left_out)
-    remedy = f"set ACSYNC_SIDELOADS={rest}" if rest else "leave ACSYNC_SIDELOADS empty"
-    return (
-        f"ActiveCampaign does not send {' and '.join(left_out)} along with the {job.dataset}: they "
-        f"stay as they were last known. {' '.join(dict.fromkeys(reasons.values()))} If this lasts, "
-        f"{remedy}",
-    )

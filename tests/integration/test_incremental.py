@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from acsync.activecampaign.changes import MAX_UNDATED
 from acsync.datasets import DATASETS, Record
 from acsync.errors import NoFullSync
 from acsync.results import Recall, SyncResult
@@ -23,9 +25,11 @@ from acsync.store.sync_status import read_status
 from acsync.store.sync_totals import read_totals
 from acsync.sync import incremental
 from acsync.sync.context import SyncContext, open_sync
+from acsync.sync.incremental import Changed
+from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
 from tests.support.calls import on_path
-from tests.support.faults import body_fault
+from tests.support.faults import add_to_total, body_fault, status
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import (
     assert_exact,
@@ -36,11 +40,19 @@ from tests.support.syncs import (
     run_incremental,
 )
 
-SMALL = {"contacts": 300, "deals": 250, "rate_limit": None}
+SUMMER, WINTER = datetime(2026, 9, 29, tzinfo=UTC), datetime(2026, 11, 28, tzinfo=UTC)
+
+# With many tags, no change takes the last one of a contact.
+SMALL = {"contacts": 300, "deals": 250, "tags": 60, "rate_limit": None}
 
 
 def small(**options: Any) -> AccountOptions:
     return AccountOptions(**(SMALL | options))
+
+
+@pytest.fixture
+def options() -> AccountOptions:
+    return small(contacts=700, deals=600)
 
 
 def read_changes() -> SyncResult:
@@ -137,6 +149,55 @@ def test_an_account_that_ignores_dates_is_noticed(
     assert served_account.statistics.by_path[name] > calls[name] + noticed
 
 
+@pytest.mark.parametrize("options", [small(date_filter="local")])
+def test_no_change_hides_behind_a_clock_change(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The last known date is of summer. Its offset would put the bound into the future."""
+    newest = served_account.ids("contacts")[-3:]
+    served_account.clock_offset = (SUMMER - datetime.now(UTC)).total_seconds()
+    served_account.change("contacts", newest)
+    served_account.clock_offset = (WINTER - datetime.now(UTC)).total_seconds()
+    copy_account()
+    served_account.change("contacts", 5)
+
+    assert changes_of(read_changes())["contacts"] == (0, 5)
+    assert fetch(database, "select date_filter from ac_incremental") == [("times",), ("times",)]
+    assert_exact(database, served_account)
+
+
+def test_a_total_that_is_too_low_hides_no_change(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Accounts cache their counts, so another page is read after each full one."""
+    copy_account()
+    for name in DATASETS:
+        served_account.change(name, 25)
+    served_account.faults.add(add_to_total(-240).only(is_by_date))
+
+    assert changes_of(read_changes()) == {"contacts": (0, 25), "deals": (0, 25)}
+    assert_exact(database, served_account)
+
+
+def is_by_date(call: Call) -> bool:
+    return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
+
+
+@pytest.mark.parametrize("options", [small(masked_share=1.0)])
+def test_deals_without_dates_are_not_all_read(
+    copy_account: CopyAccount, served_account: Account
+) -> None:
+    """A key that sees no deal gets no date, and the collection can have thousands of pages."""
+    copy_account()
+    calls = served_account.statistics.by_path["deals"]
+
+    result = read_changes()
+
+    assert served_account.statistics.by_path["deals"] - calls == MAX_UNDATED
+    assert [text for text in result.datasets["deals"].warnings if "have no mdate" in text]
+    assert result.success
+
+
 @pytest.mark.parametrize("options", [small(replica_lag_seconds=2.0)])
 def test_a_lagging_replica_hides_nothing_for_good(
     copy_account: CopyAccount, served_account: Account, database: Database
@@ -212,6 +273,25 @@ def test_nothing_slips_past_a_crash(
     assert changes_of(read_changes()) == {"contacts": (0, 0), "deals": (0, 3)}
     assert_exact(database, served_account)
     assert fetch(database, "select count(*) from ac_staged_slices") == [(0,)]
+
+
+def test_a_crash_of_postgres_loses_no_change(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """It empties unlogged tables. Publishing nothing would move the start past the changes."""
+    copy_account()
+    served_account.change("contacts", 3)
+    before = read_at(database)
+    settings = read_settings()
+    with open_sync(settings, ("contacts",), holder="a test", kind="incremental") as context:
+        changed = read_all(context)
+        fetch(database, "truncate ac_staged_contacts, ac_staged_deals, ac_staged_slices")
+        result = publish(context, changed, {})
+
+    assert "Of 1 slices of contacts" in (result.datasets["contacts"].error or "")
+    assert read_at(database) == before
+    assert changes_of(read_changes())["contacts"] == (0, 3)
+    assert_exact(database, served_account)
 
 
 @pytest.mark.parametrize(
@@ -367,9 +447,14 @@ def die_after(
         raise KeyboardInterrupt
 
 
-def read_all(context: SyncContext) -> None:
-    for name, start in incremental.require_starts(context).items():
-        incremental.read_changes(context, name, start)
+def read_at(database: Database) -> datetime | None:
+    start = read_start(database, "contacts")
+    return start.read_at if start else None
+
+
+def read_all(context: SyncContext) -> list[Changed]:
+    starts = incremental.require_starts(context)
+    return [incremental.read_changes(context, name, start) for name, start in starts.items()]
 
 
 def test_without_a_full_sync_there_is_nothing_to_start_from(
@@ -387,27 +472,124 @@ def test_without_a_full_sync_there_is_nothing_to_start_from(
 def test_a_lost_permission_is_left_to_the_full_sync(
     copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:
-    """Publishing a few records at a time must not get around the guard."""
+    """A few records at a time would get around the guard. Those that lost nothing go on."""
     copy_account()
-    served_account.change("contacts", 30)
-    served_account.change("deals", 30)
-    served_account.faults.add(Fault("blind", when=on_path("contacts"), reply=without_lists()))
-    result = read_changes()
-    served_account.faults.clear()
+    counts = fetch(database, COUNT_PARTS)
+    for keys in KEYS:
+        served_account.change("contacts", 9)
+        served_account.change("deals", 9)
+        served_account.faults.add(send_without(*keys))
+        assert read_changes().success
+        served_account.faults.clear()
+        assert fetch(database, COUNT_PARTS) == counts
+    assert fetch(database, "select count(*) from ac_staged_slices") == [(0,)]
 
-    assert "have lost their list memberships" in (result.datasets["contacts"].error or "")
-    assert changes_of(result) == {"deals": (0, 30)}
-    assert changes_of(read_changes())["contacts"] == (0, 30)
+    assert changes_of(read_changes())["contacts"][1] > 9
     assert_exact(database, served_account)
 
 
-def without_lists() -> Any:
-    def change(_call: Call, body: Record) -> None:
-        body["contactLists"] = []
-        for contact in body["contacts"]:
-            contact["contactLists"] = []
+# What comes along with a record, in one array or two.
+KEYS = [("fieldValues", "dealCustomFieldData"), ("contactTags", "tags"), ("contactLists",)]
+COUNT_PARTS = """
+    select 'contacts', count(*) filter (where custom_fields <> '{}'),
+           count(*) filter (where tags <> '{}'), count(*) filter (where lists <> '[]')
+    from ac_contacts
+    union all
+    select 'deals', count(*) filter (where custom_fields <> '{}'), 0, 0 from ac_deals
+    order by 1
+"""
 
-    return body_fault("", change).reply
+
+def send_without(*keys: str) -> Fault:
+    def change(_call: Call, body: Record) -> None:
+        for holder in (body, *body.get("contacts", ()), *body.get("deals", ())):
+            holder.update({key: [] for key in keys if key in holder})
+
+    return body_fault("blind", change)
+
+
+@pytest.mark.parametrize("options", [small(tags=2)])
+def test_a_last_tag_that_is_removed_waits(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """It looks like a lost permission. The full sync publishes it, and counts it as missed."""
+    copy_account()
+    tags = "select count(*) from ac_contacts where contact_id = :contact and tags <> '{}'"
+    ((contact,),) = fetch(
+        database, "select contact_id from ac_contacts where cardinality(tags) = 1 limit 1"
+    )
+    while served_account.related(contact)["tags"]:
+        served_account.change_part("contacts", "tags", [contact])
+
+    assert changes_of(read_changes())["contacts"] == (0, 0)
+    assert fetch(database, tags, contact=contact) == [(1,)]
+
+    fetch(database, "update ac_published set server_time = server_time + interval '1 hour'")
+    result = copy_account()
+    assert fetch(database, tags, contact=contact) == [(0,)]
+    assert result.datasets["contacts"].recall == Recall(0, {"dated": 1})
+
+
+def test_contacts_wait_for_their_tags(
+    copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """Published without them, they would not be read again. An account may never send them."""
+    copy_account()
+    served_account.add("contacts", 5)
+    without_tags = status(400).only(
+        lambda call: call.path == "contacts" and call.includes_any("contactTags")
+    )
+    served_account.faults.add(without_tags)
+    failed = read_changes()
+    served_account.faults.clear()
+
+    assert "did not send tags along with the contacts" in (failed.datasets["contacts"].error or "")
+    assert changes_of(read_changes())["contacts"] == (5, 0)
+    assert_exact(database, served_account)
+
+    served_account.faults.add(without_tags)
+    copy_account()
+    served_account.change("contacts", 5)
+    assert changes_of(read_changes())["contacts"] == (0, 5)
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_a_lost_listing_takes_no_names_away(
+    kept: int, copy_account: CopyAccount, served_account: Account, database: Database
+) -> None:
+    """The key may have lost a permission, and the next full sync judges it."""
+    copy_account()
+    fetch(database, FORGET_FIELD)
+    listed, nameless = fetch(database, LISTED), fetch(database, NAMELESS)
+
+    def lose(_call: Call, body: Record) -> None:
+        body["fields"] = body["fields"][:kept]
+        body["meta"]["total"] = str(kept)
+
+    served_account.faults.add(body_fault("loses fields", lose).only(on_path("fields")))
+    served_account.change("contacts", 20)
+    result = read_changes()
+
+    assert served_account.faults.hits["loses fields"] == 1
+    assert changes_of(result)["contacts"] == (0, 20)
+    assert fetch(database, LISTED) == listed
+    assert fetch(database, NAMELESS)[0][0] <= nameless[0][0] + 1
+    served_account.faults.clear()
+    copy_account()
+    assert_exact(database, served_account)
+
+
+FORGET_FIELD = """
+    delete from ac_dimensions where dimension = 'contact_fields' and id = (
+        select max(id) from ac_dimensions where dimension = 'contact_fields'
+    )
+"""
+LISTED = "select id from ac_dimensions where dimension = 'contact_fields' and is_listed order by 1"
+NAMELESS = """
+    select count(distinct field ->> 'fieldId') from ac_contacts
+    cross join lateral jsonb_path_query(record, '$.customFields.*') as field
+    where field ->> 'fieldType' is null
+"""
 
 
 def test_a_full_sync_waits_for_an_incremental_one(

@@ -49,7 +49,7 @@ STAGED_CHANGES = f"""
 FIRST_GAP_SLICE = 1_000_000
 
 # For this long a full sync that reads a lagging replica puts no older record in place of a newer.
-RECENT = timedelta(minutes=30)
+RECENT = timedelta(minutes=15)
 
 # For this long it deletes none that no full sync has read. Deleted ones stay as long.
 UNPROVEN = timedelta(minutes=2)

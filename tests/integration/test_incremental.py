@@ -202,7 +202,7 @@ def test_deals_without_dates_are_not_all_read(
 def test_a_lagging_replica_hides_nothing_for_good(
     copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:
-    """The last two minutes are read again. A full sync believes older dates after half an hour."""
+    """The last two minutes are read again. A full sync believes older dates after 15 minutes."""
     copy_account()
     changed = served_account.change("contacts", 4)
     assert changes_of(read_changes())["contacts"] == (0, 0)
@@ -217,7 +217,7 @@ def test_a_lagging_replica_hides_nothing_for_good(
     assert_exact(database, served_account)
 
     # The account has gone back to a backup.
-    fetch(database, "update ac_contact_versions set read_at = read_at - interval '31 min'")
+    fetch(database, "update ac_contact_versions set read_at = read_at - interval '16 min'")
     assert changes_of(copy_account())["contacts"] == (0, 1)
     served_account.faults.clear()
     copy_account()

@@ -311,7 +311,8 @@ class Chain:
         return have_same_ids and all(one.exact for one in compared)
 
     def pass_time(self) -> None:
-        """Let minutes pass while the account changes."""
+        """Let minutes pass while the account changes; Postgres refuses no record then."""
+        self.allow_all()
         seconds = 60 * self.chance.choice(MINUTES_BETWEEN)
         fetch(self.database, PASS.format(seconds))
         self.history.shift(seconds)
@@ -321,8 +322,7 @@ class Chain:
 
     def toggle_refusal(self) -> None:
         """Make Postgres refuse a record, or no record."""
-        if self.refused or self.chance.random() < 0.75:
-            self.allow_all()
+        if self.chance.random() < 0.75:
             return
         name = self.chance.choice([*DATASETS])
         number = self.chance.choice(self.account.ids(name))

@@ -92,7 +92,12 @@ def main() -> None:
     arguments = parser.parse_args()
     contacts = round(arguments.records * 82 / 157)
     options = AccountOptions(
-        contacts=contacts, deals=arguments.records - contacts, rate_limit=None, latency_seconds=0.1
+        contacts=contacts,
+        deals=arguments.records - contacts,
+        rate_limit=None,
+        latency_seconds=0.1,
+        # With few, changed records lose all their tags, and wait for the full sync.
+        tags=60,
     )
     with served(options, CALLS_PER_SECOND) as (server, database):
         os.environ["ACSYNC_MAX_DURATION"] = MAX_DURATION

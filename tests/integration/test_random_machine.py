@@ -258,7 +258,9 @@ class Chain:
             contacts=chance.randint(15, 45),
             deals=chance.randint(10, 30),
             seed=seed,
-            values_per_record=1,
+            # With few, changed records lose all of them, and wait for the full sync.
+            values_per_record=6,
+            tags=60,
             rate_limit=None,
             masked_share=0.0,
             date_filter=chance.choice(["times", "times", "days"]),

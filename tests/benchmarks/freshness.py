@@ -62,7 +62,7 @@ def main() -> None:
         rate_limit=CALLS_PER_SECOND,
         latency_seconds=LATENCY_SECONDS,
         undated=("tags", "lists", "custom fields"),
-        # The simulator draws all tags of a changed record anew. With few, many lose them all, and
+        # The simulator draws all tags of a changed record again. With few, many lose them all, and
         # wait for the full sync.
         tags=60,
     )

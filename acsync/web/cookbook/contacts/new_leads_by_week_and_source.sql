@@ -1,5 +1,5 @@
 -- Where do new leads come from, week by week?
--- The eight weeks before the newest contact.
+-- The eight weeks before the newest contact. Weeks are those of the session's time zone.
 select date_trunc('week', created_at)::date as week,
     (select custom_fields ->> 'SOURCE' from ac_contacts as contacts where contacts.contact_id = leads.contact_id)
         as source,

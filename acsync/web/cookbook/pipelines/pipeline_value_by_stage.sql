@@ -1,4 +1,5 @@
 -- What is in the pipeline, stage by stage?
+-- Deals that the API key's user cannot see are in the row without pipeline and currency.
 select pipeline, stage, currency, count(*) as deals, sum(value) as value
 from ac_deals_wide
 where status = 'open'

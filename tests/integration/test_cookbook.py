@@ -42,6 +42,27 @@ def test_every_question_is_answered(
     assert all(question.title.endswith("?") for question in questions)
 
 
+def test_deals_of_a_deleted_owner_belong_to_nobody(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """Their name stays. Masked deals have neither owner nor contact."""
+    copy_account()
+    account.metadata.delete("users", "4")
+    copy_account()
+    questions = {question.name: question.sql for question in read_cookbook()["Deals"]}
+
+    orphans = {row[0]: row[3] for row in fetch(database, questions["deals_without_owner"])}
+    alone = {row[0] for row in fetch(database, questions["deals_without_contact"])}
+
+    (open_deals,) = fetch(
+        database, "select array_agg(deal_id) from ac_deals where owner_id = 4 and status = 'open'"
+    )
+    (masked,) = fetch(database, "select array_agg(deal_id) from ac_deals where is_masked")
+    assert {*open_deals[0]} <= orphans.keys()
+    assert {"Robin 4 O'Neill"} < {*orphans.values()}
+    assert (orphans.keys() | alone).isdisjoint(masked[0])
+
+
 def test_no_question_is_outside_the_topics() -> None:
     """A file in another folder would be on no page."""
     cookbook = ROOT / "acsync" / "web" / "cookbook"

@@ -3,5 +3,5 @@
 select owner, currency, count(*) as deals, sum(value) as value
 from ac_deals_wide
 where status = 'open'
-group by 1, 2
+group by owner_id, owner, currency
 order by 4 desc;

@@ -80,13 +80,12 @@ class Activities:
         """Remove the activities of a deleted deal, which moves all later ones up."""
         self.rows = [row for row in self.rows if row.deal != deal]
 
-    def page(self, call: Call, order: Order, is_filtered: bool) -> tuple[list[Record], int]:
+    def page(self, call: Call, order: Order) -> tuple[list[Record], int]:
         """Return the requested rows and the total."""
         rows: Sequence[Activity] = self.rows
         if call.params.get("exclude") == EMAIL:
             rows = [row for row in rows if row.kind != EMAIL]
-        kind = call.params.get("filters[data_type]")
-        if kind is not None and is_filtered:
+        if (kind := call.params.get("filters[data_type]")) is not None:
             rows = [row for row in rows if row.kind == kind]
         start, stop = call.offset, call.offset + call.limit()
         if order == "none":

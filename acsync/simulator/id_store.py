@@ -4,12 +4,11 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate, chain, islice
 from random import Random
-from typing import Literal, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from acsync.simulator.requests import Call
 from acsync.simulator.values import SECONDS, draw, stamp
@@ -70,14 +69,6 @@ class IdStore:
     def __contains__(self, record_id: int) -> bool:
         place = bisect_left(self.ids, record_id)
         return place < len(self.ids) and self.ids[place] == record_id
-
-    def copy(self) -> Self:
-        """Return the store as it is now; later changes do not reach the copy."""
-        twin = copy(self)
-        twin.ids = self.ids[:]
-        twin.versions, twin.parts = self.versions.copy(), self.parts.copy()
-        twin.created, twin.updated = self.created.copy(), self.updated.copy()
-        return twin
 
     def selected(self, record_id: int, masked: bool) -> Selected:
         """Return a record as it is now."""

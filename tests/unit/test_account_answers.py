@@ -17,6 +17,7 @@ from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
+from acsync.simulator.requests import Call
 from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import on_path
@@ -88,10 +89,7 @@ def test_a_healthy_account_answers_every_question(ask: Ask) -> None:
     ("options", "check", "status", "seen"),
     [
         ({"date_filter": "days"}, "contacts: by date", "ok", "by days alone"),
-        ({"date_filter": "ignored"}, "contacts: by date", "warning", "ignores filters"),
-        ({"date_filter": "refused"}, "contacts: by date", "warning", "refuses filters"),
         ({"date_order": "days"}, "deals: by date", "warning", "by the day of mdate alone"),
-        ({"date_order": "ignored"}, "deals: by date", "warning", "ignores orders[mdate]"),
         ({"clock_offset_seconds": -40}, "clock", "ok", "40 s behind that of this machine"),
         ({"clock_offset_seconds": 7200}, "clock", "warning", "7,200 s ahead of that of this"),
     ],
@@ -106,6 +104,33 @@ def test_each_odd_account_is_described(
     assert answers[check].status == status
     assert seen in answers[check].seen
     assert bool(answers[check].remedy) == (status == "warning")
+    assert {each.status for each in answers.values() if each.check != check} == {"ok"}
+
+
+def is_by_date(call: Call) -> bool:
+    return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "seen"),
+    [
+        (faults.ignore_parameter("filters"), "contacts: by date", "ignores filters"),
+        (faults.status(422), "contacts: by date", "refuses filters"),
+        (faults.ignore_parameter("orders"), "deals: by date", "ignores orders[mdate]"),
+    ],
+    ids=["filter ignored", "filter refused", "order ignored"],
+)
+def test_an_account_that_ignores_dates_is_a_warning(
+    ask: Ask, fault: Fault, check: str, seen: str
+) -> None:
+    """The remedy says to leave incremental syncs off."""
+    account, (path, _, _) = account_of(), check.partition(":")
+    account.faults.add(fault.only(lambda call: call.path == path and is_by_date(call)))
+
+    answers = ask(account)
+
+    assert (answers[check].status, seen in answers[check].seen) == ("warning", True)
+    assert "ACSYNC_INCREMENTAL_INTERVAL" in answers[check].remedy
     assert {each.status for each in answers.values() if each.check != check} == {"ok"}
 
 
@@ -195,7 +220,9 @@ def test_dates_without_an_offset_are_a_warning(ask: Ask) -> None:
 
 def test_a_deal_shows_how_its_currency_is_read(ask: Ask) -> None:
     """Whether yen come as yen or as hundredths is documented nowhere."""
-    account = account_of(currencies=("usd", "jpy"))
+    account = account_of()
+    in_yen = faults.rows_fault("yen", lambda rows: [row.update(currency="jpy") for row in rows])
+    account.faults.add(in_yen.only(on_path("deals")))
 
     answer = ask(account, Known(digits={"jpy": 2, "krw": 2}))["currencies"]
 

@@ -12,10 +12,10 @@ import httpx
 import tenacity
 
 from acsync.activecampaign.answer_times import AnswerTimes
-from acsync.activecampaign.key_judge import KeyJudge
 from acsync.activecampaign.page import Page, TransientError, read_page
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.activecampaign.refused_answers import (
+    KeyJudge,
     TooMany,
     call_of,
     judge_pause,

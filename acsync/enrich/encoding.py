@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from acsync.datasets import Record
+from acsync.datasets import REFERENCES, Record
 from acsync.enrich.redaction import REDACTED, is_redacted, redact
 from acsync.errors import PaginationError
 from acsync.readings import EnrichedRecord
@@ -18,8 +18,8 @@ REPLACEMENT = "\ufffd"
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 
-# The keys that a sync adds to a deal. Importing Enricher's from there would import pandas.
-ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData", REDACTED)
+# The keys that a sync adds to a deal.
+ENRICHED_KEYS = ("customFields", *(key for key, _, _ in REFERENCES), REDACTED)
 
 # The deepest nesting that orjson can write.
 MAX_LEVELS = 254

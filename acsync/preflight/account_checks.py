@@ -225,7 +225,7 @@ def _judge_pages(dataset: Dataset, plan: Plan, page_size: int, least: int) -> Ch
 
 def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     """Warn if no custom field has a value: a key without permission to see them gets none."""
-    check, records = f"{dataset.name}: custom fields", _count_records(sample)
+    check, records = f"{dataset.name}: custom fields", _count_sampled(sample)
     values = len({str(value.get("id")) for page in sample for value in page.values})
     seen = (
         f"{spell_count(values, 'value')} came with "
@@ -239,7 +239,7 @@ def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
 
 def _judge_masked(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     """Warn of masked deals: ActiveCampaign sends only stubs of them."""
-    check, records = f"{dataset.name}: masked", _count_records(sample)
+    check, records = f"{dataset.name}: masked", _count_sampled(sample)
     masked = len({record_id(row) for page in sample for row in page.rows if is_masked(row)})
     verb = "is" if masked == 1 else "are"
     seen = f"{masked:,} of {records:,} sampled records (newest and oldest) {verb} masked."
@@ -252,5 +252,5 @@ def _judge_masked(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     return CheckResult(check, "warning", seen, remedy)
 
 
-def _count_records(sample: Sequence[WalkPage]) -> int:
+def _count_sampled(sample: Sequence[WalkPage]) -> int:
     return len({number for page in sample for number in page.ids})

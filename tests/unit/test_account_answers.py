@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from acsync.activecampaign.client import Exchange
+from acsync.preflight.account_answers import answer_currencies
 from acsync.preflight.account_checks import check_account
 from acsync.preflight.check_result import CheckResult
 from acsync.preflight.database_checks import Known
@@ -233,6 +234,13 @@ def test_a_deal_shows_how_its_currency_is_read(ask: Ask) -> None:
     assert account.record("deals", int(deal))[0]["value"] == sent
     assert float(stored.replace(",", "")) == int(sent) / 100
     assert "usd" not in answer.seen
+
+
+def test_a_deal_without_a_value_shows_no_currency() -> None:
+    """Its value would be shown as None."""
+    answer = answer_currencies([{"id": "1", "currency": "jpy", "value": None}], {"jpy": 2})
+
+    assert answer.seen == "No sampled deal has a value."
 
 
 def test_samples_keep_the_answers(ask: Ask, tmp_path: Path) -> None:

@@ -49,18 +49,14 @@ class Relation:
     The array `explained_by` has rows that explain them, and comes with them.
     """
 
-    name: RelationName
     include: str
     key: str
     explained_by: str | None = None
 
 
 RELATIONS: dict[RelationName, Relation] = {
-    relation.name: relation
-    for relation in (
-        Relation("tags", "contactTags.tag", "contactTags", explained_by="tags"),
-        Relation("lists", "contactLists", "contactLists"),
-    )
+    "tags": Relation("contactTags.tag", "contactTags", explained_by="tags"),
+    "lists": Relation("contactLists", "contactLists"),
 }
 
 

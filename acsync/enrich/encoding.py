@@ -105,16 +105,12 @@ class Cleaner:
     def _clean_keys(self, value: Record) -> Record:
         """Keep both values if two keys become equal: the unclean key gets a trailing `_`."""
         cleaned: Record = {}
-        for key in sorted(value, key=self._is_dirty):
+        for key in sorted(value, key=lambda key: Cleaner().clean_text(key) != key):
             clean_key = self.clean_text(key)
             while clean_key in cleaned:
                 clean_key += "_"
             cleaned[clean_key] = self.clean(value[key])
         return cleaned
-
-    @staticmethod
-    def _is_dirty(key: str) -> bool:
-        return Cleaner().clean_text(key) != key
 
     def clean_text(self, text: str) -> str:
         """Return the text without NULs, and with half surrogate pairs replaced."""

@@ -55,17 +55,17 @@ def find_named(
     """
     ids, vanished, unknown = dict[str, list[str]](), list[str](), list[str]()
     for key in custom_keys((*chosen.left_out, *chosen.hashed)):
-        listed = {each.field_id for each in definitions if _is_named(key, each)}
+        listed = {
+            field_id
+            for field_id, field_key, _ in definitions
+            if key in (field_id, field_key, field_key.strip())
+        }
         earlier = {field_id for field_id, known_key in known if key in (field_id, known_key)}
         earlier |= {*named.get(key, ())}
         if not listed:
             (vanished if earlier else unknown).append(key)
         ids[key] = sorted(listed | earlier)
     return ids, vanished, unknown
-
-
-def _is_named(key: str, definition: Definition) -> bool:
-    return key in (definition.field_id, definition.key, definition.key.strip())
 
 
 def unknown_field(

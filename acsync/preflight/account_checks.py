@@ -53,7 +53,8 @@ def check_account(
     limiter = RateLimiter(rate)
     with closing(Client(settings.account_url, key, limiter, observe=observe)) as client:
         try:
-            user = _read_user(client)
+            # The user who owns the key, which needs no permission.
+            user = client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]
         except AccountError as error:
             # Every other path would fail in the same way.
             yield from_error("URL and key", error)
@@ -77,11 +78,6 @@ def check_account(
             yield answer_time_zone(user, rows)
         yield answer_clock(client)
         yield _check_rate_limit(client, settings.rate_limit, known.learned_rate, known.running)
-
-
-def _read_user(client: Client) -> Record:
-    """Return the user who owns the key, which needs no permission."""
-    return client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]
 
 
 def _check_listing(client: Client, listing: Listing) -> CheckResult:

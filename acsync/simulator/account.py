@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
@@ -73,9 +72,6 @@ class Account:
         """Return the time of the account's clock, in seconds since 1970."""
         return time.time() + self.clock_offset
 
-    def _clock(self) -> datetime:
-        return datetime.fromtimestamp(self.now(), UTC)
-
     def ids(self, dataset: DatasetName) -> list[int]:
         """Return the ids that exist now, ascending."""
         with self._lock:
@@ -105,7 +101,7 @@ class Account:
         with self._lock:
             added = self._stores[dataset].add(count, self.now())
             if dataset == "deals":
-                at = self._clock()
+                at = self.now()
                 self._journal += [partial(Activities.add, deal=deal, at=at) for deal in added]
             return added
 
@@ -115,7 +111,7 @@ class Account:
             store = self._stores[dataset]
             changed = store.change(self._choose(dataset, which), self.now())
             if dataset == "deals":
-                at = self._clock()
+                at = self.now()
                 self._journal += [
                     partial(Activities.change, deal=deal, version=store.versions[deal], at=at)
                     for deal in changed

@@ -28,7 +28,7 @@ from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.incremental import Changed
 from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
-from tests.support.calls import on_path
+from tests.support.calls import is_by_date, on_path
 from tests.support.faults import add_to_total, body_fault, ignore_parameter, lag_behind, status
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import (
@@ -57,10 +57,6 @@ def options() -> AccountOptions:
 
 def read_changes() -> SyncResult:
     return run_incremental(read_settings())
-
-
-def is_by_date(call: Call) -> bool:
-    return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
 
 
 def changes_of(result: SyncResult) -> dict[str, tuple[int, int]]:

@@ -18,10 +18,9 @@ from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
-from acsync.simulator.requests import Call
 from acsync.simulator.server import serve
 from tests.support import faults
-from tests.support.calls import on_path
+from tests.support.calls import is_by_date, on_path
 
 ANSWERS = (
     "contacts: order", "contacts: total", "contacts: by date", "deals: order", "deals: total",
@@ -106,10 +105,6 @@ def test_each_odd_account_is_described(
     assert seen in answers[check].seen
     assert bool(answers[check].remedy) == (status == "warning")
     assert {each.status for each in answers.values() if each.check != check} == {"ok"}
-
-
-def is_by_date(call: Call) -> bool:
-    return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
 
 
 @pytest.mark.parametrize(

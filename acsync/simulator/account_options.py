@@ -20,9 +20,9 @@ class AccountOptions:
     Activities of deals come in `activity_order`, whatever order is requested.
 
     `date_filter` is how `filters[updated_after]` of contacts works: to the second, by days alone,
-    or without regard to the offset of the time (`local`). `date_order` is how `orders[mdate]` of
-    deals works. Changes of the `undated` parts alone do not move the date of a record. The
-    account's clock, which dates records and answers, is `clock_offset_seconds` ahead.
+    or without regard to the offset of the time (`local`). Changes of the `undated` parts alone do
+    not move the date of a record. The account's clock, which dates records and answers, is
+    `clock_offset_seconds` ahead.
 
     Parameters that an account ignores or refuses are faults.
     """
@@ -48,7 +48,6 @@ class AccountOptions:
     masked_share: float = 0.005
     orphan_share: float = 0.0
     date_filter: Literal["times", "days", "local"] = "times"
-    date_order: Literal["times", "days"] = "times"
     undated: tuple[Part, ...] = ()
     clock_offset_seconds: float = 0.0
     activity_order: Order = "ascending"

@@ -12,7 +12,7 @@ from acsync.simulator.values import in_local_time, load, start_of_day
 # The key of a single record, and its class name in the API's 404.
 SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}
 
-UPDATED_AFTER, DATE_ORDER = "filters[updated_after]", "orders[mdate]"
+UPDATED_AFTER = "filters[updated_after]"
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
 _PAGE_INPUT = load("contacts")["page_input"]
 _DATASETS = {dataset.path: dataset for dataset in DATASETS.values()}
@@ -83,13 +83,9 @@ _OBJECTS: dict[str, Callable[[Account, Call], Answer]] = {
 
 def _understood(account: Account, call: Call, dataset: Dataset) -> Call:
     """Return the call as the dataset, and this account, understand it."""
-    options = account.options
     if not dataset.keyset:
-        call = call.without("id_greater", "id_less", "filters")
-        if DATE_ORDER in call.params and options.date_order == "days":
-            return replace(call, params={**call.params, DATE_ORDER: "DAYS"})
-        return call
-    read = {"days": start_of_day, "local": in_local_time}.get(options.date_filter)
+        return call.without("id_greater", "id_less", "filters")
+    read = {"days": start_of_day, "local": in_local_time}.get(account.options.date_filter)
     if read and UPDATED_AFTER in call.params:
         bound = read(call.params[UPDATED_AFTER])
         return replace(call, params={**call.params, UPDATED_AFTER: bound})

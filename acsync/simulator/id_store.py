@@ -11,7 +11,7 @@ from random import Random
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from acsync.simulator.requests import Call
-from acsync.simulator.values import SECONDS, draw, stamp
+from acsync.simulator.values import SECONDS, draw
 
 # A part of a record that can change alone.
 Part: TypeAlias = Literal["tags", "lists", "custom fields"]
@@ -132,9 +132,8 @@ class IdStore:
         if order in {"ASC", "DESC"}:
             ids = known[first:end] if order == "ASC" else known[first:end][::-1]
             return ids[start:stop].tolist(), end - first
-        if (order := call.params.get("orders[mdate]", "").upper()) in {"DESC", "DAYS"}:
-            newest = self._newest_first() if order == "DESC" else self._newest_days_first()
-            return [*islice(newest, start, stop)], end - first
+        if call.params.get("orders[mdate]", "").upper() == "DESC":
+            return [*islice(self._newest_first(), start, stop)], end - first
         if self._sort_key:
             return sorted(known[first:end], key=self._sort_key)[start:stop], end - first
         return without_order(known[first:end], start, stop, call.number), end - first
@@ -155,15 +154,6 @@ class IdStore:
         changed = sorted(self.updated, key=lambda record_id: (self.updated[record_id], record_id))
         left = (record_id for record_id in self._oldest if record_id not in self.updated)
         yield from (each for each in chain(reversed(changed), left) if each in self)
-
-    def _newest_days_first(self) -> list[int]:
-        """Return all ids by the day of their date, the newest day first."""
-
-        def day(record_id: int) -> tuple[str, int]:
-            date = self.updated.get(record_id) or self._first_updated(record_id)
-            return stamp(date)[:10], record_id
-
-        return sorted(self.ids, key=day, reverse=True)
 
     @cached_property
     def _oldest(self) -> list[int]:

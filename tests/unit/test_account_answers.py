@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from acsync.activecampaign.client import Exchange
+from acsync.datasets import Record
 from acsync.preflight.account_answers import answer_currencies
 from acsync.preflight.account_checks import check_account
 from acsync.preflight.check_result import CheckResult
@@ -89,7 +90,6 @@ def test_a_healthy_account_answers_every_question(ask: Ask) -> None:
     ("options", "check", "status", "seen"),
     [
         ({"date_filter": "days"}, "contacts: by date", "ok", "by days alone"),
-        ({"date_order": "days"}, "deals: by date", "warning", "by the day of mdate alone"),
         ({"clock_offset_seconds": -40}, "clock", "ok", "40 s behind that of this machine"),
         ({"clock_offset_seconds": 7200}, "clock", "warning", "7,200 s ahead of that of this"),
     ],
@@ -107,14 +107,24 @@ def test_each_odd_account_is_described(
     assert {each.status for each in answers.values() if each.check != check} == {"ok"}
 
 
+def order_by_day() -> Fault:
+    """Send the deals of a page by the day of their date, and those of a day by id."""
+
+    def change(rows: list[Record]) -> None:
+        rows.sort(key=lambda row: (row["mdate"][:10], int(row["id"])), reverse=True)
+
+    return faults.rows_fault("orders-by-day", change)
+
+
 @pytest.mark.parametrize(
     ("fault", "check", "seen"),
     [
         (faults.ignore_parameter("filters"), "contacts: by date", "ignores filters"),
         (faults.status(422), "contacts: by date", "refuses filters"),
         (faults.ignore_parameter("orders"), "deals: by date", "ignores orders[mdate]"),
+        (order_by_day(), "deals: by date", "by the day of mdate alone"),
     ],
-    ids=["filter ignored", "filter refused", "order ignored"],
+    ids=["filter ignored", "filter refused", "order ignored", "order by day"],
 )
 def test_an_account_that_ignores_dates_is_a_warning(
     ask: Ask, fault: Fault, check: str, seen: str

@@ -162,15 +162,6 @@ class Account:
         with self._lock:
             self._masked.update(deals)
 
-    def hide_pipeline(self, pipeline: str) -> None:
-        """Hide a pipeline from the user of the key: its deals become stubs."""
-        with self._lock:
-            deals = self.ids("deals")
-            self.mask(
-                deal for deal in deals if self.record("deals", deal)[0].get("group") == pipeline
-            )
-            self.metadata.hide_pipeline(pipeline)
-
     def send_newsletter(self, contacts: Iterable[int]) -> None:
         """Count an email to these contacts, half of whom open it, without changing them."""
         with self._lock:

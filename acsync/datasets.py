@@ -49,18 +49,14 @@ class Relation:
     The array `explained_by` has rows that explain them, and comes with them.
     """
 
-    name: RelationName
     include: str
     key: str
     explained_by: str | None = None
 
 
 RELATIONS: dict[RelationName, Relation] = {
-    relation.name: relation
-    for relation in (
-        Relation("tags", "contactTags.tag", "contactTags", explained_by="tags"),
-        Relation("lists", "contactLists", "contactLists"),
-    )
+    "tags": Relation("contactTags.tag", "contactTags", explained_by="tags"),
+    "lists": Relation("contactLists", "contactLists"),
 }
 
 
@@ -131,6 +127,17 @@ DATASETS: dict[DatasetName, Dataset] = {
 }
 
 
+# The listing that defines the custom fields of a dataset.
+FIELDS: dict[DatasetName, ListingName] = {"contacts": "contact_fields", "deals": "deal_fields"}
+
+# The key that is added to a deal, the listing with its rows, and the key of the deal with the row's
+# id.
+REFERENCES: tuple[tuple[str, ListingName, str], ...] = (
+    ("pipelineData", "pipelines", "group"),
+    ("stageData", "stages", "stage"),
+    ("ownerData", "users", "owner"),
+)
+
 # The keys of a record that say nothing about it: names that are joined by id, links, the ids of
 # sideloaded rows, and the counters that ActiveCampaign changes whenever it sends an email.
 NOT_CONTENT: dict[DatasetName, frozenset[str]] = {
@@ -142,7 +149,7 @@ NOT_CONTENT: dict[DatasetName, frozenset[str]] = {
             "best_send_hour",
         )
     ),
-    "deals": frozenset(("links", "dealCustomFieldData", "pipelineData", "stageData", "ownerData")),
+    "deals": frozenset(("links", "dealCustomFieldData", *(key for key, _, _ in REFERENCES))),
 }
 
 
@@ -171,6 +178,12 @@ def pick(row: Record, *names: str) -> Any:
         if (value := row.get(name)) is not None:
             return value
     return None
+
+
+def id_order(value: object) -> tuple[int, str]:
+    """Return a sort key for ids: the order of their numbers, also for other texts."""
+    text = str(value)
+    return len(text), text
 
 
 def is_masked(record: Record) -> bool:

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 
 from dotenv import load_dotenv
 from dotenv.parser import parse_stream
 
-from acsync.errors import SettingsError, SettingsProblem
+from acsync.errors import SettingsError, SettingsProblem, find_nearest
 from acsync.settings import variable_names
 
 # A variable of python-dotenv: `true` keeps a process and its children away from every `.env`.
@@ -51,6 +50,6 @@ def unknown_variables() -> Iterator[str]:
     known = variable_names()
     for name in sorted(os.environ):
         if name.startswith(PREFIXES) and name not in known:
-            nearest = get_close_matches(name, known, 1)
-            hint = f" Did you mean {nearest[0]}?" if nearest else " See docs/settings.md."
+            nearest = find_nearest(name, known)
+            hint = f" Did you mean {nearest}?" if nearest else " See docs/settings.md."
             yield f"acsync has no variable {name}.{hint}"

@@ -29,9 +29,10 @@ AcsyncError                 everything foreseeable
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 # The commands that take `--account`, unless they have one already.
 COMMANDS = re.compile(
@@ -63,6 +64,18 @@ def sanitize(text: str) -> str:
     """
     line = " ".join(text.split())
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+
+
+def find_nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that was probably meant, whatever its case and underscores, or None."""
+    by_plain = {plain_name(candidate): candidate for candidate in names}
+    matches = get_close_matches(plain_name(name), by_plain, n=1, cutoff=0.5)
+    return by_plain[matches[0]] if matches else None
+
+
+def plain_name(name: str) -> str:
+    """Return a name as it is compared: `first_name` and `firstName` are the same."""
+    return name.replace("_", "").lower()
 
 
 class AcsyncError(Exception):

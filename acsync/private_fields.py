@@ -3,9 +3,9 @@
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from acsync.datasets import DatasetName
+from acsync.errors import find_nearest, plain_name
 
 CUSTOM = "customFields"
 
@@ -54,17 +54,12 @@ STANDARD: dict[DatasetName, dict[str, tuple[str, ...]]] = {
 NOT_HASHABLE = frozenset(("contacts.tags", "contacts.lists", "deals.owner"))
 
 
-def _plain(name: str) -> str:
-    """Return a name as it is compared: `first_name` and `firstName` are the same."""
-    return name.replace("_", "").lower()
-
-
 STANDARD_NAMES = {
-    _plain(f"{dataset}.{name}"): f"{dataset}.{name}"
+    plain_name(f"{dataset}.{name}"): f"{dataset}.{name}"
     for dataset, names in STANDARD.items()
     for name in names
 }
-CUSTOM_NAMES = {_plain(f"{dataset}.{CUSTOM}"): f"{dataset}.{CUSTOM}" for dataset in STANDARD}
+CUSTOM_NAMES = {plain_name(f"{dataset}.{CUSTOM}"): f"{dataset}.{CUSTOM}" for dataset in STANDARD}
 
 
 def parse_field_names(value: str | Iterable[str]) -> tuple[str, ...]:
@@ -77,21 +72,14 @@ def parse_field_name(name: str) -> str:
     """Return a field's name as acsync writes it; the name of a custom field is not checked."""
     dataset, _, rest = name.partition(".")
     group, _, key = rest.partition(".")
-    custom = CUSTOM_NAMES.get(_plain(f"{dataset}.{group}"))
+    custom = CUSTOM_NAMES.get(plain_name(f"{dataset}.{group}"))
     if custom and key.strip():
         return f"{custom}.{key.strip()}"
-    if standard := STANDARD_NAMES.get(_plain(name)):
+    if standard := STANDARD_NAMES.get(plain_name(name)):
         return standard
     examples = (*STANDARD_NAMES.values(), *(f"{custom}.KEY" for custom in CUSTOM_NAMES.values()))
     nearest = find_nearest(name, examples) or "contacts.phone"
     raise ValueError(f"names {name!r}, which is no such field: did you mean {nearest}?")
-
-
-def find_nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the most similar of some names, or None if none is similar."""
-    by_plain = {_plain(candidate): candidate for candidate in names}
-    matches = get_close_matches(_plain(name), by_plain, n=1, cutoff=0.5)
-    return by_plain[matches[0]] if matches else None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The API ignores unknown filters and orders without an error, so every row is che
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -21,6 +22,9 @@ Precision: TypeAlias = Literal["times", "days"]
 UPDATED_AFTER = "filters[updated_after]"
 
 NEWEST_FIRST = Question("mdate")
+
+# No record is dated so far ahead, in any time zone.
+FUTURE = timedelta(days=2)
 
 # A filter that knows days alone may return records of the whole day in any time zone.
 DAY = timedelta(hours=24 + 14)
@@ -94,14 +98,10 @@ def _read_first(
 ) -> Page:
     """Return the first record that changed after a time."""
     filters = changed_after(since).filters
-    try:
+    with _refusal_by_date():
         return client.get_page(
             dataset.path, {"limit": 1, "orders[id]": "ASC", **filters, **position}
         )
-    except AccessDenied:
-        raise
-    except CallRefused as refused:
-        raise _refused(refused) from None
 
 
 def read_changed(pages: PageReader, since: datetime) -> Iterator[Page]:
@@ -113,12 +113,8 @@ def read_changed(pages: PageReader, since: datetime) -> Iterator[Page]:
     position: Position = {"offset": 0}
     rows, total, last_id = 0, None, 0
     while True:
-        try:
+        with _refusal_by_date():
             page = _read_agreed(pages, position, "ASC")
-        except AccessDenied:
-            raise
-        except CallRefused as refused:
-            raise _refused(refused) from None
         require_order(pages.dataset, page.ids, last_id)
         _require_dates(pages.dataset, page, since - DAY)
         rows, total = rows + len(page.ids), page.total if total is None else total
@@ -130,10 +126,17 @@ def read_changed(pages: PageReader, since: datetime) -> Iterator[Page]:
         position = {"id_greater": last_id}
 
 
-def _refused(refused: CallRefused) -> NotByDate:
-    error = NotByDate(f"ActiveCampaign refuses {UPDATED_AFTER}: {refused.message}", REMEDY)
-    error.is_refusal = True
-    return error
+@contextmanager
+def _refusal_by_date() -> Iterator[None]:
+    """Raise a refused call as NotByDate, unless the key is refused."""
+    try:
+        yield
+    except AccessDenied:
+        raise
+    except CallRefused as refused:
+        error = NotByDate(f"ActiveCampaign refuses {UPDATED_AFTER}: {refused.message}", REMEDY)
+        error.is_refusal = True
+        raise error from None
 
 
 def _require_dates(dataset: Dataset, page: Page, since: datetime) -> None:

@@ -12,10 +12,10 @@ import httpx
 import tenacity
 
 from acsync.activecampaign.answer_times import AnswerTimes
-from acsync.activecampaign.key_judge import KeyJudge
 from acsync.activecampaign.page import Page, TransientError, read_page
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.activecampaign.refused_answers import (
+    KeyJudge,
     TooMany,
     call_of,
     judge_pause,
@@ -184,23 +184,7 @@ class Client:
                 self.rate_limiter.note_sent(turn)
 
         request.extensions["trace"] = note
-        with self._deadline():
-            try:
-                with closing(self._http.send(request, stream=True)) as response:
-                    content = self._read_whole(response)
-            except DeadlineReached:
-                seconds = self._limits.deadline_seconds
-                raise TransientError(f"a response not whole after {seconds:g} s") from None
-            except NO_CONNECTION as error:
-                host = request.url.netloc.decode("ascii")
-                raise Unreachable(f"{type(error).__name__} ({error})", host) from None
-            except CONNECTION_ERRORS as error:
-                raise TransientError(f"{type(error).__name__} ({error})") from None
-            except UnicodeError:
-                raise CallRefused(
-                    f"AC_API_URL names a host that cannot exist, {request.url.host}.",
-                    "Set AC_API_URL to the URL under Settings, Developer.",
-                ) from None
+        response, content = self._send(request)
         self.server_clock.note(response.headers.get("Date"))
         if self._observe:
             self._observe(Exchange(path, params, response.status_code, response.headers, content))
@@ -213,6 +197,31 @@ class Client:
         ):
             raise self._pause(response, turn)
         raise judge_refusal(response, content)
+
+    def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        """Return the response and its content; raise TransientError if not all of it came."""
+        with self._deadline():
+            try:
+                with closing(self._http.send(request, stream=True)) as response:
+                    return response, self._read_whole(response)
+            except DeadlineReached:
+                seconds = self._limits.deadline_seconds
+                raise TransientError(f"a response not whole after {seconds:g} s") from None
+            except NO_CONNECTION as error:
+                host = request.url.netloc.decode("ascii")
+                raise Unreachable(f"{type(error).__name__} ({error})", host) from None
+            except CONNECTION_ERRORS as error:
+                raise TransientError(f"{type(error).__name__} ({error})") from None
+            except RuntimeError as error:
+                if not self._http.is_closed:
+                    raise
+                # Another thread closed the client, so the next attempt gets no turn.
+                raise TransientError(str(error)) from None
+            except UnicodeError:
+                raise CallRefused(
+                    f"AC_API_URL names a host that cannot exist, {request.url.host}.",
+                    "Set AC_API_URL to the URL under Settings, Developer.",
+                ) from None
 
     def _deadline(self) -> AbstractContextManager[None]:
         if isinstance(self._transport, AccountTransport):

@@ -46,14 +46,10 @@ def read_activities(
     if reading.data_type != ALL_TYPES:
         params["filters[data_type]"] = reading.data_type
     page = client.get_page(PATH, params, attempts)
-    if reading.data_type != ALL_TYPES and types_of(page) - {reading.data_type}:
+    types = {str(row.get("dataType")) for row in page.rows}
+    if reading.data_type != ALL_TYPES and types - {reading.data_type}:
         raise FilterIgnored
     return page
-
-
-def types_of(page: Page) -> set[str]:
-    """Return the types of a page's activities."""
-    return {str(row.get("dataType")) for row in page.rows}
 
 
 def start_readings(client: Client) -> tuple[ActivityReading, ...]:

@@ -4,6 +4,7 @@ A server that ignores a parameter looks healthy, so the order of the ids is chec
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -140,13 +141,11 @@ NOT_PUBLISHED = "Nothing can be published from such answers. Tell ActiveCampaign
 
 def record_id(row: Record) -> int:
     """Return the id of a row, which most answers send as a string and some as a number."""
-    try:
-        number = int(str(row.get("id")))
-    except ValueError:
-        number = 0
-    if not 0 < number < LARGEST_ID:
+    text = str(row.get("id"))
+    # Values are joined to their record by the text of its id.
+    if not re.fullmatch("[1-9][0-9]{0,18}", text) or int(text) >= LARGEST_ID:
         raise PaginationError("ActiveCampaign sent a record without a usable id.", NOT_PUBLISHED)
-    return number
+    return int(text)
 
 
 def require_order(dataset: Dataset, ids: Iterable[int], after_id: int) -> None:

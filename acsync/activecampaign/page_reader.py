@@ -1,7 +1,8 @@
 """Read one page with every value that its records name, in smaller pages if necessary."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 from acsync.activecampaign.bad_record import Position, describe_bad_record
@@ -124,27 +125,23 @@ class PageReader:
         If it keeps failing, find the record that breaks it.
         """
         relations = self._optional.usable(self._relations)
+        ask = partial(self._ask, position, order, rows)
         try:
-            return self._ask(position, order, rows, relations)
+            return ask(relations)
         except ResponseTooLarge:
             if self.page_size > self._smallest:
                 self._halve_pages()
                 return self._get(position, order, min(rows, self.page_size))
             raise
         except AccountError as failed:
-            if page := self._ask_for_less(position, order, rows, relations, failed):
+            if page := self._ask_for_less(ask, relations, failed):
                 return page
             if not isinstance(failed, CallFailed):
                 raise
             raise self._with_bad_record(failed, position, order, rows) from None
 
     def _ask_for_less(
-        self,
-        position: Position,
-        order: Order,
-        rows: int,
-        relations: tuple[RelationName, ...],
-        failed: AccountError,
+        self, ask: Callable[..., Page], relations: tuple[RelationName, ...], failed: AccountError
     ) -> Page | None:
         """Return the page with the relations that work, or None if it fails without them too.
 
@@ -154,7 +151,7 @@ class PageReader:
 
         def try_with(names: tuple[RelationName, ...], attempts: int = 1) -> Page | None:
             try:
-                return self._ask(position, order, rows, names, attempts)
+                return ask(names, attempts)
             except AccountError:
                 return None
 

@@ -1,5 +1,8 @@
 """Judge an answer that is not a page: whether another attempt may help, and what to do."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -18,6 +21,37 @@ NO_RESULT = b"No Result found for"
 PASSING = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT, httpx.codes.TOO_EARLY)
 
 DEFAULT_PAUSE_SECONDS = 1.0
+
+
+class KeyJudge:
+    """Decides once for all threads whether an account refuses the key.
+
+    A 403 can also mean a missing right, or nothing at all (singer-io/tap-activecampaign#52). So the
+    key is only blamed if no call was answered with success and one was refused on every attempt.
+    """
+
+    def __init__(self) -> None:
+        self.is_accepted = False
+        self._turn = threading.RLock()
+        self._refusal: AccessDenied | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Let one thread at a time repeat its refused call, until the key was accepted.
+
+        Raises AccessDenied if the key was refused in the turn of another thread.
+        """
+        if self.is_accepted:
+            yield
+            return
+        with self._turn:
+            if self._refusal and not self.is_accepted:
+                raise AccessDenied(self._refusal.message, self._refusal.remedy)
+            yield
+
+    def refuse(self, refusal: AccessDenied) -> None:
+        """Note a call that was refused on every attempt."""
+        self._refusal = self._refusal or refusal
 
 
 class TooMany(TransientError):

@@ -36,13 +36,13 @@ def plan_slices(dataset: Dataset, newest: WalkPage, page_size: int, readers: int
         share = int((end - offset) / page_rows / (readers / 2))
         pages = max(1, min(MAX_PAGES_PER_SLICE, PAGES_OF_ALL // readers, share))
         step = pages * page_rows - 1 if dataset.keyset else pages * (page_rows - 1)
-        number, records = NEWEST_SLICE + 1 + len(slices), _count_records(step, below, offset)
+        number, records = NEWEST_SLICE + 1 + len(slices), _slice_records(step, below, offset)
         slices.append(Slice(dataset.name, number, offset, records, through_id))
         offset += step
     return Plan(dataset.name, total, newest.newest_id, page_rows, tuple(slices), newest.relations)
 
 
-def _count_records(step: int, below: int | None, offset: int) -> int:
+def _slice_records(step: int, below: int | None, offset: int) -> int:
     """Return the number of records in a slice, with the one it shares with the next slice."""
     if below is None:
         return NO_LIMIT

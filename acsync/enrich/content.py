@@ -15,19 +15,27 @@ def has_same_content(
 ) -> bool:
     """Return whether two forms of a record differ only in what is not its content.
 
-    Names of fields, lists, pipelines, stages, owners and tags are not content, nor are the keys of
-    `NOT_CONTENT`. Tags are compared by the ids of their rows, or by name if one form has no ids.
-    With `ignores_date`, the date of the last change is not content: it moves if a field changes
-    that is left out.
+    Names of fields, lists, pipelines, stages, owners and tags are not content. With
+    `ignores_date`, the date of the last change is not content: it moves if a field changes that is
+    left out.
     """
-    has_tag_ids = "contactTags" in record and "contactTags" in other
-    ignored = NOT_CONTENT[name] | {"tags" if has_tag_ids else "contactTags"}
+    ignored = ignored_keys(name, record, other)
     if ignores_date:
         ignored |= {DATASETS[name].date_key}
     keys = record.keys() - ignored
     return keys == other.keys() - ignored and all(
-        record[key] == other[key] or _is_equal(key, record[key], other[key]) for key in keys
+        record[key] == other[key] or reduce_value(key, record[key]) == reduce_value(key, other[key])
+        for key in keys
     )
+
+
+def ignored_keys(name: DatasetName, record: Record, other: Record) -> frozenset[str]:
+    """Return the keys that are not content.
+
+    Tags are compared by the ids of their rows, or by name if one form has no ids.
+    """
+    has_tag_ids = "contactTags" in record and "contactTags" in other
+    return NOT_CONTENT[name] | {"tags" if has_tag_ids else "contactTags"}
 
 
 def has_same_relations(relations: Record, other: Record) -> bool:
@@ -43,10 +51,6 @@ def has_same_relations(relations: Record, other: Record) -> bool:
 
 def _without_names(entries: Record) -> Record:
     return {entry_id: values[1:] for entry_id, values in entries.items()}
-
-
-def _is_equal(key: str, value: object, other: object) -> bool:
-    return reduce_value(key, value) == reduce_value(key, other)
 
 
 def reduce_value(key: str, value: object) -> object:

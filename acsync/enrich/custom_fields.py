@@ -1,12 +1,18 @@
 """Name custom field values, which have only the id of their field."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from acsync.datasets import DATASETS, Record, as_list, pick
+from acsync.datasets import DATASETS, DatasetName, Record, as_list, id_order, pick
 from acsync.enrich.encoding import Cleaner
+
+# The keys of a definition with its key, title and type.
+DEFINITION_KEYS: dict[DatasetName, tuple[str, str, str]] = {
+    "contacts": ("perstag", "title", "type"),
+    "deals": ("fieldLabel", "fieldLabel", "fieldType"),
+}
 
 MULTIPLE_CHOICE = frozenset({"listbox", "checkbox", "multiselect"})
 
@@ -38,9 +44,9 @@ COLUMN_OF_TYPE = {
 }
 
 
-def free_key(key: str, field_id: str, taken: Callable[[str], bool]) -> str:
+def free_key(key: str, field_id: str, taken: Container[str]) -> str:
     """Return `key`, followed by the field's id as often as needed to make it unique."""
-    while taken(key):
+    while key in taken:
         key = f"{key}_{field_id}"
     return key
 
@@ -68,7 +74,7 @@ def name_fields(definitions: Sequence[Record], key: str) -> dict[str, str]:
     for definition in sorted(definitions, key=lambda row: int(row["id"])):
         field_id = str(definition["id"])
         name = Cleaner().clean_text(str(definition.get(key) or "")) or f"field_{field_id}"
-        names[field_id] = free_key(name, field_id, taken.__contains__)
+        names[field_id] = free_key(name, field_id, taken)
         taken.add(names[field_id])
     return names
 
@@ -130,7 +136,7 @@ def _sort(rows: Iterable[tuple[Any, ...]]) -> list[FieldValue]:
         )
         for value_id, record_id, field_id, *rest in rows
     ]
-    values.sort(key=lambda value: (len(value.value_id), value.value_id))
+    values.sort(key=lambda value: id_order(value.value_id))
     return values
 
 
@@ -167,7 +173,7 @@ class Catalogue:
             is_defined = place >= 0
             key, field = self._fields[place] if is_defined else self._undefined(value, known_by)
             reserved = set() if is_defined else self._reserved
-            key = free_key(key, known_by, (record_fields.keys() | reserved).__contains__)
+            key = free_key(key, known_by, record_fields.keys() | reserved)
             entry = {"value": value.value, **field, **_extras(field["fieldType"], value)}
             record_fields[key] = entry
         return fields

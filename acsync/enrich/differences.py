@@ -3,20 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from acsync.datasets import NOT_CONTENT, DatasetName, ListingName, Record, RelationName
-from acsync.enrich.content import reduce_value
+from acsync.datasets import FIELDS, REFERENCES, DatasetName, Record, RelationName
+from acsync.enrich.content import ignored_keys, reduce_value
 
 # A listing and the id of its row, or "tags" and a name.
 Name: TypeAlias = tuple[str, str]
-
-FIELDS: dict[DatasetName, ListingName] = {"contacts": "contact_fields", "deals": "deal_fields"}
-
-# The key of a deal with a row of a listing, and the key with the id of that row.
-NAMED: tuple[tuple[str, ListingName, str], ...] = (
-    ("pipelineData", "pipelines", "group"),
-    ("stageData", "stages", "stage"),
-    ("ownerData", "users", "owner"),
-)
 
 
 def find_differences(
@@ -34,9 +25,7 @@ def find_differences(
 
 
 def _find_content(name: DatasetName, record: Record, published: Record) -> Iterator[str]:
-    has_tag_ids = "contactTags" in record and "contactTags" in published
-    ignored = NOT_CONTENT[name] | {"tags" if has_tag_ids else "contactTags"}
-    for key in (record.keys() | published.keys()) - ignored:
+    for key in (record.keys() | published.keys()) - ignored_keys(name, record, published):
         was, now = published.get(key), record.get(key)
         is_in_both = key in record and key in published
         if is_in_both and reduce_value(key, was) == reduce_value(key, now):
@@ -84,7 +73,7 @@ def _find_names(
     for field_id in before.keys() & after.keys():
         if before[field_id] != after[field_id] and (FIELDS[name], field_id) not in renamed:
             yield f"customFields.{next(iter(after[field_id]))}"
-    for key, listing, column in NAMED if name == "deals" else ():
+    for key, listing, column in REFERENCES if name == "deals" else ():
         row_id = record.get(column)
         is_same_row = row_id == published.get(column) and (listing, str(row_id)) not in renamed
         if is_same_row and record.get(key) != published.get(key):

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from acsync.datasets import Record
+from acsync.datasets import REFERENCES, Record
 from acsync.enrich.redaction import REDACTED, is_redacted, redact
 from acsync.errors import PaginationError
 from acsync.readings import EnrichedRecord
@@ -18,8 +18,8 @@ REPLACEMENT = "\ufffd"
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 
-# The keys that a sync adds to a deal. Importing Enricher's from there would import pandas.
-ENRICHED_KEYS = ("customFields", "pipelineData", "stageData", "ownerData", REDACTED)
+# The keys that a sync adds to a deal.
+ENRICHED_KEYS = ("customFields", *(key for key, _, _ in REFERENCES), REDACTED)
 
 # The deepest nesting that orjson can write.
 MAX_LEVELS = 254
@@ -105,16 +105,12 @@ class Cleaner:
     def _clean_keys(self, value: Record) -> Record:
         """Keep both values if two keys become equal: the unclean key gets a trailing `_`."""
         cleaned: Record = {}
-        for key in sorted(value, key=self._is_dirty):
+        for key in sorted(value, key=lambda key: Cleaner().clean_text(key) != key):
             clean_key = self.clean_text(key)
             while clean_key in cleaned:
                 clean_key += "_"
             cleaned[clean_key] = self.clean(value[key])
         return cleaned
-
-    @staticmethod
-    def _is_dirty(key: str) -> bool:
-        return Cleaner().clean_text(key) != key
 
     def clean_text(self, text: str) -> str:
         """Return the text without NULs, and with half surrogate pairs replaced."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from acsync.datasets import DatasetName, ListingName, Metadata, Record, as_list, pick
+from acsync.datasets import FIELDS, REFERENCES, DatasetName, Metadata, Record, as_list, pick
 from acsync.enrich.custom_fields import (
+    DEFINITION_KEYS,
     Catalogue,
     catalogue_fields,
     contact_values,
@@ -19,19 +20,6 @@ from acsync.enrich.encoding import Cleaner
 from acsync.enrich.privacy import Rules
 from acsync.enrich.relations import join_relations, relations_of
 from acsync.results import CustomField
-
-# The listing that defines a dataset's custom fields, and its columns for key, title and type.
-DEFINITIONS: dict[DatasetName, tuple[ListingName, str, str, str]] = {
-    "contacts": ("contact_fields", "perstag", "title", "type"),
-    "deals": ("deal_fields", "fieldLabel", "fieldLabel", "fieldType"),
-}
-
-# The key to add to a deal, the listing with its rows, and the key of the deal with the row's id.
-REFERENCES: tuple[tuple[str, ListingName, str], ...] = (
-    ("pipelineData", "pipelines", "group"),
-    ("stageData", "stages", "stage"),
-    ("ownerData", "users", "owner"),
-)
 
 
 class Enricher:
@@ -43,8 +31,7 @@ class Enricher:
 
     def __init__(self, name: DatasetName, metadata: Metadata, rules: Rules | None = None) -> None:
         self._name, self._metadata, self._rules = name, metadata, rules or Rules()
-        listing, *columns = DEFINITIONS[name]
-        frame = catalogue_fields(metadata[listing], *columns)
+        frame = catalogue_fields(metadata[FIELDS[name]], *DEFINITION_KEYS[name])
         self._catalogue = Catalogue(frame, "fieldTitle" if name == "contacts" else "fieldLabel")
         relations = REFERENCES if name == "deals" else ()
         self._related = {
@@ -54,7 +41,7 @@ class Enricher:
     @property
     def fields(self) -> tuple[CustomField, ...]:
         """Return the custom fields that the copy has, in the order of their ids."""
-        definitions = {str(row["id"]): row for row in self._metadata[DEFINITIONS[self._name][0]]}
+        definitions = {str(row["id"]): row for row in self._metadata[FIELDS[self._name]]}
         clean = Cleaner().clean_text
 
         def texts(value: object) -> tuple[str, ...]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from acsync.datasets import DatasetName, Metadata
+from acsync.datasets import FIELDS, DatasetName, Metadata
 from acsync.enrich.privacy import Replace, Rules, make_hash
-from acsync.errors import UnknownField
-from acsync.private_fields import CUSTOM, STANDARD, PrivacySettings, find_nearest
+from acsync.errors import UnknownField, find_nearest
+from acsync.private_fields import CUSTOM, STANDARD, PrivacySettings
 
 # Its values are addresses or parts of them, which are hashed in lower case.
 EMAIL = "email"
@@ -26,14 +26,14 @@ class Definition(NamedTuple):
 def read_definitions(name: DatasetName, metadata: Metadata) -> Sequence[Definition]:
     """Return the custom fields of a dataset with the keys that their values have in records."""
     # Importing pandas takes a second.
-    from acsync.enrich.custom_fields import name_fields  # noqa: PLC0415
-    from acsync.enrich.enricher import DEFINITIONS  # noqa: PLC0415
+    from acsync.enrich.custom_fields import DEFINITION_KEYS, name_fields  # noqa: PLC0415
 
-    listing, key, title, _ = DEFINITIONS[name]
-    rows = {str(row["id"]): row for row in metadata[listing]}
+    key, title, _ = DEFINITION_KEYS[name]
+    listing = metadata[FIELDS[name]]
+    rows = {str(row["id"]): row for row in listing}
     return [
         Definition(field_id, field_key, str(rows[field_id].get(title) or ""))
-        for field_id, field_key in name_fields(metadata[listing], key).items()
+        for field_id, field_key in name_fields(listing, key).items()
     ]
 
 
@@ -55,17 +55,17 @@ def find_named(
     """
     ids, vanished, unknown = dict[str, list[str]](), list[str](), list[str]()
     for key in custom_keys((*chosen.left_out, *chosen.hashed)):
-        listed = {each.field_id for each in definitions if _is_named(key, each)}
+        listed = {
+            field_id
+            for field_id, field_key, _ in definitions
+            if key in (field_id, field_key, field_key.strip())
+        }
         earlier = {field_id for field_id, known_key in known if key in (field_id, known_key)}
         earlier |= {*named.get(key, ())}
         if not listed:
             (vanished if earlier else unknown).append(key)
         ids[key] = sorted(listed | earlier)
     return ids, vanished, unknown
-
-
-def _is_named(key: str, definition: Definition) -> bool:
-    return key in (definition.field_id, definition.key, definition.key.strip())
 
 
 def unknown_field(

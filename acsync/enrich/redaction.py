@@ -32,10 +32,8 @@ def redact(deal: Record) -> Record:
     """Return a deal with nulls in place of its contact, its texts, and its custom texts."""
     redacted = {**deal, **{key: None for key in NAMING_KEYS if key in deal}, REDACTED: True}
     if fields := deal.get("customFields"):
-        redacted["customFields"] = {key: _redact_field(entry) for key, entry in fields.items()}
+        redacted["customFields"] = {
+            key: field if field.get("fieldType") in NAMELESS_TYPES else {**field, "value": None}
+            for key, field in fields.items()
+        }
     return redacted
-
-
-def _redact_field(entry: Record) -> Record:
-    is_nameless = entry.get("fieldType") in NAMELESS_TYPES
-    return entry if is_nameless else {**entry, "value": None}

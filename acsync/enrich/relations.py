@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from acsync.datasets import Metadata, Record, RelationName, as_list
+from acsync.datasets import Metadata, Record, RelationName, as_list, id_order
 from acsync.enrich.encoding import Cleaner
 
 # "1" and "2" are documented; "0" and "3" are the same as in the parameter `status` of /contacts.
@@ -38,7 +38,7 @@ def join_relations(
 
 def _sorted_ids(value: object) -> object:
     ids = as_list(value)
-    return value if ids is None else sorted(ids, key=lambda name: (len(str(name)), str(name)))
+    return value if ids is None else sorted(ids, key=id_order)
 
 
 def _tags_of(rows: Sequence[Record], tags: Sequence[Record]) -> dict[str, list[object]]:
@@ -61,23 +61,17 @@ def _lists_of(rows: Sequence[Record], lists: Sequence[Record]) -> dict[str, list
     """Return the lists that each contact is on, in the order of the lists' ids."""
     names = {str(row["id"]): row.get("name") for row in lists}
     memberships: dict[str, list[object]] = {}
-    for row in sorted(rows, key=_list_and_id):
-        status = str(row.get("status"))
+    for row in sorted(rows, key=lambda row: (id_order(row.get("list")), str(row.get("id")))):
         memberships.setdefault(str(row.get("contact")), []).append(
             {
                 "id": str(row.get("list")),
                 "name": names.get(str(row.get("list"))),
-                "status": STATUSES.get(status, status),
+                "status": _status(row),
                 "subscribedAt": row.get("sdate"),
                 "unsubscribedAt": row.get("udate"),
             }
         )
     return memberships
-
-
-def _list_and_id(row: Record) -> tuple[int, str, str]:
-    number = str(row.get("list"))
-    return len(number), number, str(row.get("id"))
 
 
 def relations_of(related: Mapping[str, Sequence[Record]], metadata: Metadata) -> dict[str, Record]:
@@ -95,7 +89,8 @@ def relations_of(related: Mapping[str, Sequence[Record]], metadata: Metadata) ->
             times = [time for time in (known, _seconds(row.get("cdate"))) if time is not None]
             entries[tag_id] = [tags[tag_id], min(times, default=None)]
     lists = _clean_names({str(row["id"]): row.get("name") for row in metadata.get("lists", ())})
-    for row in sorted(related.get("contactLists", ()), key=_age):
+    # Of two memberships of one list, the newer one counts.
+    for row in sorted(related.get("contactLists", ()), key=lambda row: id_order(row.get("id"))):
         if _is_id(list_id := str(row.get("list"))):
             entries = _entries_of(relations, row, "lists")
             entries[list_id] = [lists.get(list_id), *_membership(row)]
@@ -121,10 +116,15 @@ def _entries_of(relations: dict[str, Record], row: Record, kind: RelationName) -
     return entries
 
 
+def _status(row: Record) -> str | None:
+    status = row.get("status")
+    return None if status is None else STATUSES.get(str(status), str(status))
+
+
 def _membership(row: Record) -> list[object]:
-    status, reason = str(row.get("status")), row.get("unsubreason")
+    reason = row.get("unsubreason")
     return [
-        STATUSES.get(status, status),
+        _status(row),
         _seconds(row.get("sdate")),
         _seconds(row.get("udate")),
         None if reason in (None, "") else str(reason),
@@ -140,9 +140,3 @@ def _seconds(value: object) -> int | None:
     except ValueError:
         return None
     return None if moment.tzinfo is None else int(moment.timestamp())
-
-
-def _age(row: Record) -> tuple[int, str]:
-    """Sort by id: of two memberships of one list, the newer one counts."""
-    number = str(row.get("id"))
-    return len(number), number

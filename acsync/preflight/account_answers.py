@@ -12,6 +12,7 @@ from acsync.activecampaign.account_facts import (
     read_hidden_pipelines,
 )
 from acsync.activecampaign.changes import (
+    FUTURE,
     UPDATED_AFTER,
     Precision,
     date_of,
@@ -24,9 +25,6 @@ from acsync.activecampaign.page import record_id
 from acsync.datasets import DATASETS, Dataset, Record, is_masked
 from acsync.errors import AccountError, NotByDate
 from acsync.preflight.check_result import CheckResult
-
-# No record is dated so far ahead, in any time zone.
-FUTURE = timedelta(days=2)
 
 # Deals to name in a question: more would make a long URL.
 NAMED_DEALS = 20
@@ -173,7 +171,7 @@ def answer_currencies(rows: Sequence[Record], digits: Mapping[str, int]) -> Chec
     check = "currencies"
     deals: dict[str, Record] = {}
     for row in rows:
-        if row.get("currency") and str(row.get("value")).strip("0"):
+        if row.get("currency") and str(row.get("value") or "").strip("0"):
             deals.setdefault(str(row["currency"]).lower(), row)
     if not deals:
         return CheckResult(check, "unknown", "No sampled deal has a value.")

@@ -53,7 +53,8 @@ def check_account(
     limiter = RateLimiter(rate)
     with closing(Client(settings.account_url, key, limiter, observe=observe)) as client:
         try:
-            user = _read_user(client)
+            # The user who owns the key, which needs no permission.
+            user = client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]
         except AccountError as error:
             # Every other path would fail in the same way.
             yield from_error("URL and key", error)
@@ -77,11 +78,6 @@ def check_account(
             yield answer_time_zone(user, rows)
         yield answer_clock(client)
         yield _check_rate_limit(client, settings.rate_limit, known.learned_rate, known.running)
-
-
-def _read_user(client: Client) -> Record:
-    """Return the user who owns the key, which needs no permission."""
-    return client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]
 
 
 def _check_listing(client: Client, listing: Listing) -> CheckResult:
@@ -225,7 +221,7 @@ def _judge_pages(dataset: Dataset, plan: Plan, page_size: int, least: int) -> Ch
 
 def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     """Warn if no custom field has a value: a key without permission to see them gets none."""
-    check, records = f"{dataset.name}: custom fields", _count_records(sample)
+    check, records = f"{dataset.name}: custom fields", _count_sampled(sample)
     values = len({str(value.get("id")) for page in sample for value in page.values})
     seen = (
         f"{spell_count(values, 'value')} came with "
@@ -239,7 +235,7 @@ def _judge_values(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
 
 def _judge_masked(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     """Warn of masked deals: ActiveCampaign sends only stubs of them."""
-    check, records = f"{dataset.name}: masked", _count_records(sample)
+    check, records = f"{dataset.name}: masked", _count_sampled(sample)
     masked = len({record_id(row) for page in sample for row in page.rows if is_masked(row)})
     verb = "is" if masked == 1 else "are"
     seen = f"{masked:,} of {records:,} sampled records (newest and oldest) {verb} masked."
@@ -252,5 +248,5 @@ def _judge_masked(dataset: Dataset, sample: Sequence[WalkPage]) -> CheckResult:
     return CheckResult(check, "warning", seen, remedy)
 
 
-def _count_records(sample: Sequence[WalkPage]) -> int:
+def _count_sampled(sample: Sequence[WalkPage]) -> int:
     return len({number for page in sample for number in page.ids})

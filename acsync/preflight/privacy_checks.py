@@ -6,8 +6,7 @@ from contextlib import closing
 from acsync.activecampaign.client import Client
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter
-from acsync.datasets import LISTINGS, DatasetName
-from acsync.enrich.differences import FIELDS
+from acsync.datasets import FIELDS, LISTINGS, DatasetName
 from acsync.enrich.private_names import (
     Definition,
     custom_keys,

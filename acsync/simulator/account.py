@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
@@ -49,7 +48,6 @@ class Account:
         deals = Deals(
             seed, Slots(deal_fields, most_values), self.metadata,
             contacts=3 * options.contacts + 1, camel_case=options.camel_case_values,
-            currencies=options.currencies,
         )  # fmt: skip
         self._records: dict[DatasetName, Contacts | Deals]
         self._records = {"contacts": self._contacts, "deals": deals}
@@ -60,8 +58,6 @@ class Account:
             ),
             "deals": IdStore(seed + 1, options.deals, deals.first_updated),
         }
-        # A lagging replica shows the stores of the past. Each has the time of its end.
-        self._past: dict[DatasetName, list[tuple[float, IdStore]]] = {"contacts": [], "deals": []}
         self.clock_offset = options.clock_offset_seconds
         self._first_deals = self._stores["deals"].ids[:]
         self._activities: Activities | None = None
@@ -75,9 +71,6 @@ class Account:
     def now(self) -> float:
         """Return the time of the account's clock, in seconds since 1970."""
         return time.time() + self.clock_offset
-
-    def _clock(self) -> datetime:
-        return datetime.fromtimestamp(self.now(), UTC)
 
     def ids(self, dataset: DatasetName) -> list[int]:
         """Return the ids that exist now, ascending."""
@@ -106,39 +99,31 @@ class Account:
     def add(self, dataset: DatasetName, count: int = 1) -> list[int]:
         """Create records with the highest ids, and return their ids."""
         with self._lock:
-            added = self._edit(dataset).add(count, self.now())
+            added = self._stores[dataset].add(count, self.now())
             if dataset == "deals":
-                at = self._clock()
+                at = self.now()
                 self._journal += [partial(Activities.add, deal=deal, at=at) for deal in added]
             return added
 
     def change(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         """Change the records with these ids, or a number of any records, and return their ids."""
         with self._lock:
-            store = self._edit(dataset)
+            store = self._stores[dataset]
             changed = store.change(self._choose(dataset, which), self.now())
             if dataset == "deals":
-                at = self._clock()
+                at = self.now()
                 self._journal += [
                     partial(Activities.change, deal=deal, version=store.versions[deal], at=at)
                     for deal in changed
                 ]
             return changed
 
-    def change_in_the_same_second(self, dataset: DatasetName, record_id: int) -> None:
-        """Change a record once more without moving its date."""
-        with self._lock:
-            store = self._stores[dataset]
-            date = store.updated[record_id]
-            self.change(dataset, [record_id])
-            store.updated[record_id] = date
-
     def change_part(
         self, dataset: DatasetName, part: Part, which: int | Iterable[int]
     ) -> list[int]:
         """Change only one part of these records, and return the ids of those that could."""
         with self._lock:
-            store = self._edit(dataset)
+            store = self._stores[dataset]
             chosen = self._choose(dataset, which)
             changed = [each for each in chosen if self._advance(store, dataset, part, each)]
             if part not in self.options.undated:
@@ -159,24 +144,10 @@ class Account:
         related = self.related(record_id) if dataset == "contacts" else {}
         return [{**row, "links": None} for rows in (values, *related.values()) for row in rows]
 
-    def _edit(self, dataset: DatasetName) -> IdStore:
-        """Return the store of a dataset to change it; a lagging replica keeps a copy."""
-        store = self._stores[dataset]
-        if self.options.replica_lag_seconds:
-            self._past[dataset].append((time.monotonic(), store.copy()))
-        return store
-
-    def _shown(self, dataset: DatasetName) -> IdStore:
-        """Return the store that pages show: the oldest one that has not ended long enough."""
-        since, past = time.monotonic() - self.options.replica_lag_seconds, self._past[dataset]
-        while past and past[0][0] <= since:
-            del past[0]
-        return past[0][1] if past else self._stores[dataset]
-
     def delete(self, dataset: DatasetName, which: int | Iterable[int]) -> list[int]:
         """Delete the records with these ids, or a number of any records, and return their ids."""
         with self._lock:
-            deleted = self._edit(dataset).delete(self._choose(dataset, which))
+            deleted = self._stores[dataset].delete(self._choose(dataset, which))
             if dataset == "deals":
                 self._journal += [partial(Activities.delete, deal=deal) for deal in deleted]
             return deleted
@@ -184,21 +155,12 @@ class Account:
     def restore_contacts(self, contacts: Iterable[int]) -> None:
         """Bring deleted contacts back with their old ids, as ActiveCampaign can for 30 days."""
         with self._lock:
-            self._edit("contacts").restore(contacts)
+            self._stores["contacts"].restore(contacts)
 
     def mask(self, deals: Iterable[int]) -> None:
         """Make stubs of these deals, as if the user had lost the right to see their pipeline."""
         with self._lock:
             self._masked.update(deals)
-
-    def hide_pipeline(self, pipeline: str) -> None:
-        """Hide a pipeline from the user of the key: its deals become stubs."""
-        with self._lock:
-            deals = self.ids("deals")
-            self.mask(
-                deal for deal in deals if self.record("deals", deal)[0].get("group") == pipeline
-            )
-            self.metadata.hide_pipeline(pipeline)
 
     def send_newsletter(self, contacts: Iterable[int]) -> None:
         """Count an email to these contacts, half of whom open it, without changing them."""
@@ -216,9 +178,8 @@ class Account:
     ) -> tuple[list[Record], dict[str, list[Record]], int]:
         """Return the rows, the sideloaded arrays and the total, from one consistent state."""
         with self._lock:
-            store = self._shown(dataset)
-            ids, total = store.select(call)
-            selected = [self._selected(dataset, record_id, store) for record_id in ids]
+            ids, total = self._stores[dataset].select(call)
+            selected = [self._selected(dataset, record_id) for record_id in ids]
         rendered = [self._render(dataset, record, sideload) for record in selected]
         rows = [row for row, _ in rendered]
         values = [value for _, values in rendered for value in values]
@@ -232,7 +193,7 @@ class Account:
     ) -> dict[str, list[Record]]:
         """Name the included relations in the rows, and return their arrays."""
         keys = [key for key in ("contactTags", "contactLists") if call.includes_any(key)]
-        if self.options.relations == "ignored" or not keys:
+        if not keys:
             return {}
         related = [self._contacts.relations(contact) for contact in selected]
         for row, relations in zip(rows, related, strict=True):
@@ -251,8 +212,7 @@ class Account:
     def activity_page(self, call: Call) -> tuple[list[Record], int]:
         """Return the requested activities of deals, and their total."""
         with self._lock:
-            is_filtered = self.options.activities != "unfiltered"
-            return self._activities_now().page(call, self.options.activity_order, is_filtered)
+            return self._activities_now().page(call, self.options.activity_order)
 
     def _activities_now(self) -> Activities:
         """Return the activities, which are made when they are first requested."""
@@ -282,22 +242,18 @@ class Account:
         self, dataset: DatasetName, selected: Selected, sideload: bool
     ) -> tuple[Record, list[Record]]:
         row, values = self._records[dataset].render(selected, sideload)
-        key, options = DATASETS[dataset].sideload, self.options
         if dataset == "contacts" and (emails := self._emails[selected.id]):
             row |= count_emails(row, emails)
         if self.link_host and "links" in row:
             row["links"] = with_host(row["links"], self.link_host)
-        if sideload and self._chance(ORPHAN_SALT, selected.id) < options.orphan_share:
+        if sideload and self._chance(ORPHAN_SALT, selected.id) < self.options.orphan_share:
+            key = DATASETS[dataset].sideload
             row[key] = [*row.get(key, []), str(FIRST_ORPHAN + selected.id)]
-        if options.omits_empty_relations and not row.get(key):
-            row.pop(key, None)
         return row, values
 
-    def _selected(
-        self, dataset: DatasetName, record_id: int, store: IdStore | None = None
-    ) -> Selected:
+    def _selected(self, dataset: DatasetName, record_id: int) -> Selected:
         is_masked = dataset == "deals" and self._is_masked(record_id)
-        return (store or self._stores[dataset]).selected(record_id, is_masked)
+        return self._stores[dataset].selected(record_id, is_masked)
 
     def _is_masked(self, deal: int) -> bool:
         return deal in self._masked or self._chance(MASK_SALT, deal) < self.options.masked_share

@@ -1,7 +1,6 @@
 """Invent the activities of deals: how each came to its present stage and status, and then moves."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,7 +8,7 @@ from acsync.datasets import Record
 from acsync.simulator.id_store import without_order
 from acsync.simulator.records import DEAL_SALT, Deals
 from acsync.simulator.requests import Call
-from acsync.simulator.values import STAMPS, Template, created_and_updated, draw, load
+from acsync.simulator.values import STAMPS, Template, created_and_updated, draw, load, stamp
 
 Order: TypeAlias = Literal["ascending", "descending", "none"]
 
@@ -38,14 +37,6 @@ NOTE: Step = ("note", "", "add")
 MAIL: Step = (EMAIL, "", "Dear customer, this is the body of an email.")
 
 
-# In winter. The offset is sent with the time, so it can be the same in summer.
-OFFSET = timezone(-timedelta(hours=6))
-
-
-def _local(at: datetime) -> str:
-    return at.astimezone(OFFSET).isoformat(timespec="seconds")
-
-
 class Activities:
     """The activities of an account, in the order of their ids; new ones have the highest."""
 
@@ -61,32 +52,31 @@ class Activities:
         for place, deal, _, step in history:
             self._append(deal, step, STAMPS[place])
 
-    def add(self, deal: int, at: datetime) -> None:
+    def add(self, deal: int, at: float) -> None:
         """Note that a deal was created, and closed at once if that is its status."""
         _, status = self._deals.position(deal, 0)
         closed = [] if status == "0" else [(STATUS, "0", status)]
         for step in (CREATED, *closed):
-            self._append(deal, step, _local(at))
+            self._append(deal, step, stamp(at))
 
-    def change(self, deal: int, version: int, at: datetime) -> None:
+    def change(self, deal: int, version: int, at: float) -> None:
         """Note how the stage and status of a deal differ from the version before."""
         before = self._deals.position(deal, version - 1)
         now = self._deals.position(deal, version)
         for kind, was, became in zip((STAGE, STATUS), before, now, strict=True):
             if was != became:
-                self._append(deal, (kind, was, became), _local(at))
+                self._append(deal, (kind, was, became), stamp(at))
 
     def delete(self, deal: int) -> None:
         """Remove the activities of a deleted deal, which moves all later ones up."""
         self.rows = [row for row in self.rows if row.deal != deal]
 
-    def page(self, call: Call, order: Order, is_filtered: bool) -> tuple[list[Record], int]:
+    def page(self, call: Call, order: Order) -> tuple[list[Record], int]:
         """Return the requested rows and the total."""
         rows: Sequence[Activity] = self.rows
         if call.params.get("exclude") == EMAIL:
             rows = [row for row in rows if row.kind != EMAIL]
-        kind = call.params.get("filters[data_type]")
-        if kind is not None and is_filtered:
+        if (kind := call.params.get("filters[data_type]")) is not None:
             rows = [row for row in rows if row.kind == kind]
         start, stop = call.offset, call.offset + call.limit()
         if order == "none":

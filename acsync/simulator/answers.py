@@ -12,14 +12,11 @@ from acsync.simulator.values import in_local_time, load, start_of_day
 # The key of a single record, and its class name in the API's 404.
 SINGULAR = {"contacts": ("contact", "Subscriber"), "deals": ("deal", "Deal")}
 
-UPDATED_AFTER, DATE_ORDER = "filters[updated_after]", "orders[mdate]"
+UPDATED_AFTER = "filters[updated_after]"
 LONG_DEFAULT_LIMIT = frozenset({"fields", "dealCustomFieldMeta"})
 _PAGE_INPUT = load("contacts")["page_input"]
 _DATASETS = {dataset.path: dataset for dataset in DATASETS.values()}
-_ACTIVITIES, _HIDDEN_PIPELINES = "dealActivities", "dealGroup/get_inaccessible_deal_groups"
-_OF_CRM = frozenset({
-    "deals", "dealGroups", "dealStages", "dealCustomFieldMeta", _ACTIVITIES, _HIDDEN_PIPELINES,
-})  # fmt: skip
+_ACTIVITIES = "dealActivities"
 _LISTINGS = {listing.path: listing for listing in LISTINGS.values()}
 
 
@@ -36,8 +33,6 @@ def answer_with_faults(account: Account, call: Call) -> Answer:
 
 def answer_call(account: Account, call: Call) -> Answer:
     """Return the answer of the API if nothing is wrong."""
-    if refusal := _refuse(account, call):
-        return refusal
     if answer := _OBJECTS.get(call.path):
         return answer(account, call)
     if page := _collection_page(account, call):
@@ -82,45 +77,15 @@ def _hidden_pipelines(account: Account, call: Call) -> Answer:
 _OBJECTS: dict[str, Callable[[Account, Call], Answer]] = {
     "users/me": _key_owner,
     "settings/account": _settings,
-    _HIDDEN_PIPELINES: _hidden_pipelines,
+    "dealGroup/get_inaccessible_deal_groups": _hidden_pipelines,
 }
 
 
-def _refuse(account: Account, call: Call) -> Answer | None:
-    if not account.options.has_crm and call.path in _OF_CRM:
-        return message(403, "Upgrade your account to enable the CRM")
-    if not account.options.is_admin and call.path.startswith("settings/"):
-        return message(403, "You do not have permission to view the settings.")
-    if account.options.relations == "refused" and call.includes_any("contactTags"):
-        return message(400, "contactTags.tag is not a relation of contacts that can be included")
-    if account.options.relations == "forbidden" and call.includes_any("contactLists"):
-        return message(403, "You do not have permission to view lists.")
-    if account.options.date_filter == "refused" and UPDATED_AFTER in call.params:
-        detail = 'Invalid filter field: "updated_after".'
-        return Answer(422, {"errors": [{"title": "Invalid attribute", "detail": detail}]})
-    return _refuse_activities(account, call) if call.path == _ACTIVITIES else None
-
-
-def _refuse_activities(account: Account, call: Call) -> Answer | None:
-    if account.options.activities == "refused":
-        return message(403, "You do not have permission to view deal activities.")
-    if account.options.activities == "missing":
-        return message(404, f"No route found for GET /api/3/{call.path}")
-    return None
-
-
 def _understood(account: Account, call: Call, dataset: Dataset) -> Call:
-    """Return the call without the parameters that the dataset, or this account, ignores."""
-    options = account.options
+    """Return the call as the dataset, and this account, understand it."""
     if not dataset.keyset:
-        call = call.without("id_greater", "id_less", "filters")
-        if DATE_ORDER not in call.params or options.date_order == "times":
-            return call
-        by_days = {DATE_ORDER: "DAYS"} if options.date_order == "days" else {}
-        return replace(call, params={**call.without("orders").params, **by_days})
-    if options.date_filter == "ignored":
-        return call.without("filters")
-    read = {"days": start_of_day, "local": in_local_time}.get(options.date_filter)
+        return call.without("id_greater", "id_less", "filters")
+    read = {"days": start_of_day, "local": in_local_time}.get(account.options.date_filter)
     if read and UPDATED_AFTER in call.params:
         bound = read(call.params[UPDATED_AFTER])
         return replace(call, params={**call.params, UPDATED_AFTER: bound})
@@ -171,10 +136,9 @@ def _single(account: Account, call: Call, dataset: Dataset, record: int) -> Answ
     if not dataset.keyset:
         return Answer(data={dataset.sideload: values, key: row} if sideload else {key: row})
     arrays: Record = {"contactAutomations": [], "contactLists": [], "deals": [], "geoIps": []}
-    if account.options.relations == "served":
-        included = ("contactTags", "tags") if call.includes_any("contactTags") else ()
-        related = account.related(record)
-        arrays |= {name: related[name] for name in ("contactLists", *included)}
+    included = ("contactTags", "tags") if call.includes_any("contactTags") else ()
+    related = account.related(record)
+    arrays |= {name: related[name] for name in ("contactLists", *included)}
     del row["scoreValues"]
     row |= {name: [item["id"] for item in arrays[name]] for name in arrays if name != "tags"}
     return Answer(data={**arrays, dataset.sideload: values, "accountContacts": [], key: row})

@@ -82,8 +82,7 @@ def expected_record(account: Account, name: DatasetName, record_id: int) -> Reco
     }
     if name == "deals":
         return enrich_deal(row, values, listings)
-    related = account.related(record_id) if account.options.relations == "served" else {}
-    return enrich_contact(row, values, listings, related)
+    return enrich_contact(row, values, listings, account.related(record_id))
 
 
 def assign_keys(fields: list[Record], label: str) -> dict[str, str]:

@@ -4,15 +4,14 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate, chain, islice
 from random import Random
-from typing import Literal, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from acsync.simulator.requests import Call
-from acsync.simulator.values import SECONDS, draw, stamp
+from acsync.simulator.values import SECONDS, draw
 
 # A part of a record that can change alone.
 Part: TypeAlias = Literal["tags", "lists", "custom fields"]
@@ -70,14 +69,6 @@ class IdStore:
     def __contains__(self, record_id: int) -> bool:
         place = bisect_left(self.ids, record_id)
         return place < len(self.ids) and self.ids[place] == record_id
-
-    def copy(self) -> Self:
-        """Return the store as it is now; later changes do not reach the copy."""
-        twin = copy(self)
-        twin.ids = self.ids[:]
-        twin.versions, twin.parts = self.versions.copy(), self.parts.copy()
-        twin.created, twin.updated = self.created.copy(), self.updated.copy()
-        return twin
 
     def selected(self, record_id: int, masked: bool) -> Selected:
         """Return a record as it is now."""
@@ -141,9 +132,8 @@ class IdStore:
         if order in {"ASC", "DESC"}:
             ids = known[first:end] if order == "ASC" else known[first:end][::-1]
             return ids[start:stop].tolist(), end - first
-        if (order := call.params.get("orders[mdate]", "").upper()) in {"DESC", "DAYS"}:
-            newest = self._newest_first() if order == "DESC" else self._newest_days_first()
-            return [*islice(newest, start, stop)], end - first
+        if call.params.get("orders[mdate]", "").upper() == "DESC":
+            return [*islice(self._newest_first(), start, stop)], end - first
         if self._sort_key:
             return sorted(known[first:end], key=self._sort_key)[start:stop], end - first
         return without_order(known[first:end], start, stop, call.number), end - first
@@ -164,15 +154,6 @@ class IdStore:
         changed = sorted(self.updated, key=lambda record_id: (self.updated[record_id], record_id))
         left = (record_id for record_id in self._oldest if record_id not in self.updated)
         yield from (each for each in chain(reversed(changed), left) if each in self)
-
-    def _newest_days_first(self) -> list[int]:
-        """Return all ids by the day of their date, the newest day first."""
-
-        def day(record_id: int) -> tuple[str, int]:
-            date = self.updated.get(record_id) or self._first_updated(record_id)
-            return stamp(date)[:10], record_id
-
-        return sorted(self.ids, key=day, reverse=True)
 
     @cached_property
     def _oldest(self) -> list[int]:

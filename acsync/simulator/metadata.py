@@ -15,7 +15,10 @@ _ROWS = {kind: Template(row) for kind, row in load("metadata").items()}
 
 @dataclass
 class Metadata:
-    """The small listings as they are now; tests may change them while they are served."""
+    """The small listings as they are now; tests may change them while they are served.
+
+    The user of the key cannot see the `hidden_pipelines`.
+    """
 
     listings: dict[ListingName, list[Record]]
     field_options: list[Record]
@@ -28,11 +31,6 @@ class Metadata:
         (row,) = (row for row in self.listings[name] if row["id"] == row_id)
         self.listings[name].remove(row)
         self.deleted.setdefault(name, []).append(row)
-
-    def hide_pipeline(self, row_id: str) -> None:
-        """Hide a pipeline from the user of the key."""
-        self.delete("pipelines", row_id)
-        self.hidden_pipelines.append(self.deleted["pipelines"][-1])
 
     def ever(self, name: ListingName) -> list[Record]:
         """Return the rows of a listing, and those that were deleted."""

@@ -176,12 +176,10 @@ class Deals:
         metadata: Metadata,
         contacts: int,
         camel_case: bool,
-        currencies: tuple[str, ...],
     ) -> None:
         self._seed = seed
         self._slots = slots
         self._contacts = contacts
-        self._currencies = currencies
         self._value = _camel_case_value if camel_case else _snake_case_value
         self._stages = [(stage["id"], stage["group"]) for stage in metadata.listings["stages"]]
         self._users = [user["id"] for user in metadata.listings["users"]]
@@ -229,7 +227,7 @@ class Deals:
         row["title"] = values.text(bits)
         row["description"] = values.text(now) if now % 3 else ""
         row["value"] = str(now % 5_000_000)
-        row["currency"] = self._currencies[bits % len(self._currencies)]
+        row["currency"] = CURRENCIES[bits % len(CURRENCIES)]
         row["status"] = str(now % 3)
         row["cdate"], row["mdate"] = _dates(deal, created, updated)
         row["edate"] = (None, "0000-00-00 00:00:00", NAIVE[updated])[now % 3]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import count
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from psycopg2.extensions import adapt
 from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName
-from acsync.errors import StoreError, UsageError, sanitize
+from acsync.errors import StoreError, UsageError, find_nearest, sanitize
 from acsync.store.database import Database, quote, run, schema_of
 
 BATCH_ROWS = 2_000
@@ -100,8 +99,8 @@ def _choose(existing: Sequence[Column], names: Sequence[str], view: str) -> tupl
     by_name = {column.name: column for column in existing}
     for name in names:
         if name not in by_name:
-            nearest = get_close_matches(name.lower(), by_name, 1)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            nearest = find_nearest(name, by_name)
+            hint = f" Did you mean {nearest}?" if nearest else ""
             more = "" if view.endswith("_wide") else " Custom fields need --wide."
             raise UsageError(
                 f'{view} has no column "{sanitize(name)}".{hint}',

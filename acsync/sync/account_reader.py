@@ -14,8 +14,16 @@ from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.sideloads import OptionalRelations
 from acsync.activecampaign.walk import Walk, WalkPage
-from acsync.datasets import DATASETS, DIMENSIONS, DatasetName, Record, is_masked, parse_record
-from acsync.enrich.differences import FIELDS, Name, find_differences, find_relations
+from acsync.datasets import (
+    DATASETS,
+    DIMENSIONS,
+    FIELDS,
+    DatasetName,
+    Record,
+    is_masked,
+    parse_record,
+)
+from acsync.enrich.differences import Name, find_differences, find_relations
 from acsync.enrich.encoding import Cleaner, encode, keep_last_body
 from acsync.enrich.redaction import redact_forgotten
 from acsync.enrich.relations import tag_names

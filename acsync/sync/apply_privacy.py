@@ -3,8 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from acsync.datasets import DATASETS, DatasetName, DimensionName, Record
-from acsync.enrich.differences import FIELDS
+from acsync.datasets import DATASETS, FIELDS, DatasetName, DimensionName, Record
 from acsync.enrich.encoding import encode
 from acsync.enrich.privacy import Replace, Rules, make_repeated_hash
 from acsync.enrich.private_names import (

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 
 from acsync.activecampaign.changes import (
+    FUTURE,
     NEWEST_FIRST,
     changed_after,
     date_of,
@@ -43,9 +44,6 @@ logger = logging.getLogger(__name__)
 
 # Changes are read again for this long: a replica can lag, and no clock is exact.
 OVERLAP = timedelta(minutes=2)
-
-# No record is dated so far ahead, in any time zone.
-FUTURE = timedelta(days=2)
 
 # The newest records are read in pages of this size: few are new.
 NEW_ROWS = 20

@@ -5,9 +5,11 @@ import pytest
 from acsync.datasets import DATASETS, Record
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
+from acsync.simulator.expected import compare
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
+from acsync.store.snapshot import read_published
 from acsync.store.sync_status import read_status
 from tests.support import faults
 from tests.support.calls import on_path
@@ -35,11 +37,10 @@ def sideload_as_object() -> Fault:
             deals=230,
             rate_limit=None,
             values_per_record=values,
-            omits_empty_relations=omits,
         )
-        for values, omits in ((2, True), (0, False))
+        for values in (2, 0)
     ],
-    ids=["records without values omit the key", "no values at all"],
+    ids=["some without values", "no values at all"],
 )
 @pytest.mark.parametrize("fault", [None, sideload_as_object()])
 def test_values_in_every_form_of_php_are_copied(
@@ -54,6 +55,33 @@ def test_values_in_every_form_of_php_are_copied(
     assert result.success
     assert all(dataset.warnings == () for dataset in result.datasets.values())
     assert_exact(database, account)
+
+
+def omit_empty(name: str, row: Record) -> Record:
+    key = faults.SIDELOADS[name]
+    return row if row.get(key) else {name: value for name, value in row.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    "options", [AccountOptions(contacts=230, deals=230, rate_limit=None, values_per_record=1)]
+)
+def test_records_without_values_can_omit_their_key(
+    copy_account: CopyAccount, account: Account, database: Database
+) -> None:
+    """A missing key is no sign that values were lost, because the array of values came."""
+
+    def change(call: Call, body: Record) -> None:
+        body[call.path] = [omit_empty(call.path, row) for row in body[call.path]]
+
+    account.faults.add(faults.body_fault("omits-empty", change).only(DATA))
+
+    result = copy_account()
+
+    assert result.success
+    for name in DATASETS:
+        copied = [*read_published(database, name)]
+        assert any(not row["customFields"] for _, row in copied)
+        assert compare(account, name, copied, omit_empty).exact
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.incremental import Changed
 from acsync.sync.publish import publish
 from acsync.sync.report import report_lines
-from tests.support.calls import on_path
-from tests.support.faults import add_to_total, body_fault, status
+from tests.support.calls import is_by_date, on_path
+from tests.support.faults import add_to_total, body_fault, ignore_parameter, lag_behind, status
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import (
     assert_exact,
@@ -105,11 +105,11 @@ def test_changes_are_published_at_a_few_calls(
 
 
 @pytest.mark.parametrize(
-    ("options", "name", "mode"),
+    ("fault", "name", "mode"),
     [
-        (small(date_filter="ignored"), "contacts", "ignored"),
-        (small(date_filter="refused"), "contacts", "refused"),
-        (small(date_order="ignored"), "deals", "ignored"),
+        (ignore_parameter("filters"), "contacts", "ignored"),
+        (status(422), "contacts", "refused"),
+        (ignore_parameter("orders"), "deals", "ignored"),
     ],
     ids=["ignored", "refused", "without order"],
 )
@@ -117,10 +117,12 @@ def test_an_account_that_ignores_dates_is_noticed(
     copy_account: CopyAccount,
     served_account: Account,
     database: Database,
+    fault: Fault,
     name: str,
     mode: str,
 ) -> None:
     """One call shows it. Incremental syncs wait for the next full one, and warn in the status."""
+    served_account.faults.add(fault.only(lambda call: call.path == name and is_by_date(call)))
     copy_account()
     served_account.change("contacts", 2)
     served_account.change("deals", 2)
@@ -179,10 +181,6 @@ def test_a_total_that_is_too_low_hides_no_change(
     assert_exact(database, served_account)
 
 
-def is_by_date(call: Call) -> bool:
-    return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
-
-
 @pytest.mark.parametrize("options", [small(masked_share=1.0)])
 def test_deals_without_dates_are_not_all_read(
     copy_account: CopyAccount, served_account: Account
@@ -198,15 +196,15 @@ def test_deals_without_dates_are_not_all_read(
     assert result.success
 
 
-@pytest.mark.parametrize("options", [small(replica_lag_seconds=2.0)])
 def test_a_lagging_replica_hides_nothing_for_good(
     copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:
     """The last two minutes are read again. A full sync believes older dates after 15 minutes."""
     copy_account()
     changed = served_account.change("contacts", 4)
+    served_account.faults.add(lag_behind(changed).only(is_by_date))
     assert changes_of(read_changes())["contacts"] == (0, 0)
-    time.sleep(2)
+    served_account.faults.clear()
     assert changes_of(read_changes())["contacts"] == (0, 4)
 
     # A replica that lags more than before shows the contacts as they were.
@@ -233,6 +231,7 @@ def dated_back(contact: int) -> Any:
     return body_fault("", change).reply
 
 
+@pytest.mark.parametrize("options", [small(undated=("custom fields",))])
 def test_two_changes_in_one_second_are_both_published(
     copy_account: CopyAccount, served_account: Account, database: Database
 ) -> None:
@@ -240,7 +239,7 @@ def test_two_changes_in_one_second_are_both_published(
     copy_account()
     (contact,) = served_account.change("contacts", 1)
     read_changes()
-    served_account.change_in_the_same_second("contacts", contact)
+    served_account.change_part("contacts", "custom fields", [contact])
 
     assert changes_of(read_changes())["contacts"] == (0, 1)
     assert_exact(database, served_account)

@@ -13,7 +13,7 @@ from acsync.preflight.database_checks import Known
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
-from acsync.simulator.fault_injection import Fault
+from acsync.simulator.fault_injection import Fault, reply_with
 from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
@@ -247,16 +247,19 @@ def test_small_collections_are_asked_for_in_whole_pages(
     assert account.statistics.by_path["fields"] == 1
 
 
-NO_CRM = pytest.mark.parametrize(
-    "options", [AccountOptions(contacts=60, deals=0, rate_limit=None, has_crm=False)]
-)
+def without_crm() -> Fault:
+    """Refuse deals, and what explains them, as a marketing-only plan does."""
+    refusal = reply_with(status=403, data={"message": "Upgrade your account to enable the CRM"})
+    paths = ("deals", "dealGroups", "dealStages", "dealCustomFieldMeta")
+    return Fault("no-crm", when=on_path(*paths), reply=refusal)
 
 
-@NO_CRM
 def test_a_plan_without_crm_names_the_setting(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """The error is permanent, so it is not retried, and another key would not help."""
+    account.faults.add(without_crm())
+
     result = copy_account()
 
     reason = result.datasets["deals"].error or ""
@@ -266,7 +269,6 @@ def test_a_plan_without_crm_names_the_setting(
     assert sum(call.status == 403 for call in account.statistics.log) == 1
 
 
-@NO_CRM
 def test_contacts_alone_are_a_whole_sync_if_configured(
     copy_account: CopyAccount,
     account: Account,
@@ -275,6 +277,7 @@ def test_contacts_alone_are_a_whole_sync_if_configured(
 ) -> None:
     """Success, log and status follow the setting, and no call asks for deals."""
     monkeypatch.setenv("ACSYNC_DATASETS", "contacts")
+    account.faults.add(without_crm())
 
     assert copy_account().success
 

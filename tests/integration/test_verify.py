@@ -20,7 +20,7 @@ from acsync.store.verification import Counts
 from acsync.sync.account_reader import AccountReader, open_reader
 from acsync.sync.spot_check import SpotCheck, check_sample, decide
 from tests.support import faults
-from tests.support.calls import Churn
+from tests.support.calls import Churn, on_path
 from tests.support.commands import acsync, served
 from tests.support.fixtures import CopyAccount
 from tests.support.syncs import fetch
@@ -261,9 +261,7 @@ def test_changes_during_syncs_are_never_taken_for_different(
     assert sum(each.changed for each in counts) > 0
 
 
-@pytest.mark.parametrize(
-    "options", [AccountOptions(is_admin=False, contacts=150, deals=120, rate_limit=None)]
-)
+@pytest.mark.parametrize("options", [AccountOptions(contacts=150, deals=120, rate_limit=None)])
 @pytest.mark.usefixtures("reader")
 def test_the_result_is_shown_without_values(database: Database, account: Account) -> None:
     """In a table, as JSON, on the dashboard and as metrics."""
@@ -272,6 +270,7 @@ def test_the_result_is_shown_without_values(database: Database, account: Account
         record["title"] for _, record in published(database, "deals") if len(record["title"]) > 9
     }
     account.delete("contacts", account.ids("contacts")[:2])
+    account.faults.add(faults.status(403).only(on_path("settings/account")))
 
     table = acsync("verify", "--no-wait")
     done = acsync("verify", "--no-wait", "--json", "--sample=1000")

@@ -88,6 +88,11 @@ def for_newest_page(call: Call) -> bool:
     return call.params.get("orders[id]") == "DESC"
 
 
+def is_by_date(call: Call) -> bool:
+    """Accept the calls that ask what changed since a time."""
+    return "filters[updated_after]" in call.params or "orders[mdate]" in call.params
+
+
 class Churn:
     """Add, change and delete `per_second` records while the `with` block runs.
 

@@ -182,8 +182,7 @@ def assert_exact(database: Database, account: Account, privacy: Privacy = NOTHIN
     comparisons = compare_copy(database, account, privacy)
 
     assert all(comparison.exact for comparison in comparisons.values()), comparisons
-    if account.options.relations == "served":
-        assert_relations(database, account, privacy)
+    assert_relations(database, account, privacy)
 
 
 TAGS = "select contact_id, tag_id, tag, added_at from {schema}.ac_contact_tags order by 1, 2"

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import pytest
 
 from acsync.activecampaign.client import Exchange
+from acsync.datasets import Record
+from acsync.preflight.account_answers import answer_currencies
 from acsync.preflight.account_checks import check_account
 from acsync.preflight.check_result import CheckResult
 from acsync.preflight.database_checks import Known
@@ -19,7 +21,7 @@ from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
 from acsync.simulator.server import serve
 from tests.support import faults
-from tests.support.calls import on_path
+from tests.support.calls import is_by_date, on_path
 
 ANSWERS = (
     "contacts: order", "contacts: total", "contacts: by date", "deals: order", "deals: total",
@@ -88,10 +90,6 @@ def test_a_healthy_account_answers_every_question(ask: Ask) -> None:
     ("options", "check", "status", "seen"),
     [
         ({"date_filter": "days"}, "contacts: by date", "ok", "by days alone"),
-        ({"date_filter": "ignored"}, "contacts: by date", "warning", "ignores filters"),
-        ({"date_filter": "refused"}, "contacts: by date", "warning", "refuses filters"),
-        ({"date_order": "days"}, "deals: by date", "warning", "by the day of mdate alone"),
-        ({"date_order": "ignored"}, "deals: by date", "warning", "ignores orders[mdate]"),
         ({"clock_offset_seconds": -40}, "clock", "ok", "40 s behind that of this machine"),
         ({"clock_offset_seconds": 7200}, "clock", "warning", "7,200 s ahead of that of this"),
     ],
@@ -106,6 +104,39 @@ def test_each_odd_account_is_described(
     assert answers[check].status == status
     assert seen in answers[check].seen
     assert bool(answers[check].remedy) == (status == "warning")
+    assert {each.status for each in answers.values() if each.check != check} == {"ok"}
+
+
+def order_by_day() -> Fault:
+    """Send the deals of a page by the day of their date, and those of a day by id."""
+
+    def change(rows: list[Record]) -> None:
+        rows.sort(key=lambda row: (row["mdate"][:10], int(row["id"])), reverse=True)
+
+    return faults.rows_fault("orders-by-day", change)
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "seen"),
+    [
+        (faults.ignore_parameter("filters"), "contacts: by date", "ignores filters"),
+        (faults.status(422), "contacts: by date", "refuses filters"),
+        (faults.ignore_parameter("orders"), "deals: by date", "ignores orders[mdate]"),
+        (order_by_day(), "deals: by date", "by the day of mdate alone"),
+    ],
+    ids=["filter ignored", "filter refused", "order ignored", "order by day"],
+)
+def test_an_account_that_ignores_dates_is_a_warning(
+    ask: Ask, fault: Fault, check: str, seen: str
+) -> None:
+    """The remedy says to leave incremental syncs off."""
+    account, (path, _, _) = account_of(), check.partition(":")
+    account.faults.add(fault.only(lambda call: call.path == path and is_by_date(call)))
+
+    answers = ask(account)
+
+    assert (answers[check].status, seen in answers[check].seen) == ("warning", True)
+    assert "ACSYNC_INCREMENTAL_INTERVAL" in answers[check].remedy
     assert {each.status for each in answers.values() if each.check != check} == {"ok"}
 
 
@@ -130,11 +161,19 @@ def test_a_total_that_is_not_the_number_of_ids_is_a_warning(
     assert (answer.status, seen in answer.seen) == (status, True), answer.seen
 
 
+def hide_pipeline(account: Account, pipeline: str) -> None:
+    """Hide a pipeline from the user of the key: its deals become stubs."""
+    deals = [(deal, account.record("deals", deal)[0]) for deal in account.ids("deals")]
+    account.mask(deal for deal, row in deals if row.get("group") == pipeline)
+    account.metadata.delete("pipelines", pipeline)
+    account.metadata.hidden_pipelines.append(account.metadata.deleted["pipelines"][-1])
+
+
 def test_hidden_pipelines_are_named(ask: Ask) -> None:
     """The masked deals alone do not say which right is missing."""
     account = account_of()
-    account.hide_pipeline("3")
-    account.hide_pipeline("5")
+    hide_pipeline(account, "3")
+    hide_pipeline(account, "5")
 
     answer = ask(account)["hidden pipelines"]
 
@@ -195,7 +234,9 @@ def test_dates_without_an_offset_are_a_warning(ask: Ask) -> None:
 
 def test_a_deal_shows_how_its_currency_is_read(ask: Ask) -> None:
     """Whether yen come as yen or as hundredths is documented nowhere."""
-    account = account_of(currencies=("usd", "jpy"))
+    account = account_of()
+    in_yen = faults.rows_fault("yen", lambda rows: [row.update(currency="jpy") for row in rows])
+    account.faults.add(in_yen.only(on_path("deals")))
 
     answer = ask(account, Known(digits={"jpy": 2, "krw": 2}))["currencies"]
 
@@ -206,6 +247,13 @@ def test_a_deal_shows_how_its_currency_is_read(ask: Ask) -> None:
     assert account.record("deals", int(deal))[0]["value"] == sent
     assert float(stored.replace(",", "")) == int(sent) / 100
     assert "usd" not in answer.seen
+
+
+def test_a_deal_without_a_value_shows_no_currency() -> None:
+    """Its value would be shown as None."""
+    answer = answer_currencies([{"id": "1", "currency": "jpy", "value": None}], {"jpy": 2})
+
+    assert answer.seen == "No sampled deal has a value."
 
 
 def test_samples_keep_the_answers(ask: Ask, tmp_path: Path) -> None:

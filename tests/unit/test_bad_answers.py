@@ -66,6 +66,13 @@ def test_null_means_no_values(name: DatasetName) -> None:
 # Answers that lie
 
 
+def pad_ids() -> Fault:
+    """Send ids with a zero in front, so that no value names its record."""
+    return faults.rows_fault(
+        "pads-ids", lambda rows: [row.update(id=f"0{row['id']}") for row in rows]
+    )
+
+
 @BOTH
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
@@ -80,6 +87,7 @@ def test_null_means_no_values(name: DatasetName) -> None:
         (faults.unsorted_rows(), PaginationError, r"ignores orders\[id\]"),
         (faults.repeat_page(), PaginationError, "ignores id_greater|repeats itself"),
         (faults.record_without_id(), PaginationError, "without a usable id"),
+        (pad_ids(), PaginationError, "without a usable id"),
         (faults.drop_sideload(), CallFailed, "without .* of its"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,

@@ -16,7 +16,7 @@ from acsync.activecampaign.client import Client, Params, RequestLimits
 from acsync.activecampaign.listings import read_listing
 from acsync.activecampaign.rate_limiter import RateLimiter, Turn
 from acsync.datasets import LISTINGS, Listing, ListingName, Record
-from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge
+from acsync.errors import CallFailed, CallRefused, PaginationError, ResponseTooLarge, SyncFailed
 from acsync.readings import ListingRows
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -401,6 +401,21 @@ def test_a_listing_shorter_than_its_total_is_not_taken_for_whole(
 
     with pytest.raises(PaginationError, match=r"/users counts .* rows, but 3 readings"):
         read_listing(client, LISTINGS["users"])
+
+
+def test_a_client_that_is_closed_before_a_call_leaves_says_why(account: Account) -> None:
+    """The deadline of a sync closes the client while its threads get their turns."""
+
+    class Limiter(RateLimiter):
+        def wait_turn(self) -> Turn:
+            turn = super().wait_turn()
+            closed.close("The sync took too long.")
+            return turn
+
+    with serve(account) as url:
+        closed = Client(f"{url}/api/3/", account.options.api_key, Limiter(1000))
+        with pytest.raises(SyncFailed, match="The sync took too long"):
+            closed.get_page("users", {})
 
 
 def test_the_client_tells_when_each_call_left(account: Account) -> None:

@@ -440,18 +440,24 @@ def test_a_tag_counts_from_its_earliest_date(dates: list[object], added: int | N
 
 
 def test_the_newest_membership_of_a_list_counts() -> None:
-    """Unknown statuses stay numbers, and an empty reason is none."""
+    """Unknown statuses stay numbers, a missing one is null, and an empty reason is none."""
     old = {"contact": "7", "list": "2", "status": "2", "unsubreason": "Too many", "id": "9"}
     new = {"contact": "7", "list": "2", "status": "91", "unsubreason": "", "id": "10"}
     other = old | {"list": "5", "udate": "2024-03-01T10:00:00-06:00"}
+    unknown: Record = old | {"list": "6", "status": None, "unsubreason": None}
     lists: list[Record] = [{"id": "2", "name": "News"}]
+    related = {"contactLists": [new, old, other, unknown]}
 
-    relations = relations_of({"contactLists": [new, old, other]}, {"lists": lists})
+    relations = relations_of(related, {"lists": lists})
+    [record] = join_relations([{"id": "7"}], related, {"lists": lists})
 
     assert relations["7"]["lists"] == {
         "2": ["News", "91", None, None, None],
         "5": [None, "unsubscribed", None, 1709308800, "Too many"],
+        "6": [None, None, None, None, None],
     }
+    statuses = [(each["id"], each["status"]) for each in record["lists"]]
+    assert statuses == [("2", "91"), ("2", "unsubscribed"), ("5", "unsubscribed"), ("6", None)]
 
 
 def test_relations_are_part_of_the_hash_and_not_of_the_record() -> None:

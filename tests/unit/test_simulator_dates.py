@@ -48,17 +48,8 @@ def test_the_filter_finds_what_changed_after_a_time() -> None:
     assert not ids_of(ask(account, "contacts", **{SINCE: text_of(time.time() + 60)}))
 
 
-@pytest.mark.parametrize(
-    ("mode", "status", "rows"),
-    [
-        ("times", 200, 0),
-        ("days", 200, 2),
-        ("local", 200, 0),
-        ("ignored", 200, 100),
-        ("refused", 422, None),
-    ],
-)
-def test_each_mode_answers_the_filter_in_its_way(mode: str, status: int, rows: int | None) -> None:
+@pytest.mark.parametrize(("mode", "rows"), [("times", 0), ("days", 2), ("local", 0)])
+def test_each_mode_answers_the_filter_in_its_way(mode: str, rows: int) -> None:
     """The bound is a second after both changes."""
     account = account_of(date_filter=mode)
     account.change("contacts", 2)
@@ -67,8 +58,7 @@ def test_each_mode_answers_the_filter_in_its_way(mode: str, status: int, rows: i
 
     answer = ask(account, "contacts", **{SINCE: text_of(now + 1)})
 
-    assert answer.status == status
-    if rows is not None and not is_midnight:
+    if not is_midnight:
         assert len(ids_of(answer)) == rows
 
 
@@ -85,37 +75,28 @@ def test_a_filter_that_ignores_offsets_misses_changes() -> None:
     assert [len(ids_of(answer)) for answer in answers] == [0, 2]
 
 
-@pytest.mark.parametrize(
-    ("date_order", "by_days", "by_times"),
-    [("times", True, True), ("days", True, False), ("ignored", False, False)],
-)
-def test_deals_come_newest_first_if_the_order_is_honoured(
-    date_order: str, by_days: bool, by_times: bool
-) -> None:
+def test_deals_come_newest_first() -> None:
     """Deals that never changed follow in the order of their dates."""
-    account = account_of(date_order=date_order)
+    account = account_of()
     account.change("deals", 5)
 
     answer = ask(account, "deals", **{"orders[mdate]": "DESC"})
     dates = [row["mdate"] for row in (answer.data or {})["deals"]]
 
-    days, times = [text[:10] for text in dates], [*map(datetime.fromisoformat, dates)]
-    assert (days == sorted(days, reverse=True)) is by_days
-    assert (times == sorted(times, reverse=True)) is by_times
+    times = [*map(datetime.fromisoformat, dates)]
+    assert times == sorted(times, reverse=True)
     assert len(dates) == 100
 
 
-def test_hidden_pipelines_are_named_and_their_deals_are_stubs() -> None:
+def test_hidden_pipelines_are_named_if_both_parameters_come() -> None:
     """As documented, the question needs the ids of deals and of the user."""
     account = account_of()
-    account.hide_pipeline("3")
+    account.metadata.hidden_pipelines += account.metadata.listings["pipelines"][:1]
     path = "dealGroup/get_inaccessible_deal_groups"
 
     answer = ask(account, path, **{"dealIds[]": "1", "userId": "1"})
 
     assert [row["title"] for row in (answer.data or {})["dealGroups"]] == ["Pipeline 3"]
-    assert account.masked_ids()
-    assert "3" not in {row["id"] for row in account.metadata.listings["pipelines"]}
     assert ask(account, path, userId="1").status == 422
 
 
@@ -154,18 +135,3 @@ def test_answers_carry_the_date_of_the_accounts_clock() -> None:
 
     assert 290 < date.timestamp() - time.time() < 310
     assert abs(datetime.fromisoformat(row["udate"]) - date).total_seconds() < 10
-
-
-def test_a_lagging_replica_shows_the_past() -> None:
-    """Changes, new and deleted records show after the lag."""
-    account = account_of(replica_lag_seconds=0.3)
-    before = ids_of(ask(account, "contacts", **{"orders[id]": "DESC"}))
-    account.delete("contacts", before[:2])
-    added = account.add("contacts", 2)
-
-    assert ids_of(ask(account, "contacts", **{"orders[id]": "DESC"})) == before
-    time.sleep(0.35)
-    assert ids_of(ask(account, "contacts", **{"orders[id]": "DESC"}))[:3] == [
-        *added[::-1],
-        before[2],
-    ]

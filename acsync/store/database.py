@@ -39,6 +39,9 @@ CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 
+# Python has no other dates. A record can have one, such as 9999-12-31T23:59:59-05:00.
+READABLE = "between '0001-01-02' and '9999-12-31'"
+
 # Set in every transaction, because a pooler does not keep the settings of a session. The search
 # path keeps other roles from injecting operators or functions, and the driver reads no other style
 # of intervals. A statement waits at most five seconds for a lock, a frozen client holds one for at

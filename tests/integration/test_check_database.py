@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -148,6 +149,7 @@ def test_settings_of_a_role_do_not_break_a_sync(
     database: Database,
     role: str,
     postgres: Postgres,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each of its sessions begins with them, and the driver reads no interval in ISO 8601."""
@@ -155,6 +157,7 @@ def test_settings_of_a_role_do_not_break_a_sync(
         "intervalstyle = iso_8601",
         "datestyle = German",
         "bytea_output = escape",
+        "quote_all_identifiers = on",
         "standard_conforming_strings = off",
         "default_transaction_isolation = serializable",
     ):
@@ -163,9 +166,11 @@ def test_settings_of_a_role_do_not_break_a_sync(
 
     results = [copy_account(), copy_account()]
     status = acsync("status")
+    export = acsync("export", "contacts", "--output", str(tmp_path / "contacts.xlsx"))
 
     assert all(result.success for result in results)
     assert (status.returncode, status.stderr) == (0, "")
+    assert export.returncode == 0, export.stderr
 
 
 def test_the_host_that_answers_is_used(database: Database) -> None:

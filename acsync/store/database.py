@@ -39,14 +39,20 @@ CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 
+# Python has no other dates. A record can have one, such as 9999-12-31T23:59:59-05:00.
+READABLE = "between '0001-01-02' and '9999-12-31'"
+
 # Set in every transaction, because a pooler does not keep the settings of a session. The search
-# path keeps other roles from injecting operators or functions. A statement waits at most five
-# seconds for a lock, a frozen client holds one for at most a minute, and the server's own time
-# limits do not end long statements.
+# path keeps other roles from injecting operators or functions. The driver reads no other style of
+# intervals, and names of types are compared without quotes. A statement waits at most five seconds
+# for a lock, a frozen client holds one for at most a minute, and the server's own time limits do
+# not end long statements.
 LOCK_TIMEOUT = "5s"
 SEARCH_PATH = "set local search_path = pg_catalog, pg_temp"
 LIMITS = f"""
     {SEARCH_PATH};
+    set local intervalstyle = 'postgres';
+    set local quote_all_identifiers = off;
     set local lock_timeout = '{LOCK_TIMEOUT}';
     set local idle_in_transaction_session_timeout = '60s';
     set local statement_timeout = '10min';

@@ -143,7 +143,7 @@ class PastEvent:
 class Baseline:
     """The first stay of a deal, whose beginning no sync saw, and the events before it.
 
-    `created_at` is None if the deal is older than the oldest event.
+    `created_at` is None if the deal is older than the oldest event, or dated after the stay.
     """
 
     deal_id: int
@@ -163,7 +163,8 @@ BASELINES = """
         from {schema}.ac_deal_event_readings
     ), baseline as materialized (
         select stay.deal_id, stay.stage_id, stay.status, stay.entered_at,
-            case when version.created_at >= oldest_event then version.created_at end as created_at
+            case when version.created_at between oldest_event and stay.entered_at
+                then version.created_at end as created_at
         from {schema}.ac_deal_stages as stay
         cross join filled
         left join {schema}.ac_deal_versions as version

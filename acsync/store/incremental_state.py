@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.store.database import Database, run
+from acsync.store.database import READABLE, Database, run
 
 # By how much clocks are set back in autumn.
 CLOCK_CHANGE = timedelta(hours=1)
@@ -105,10 +105,10 @@ def forget_learned(connection: Connection, name: DatasetName) -> None:
 
 def read_dates(database: Database, name: DatasetName, ids: Collection[int]) -> dict[int, datetime]:
     """Return when the published records among these ids were last changed in ActiveCampaign."""
-    sql = """
-        select record_id, updated_at from {versions}
+    sql = f"""
+        select record_id, updated_at from {{versions}}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
-          and updated_at is not null
+          and updated_at {READABLE}
     """
     with database.begin() as connection:
         return {row.record_id: row.updated_at for row in run(connection, sql, name, ids=list(ids))}

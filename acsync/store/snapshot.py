@@ -6,7 +6,7 @@ from datetime import datetime
 
 from acsync.datasets import DatasetName, Record, parse_record
 from acsync.results import Sync
-from acsync.store.database import Database, run
+from acsync.store.database import READABLE, Database, run
 from acsync.store.staging import RECENT, STAGED_IDS
 
 
@@ -65,11 +65,11 @@ def recent_dates(
 
     Only of those that were read recently.
     """
-    sql = """
+    sql = f"""
         select record_id, updated_at, extract(epoch from clock_timestamp() - read_at)::float8 as age
-        from {versions}
+        from {{versions}}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
-          and updated_at is not null and read_at > now() - :recent
+          and updated_at {READABLE} and read_at > now() - :recent
     """
     with database.begin() as connection:
         rows = run(connection, sql, name, ids=list(ids), recent=RECENT)

@@ -44,14 +44,20 @@ INSERT_CHANGES = """
     where data_type = :data_type and sync_no = :sync_no and record_id between :first and :last
 """
 
-# Changes older than the history are not shown.
-KEPT_CHANGES = """
+# A change of versions that was not stored is none: a value that was left out came back in place.
+# Places are positive, so those of the rows to replace are negative for now.
+REWRITE_CHANGES = (
+    "update {schema}.ac_stored_changes set place = -place where {of_records}",
+    """
     insert into {schema}.ac_stored_changes
     select * from {schema}.ac_computed_changes()
-    where {of_records} and sync_no >= (
-        select min(sync_no) from {schema}.ac_published where data_type = :data_type
+    where {of_records} and (record_id, sync_no, concat_ws(' ', list_id, field, field_id)) in (
+        select record_id, sync_no, concat_ws(' ', list_id, field, field_id)
+        from {schema}.ac_stored_changes where data_type = :data_type and place < 0
     )
-"""
+    """,
+    "delete from {schema}.ac_stored_changes where {of_records} and place < 0",
+)
 
 
 def list_row_writes(
@@ -109,8 +115,8 @@ def rewrite_rows(
         write(f"delete from {table} where contact_id {is_chosen}")
         write(f"insert into {table} select * from {rows} where contact_id {is_chosen}")
     of_records = f"data_type = :data_type and record_id {is_chosen}"
-    write(f"delete from {{schema}}.ac_stored_changes where {of_records}")
-    write(KEPT_CHANGES.replace("{of_records}", of_records))
+    for sql in REWRITE_CHANGES:
+        write(sql.replace("{of_records}", of_records))
 
 
 def update_statistics(database: Database, name: DatasetName) -> None:

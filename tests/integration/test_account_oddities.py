@@ -3,6 +3,7 @@
 import pytest
 
 from acsync.datasets import DATASETS, Record
+from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.expected import compare
@@ -14,9 +15,24 @@ from acsync.store.sync_status import read_status
 from tests.support import faults
 from tests.support.calls import on_path
 from tests.support.fixtures import CopyAccount
-from tests.support.syncs import assert_exact, last_log
+from tests.support.syncs import assert_exact, compare_copy, last_log, run_incremental
 
 DATA = on_path(*DATASETS)
+
+
+# As UTC, the first of these is in the year 10000, and the second one before the year 1.
+NO_DATES = ("9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+14:00")
+
+
+def send_date(record: str, date: str) -> Fault:
+    """Send one record with this date of its creation and of its last change."""
+
+    def change(rows: list[Record]) -> None:
+        for row in rows:
+            if row["id"] == record:
+                row |= {key: date for key in ("cdate", "udate", "mdate") if key in row}
+
+    return faults.rows_fault("odd-date", change)
 
 
 def sideload_as_object() -> Fault:
@@ -82,6 +98,33 @@ def test_records_without_values_can_omit_their_key(
         copied = [*read_published(database, name)]
         assert any(not row["customFields"] for _, row in copied)
         assert compare(account, name, copied, omit_empty).exact
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=40, deals=40, rate_limit=None)])
+@pytest.mark.parametrize("date", NO_DATES)
+def test_a_date_outside_of_the_calendar_stops_no_sync(
+    date: str,
+    copy_account: CopyAccount,
+    account: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Postgres knows later and earlier dates than Python."""
+    monkeypatch.setenv("ACSYNC_DATASETS", "contacts,deals,deal_events")
+    ids = {name: account.ids(name)[20] for name in DATASETS}
+    for name, record in ids.items():
+        account.faults.add(send_date(str(record), date).only(on_path(name)))
+    assert copy_account().success
+    for name, record in ids.items():
+        account.change(name, [record])
+
+    results = [run_incremental(read_settings()), copy_account()]
+    compared = compare_copy(database, account)
+
+    assert all(result.success for result in results)
+    assert {name: compared[name].differing for name in DATASETS} == {
+        name: (record,) for name, record in ids.items()
+    }
 
 
 @pytest.mark.parametrize(

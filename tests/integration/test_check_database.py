@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -13,6 +14,7 @@ from acsync.preflight.check_result import CheckResult
 from acsync.preflight.database_checks import check_database
 from acsync.settings import read_database_settings, read_settings
 from acsync.simulator.account import Account
+from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.commands import acsync
@@ -139,6 +141,36 @@ def test_options_of_other_libraries_do_not_break_a_sync(
 
     assert copy_account("contacts").success
     assert acsync("status").returncode == 0
+
+
+@pytest.mark.parametrize("options", [AccountOptions(contacts=90, deals=80, rate_limit=None)])
+def test_settings_of_a_role_do_not_break_a_sync(
+    copy_account: CopyAccount,
+    database: Database,
+    role: str,
+    postgres: Postgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of its sessions begins with them, and the driver reads no interval in ISO 8601."""
+    for setting in (
+        "intervalstyle = iso_8601",
+        "datestyle = German",
+        "bytea_output = escape",
+        "quote_all_identifiers = on",
+        "standard_conforming_strings = off",
+        "default_transaction_isolation = serializable",
+    ):
+        postgres.execute(f"alter role {role} set {setting}")
+    monkeypatch.setenv("POSTGRES_URL", url_of(database, role))
+
+    results = [copy_account(), copy_account()]
+    status = acsync("status")
+    export = acsync("export", "contacts", "--output", str(tmp_path / "contacts.xlsx"))
+
+    assert all(result.success for result in results)
+    assert (status.returncode, status.stderr) == (0, "")
+    assert export.returncode == 0, export.stderr
 
 
 def test_the_host_that_answers_is_used(database: Database) -> None:

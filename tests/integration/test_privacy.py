@@ -132,6 +132,29 @@ def test_new_rules_rewrite_what_is_kept(
     assert not run_incremental(read_settings()).datasets["contacts"].warnings
 
 
+def test_values_that_came_back_are_no_changes_after_the_next_rule(
+    copy_account: CopyAccount, account: Account, database: Database, rules: Rules
+) -> None:
+    """Earlier versions lack them, or have their hashes, and later rules rewrite these versions."""
+    rules.set(custom(account, "text"), "contacts.firstName,deals.title")
+    assert copy_account().success
+    account.change("contacts", 12)
+    account.change("deals", 12)
+    assert copy_account().success
+    rules.set()
+    apply_privacy()
+    assert copy_account().success
+    key = "data_type, record_id, field"
+    before = fetch(database, f"select {key} from ac_field_changes where field <> 'phone'")
+
+    rules.set("contacts.phone,deals.description")
+    apply_privacy()
+
+    after = fetch(database, f"select {key} from ac_field_changes where field <> 'phone'")
+    assert sorted(after) == sorted(before)
+    assert {change[2] for change in after} >= {"last_name", "value"}
+
+
 def test_another_key_replaces_all_hashes(
     copy_account: CopyAccount, account: Account, database: Database, rules: Rules
 ) -> None:

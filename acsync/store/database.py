@@ -18,7 +18,7 @@ from acsync.store.postgres_errors import explain, place_of
 
 # The revision of the tables that this code uses, and those before it. A test compares them with
 # Alembic's.
-SCHEMA_REVISION = "0024"
+SCHEMA_REVISION = "0025"
 REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
 
 # The wide views are updated by a function whose body is SQL, which older servers cannot parse.

@@ -102,10 +102,10 @@ def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[
         return list(run(connection, sql, number=sync.number).scalars())
 
 
-def read_full_warnings(database: Database, name: DatasetName) -> list[str]:
-    """Return the warnings of the last full sync that published a dataset."""
+def read_left_out(database: Database, name: DatasetName) -> list[str]:
+    """Return the relations without which the last full sync published a dataset."""
     sql = f"""
-        select {name}_warnings from {{schema}}.ac_sync_logs where id = (
+        select {name}_left_out from {{schema}}.ac_sync_logs where id = (
             select max(sync_no) from {{schema}}.ac_published
             where data_type = :data_type and kind = 'full'
         )
@@ -238,6 +238,8 @@ def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:
         }
     if recall := result.recall:
         values |= {"seen": recall.seen, "missed": json.dumps(recall.missed)}
+    if result.left_out:
+        values["left_out"] = list(result.left_out)
     return {f"{name}_{key}": value for key, value in values.items()}
 
 

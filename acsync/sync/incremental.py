@@ -26,17 +26,17 @@ from acsync.activecampaign.slices import MAX_PAGES_PER_SLICE
 from acsync.activecampaign.walk import WalkPage, make_page
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.enrich.encoding import Cleaner
-from acsync.errors import NoFullSync, NotByDate
+from acsync.errors import NoFullSync, NotByDate, SyncFailed
 from acsync.readings import Copied, Dimension, Interval, Plan, Warnings
 from acsync.results import CustomField
 from acsync.store.emptied import leave_out_emptied
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
 from acsync.store.privacy import read_returning
+from acsync.store.sync_log import read_left_out
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
 from acsync.sync.job import Job
 from acsync.sync.known_names import KnownNames
-from acsync.sync.left_out import require_relations
 from acsync.sync.privacy import open_privacy
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class _Reading:
         copied = Copied()
         for pages in _batches(self._read_pages()):
             copied += self._stage(pages)
-        require_relations(self._context, self._name)
+        self._require_relations()
         self._leave_out_emptied()
         return Changed(
             self._name,
@@ -200,6 +200,20 @@ class _Reading:
         metadata, vanished = self._names.metadata, self._names.vanished
         privacy = open_privacy(context.database, context.settings, name, metadata)
         return Job(plan, metadata, open_walk, vanished, relations, privacy=privacy)
+
+    def _require_relations(self) -> None:
+        """Raise SyncFailed if a relation was left out that came with the last full sync.
+
+        New contacts would be published without their tags, and not be read again.
+        """
+        name, reasons = self._name, self._context.optional_relations[self._name].reasons
+        known = read_left_out(self._context.database, name) if reasons else []
+        if missing := [relation for relation in reasons if relation not in known]:
+            raise SyncFailed(
+                f"ActiveCampaign did not send {' and '.join(missing)} along with the {name}, as it "
+                f"did in the last full sync. {reasons[missing[0]]}",
+                "The next incremental sync reads the changes again.",
+            )
 
     def _leave_out_emptied(self) -> None:
         """Let the next full sync judge records that lose all of a part."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -55,19 +55,25 @@ class Job:
         }
         return Enricher(self.dataset, known, self.privacy.rules)
 
+    def left_out(self, refused: Collection[RelationName]) -> tuple[RelationName, ...]:
+        """Return the relations to copy that did not come with all records.
+
+        The account `refused` some of them after the plan was made.
+        """
+        came = {*self.plan.relations} - {*refused}
+        return tuple(name for name in self.relations if name not in came)
+
     def dimensions(
-        self, tag_names: Mapping[str, str], left_out: Container[RelationName]
+        self, tag_names: Mapping[str, str], left_out: Collection[RelationName]
     ) -> tuple[Dimension, ...]:
         """Return the listings that name and define ids of records, and the tags that were read.
 
-        The tags are complete if they came with all contacts: if none were resumed, and if tags are
-        not one of the relations that the account has `left_out`.
+        The tags are complete if they came with all contacts, and if none were resumed.
         """
         clean = Cleaner().clean
         listings = [Dimension(name, clean([*rows])) for name, rows in self.metadata.items()]
         tags = [{"id": tag_id, "tag": name} for tag_id, name in tag_names.items()]
-        came = "tags" in self.plan.relations and "tags" not in left_out
-        is_complete = came and not self.staged
+        is_complete = "tags" in self.relations and "tags" not in left_out and not self.staged
         return (*listings, Dimension("tags", clean(tags), is_complete))
 
     @property

@@ -149,7 +149,14 @@ def _publish_one(
     except (DataRefused, SyncFailed) as error:
         return DatasetResult(duration_ms, error=str(error))
     warnings = (*verified.warnings, *_warn_of_shorter(context, keep))
-    return DatasetResult(duration_ms, changes, warnings=warnings, fields=fields, recall=recall)
+    return DatasetResult(
+        duration_ms,
+        changes,
+        warnings=warnings,
+        fields=fields,
+        recall=recall,
+        left_out=verified.left_out,
+    )
 
 
 def _publish_changed(

@@ -44,9 +44,6 @@ logger = logging.getLogger(__name__)
 # Changes are read again for this long: a replica can lag, and no clock is exact.
 OVERLAP = timedelta(minutes=2)
 
-# No record is dated so far ahead, in any time zone.
-FUTURE = timedelta(days=2)
-
 # The newest records are read in pages of this size: few are new.
 NEW_ROWS = 20
 
@@ -148,7 +145,8 @@ class _Reading:
         relations = context.settings.relations(name)
         if name == "contacts":
             if self._start.learned.date_filter is None:
-                probe_filter(context.client, DATASETS[name], self._far_ahead())
+                now = max(self._start.read_at, datetime.now(UTC))
+                probe_filter(context.client, DATASETS[name], now)
             pages = context.pages(name, relations, changed_after(self._asked))
             for page in read_changed(pages, self._asked):
                 self._days = self._days or any(_is_older(row, self._asked) for row in page.rows)
@@ -157,9 +155,6 @@ class _Reading:
             yield from read_newest_first(context.pages(name, relations, NEWEST_FIRST), self._since)
         pages = context.pages(name, relations, rows=NEW_ROWS)
         yield from read_after_id(pages, self._start.newest_id)
-
-    def _far_ahead(self) -> datetime:
-        return max(self._start.read_at, datetime.now(UTC)) + FUTURE
 
     def _stage(self, pages: Sequence[Page]) -> Copied:
         """Stage the new and changed records of some pages as one slice."""

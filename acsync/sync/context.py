@@ -46,12 +46,12 @@ STOPPED = (
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SyncContext:
     """The settings and resources that all steps of one sync share, made by `open_sync`.
 
-    The steps run in several threads. `missing_values`, `optional_relations`, `deadline`,
-    `progress` and `readers` change while they are shared.
+    The steps run in several threads and replace no part. `client`, `missing_values`,
+    `optional_relations`, `deadline`, `progress` and `readers` change while they are shared.
     """
 
     settings: Settings

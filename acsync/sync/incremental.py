@@ -35,7 +35,7 @@ from acsync.store.privacy import read_returning
 from acsync.store.sync_log import read_left_out
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
-from acsync.sync.job import Job
+from acsync.sync.job import Job, make_enricher
 from acsync.sync.known_names import KnownNames
 from acsync.sync.privacy import open_privacy
 
@@ -194,7 +194,8 @@ class _Reading:
         open_walk = partial(context.walk, name, page.relations)
         metadata, vanished = self._names.metadata, self._names.vanished
         privacy = open_privacy(context.database, context.settings, name, metadata)
-        return Job(plan, metadata, open_walk, vanished, relations, privacy=privacy)
+        enricher = make_enricher(name, metadata, vanished, privacy.rules)
+        return Job(plan, metadata, open_walk, enricher, relations, privacy=privacy)
 
     def _require_relations(self) -> None:
         """Raise SyncFailed if a relation was left out that came with the last full sync.

@@ -68,7 +68,7 @@ def read_newest_again(context: SyncContext, job: Job) -> End:
     Every record up to this page must be read. A record that is deleted after this page and before
     its slice is read is counted in the page's total but not read; `verify` then counts again.
     """
-    if job.cancelled.is_set():
+    if context.readers.is_cancelled(job.dataset):
         raise SyncFailed(f"A slice of the {job.dataset} failed before its newest page was read.")
     end = make_gap_fill(context, job).read_newest()
     end.page.release()

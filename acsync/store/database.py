@@ -149,6 +149,11 @@ class Database:
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise explain(error, self.engine.url) from None
 
+    def fetch(self, sql: str, name: DatasetName | None = None, **values: Any) -> Sequence[Any]:
+        """Return the rows of one query, in its own transaction; see `run`."""
+        with self.begin() as connection:
+            return run(connection, sql, name, **values).all()
+
     @contextmanager
     def alone(self) -> Iterator[Connection]:
         """Open a connection without a transaction, as VACUUM needs one."""

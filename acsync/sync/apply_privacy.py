@@ -80,7 +80,7 @@ def apply_privacy(database: Database, settings: Settings) -> dict[DatasetName, A
 
 def _read_known_definitions(database: Database, name: DatasetName) -> Sequence[Definition]:
     listing = FIELDS[name]
-    return read_definitions(name, {listing: read_dimension(database, listing).listed})
+    return read_definitions(name, {listing: read_dimension(database, listing).rows})
 
 
 def _apply(

@@ -61,13 +61,6 @@ VERSIONS: dict[DatasetName, str] = {
 BODIES: dict[DatasetName, str] = {"contacts": "ac_staged_contacts", "deals": "ac_staged_deals"}
 WIDE_ROWS: dict[DatasetName, str] = {"contacts": "ac_contact_columns", "deals": "ac_deal_columns"}
 
-# All tables with staged data, and the condition that selects one dataset's rows.
-STAGING = {
-    "{bodies}": "true",
-    "{schema}.ac_staged_slices": "data_type = :data_type",
-    "{schema}.ac_staged_plans": "data_type = :data_type",
-}
-
 # Characters that COPY interprets. The backslash is first, because the others add backslashes.
 COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
 

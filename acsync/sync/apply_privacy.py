@@ -30,9 +30,9 @@ from acsync.store.privacy import (
     write_privacy,
 )
 from acsync.store.publish import Transaction
+from acsync.store.staging_tables import truncate_all
 from acsync.store.version_rewrite import (
     Version,
-    drop_staged,
     finish_rewrite,
     read_versions,
     rewrite_versions,
@@ -106,7 +106,7 @@ def _apply(
         ]
         if rewritten:
             # Deleted rows would slow down each later batch.
-            drop_staged(connection, name)
+            truncate_all(connection, name)
             rewrite_versions(connection, name, rewritten)
         versions, changed = versions + len(batch), changed + len(rewritten)
     unneeded = [

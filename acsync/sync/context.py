@@ -25,7 +25,8 @@ from acsync.store.interval import read_interval
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.privacy import require_rules
 from acsync.store.schema_owner import require_account
-from acsync.store.sync_log import finish_log, read_pace
+from acsync.store.sync_history import read_pace
+from acsync.store.sync_log import finish_log
 from acsync.sync.deadline import Deadline
 from acsync.sync.progress import Progress
 from acsync.sync.readers import Readers

@@ -32,7 +32,7 @@ from acsync.results import CustomField
 from acsync.store.emptied import leave_out_emptied
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
 from acsync.store.privacy import read_returning
-from acsync.store.sync_log import read_left_out
+from acsync.store.sync_history import read_last_full
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
 from acsync.sync.job import Job, make_enricher
@@ -203,7 +203,8 @@ class _Reading:
         New contacts would be published without their tags, and not be read again.
         """
         name, reasons = self._name, self._context.optional_relations[self._name].reasons
-        known = read_left_out(self._context.database, name) if reasons else []
+        last = read_last_full(self._context.database, name) if reasons else None
+        known = last.left_out if last else ()
         if missing := [relation for relation in reasons if relation not in known]:
             raise SyncFailed(
                 f"ActiveCampaign did not send {' and '.join(missing)} along with the {name}, as it "

@@ -35,7 +35,7 @@ from acsync.store.staging import (
     sweep_staging,
 )
 from acsync.store.stored_rows import update_statistics
-from acsync.store.sync_history import read_results
+from acsync.store.sync_history import read_latest
 from acsync.store.sync_log import finish_log, thin_log
 from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
@@ -70,9 +70,12 @@ def publish(
     with context.database.begin() as connection:
         require_lease(connection, context.sync)
         # Present if an earlier try was committed but its answer was lost.
-        results = read_results(connection, context.sync)
-        if results is None:
-            results = _publish_all(connection, context, verified, failures, events)
+        logged = read_latest(connection, "id = :number", number=context.sync.number)
+        results = (
+            dict(logged.datasets)
+            if logged
+            else _publish_all(connection, context, verified, failures, events)
+        )
     if context.sync.kind == "full" or any(result.fields for result in results.values()):
         results = update_wide_views(context.database, context.sync, results)
     if events and events.complete_at:
@@ -219,8 +222,7 @@ def _count_left_out(connection: Transaction, sync: Sync, name: DatasetName) -> i
     """Return how many forgotten contacts are staged and not published."""
     if name == "deals":
         return 0
-    left_out = read_left_out(connection, sync)
-    return len(left_out.contacts - left_out.published)
+    return sum(not is_published for is_published in read_left_out(connection, sync).values())
 
 
 def _is_large(changes: Changes | None) -> bool:

@@ -13,7 +13,8 @@ from acsync.results import CustomField
 from acsync.schedule import spell_count
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
-from acsync.store.sync_log import read_differences, record_total
+from acsync.store.sync_history import read_differences
+from acsync.store.sync_log import record_total
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, GapFill, make_gap_fill

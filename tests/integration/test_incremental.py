@@ -21,8 +21,8 @@ from acsync.simulator.requests import Call
 from acsync.store.database import Database
 from acsync.store.incremental_state import read_start
 from acsync.store.lease import keep_lease, start_sync
+from acsync.store.sync_history import read_totals
 from acsync.store.sync_status import read_status
-from acsync.store.sync_totals import read_totals
 from acsync.sync import incremental
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.incremental import Changed

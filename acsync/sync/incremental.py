@@ -29,8 +29,8 @@ from acsync.enrich.encoding import Cleaner
 from acsync.errors import NoFullSync, NotByDate, SyncFailed
 from acsync.readings import Copied, Dimension, Interval, Plan, Warnings
 from acsync.results import CustomField
-from acsync.store.emptied import leave_out_emptied
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
+from acsync.store.losses import leave_out_emptied
 from acsync.store.privacy import read_returning
 from acsync.store.sync_history import read_last_full
 from acsync.sync.context import SyncContext

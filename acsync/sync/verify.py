@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
@@ -102,7 +102,7 @@ def count_walked(context: SyncContext, job: Job, newest: WalkPage) -> Walked:
         newest_id=newest.newest_id,
         planned_id=job.plan.newest_id,
     )
-    return Walked(job.plan, newest.newest_id, newest.total, *astuple(staged))
+    return Walked(job.plan, newest.newest_id, newest.total, *staged)
 
 
 def _record_total(context: SyncContext, job: Job, walked: Walked) -> None:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg2
 from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, make_url, text
@@ -52,6 +52,9 @@ LIMITS = f"""
     set local statement_timeout = '10min';
 """
 NO_TRANSACTION_TIMEOUT = "set local transaction_timeout = 0;"  # since PostgreSQL 17
+
+# One open transaction of `Database.begin`.
+Transaction: TypeAlias = Connection
 
 # The tables of each dataset's versions, of its staged records, and of the rows of its wide view.
 VERSIONS: dict[DatasetName, str] = {
@@ -137,7 +140,9 @@ class Database:
                 driver: Any = connection.connection.driver_connection
                 version: int = driver.info.server_version
                 require_supported(version, place_of(self.engine.url))
-                _set_limits(connection, version)
+                has_timeout = version >= 170_000
+                limits = LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else "")
+                connection.exec_driver_sql(limits)
                 yield connection
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise explain(error, self.engine.url) from None
@@ -169,11 +174,6 @@ def require_supported(version: int, place: str) -> None:
             f"Postgres at {place} is version {major}, but acsync needs {LEAST_POSTGRES} or later.",
             "Upgrade it, or set POSTGRES_URL to a newer one.",
         )
-
-
-def _set_limits(connection: Connection, version: int) -> None:
-    has_timeout = version >= 170_000
-    connection.exec_driver_sql(LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else ""))
 
 
 def open_database(settings: Settings) -> Database:

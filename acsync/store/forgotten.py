@@ -9,7 +9,7 @@ from acsync.forgotten import Forgotten, Mark
 from acsync.results import Sync
 from acsync.store.database import Database, run
 from acsync.store.lease import holding_lease
-from acsync.store.staging import STAGED_IDS
+from acsync.store.staging import STAGED
 
 # ActiveCampaign can restore a deleted contact for 30 days, with its old id.
 KEPT = "interval '31 days'"
@@ -23,7 +23,7 @@ NOTE_LISTED = """
 
 # The ids are staged without bodies, so that the proof of completeness counts them.
 READ_CONTACTS = f"""
-    with staged as materialized ({STAGED_IDS})
+    {STAGED}
     select staged.record_id, version.record_id is not null as is_published
     from staged left join {{versions}} as version
         on version.record_id = staged.record_id and version.valid_to is null

@@ -11,13 +11,11 @@ from acsync.readings import Interval
 from acsync.results import Sync
 from acsync.store.database import Database, forbid_nested_loops, run
 from acsync.store.lease import holding_lease
-from acsync.store.staging import STAGED_IDS
+from acsync.store.staging import STAGED
 
 Kind: TypeAlias = Literal["values", "tags", "lists"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-STAGED = f"with staged as materialized ({STAGED_IDS})"
 
 COUNT_VANISHED = f"""
     {STAGED}

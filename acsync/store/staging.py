@@ -39,6 +39,7 @@ _FIRST_STAGED = f"""
 # Each id with the slice that read it last. A slice can be staged after a newer one.
 _NEWEST = f"order by record_id, {_READ_AT} desc, slice_no desc"
 STAGED_IDS = f"{_FIRST_STAGED} {_NEWEST}"
+STAGED = f"with staged as materialized ({STAGED_IDS})"
 
 # Only new and changed records. To sort all ids would take longer than to publish 1 % of them.
 STAGED_CHANGES = f"""

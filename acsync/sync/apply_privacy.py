@@ -19,7 +19,7 @@ from acsync.enrich.private_names import (
 from acsync.errors import UsageError
 from acsync.private_fields import CUSTOM, PrivacySettings
 from acsync.settings import Settings
-from acsync.store.database import Database
+from acsync.store.database import Database, Transaction
 from acsync.store.dimensions import read_dimension
 from acsync.store.privacy import (
     PrivacyState,
@@ -29,7 +29,6 @@ from acsync.store.privacy import (
     read_value_ids,
     write_privacy,
 )
-from acsync.store.publish import Transaction
 from acsync.store.staging_tables import truncate_all
 from acsync.store.version_rewrite import (
     Version,

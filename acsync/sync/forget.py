@@ -10,7 +10,7 @@ from acsync.enrich.redaction import REDACTED, redact
 from acsync.errors import AcsyncError
 from acsync.forgotten import Forgotten, Mark
 from acsync.results import Sync
-from acsync.store.database import Database
+from acsync.store.database import Database, Transaction
 from acsync.store.erasure import (
     CONTACT_ROWS,
     DEAL_ROWS,
@@ -33,7 +33,6 @@ from acsync.store.forgotten import (
 )
 from acsync.store.lease import take_from_frozen_sync
 from acsync.store.privacy import read_privacy
-from acsync.store.publish import Transaction
 from acsync.store.staging_tables import drop_everything
 
 HIDDEN_ADDRESS = ("exclude contacts.email", "hash contacts.email")

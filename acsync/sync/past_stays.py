@@ -10,6 +10,7 @@ from acsync.datasets import DatasetName
 from acsync.errors import StoreError
 from acsync.readings import EventKind
 from acsync.results import DatasetResult
+from acsync.store.database import Transaction
 from acsync.store.deal_stages import (
     Baseline,
     PastEvent,
@@ -19,7 +20,6 @@ from acsync.store.deal_stages import (
     write_past_stays,
 )
 from acsync.store.lease import holding_lease
-from acsync.store.publish import Transaction
 from acsync.store.sync_log import add_warning
 from acsync.sync.context import SyncContext
 

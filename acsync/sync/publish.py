@@ -13,13 +13,13 @@ from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
 from acsync.readings import Warnings
 from acsync.results import Changes, DatasetResult, EventsResult, FieldChange, Sync, SyncResult
 from acsync.setting_types import format_kept
+from acsync.store.database import Transaction
 from acsync.store.dimensions import record_dimension
 from acsync.store.forgotten import drop_expired, read_left_out
 from acsync.store.incremental_state import forget_learned, record_learned
 from acsync.store.interval import settle_interval
 from acsync.store.lease import require_lease
 from acsync.store.publish import (
-    Transaction,
     drop_empty,
     notify,
     publish_dataset,

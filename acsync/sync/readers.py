@@ -28,7 +28,7 @@ def count_readers(calls_per_second: float, answer_seconds: float) -> int:
 
 
 class Readers:
-    """The threads of one sync that read slices at the same time, and whose work is in vain."""
+    """The threads of one sync that read slices at the same time, and the datasets to skip."""
 
     def __init__(self, client: Client, rate_limit: float) -> None:
         self._client = client

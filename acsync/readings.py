@@ -22,6 +22,11 @@ class ListingRows:
     warnings: Warnings = ()
     vanished: Sequence[Record] = ()
 
+    @property
+    def all_rows(self) -> list[Record]:
+        """Return the rows, then those that vanished."""
+        return [*self.rows, *self.vanished]
+
 
 @dataclass(frozen=True)
 class Dimension:

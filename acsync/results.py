@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from acsync.datasets import DatasetName
+from acsync.datasets import DatasetName, RelationName
 from acsync.readings import Warnings
 
 # A full sync reads everything; an incremental one reads what changed since the last sync.
@@ -129,7 +129,8 @@ class DatasetResult:
     """One dataset of one sync: its `changes`, or the `error` if it was not published.
 
     `duration_ms` is the time from the plan to the proof that no record is missing. The log does not
-    keep `fields`. A full sync has a `recall` if incremental syncs were published before it.
+    keep `fields`. A full sync has a `recall` if incremental syncs were published before it. The
+    relations that it `left_out` did not come, and stay as they were last known.
     """
 
     duration_ms: int | None = None
@@ -138,6 +139,7 @@ class DatasetResult:
     warnings: Warnings = ()
     fields: tuple[FieldChange, ...] = ()
     recall: Recall | None = None
+    left_out: tuple[RelationName, ...] = ()
 
     @property
     def success(self) -> bool:

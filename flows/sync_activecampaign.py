@@ -184,7 +184,7 @@ def copy_account(context: SyncContext) -> SyncResult:
     newest_again = {
         name: read_newest_again_task.submit(sync, result_of(jobs[name])) for name in healthy(steps)
     }
-    copies = await_slices(jobs, slices)
+    copies = await_slices(context, jobs, slices)
     for name, copied in copies.items():
         steps[name] += copied
     add_steps(steps, newest_again)
@@ -248,6 +248,7 @@ def start_slices(
 
 
 def await_slices(
+    context: SyncContext,
     jobs: Mapping[DatasetName, PrefectFuture[Job]],
     started: Mapping[PrefectFuture[Copied], Slice],
 ) -> dict[DatasetName, list[PrefectFuture[Copied]]]:
@@ -263,7 +264,7 @@ def await_slices(
         copied[name].append(future)
         progress.advance(started[future])
         if not is_completed(future):
-            planned[name].cancelled.set()
+            context.readers.cancel(name)
     return copied
 
 

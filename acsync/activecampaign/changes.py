@@ -29,6 +29,9 @@ FUTURE = timedelta(days=2)
 # A filter that knows days alone may return records of the whole day in any time zone.
 DAY = timedelta(hours=24 + 14)
 
+# No record is dated so far ahead, in any time zone.
+FUTURE = timedelta(days=2)
+
 # A key that sees no deal gets no date. So many pages without one are enough to know it.
 MAX_UNDATED = 5
 
@@ -55,8 +58,9 @@ def date_of(dataset: Dataset, row: Record) -> datetime | None:
     return date if date.tzinfo else None
 
 
-def probe_filter(client: Client, dataset: Dataset, future: datetime) -> None:
-    """Raise NotByDate if a record comes that was not changed after a time in the future."""
+def probe_filter(client: Client, dataset: Dataset, now: datetime) -> None:
+    """Raise NotByDate if a record comes although none can have changed so long after `now`."""
+    future = now + FUTURE
     _require_dates(dataset, _read_first(client, dataset, future, {}), future)
 
 

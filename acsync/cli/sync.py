@@ -198,8 +198,4 @@ def _read_progress(database: "Database") -> list[tuple[DatasetName, int, int]]:
         running = read_running(database)
     except AcsyncError:
         return []
-    return [
-        (name, min(dataset.records, dataset.expected), dataset.expected)
-        for name, dataset in (running.progress if running else {}).items()
-        if dataset.expected
-    ]
+    return running.progress if running else []

@@ -12,7 +12,6 @@ from acsync.activecampaign.account_facts import (
     read_hidden_pipelines,
 )
 from acsync.activecampaign.changes import (
-    FUTURE,
     UPDATED_AFTER,
     Precision,
     date_of,
@@ -76,7 +75,7 @@ def _compare_total(check: str, client: Client, dataset: Dataset, total: int) -> 
 def _try_filter(check: str, client: Client, rows: Sequence[Record]) -> CheckResult:
     contacts = DATASETS["contacts"]
     try:
-        probe_filter(client, contacts, (client.server_clock.now() or datetime.now(UTC)) + FUTURE)
+        probe_filter(client, contacts, client.server_clock.now() or datetime.now(UTC))
         row = _find_mid_day(contacts, rows)
         precision = probe_precision(client, contacts, row) if row else None
     except NotByDate as error:

@@ -27,7 +27,7 @@ from acsync.store.inspection import (
 )
 from acsync.store.other_roles import OtherRole, read_creators, read_other_roles
 from acsync.store.schema_owner import require_account
-from acsync.store.sync_log import read_pace
+from acsync.store.sync_history import read_pace
 from acsync.store.sync_status import RunningSync, read_running, read_status
 
 

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg2
 from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, make_url, text
@@ -18,7 +18,7 @@ from acsync.store.postgres_errors import explain, place_of
 
 # The revision of the tables that this code uses, and those before it. A test compares them with
 # Alembic's.
-SCHEMA_REVISION = "0024"
+SCHEMA_REVISION = "0025"
 REVISIONS = tuple(f"{number:04}" for number in range(1, int(SCHEMA_REVISION) + 1))
 
 # The wide views are updated by a function whose body is SQL, which older servers cannot parse.
@@ -59,6 +59,9 @@ LIMITS = f"""
 """
 NO_TRANSACTION_TIMEOUT = "set local transaction_timeout = 0;"  # since PostgreSQL 17
 
+# One open transaction of `Database.begin`.
+Transaction: TypeAlias = Connection
+
 # The tables of each dataset's versions, of its staged records, and of the rows of its wide view.
 VERSIONS: dict[DatasetName, str] = {
     "contacts": "ac_contact_versions",
@@ -66,13 +69,6 @@ VERSIONS: dict[DatasetName, str] = {
 }
 BODIES: dict[DatasetName, str] = {"contacts": "ac_staged_contacts", "deals": "ac_staged_deals"}
 WIDE_ROWS: dict[DatasetName, str] = {"contacts": "ac_contact_columns", "deals": "ac_deal_columns"}
-
-# All tables with staged data, and the condition that selects one dataset's rows.
-STAGING = {
-    "{bodies}": "true",
-    "{schema}.ac_staged_slices": "data_type = :data_type",
-    "{schema}.ac_staged_plans": "data_type = :data_type",
-}
 
 # Characters that COPY interprets. The backslash is first, because the others add backslashes.
 COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
@@ -150,10 +146,17 @@ class Database:
                 driver: Any = connection.connection.driver_connection
                 version: int = driver.info.server_version
                 require_supported(version, place_of(self.engine.url))
-                _set_limits(connection, version)
+                has_timeout = version >= 170_000
+                limits = LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else "")
+                connection.exec_driver_sql(limits)
                 yield connection
         except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
             raise explain(error, self.engine.url) from None
+
+    def fetch(self, sql: str, name: DatasetName | None = None, **values: Any) -> Sequence[Any]:
+        """Return the rows of one query, in its own transaction; see `run`."""
+        with self.begin() as connection:
+            return run(connection, sql, name, **values).all()
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:
@@ -177,11 +180,6 @@ def require_supported(version: int, place: str) -> None:
             f"Postgres at {place} is version {major}, but acsync needs {LEAST_POSTGRES} or later.",
             "Upgrade it, or set POSTGRES_URL to a newer one.",
         )
-
-
-def _set_limits(connection: Connection, version: int) -> None:
-    has_timeout = version >= 170_000
-    connection.exec_driver_sql(LIMITS + (NO_TRANSACTION_TIMEOUT if has_timeout else ""))
 
 
 def open_database(settings: Settings) -> Database:

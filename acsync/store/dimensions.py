@@ -1,13 +1,12 @@
 """Keep the last known row of each pipeline, stage, owner, list and tag."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DimensionName, Record, parse_record
-from acsync.readings import Dimension
+from acsync.datasets import DimensionName, parse_record
+from acsync.readings import Dimension, ListingRows
 from acsync.store.database import Database, run
 
 # Rows that are the same cost no write.
@@ -29,25 +28,16 @@ MARK_VANISHED = """
 """
 
 
-@dataclass(frozen=True)
-class KnownRows:
-    """The last known rows of a dimension: those that are listed, and those that vanished."""
-
-    listed: list[Record]
-    vanished: list[Record]
-
-
-def read_dimension(database: Database, name: DimensionName) -> KnownRows:
+def read_dimension(database: Database, name: DimensionName) -> ListingRows:
     """Return the last known rows of a dimension, in the order of their ids."""
     sql = """
         select body::text as body, is_listed from {schema}.ac_dimensions
         where dimension = :dimension order by id
     """
-    with database.begin() as connection:
-        rows = run(connection, sql, dimension=name).all()
-    return KnownRows(
+    rows = database.fetch(sql, dimension=name)
+    return ListingRows(
         [parse_record(row.body) for row in rows if row.is_listed],
-        [parse_record(row.body) for row in rows if not row.is_listed],
+        vanished=[parse_record(row.body) for row in rows if not row.is_listed],
     )
 
 

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DATASETS, parse_record
+from acsync.datasets import parse_record
 from acsync.readings import EnrichedRecord
 from acsync.results import Sync
 from acsync.store.database import run
-from acsync.store.staging import drop_all
 from acsync.store.stored_rows import rewrite_rows
 from acsync.store.version_rewrite import Version, rewrite_versions, touch_publication
 
@@ -174,9 +173,3 @@ def rewrite_deals(
     rewrite_versions(connection, "deals", rewritten)
     rewrite_rows(connection, "deals", sorted({version.record_id for version, _ in rewritten}))
     touch_publication(connection, "deals")
-
-
-def drop_kept_staging(connection: Connection) -> None:
-    """Delete what syncs have staged; no sync is running, and the next one reads all of it again."""
-    for name in DATASETS:
-        drop_all(connection, name)

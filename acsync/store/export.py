@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from psycopg2.extensions import adapt
@@ -147,23 +148,12 @@ def copy_export(
     cursor: Any = export.connection.connection.cursor()
     with cursor:
         copy = f"copy ({sql}) to stdout with ({options}, encoding 'UTF8')"
-        cursor.copy_expert(copy, _Sink(write))
+        cursor.copy_expert(copy, SimpleNamespace(write=write))  # a file for psycopg2
 
 
 def _csv_column(column: Column) -> str:
     name = quote(column.name)
     return f"{name}::text as {name}" if column.type == "boolean" else name  # true, not t
-
-
-class _Sink:
-    """A write-only file for psycopg2."""
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self.write = write
-
-    def read(self, _size: int) -> bytes:
-        """Refuse to read."""
-        raise NotImplementedError
 
 
 def read_batches(export: Export) -> Iterator[list[tuple[Any, ...]]]:

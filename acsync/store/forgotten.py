@@ -2,15 +2,14 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from acsync.forgotten import Forgotten, Mark
 from acsync.results import Sync
 from acsync.store.database import Database, run
-from acsync.store.lease import require_lease
-from acsync.store.staging import STAGED_IDS
+from acsync.store.lease import holding_lease
+from acsync.store.staging import STAGED
 
 # ActiveCampaign can restore a deleted contact for 30 days, with its old id.
 KEPT = "interval '31 days'"
@@ -24,19 +23,11 @@ NOTE_LISTED = """
 
 # The ids are staged without bodies, so that the proof of completeness counts them.
 READ_CONTACTS = f"""
-    with staged as materialized ({STAGED_IDS})
+    {STAGED}
     select staged.record_id, version.record_id is not null as is_published
     from staged left join {{versions}} as version
         on version.record_id = staged.record_id and version.valid_to is null
 """
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """The forgotten contacts that a sync has read, and those of them that are published."""
-
-    contacts: frozenset[int] = frozenset()
-    published: frozenset[int] = frozenset()
 
 
 def read_forgotten(connection: Connection) -> Forgotten:
@@ -74,8 +65,7 @@ def note_listed(database: Database, sync: Sync, marks: Mapping[bytes, Mark]) -> 
     froze before an undo does not note a person again.
     """
     for digest, mark in marks.items():
-        with database.begin() as connection:
-            require_lease(connection, sync, lock="key share")
+        with holding_lease(database, sync) as connection:
             run(connection, NOTE_LISTED, hash=digest, mark=mark)
 
 
@@ -84,20 +74,18 @@ def drop_expired(connection: Connection) -> None:
     run(connection, f"delete from {{schema}}.ac_forgotten where last_listed_at < now() - {KEPT}")
 
 
-def read_left_out(connection: Connection, sync: Sync) -> LeftOut:
-    """Return the contacts that a sync has read and left out.
+def read_left_out(connection: Connection, sync: Sync) -> dict[int, bool]:
+    """Return the contacts that a sync has read and left out, and whether each is published.
 
-    A contact is still published if it got a forgotten address after the previous sync.
+    It still is if it got a forgotten address after the previous sync.
     """
     forgotten = read_forgotten(connection)
     if not forgotten:
-        return LeftOut()
+        return {}
     rows = run(connection, READ_CONTACTS, "contacts", sync_no=sync.number)
-    contacts = {
+    return {
         row.record_id: row.is_published for row in rows if forgotten.find("contact", row.record_id)
     }
-    published = (record_id for record_id, is_published in contacts.items() if is_published)
-    return LeftOut(frozenset(contacts), frozenset(published))
 
 
 def count_forgotten(connection: Connection) -> int:

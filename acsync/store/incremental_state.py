@@ -59,10 +59,10 @@ def read_start(database: Database, name: DatasetName) -> Start | None:
         where data_type = :data_type
         order by sync_no desc limit 1
     """
-    with database.begin() as connection:
-        row = run(connection, sql, name, date_key=DATASETS[name].date_key).one_or_none()
-    if row is None or row.server_time is None:
+    rows = database.fetch(sql, name, date_key=DATASETS[name].date_key)
+    if not rows or rows[0].server_time is None:
         return None
+    row = rows[0]
     learned = Learned(row.date_filter, row.reason, frozenset(row.unknown_ids or ()))
     date = _parse_date(row.newest_date)
     read_at = row.server_time.astimezone(date.tzinfo if date else UTC)
@@ -110,5 +110,4 @@ def read_dates(database: Database, name: DatasetName, ids: Collection[int]) -> d
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
           and updated_at {READABLE}
     """
-    with database.begin() as connection:
-        return {row.record_id: row.updated_at for row in run(connection, sql, name, ids=list(ids))}
+    return {row.record_id: row.updated_at for row in database.fetch(sql, name, ids=list(ids))}

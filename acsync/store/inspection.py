@@ -89,8 +89,7 @@ def open_read_only(settings: Settings) -> Iterator[Database]:
 
 def read_digits(database: Database) -> dict[str, int]:
     """Return the number of decimal digits of each currency that may not have two."""
-    with database.begin() as connection:
-        rows = run(connection, "select code, digits from {schema}.ac_currencies").all()
+    rows = database.fetch("select code, digits from {schema}.ac_currencies")
     return {row.code: row.digits for row in rows}
 
 
@@ -128,8 +127,8 @@ def read_access(database: Database) -> SchemaAccess:
         from (select) as nothing
         left join pg_namespace as namespace on namespace.nspname = :schema
     """
-    with database.begin() as connection:
-        return SchemaAccess(*run(connection, sql, schema=database.schema).one())
+    (access,) = database.fetch(sql, schema=database.schema)
+    return SchemaAccess(*access)
 
 
 def read_missing_rights(database: Database) -> list[str]:
@@ -155,8 +154,7 @@ def read_missing_rights(database: Database) -> list[str]:
         "function": FUNCTION,
         "schema": database.schema,
     }
-    with database.begin() as connection:
-        return list(run(connection, sql, **values).scalars())
+    return [right for (right,) in database.fetch(sql, **values)]
 
 
 def read_row_security(database: Database) -> list[str]:
@@ -193,5 +191,4 @@ def read_unpublishable(database: Database) -> list[str]:
 
 def _list_names(database: Database, sql: str) -> list[str]:
     tables = [*TABLES, REVISION_TABLE]
-    with database.begin() as connection:
-        return list(run(connection, sql, schema=database.schema, tables=tables).scalars())
+    return [name for (name,) in database.fetch(sql, schema=database.schema, tables=tables)]

@@ -19,7 +19,8 @@ from sqlalchemy.exc import OperationalError
 from acsync.errors import AcsyncError, LeaseHeld, LeaseLost
 from acsync.results import Sync, SyncKind, SyncProgress
 from acsync.store.database import Database, run
-from acsync.store.sync_log import abandon_open_syncs, open_log
+from acsync.store.staging_tables import drop_useless
+from acsync.store.sync_log import close_crashed, open_log
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,7 @@ def start_sync(
     A sync that has not renewed it for 90 seconds counts as crashed.
     """
     with database.begin() as connection:
-        require_no_sync(connection)
-        abandon_open_syncs(connection)
+        _end_crashed(connection)
         sync = open_log(connection, flow_run_id, kind)
         run(
             connection,
@@ -104,13 +104,19 @@ def require_no_sync(connection: Connection) -> None:
         raise _held_by(connection)
 
 
+def _end_crashed(connection: Connection) -> None:
+    """Clean up after crashed syncs; raise LeaseHeld while one is running."""
+    require_no_sync(connection)
+    close_crashed(connection)
+    drop_useless(connection)
+
+
 def take_from_frozen_sync(connection: Connection) -> None:
     """Make a sync that stopped renewing its lease lose it, so that it publishes nothing.
 
     Raises LeaseHeld while a sync is running; none can start until the transaction ends.
     """
-    require_no_sync(connection)
-    abandon_open_syncs(connection)
+    _end_crashed(connection)
     run(connection, "update {schema}.ac_lease set sync_no = null, holder = null where id = 1")
 
 
@@ -131,6 +137,17 @@ def require_lease(
             "another sync took over. Nothing was published.",
             "See how the other sync ended with: acsync status",
         )
+
+
+@contextmanager
+def holding_lease(database: Database, sync: Sync) -> Iterator[Connection]:
+    """Open a transaction in which no other sync takes over; raise LeaseLost if one has.
+
+    The heartbeat and other threads of this sync can continue.
+    """
+    with database.begin() as connection:
+        require_lease(connection, sync, lock="key share")
+        yield connection
 
 
 @contextmanager

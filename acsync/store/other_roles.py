@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from acsync.store.database import Database, run
+from acsync.store.database import Database
 
 # PostgREST, as in the public API of Supabase, serves anonymous requests as one of these roles.
 API_ROLES = ("anon", "authenticated")
@@ -72,14 +72,10 @@ class OtherRole:
 
 def read_other_roles(database: Database) -> list[OtherRole]:
     """Return the other roles that can read or write, with the qualified names of the objects."""
-    with database.begin() as connection:
-        rows = run(connection, OTHER_ROLES, schema=database.schema, api_roles=list(API_ROLES))
-        return [
-            OtherRole(row.role, row.may_write, row.by_default, tuple(row.objects)) for row in rows
-        ]
+    rows = database.fetch(OTHER_ROLES, schema=database.schema, api_roles=list(API_ROLES))
+    return [OtherRole(row.role, row.may_write, row.by_default, tuple(row.objects)) for row in rows]
 
 
 def read_creators(database: Database) -> list[str]:
     """Return the roles, besides the owners, that can create objects in the schema."""
-    with database.begin() as connection:
-        return list(run(connection, CREATORS, schema=database.schema).scalars())
+    return [role for (role,) in database.fetch(CREATORS, schema=database.schema)]

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from typing import TypeAlias
 
 from sqlalchemy import Connection
 
@@ -20,13 +19,9 @@ from acsync.results import Changes, DatasetResult, Sync
 from acsync.store.database import BODIES, forbid_nested_loops, run, schema_name, schema_of
 from acsync.store.deal_stages import STAY_CHANGES
 from acsync.store.refusal import ALL_IDS, Write, find_refused, savepoint
-from acsync.store.staging import OLDEST_READ, STAGED_CHANGES, STAGED_IDS
+from acsync.store.staging import OLDEST_READ, STAGED, STAGED_CHANGES
 from acsync.store.stored_rows import list_row_writes
 
-# One open transaction of `Database.begin`.
-Transaction: TypeAlias = Connection
-
-STAGED = f"with staged as materialized ({STAGED_IDS})"
 WITH_CHANGES = f"with staged as materialized ({STAGED_CHANGES})"
 
 # An array, so that Postgres looks each version up in an index.

@@ -56,5 +56,4 @@ def count_stages(database: Database) -> list[StageCount]:
         group by pipeline_id, pipeline, stage_id, stage
         order by pipeline_id, min((record #>> '{stageData,order}')::int), stage_id
     """
-    with database.begin() as connection:
-        return [StageCount(*row) for row in run(connection, sql)]
+    return [StageCount(*row) for row in database.fetch(sql)]

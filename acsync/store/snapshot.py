@@ -1,20 +1,18 @@
 """Read the published snapshot and count what a sync has staged."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from acsync.datasets import DatasetName, Record, parse_record
 from acsync.results import Sync
-from acsync.store.database import READABLE, Database, run
+from acsync.store.database import READABLE, Database
 from acsync.store.staging import RECENT, STAGED_IDS
 
 
 def published_ids(database: Database, name: DatasetName) -> list[int]:
     """Return the published ids, sorted."""
     sql = "select record_id from {versions} where valid_to is null order by record_id"
-    with database.begin() as connection:
-        return list(run(connection, sql, name).scalars())
+    return [record_id for (record_id,) in database.fetch(sql, name)]
 
 
 def published_state(
@@ -27,8 +25,7 @@ def published_state(
         from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
-    with database.begin() as connection:
-        rows = run(connection, sql, name, ids=list(ids), masked_ids=list(masked_ids)).all()
+    rows = database.fetch(sql, name, ids=list(ids), masked_ids=list(masked_ids))
     hashes = {row.record_id: bytes(row.hash) for row in rows}
     return hashes, {row.record_id: parse_record(row.body) for row in rows if row.body is not None}
 
@@ -50,12 +47,11 @@ def published_contents(
         from {versions}
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
     """
-    with database.begin() as connection:
-        rows = run(connection, sql, name, ids=list(ids), without=list(without))
-        return {
-            record_id: (parse_record(body), parse_record(relations))
-            for record_id, body, relations in rows
-        }
+    rows = database.fetch(sql, name, ids=list(ids), without=list(without))
+    return {
+        record_id: (parse_record(body), parse_record(relations))
+        for record_id, body, relations in rows
+    }
 
 
 def recent_dates(
@@ -71,9 +67,8 @@ def recent_dates(
         where valid_to is null and record_id = any(cast(:ids as bigint[]))
           and updated_at {READABLE} and read_at > now() - :recent
     """
-    with database.begin() as connection:
-        rows = run(connection, sql, name, ids=list(ids), recent=RECENT)
-        return {row.record_id: (row.updated_at, row.age) for row in rows}
+    rows = database.fetch(sql, name, ids=list(ids), recent=RECENT)
+    return {row.record_id: (row.updated_at, row.age) for row in rows}
 
 
 def read_published(database: Database, name: DatasetName) -> Iterator[tuple[int, Record]]:
@@ -106,39 +101,25 @@ def last_relations(database: Database, sync: Sync, ids: Sequence[int]) -> dict[i
         order by record_id, place
     """
     span = {"first": min(ids, default=0), "last": max(ids, default=0)}
-    with database.begin() as connection:
-        rows = run(connection, sql, "contacts", sync_no=sync.number, ids=list(ids), **span)
-        return {row.record_id: dict(row._mapping) for row in rows}
+    rows = database.fetch(sql, "contacts", sync_no=sync.number, ids=list(ids), **span)
+    return {row.record_id: dict(row._mapping) for row in rows}
 
 
 COUNT_STAGED = f"""
-    select count(*) as records,
-           count(*) filter (where record_id <= :planned_id) as planned_records,
-           count(*) filter (where record_id > greatest(:newest_id, :planned_id)) as newer_records
+    select count(*), count(*) filter (where record_id <= :planned_id),
+           count(*) filter (where record_id > greatest(:newest_id, :planned_id))
     from ({STAGED_IDS}) as staged
 """
 
 
-@dataclass(frozen=True)
-class StagedCounts:
-    """How many records are staged; a record in two slices counts once.
-
-    `planned_records` existed when the walk was planned. `newer_records` are newer than the plan and
-    than the newest page at the end.
-    """
-
-    records: int
-    planned_records: int
-    newer_records: int
-
-
 def count_staged(
     database: Database, sync: Sync, name: DatasetName, *, newest_id: int, planned_id: int
-) -> StagedCounts:
-    """Count the staged records.
+) -> tuple[int, int, int]:
+    """Count the staged records, those that existed when the walk was planned, and newer ones.
 
-    The ids are the newest ones at the end of the walk and when it was planned.
+    The ids are the newest ones at the end of the walk and when it was planned; newer ones are
+    above both. A record in two slices counts once.
     """
     values = {"sync_no": sync.number, "newest_id": newest_id, "planned_id": planned_id}
-    with database.begin() as connection:
-        return StagedCounts(*run(connection, COUNT_STAGED, name, **values).one())
+    ((records, planned, newer),) = database.fetch(COUNT_STAGED, name, **values)
+    return records, planned, newer

@@ -11,15 +11,15 @@ from sqlalchemy import Connection
 
 from acsync.datasets import DatasetName, RelationName
 from acsync.results import Sync
-from acsync.store.database import STAGING, Database, run
-from acsync.store.lease import require_lease
-from acsync.store.staging import OLDEST_READ, drop_all
+from acsync.store.database import Database, run
+from acsync.store.lease import holding_lease
+from acsync.store.staging import OLDEST_READ
+from acsync.store.staging_tables import STAGING, drop_all
 
 
 def keep_plan(database: Database, sync: Sync, name: DatasetName, basis: str, plan: str) -> None:
     """Store a plan as JSON; only a sync with the same `basis` can resume it."""
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         run(
             connection,
             """
@@ -44,8 +44,7 @@ def adopt_staging(
     Slices with a record that was read longer than `oldest` ago are deleted. If there is no plan
     with this basis, or none of its slices is left, delete all staging and return None.
     """
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         stored = run(
             connection,
             """
@@ -112,8 +111,7 @@ def _take_over(connection: Connection, sync: Sync, name: DatasetName, sync_no: i
 def drop_plan(database: Database, sync: Sync, name: DatasetName) -> None:
     """Keep later syncs from resuming what is staged, because it is about to be judged."""
     sql = "delete from {schema}.ac_staged_plans where data_type = :data_type"
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         run(connection, sql, name)
 
 
@@ -126,8 +124,7 @@ def drop_plan_with(
         where data_type = :data_type
           and jsonb_exists_any(plan -> 'relations', cast(:relations as text[]))
     """
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         run(connection, sql, name, relations=list(relations))
 
 
@@ -142,6 +139,5 @@ def read_resumed(database: Database, sync: Sync, name: DatasetName) -> tuple[int
         where oldest_read < :started_at
     """
     values = {"sync_no": sync.number, "started_at": sync.started_at}
-    with database.begin() as connection:
-        records, oldest_read = run(connection, sql, name, **values).one()
-        return records, oldest_read
+    ((records, oldest_read),) = database.fetch(sql, name, **values)
+    return records, oldest_read

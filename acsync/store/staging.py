@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 from acsync.datasets import DATASETS, DatasetName
 from acsync.readings import EnrichedRecord, Interval
 from acsync.results import Sync
-from acsync.store.database import BODIES, STAGING, Database, copy_rows, run
-from acsync.store.lease import require_lease
+from acsync.store.database import BODIES, Database, run
+from acsync.store.lease import holding_lease, require_lease
+from acsync.store.staging_tables import STAGING, copy_bodies, drop_all
 
 # The time at which a slice read its oldest record.
 OLDEST_READ = """
@@ -38,6 +39,7 @@ _FIRST_STAGED = f"""
 # Each id with the slice that read it last. A slice can be staged after a newer one.
 _NEWEST = f"order by record_id, {_READ_AT} desc, slice_no desc"
 STAGED_IDS = f"{_FIRST_STAGED} {_NEWEST}"
+STAGED = f"with staged as materialized ({STAGED_IDS})"
 
 # Only new and changed records. To sort all ids would take longer than to publish 1 % of them.
 STAGED_CHANGES = f"""
@@ -77,7 +79,14 @@ def stage_slice(database: Database, sync: Sync, name: DatasetName, staged: Stage
     """Stage a whole slice, replacing an earlier try; raise LeaseLost without the lease."""
     _drop_slice(database, sync, name, staged.number)
     with database.begin() as connection:
-        _copy_records(connection, sync, name, staged)
+        copy_bodies(
+            connection,
+            name,
+            (
+                (sync.number, staged.number, record.record_id in staged.refreshed, record)
+                for record in staged.changed
+            ),
+        )
         # Only now: a worker that freezes while it sends rows must not hold the lease's lock.
         require_lease(connection, sync, lock="key share")
         run(
@@ -111,8 +120,7 @@ def _read_times(connection: Connection, staged: StagedSlice) -> dict[str, Any]:
 
 
 def _drop_slice(database: Database, sync: Sync, name: DatasetName, number: int) -> None:
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         for table in ("{bodies}", "{schema}.ac_staged_slices"):
             run(
                 connection,
@@ -124,27 +132,6 @@ def _drop_slice(database: Database, sync: Sync, name: DatasetName, number: int) 
             )
 
 
-def _copy_records(
-    connection: Connection, sync: Sync, name: DatasetName, staged: StagedSlice
-) -> None:
-    slice_key = (b"%d" % sync.number, b"%d" % staged.number)
-    has_relations = bool(DATASETS[name].relations)
-    rows = (
-        (
-            *slice_key,
-            b"t" if record.record_id in staged.refreshed else b"f",
-            b"%d" % record.record_id,
-            b"\\x" + record.hash.hex().encode(),
-            record.body,
-            *([record.relations] if has_relations else []),
-        )
-        for record in staged.changed
-    )
-    columns = "sync_no, slice_no, is_refresh, record_id, hash, record"
-    columns += ", relations" if has_relations else ""
-    copy_rows(connection, f"{BODIES[name]} ({columns})", rows)
-
-
 def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int, Interval]:
     """Return the interval that each staged slice covers, by slice number, in id order."""
     sql = """
@@ -152,9 +139,8 @@ def read_coverage(database: Database, sync: Sync, name: DatasetName) -> dict[int
         where sync_no = :sync_no and data_type = :data_type
         order by covered_from, covered_through, slice_no
     """
-    with database.begin() as connection:
-        rows = run(connection, sql, name, sync_no=sync.number)
-        return {row.slice_no: Interval(row.covered_from, row.covered_through) for row in rows}
+    rows = database.fetch(sql, name, sync_no=sync.number)
+    return {row.slice_no: Interval(row.covered_from, row.covered_through) for row in rows}
 
 
 def count_staged_slices(connection: Connection, sync: Sync, name: DatasetName) -> int:
@@ -172,21 +158,14 @@ def count_staged_records(database: Database, sync: Sync, name: DatasetName) -> i
         select coalesce(sum(records), 0)::bigint from {schema}.ac_staged_slices
         where sync_no = :sync_no and data_type = :data_type
     """
-    with database.begin() as connection:
-        return int(run(connection, sql, name, sync_no=sync.number).scalar_one())
+    ((records,),) = database.fetch(sql, name, sync_no=sync.number)
+    return int(records)
 
 
 def drop_staging(database: Database, sync: Sync, name: DatasetName) -> None:
     """Delete all that is staged of a dataset."""
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         drop_all(connection, name)
-
-
-def drop_all(connection: Connection, name: DatasetName) -> None:
-    """Delete all that is staged of a dataset, in a transaction that holds the lease."""
-    for table, is_of_dataset in STAGING.items():
-        run(connection, f"delete from {table} where {is_of_dataset}", name)
 
 
 # An incremental sync reads later than the slices that a full sync resumes after it. So its slices
@@ -236,8 +215,7 @@ def stage_unproven(
 ) -> int:
     """Stage the recent records above `last_id` that no full sync has read; return their number."""
     values = {"sync_no": sync.number, "slice_no": slice_no, "last_id": last_id, "recent": UNPROVEN}
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         return run(connection, STAGE_UNPROVEN, name, **values).scalar() or 0
 
 
@@ -251,8 +229,7 @@ def add_to_kept_plan(connection: Connection, sync: Sync, name: DatasetName) -> N
 def drop_own(database: Database, sync: Sync) -> None:
     """Delete what this sync has staged, and nothing that a full sync could resume."""
     tables = (*(f"{{schema}}.{table}" for table in BODIES.values()), "{schema}.ac_staged_slices")
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         for table in tables:
             run(connection, f"delete from {table} where sync_no = :sync_no", sync_no=sync.number)
 
@@ -264,8 +241,7 @@ def sweep_staging(database: Database, sync: Sync, published: Sequence[DatasetNam
     """
     bodies = [f"{{schema}}.{BODIES[name]}" for name in published]
     of_all = ["{schema}.ac_staged_slices", "{schema}.ac_staged_plans"]
-    with database.begin() as connection:
-        require_lease(connection, sync, lock="key share")
+    with holding_lease(database, sync) as connection:
         if {*published} == {*DATASETS}:
             bodies += of_all
         else:

@@ -1,32 +1,23 @@
 """Write the sync log: one row per sync, opened at its start and closed at its end."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
 
 from acsync.datasets import DATASETS, DatasetName
-from acsync.readings import Pace, RefusedRate
+from acsync.readings import Pace
 from acsync.results import CallCounts, DatasetResult, Sync, SyncKind
-from acsync.store.database import STAGING, Database, run
+from acsync.store.database import Database, run
 
-# Staging was compared with the snapshot of its time, so it is useless once a full sync has
-# published a newer one. Incremental syncs add what they publish to it. The limit of a day is for
-# datasets that are no longer copied; a sync that resumes slices checks their age itself.
-UNUSABLE_PLANS = """
-    delete from {schema}.ac_staged_plans as plan
-    where planned_at < clock_timestamp() - interval '1 day'
-       or exists (
-           select from {schema}.ac_published as published
-           where published.data_type = plan.data_type and published.sync_no >= plan.sync_no
-             and published.kind = 'full'
-       )
-"""
+# The columns of a dataset with numbers of records, as the fields of `Changes` are called.
+CHANGES = ("added", "updated", "deleted")
+COUNTS = (*CHANGES, "masked", "refreshed", "dropped")
 
 
-def abandon_open_syncs(connection: Connection) -> None:
-    """Close the log rows of crashed syncs, and delete staging that no sync can resume."""
+def close_crashed(connection: Connection) -> None:
+    """Close the log rows of crashed syncs."""
     reason = "The sync crashed: it did not close its log row, and its lease expired."
     run(
         connection,
@@ -41,16 +32,6 @@ def abandon_open_syncs(connection: Connection) -> None:
         """,
         reason=reason,
     )
-    run(connection, UNUSABLE_PLANS)
-    for name in DATASETS:
-        for table in ("{bodies}", "{schema}.ac_staged_slices"):
-            run(
-                connection,
-                f"delete from {table} as staged where {STAGING[table]} and not exists ("
-                "select from {schema}.ac_staged_plans as plan "
-                "where plan.data_type = :data_type and plan.sync_no = staged.sync_no)",
-                name,
-            )
 
 
 def open_log(connection: Connection, flow_run_id: str | None, kind: SyncKind) -> Sync:
@@ -92,26 +73,10 @@ def record_total(
         _update_log(connection, sync, values)
 
 
-def read_differences(database: Database, sync: Sync, name: DatasetName) -> list[int]:
-    """Return a dataset's last ten differences before this sync, newest first."""
-    sql = f"""
-        select {name}_difference from {{schema}}.ac_sync_logs
-        where id < :number and {name}_difference is not null order by id desc limit 10
-    """
-    with database.begin() as connection:
-        return list(run(connection, sql, number=sync.number).scalars())
-
-
-def read_full_warnings(database: Database, name: DatasetName) -> list[str]:
-    """Return the warnings of the last full sync that published a dataset."""
-    sql = f"""
-        select {name}_warnings from {{schema}}.ac_sync_logs where id = (
-            select max(sync_no) from {{schema}}.ac_published
-            where data_type = :data_type and kind = 'full'
-        )
-    """
-    with database.begin() as connection:
-        return run(connection, sql, name).scalar() or []
+CLOSE = """
+    finished_at = clock_timestamp(), total_duration_ms =
+        floor(extract(epoch from clock_timestamp() - "timestamp") * 1000)::bigint
+"""
 
 
 def finish_log(
@@ -136,23 +101,13 @@ def finish_log(
     }
     for name, result in results.items():
         values |= _dataset_values(name, result)
-    _update_log(connection, sync, values)
-    run(
-        connection,
-        """
-        update {schema}.ac_sync_logs
-        set finished_at = clock_timestamp(), total_duration_ms =
-            floor(extract(epoch from clock_timestamp() - "timestamp") * 1000)::bigint
-        where id = :number and finished_at is null
-        """,
-        number=sync.number,
-    )
+    _update_log(connection, sync, values, CLOSE)
 
 
 # Sums, so that metrics which count up never fall.
 SUMMED = (
     *("api_calls", "retries", "rate_limited"),
-    *(f"{name}_{change}" for name in DATASETS for change in ("added", "updated", "deleted")),
+    *(f"{name}_{change}" for name in DATASETS for change in CHANGES),
 )
 THIN_LOG = f"""
     with old as (
@@ -180,32 +135,6 @@ def thin_log(connection: Connection) -> None:
     run(connection, THIN_LOG)
 
 
-def read_pace(database: Database) -> Pace | None:
-    """Return the pace at the end of the last sync, or None if no sync called the account."""
-    sql = """
-        select pace, extract(epoch from clock_timestamp() - finished_at) as age
-        from {schema}.ac_sync_logs
-        where finished_at is not null and api_calls > 0 and pace is not null
-        order by id desc limit 1
-    """
-    with database.begin() as connection:
-        row = run(connection, sql).one_or_none()
-    if row is None:
-        return None
-    # Early versions stored no margin.
-    rate, refused, *margin = row.pace
-    return Pace(rate, _aged(refused, float(row.age)), *margin)
-
-
-def _aged(refused: Sequence[Sequence[float]], seconds: float) -> dict[float, RefusedRate]:
-    """Return the refused rates of a pace that was kept some seconds ago.
-
-    Earlier versions kept no bar, and took other programs for the limit: their rates are tried
-    again at once.
-    """
-    return {rate: RefusedRate(age + seconds, *(bar or [0.0])) for rate, age, *bar in refused}
-
-
 def add_warning(database: Database, sync: Sync, name: DatasetName, warning: str) -> None:
     """Add a warning to the log row of a finished sync."""
     column = f"{name}_warnings"
@@ -227,22 +156,19 @@ def _dataset_values(name: DatasetName, result: DatasetResult) -> dict[str, Any]:
         "duration_ms": result.duration_ms,
     }
     if changes := result.changes:
-        values |= {
-            "count": changes.records,
-            "added": changes.added,
-            "updated": changes.updated,
-            "deleted": changes.deleted,
-            "masked": changes.masked,
-            "refreshed": changes.refreshed,
-            "dropped": changes.dropped,
-        }
+        values["count"] = changes.records
+        values |= {count: getattr(changes, count) for count in COUNTS}
     if recall := result.recall:
         values |= {"seen": recall.seen, "missed": json.dumps(recall.missed)}
+    if result.left_out:
+        values["left_out"] = list(result.left_out)
     return {f"{name}_{key}": value for key, value in values.items()}
 
 
-def _update_log(connection: Connection, sync: Sync, values: Mapping[str, Any]) -> None:
-    assignments = ", ".join(f"{column} = :{column}" for column in values)
+def _update_log(
+    connection: Connection, sync: Sync, values: Mapping[str, Any], *computed: str
+) -> None:
+    assignments = ", ".join([*(f"{column} = :{column}" for column in values), *computed])
     run(
         connection,
         f"update {{schema}}.ac_sync_logs set {assignments} "

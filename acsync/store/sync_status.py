@@ -1,7 +1,7 @@
 """Read the state of the syncs: the last one, the running one, and what is published."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -31,29 +31,37 @@ RUNNING = f"""
 
 
 @dataclass(frozen=True)
-class DatasetProgress:
-    """The staged records, and the expected ones; None before the dataset is planned."""
-
-    records: int
-    expected: int | None
-
-
-@dataclass(frozen=True)
 class RunningSync:
-    """The sync that holds the lease; `now` is its progress at the last heartbeat."""
+    """The sync that holds the lease; `now` is its progress at the last heartbeat.
+
+    `expected` are the records of each dataset, None before it is planned.
+    """
 
     sync_id: str
     started: datetime
-    progress: dict[DatasetName, DatasetProgress]
+    expected: Mapping[DatasetName, int | None]
     now: SyncProgress
     kind: SyncKind = "full"
 
+    @property
+    def progress(self) -> list[tuple[DatasetName, int, int]]:
+        """Return name, staged records and expected records of each planned dataset."""
+        return [
+            (name, min(self.now.records.get(name, 0), expected), expected)
+            for name, expected in self.expected.items()
+            if expected
+        ]
+
     def as_json(self) -> dict[str, Any]:
         """Return the part of the status that describes a running sync."""
+        progress = {
+            name: {"records": self.now.records.get(name, 0), "expected": expected}
+            for name, expected in self.expected.items()
+        }
         return {
             "sync_id": self.sync_id,
             "started": self.started.isoformat(),
-            "progress": {name: asdict(progress) for name, progress in self.progress.items()},
+            "progress": progress,
         }
 
 
@@ -166,11 +174,9 @@ def _read_running(connection: Connection) -> RunningSync | None:
     if row is None:
         return None
     now = SyncProgress(**(row.progress or {"phase": "starting"}))
+    expected: dict[DatasetName, int | None]
     expected = {"contacts": row.contacts_expected, "deals": row.deals_expected}
-    progress = {
-        name: DatasetProgress(now.records.get(name, 0), expected[name]) for name in DATASETS
-    }
-    return RunningSync(row.sync_id, row.timestamp, progress, now, row.kind)
+    return RunningSync(row.sync_id, row.timestamp, expected, now, row.kind)
 
 
 def read_data_age(database: Database) -> dict[DatasetName, datetime]:

@@ -90,8 +90,7 @@ def read_copies(
     database: Database, name: DatasetName, ids: Sequence[int]
 ) -> dict[int, PublishedRecord]:
     """Return the published records among these ids, with their hashes."""
-    with database.begin() as connection:
-        rows = run(connection, READ_COPIES, name, ids=list(ids)).all()
+    rows = database.fetch(READ_COPIES, name, ids=list(ids))
     return {
         row.record_id: PublishedRecord(
             parse_record(row.body),
@@ -105,15 +104,13 @@ def read_copies(
 
 def read_publication(database: Database, name: DatasetName) -> Publication | None:
     """Return when the dataset was read and published, or None if it never was."""
-    with database.begin() as connection:
-        row = run(connection, READ_PUBLICATION, name).one_or_none()
-    return Publication(*row) if row and row.read_from else None
+    rows = database.fetch(READ_PUBLICATION, name)
+    return Publication(*rows[0]) if rows and rows[0].read_from else None
 
 
 def read_known_fields(database: Database, name: DatasetName) -> dict[str, tuple[str | None, ...]]:
     """Return key, title and type of each custom field, by id, as the last sync found them."""
-    with database.begin() as connection:
-        rows = run(connection, READ_FIELDS, name).all()
+    rows = database.fetch(READ_FIELDS, name)
     return {row.field_id: (row.key, row.title, row.type) for row in rows}
 
 

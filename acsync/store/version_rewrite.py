@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from acsync.datasets import DATASETS, DatasetName, DimensionName, Record, parse_record
+from acsync.datasets import DatasetName, DimensionName, Record, parse_record
 from acsync.readings import EnrichedRecord
-from acsync.store.database import BODIES, Database, copy_rows, run, schema_of
+from acsync.store.database import BODIES, Database, run, schema_of
 from acsync.store.lease import take_from_frozen_sync
 from acsync.store.publish import COLUMNS
+from acsync.store.staging_tables import copy_bodies, truncate_all
 from acsync.store.stored_rows import rewrite_rows
 
 # Versions that are in memory at once.
@@ -89,18 +90,11 @@ def rewrite_versions(
     connection: Connection, name: DatasetName, versions: Sequence[tuple[Version, EnrichedRecord]]
 ) -> None:
     """Replace the records of versions."""
-    schema, has_relations = schema_of(connection), bool(DATASETS[name].relations)
-    columns = "sync_no, slice_no, record_id, hash, record" + (", relations" * has_relations)
-    rows = (
-        (
-            *(b"-%d" % version.valid_from, b"0", b"%d" % version.record_id),
-            *(b"\\x" + record.hash.hex().encode(), record.body),
-            *([record.relations] if has_relations else []),
-        )
-        for version, record in versions
+    copy_bodies(
+        connection, name, ((-version.valid_from, 0, False, record) for version, record in versions)
     )
-    copy_rows(connection, f"{BODIES[name]} ({columns})", rows)
-    _, assignments = run(connection, COLUMNS, bodies=f"{schema}.{BODIES[name]}").one()
+    bodies = f"{schema_of(connection)}.{BODIES[name]}"
+    _, assignments = run(connection, COLUMNS, bodies=bodies).one()
     run(connection, UPDATE.replace("{assignments}", assignments), name)
     run(connection, "delete from {bodies} where sync_no < 0", name)
 
@@ -117,7 +111,7 @@ def finish_rewrite(
     field_ids: Sequence[str],
 ) -> None:
     """Write the stored rows again, and forget these dimensions and fields."""
-    drop_staged(connection, name)
+    truncate_all(connection, name)
     run(connection, RETIRE_FIELDS, name, field_ids=[*field_ids])
     run(
         connection,
@@ -126,10 +120,3 @@ def finish_rewrite(
     )
     rewrite_rows(connection, name)
     touch_publication(connection, name)
-
-
-def drop_staged(connection: Connection, name: DatasetName) -> None:
-    """Delete everything that is staged of a dataset, without dead rows that hold values."""
-    run(connection, "truncate {bodies}", name)
-    for table in ("ac_staged_slices", "ac_staged_plans"):
-        run(connection, f"delete from {{schema}}.{table} where data_type = :data_type", name)

@@ -82,7 +82,7 @@ def record_fields(
         row = known.get((field.field_id, field.type))
         if row is None:
             changes.append(_add(connection, sync, name, field, known, taken))
-        elif _differs(row, field):
+        elif row.last_sync or _field_of(row) != field:
             run(
                 connection,
                 """
@@ -181,10 +181,6 @@ def _values(field: CustomField) -> dict[str, Any]:
         "options": [*field.options] or None,
         "labels": [*field.labels] or None,
     }
-
-
-def _differs(row: Any, field: CustomField) -> bool:
-    return bool(row.last_sync or _field_of(row) != field)
 
 
 def _retire(

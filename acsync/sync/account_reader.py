@@ -119,7 +119,7 @@ class AccountReader:
             need: read_with_known(self.client, database, need)
             for need in self._settings.needs(name)
         }
-        known = {need: [*rows.rows, *rows.vanished] for need, rows in listings.items()}
+        known = {need: rows.all_rows for need, rows in listings.items()}
         rules = open_privacy(database, self._settings, name, known).rules
         enricher = Enricher(name, known, rules)
         fields = read_known_fields(database, name)
@@ -131,20 +131,17 @@ class AccountReader:
         for need, rows in listings.items():
             if need in DIMENSIONS:
                 before = read_dimension(database, need)
-                renamed |= {
-                    (need, row_id) for row_id in _changed(rows, [*before.listed, *before.vanished])
-                }
-        tags = read_dimension(database, "tags") if name == "contacts" else None
-        known_tags = tag_names([*tags.listed, *tags.vanished]) if tags else {}
+                renamed |= {(need, row_id) for row_id in _changed(rows, before)}
+        tags = tag_names(read_dimension(database, "tags").all_rows) if name == "contacts" else {}
         with database.begin() as connection:
             forgotten = read_forgotten(connection)
-        return Names(enricher, frozenset(renamed), known_tags, forgotten)
+        return Names(enricher, frozenset(renamed), tags, forgotten)
 
 
-def _changed(rows: ListingRows, before: Iterable[Record]) -> Iterator[str]:
+def _changed(rows: ListingRows, before: ListingRows) -> Iterator[str]:
     """Yield the ids of rows that the last sync did not know, or knew with other names."""
-    known = {str(row["id"]): row for row in before}
-    for row in Cleaner().clean([*rows.rows, *rows.vanished]):
+    known = {str(row["id"]): row for row in before.all_rows}
+    for row in Cleaner().clean(rows.all_rows):
         if known.get(str(row["id"])) != row:
             yield str(row["id"])
 

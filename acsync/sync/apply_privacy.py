@@ -18,7 +18,7 @@ from acsync.enrich.private_names import (
 from acsync.errors import UsageError
 from acsync.private_fields import CUSTOM, PrivacySettings
 from acsync.settings import Settings
-from acsync.store.database import Database
+from acsync.store.database import Database, Transaction
 from acsync.store.dimensions import read_dimension
 from acsync.store.privacy import (
     PrivacyState,
@@ -28,10 +28,9 @@ from acsync.store.privacy import (
     read_value_ids,
     write_privacy,
 )
-from acsync.store.publish import Transaction
+from acsync.store.staging_tables import truncate_all
 from acsync.store.version_rewrite import (
     Version,
-    drop_staged,
     finish_rewrite,
     read_versions,
     rewrite_versions,
@@ -79,7 +78,7 @@ def apply_privacy(database: Database, settings: Settings) -> dict[DatasetName, A
 
 def _read_known_definitions(database: Database, name: DatasetName) -> Sequence[Definition]:
     listing = FIELDS[name]
-    return read_definitions(name, {listing: read_dimension(database, listing).listed})
+    return read_definitions(name, {listing: read_dimension(database, listing).rows})
 
 
 def _apply(
@@ -105,7 +104,7 @@ def _apply(
         ]
         if rewritten:
             # Deleted rows would slow down each later batch.
-            drop_staged(connection, name)
+            truncate_all(connection, name)
             rewrite_versions(connection, name, rewritten)
         versions, changed = versions + len(batch), changed + len(rewritten)
     unneeded = [

@@ -25,7 +25,8 @@ from acsync.store.interval import read_interval
 from acsync.store.lease import keep_lease, start_sync
 from acsync.store.privacy import require_rules
 from acsync.store.schema_owner import require_account
-from acsync.store.sync_log import finish_log, read_pace
+from acsync.store.sync_history import read_pace
+from acsync.store.sync_log import finish_log
 from acsync.sync.deadline import Deadline
 from acsync.sync.progress import Progress
 from acsync.sync.readers import Readers
@@ -46,12 +47,12 @@ STOPPED = (
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SyncContext:
     """The settings and resources that all steps of one sync share, made by `open_sync`.
 
-    The steps run in several threads. `missing_values`, `optional_relations`, `deadline`,
-    `progress` and `readers` change while they are shared.
+    The steps run in several threads and replace no part. `client`, `missing_values`,
+    `optional_relations`, `deadline`, `progress` and `readers` change while they are shared.
     """
 
     settings: Settings

@@ -33,10 +33,10 @@ COMPARED = 100
 def copy_slice(context: SyncContext, job: Job, part: Slice) -> Copied:
     """Copy the records of one slice into staging.
 
-    Raises SyncFailed if the job is cancelled.
+    Raises SyncFailed if another slice of the dataset has failed.
     """
     with context.readers.turn():
-        if job.cancelled.is_set():
+        if context.readers.is_cancelled(job.dataset):
             raise SyncFailed(f"Another slice of the {job.dataset} failed before this one was read.")
         context.progress.enter("copying")
         pages = job.open_walk().read_slice(part, job.plan.page_rows)

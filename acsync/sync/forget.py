@@ -10,13 +10,12 @@ from acsync.enrich.redaction import REDACTED, redact
 from acsync.errors import AcsyncError
 from acsync.forgotten import Forgotten, Mark
 from acsync.results import Sync
-from acsync.store.database import Database
+from acsync.store.database import Database, Transaction
 from acsync.store.erasure import (
     CONTACT_ROWS,
     DEAL_ROWS,
     count_rows,
     delete_contacts,
-    drop_kept_staging,
     find_by_address,
     find_sharers,
     has_rows,
@@ -34,7 +33,7 @@ from acsync.store.forgotten import (
 )
 from acsync.store.lease import take_from_frozen_sync
 from acsync.store.privacy import read_privacy
-from acsync.store.publish import Transaction
+from acsync.store.staging_tables import drop_everything
 
 HIDDEN_ADDRESS = ("exclude contacts.email", "hash contacts.email")
 
@@ -93,7 +92,7 @@ def forget(database: Database, person: Person) -> Erasure:
     with database.begin() as connection:
         take_from_frozen_sync(connection)
         erasure = _plan(connection, person)
-        drop_kept_staging(connection)
+        drop_everything(connection)
         remember(connection, erasure.contacts, person.address)
         _erase(connection, erasure.contacts)
     return erasure
@@ -108,7 +107,7 @@ def undo(database: Database, person: Person) -> bool:
     with database.begin() as connection:
         take_from_frozen_sync(connection)
         # A sync that resumes staged slices would not read the person.
-        drop_kept_staging(connection)
+        drop_everything(connection)
         return readmit(connection, ids, person.address) > 0
 
 
@@ -161,7 +160,7 @@ def erase_left_out(connection: Transaction, sync: Sync) -> None:
     unredacted = read_unredacted(connection, sync, REDACTED)
     gone = [*read_vanished_contacts(connection, sync), *(contact for _, contact in unredacted)]
     ids = {contact for contact in gone if contact and forgotten.find("contact", contact)}
-    ids |= read_left_out(connection, sync).contacts
+    ids |= read_left_out(connection, sync).keys()
     stubs_of = [deal for deal, contact in unredacted if contact is None]
     if stubs_of or has_rows(connection, ids):
         _erase(connection, sorted(ids), stubs_of)

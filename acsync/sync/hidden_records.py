@@ -16,7 +16,7 @@ from acsync.readings import Copied, Interval, Warnings
 from acsync.store.losses import read_vanished
 from acsync.store.snapshot import published_records
 from acsync.store.staging import stage_unproven
-from acsync.store.sync_log import read_differences
+from acsync.store.sync_history import read_differences
 from acsync.sync.completeness import Walked, count_tolerated
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import GapFill

@@ -13,7 +13,6 @@ from functools import partial
 from itertools import islice
 
 from acsync.activecampaign.changes import (
-    FUTURE,
     NEWEST_FIRST,
     changed_after,
     date_of,
@@ -27,17 +26,17 @@ from acsync.activecampaign.slices import MAX_PAGES_PER_SLICE
 from acsync.activecampaign.walk import WalkPage, make_page
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.enrich.encoding import Cleaner
-from acsync.errors import NoFullSync, NotByDate
+from acsync.errors import NoFullSync, NotByDate, SyncFailed
 from acsync.readings import Copied, Dimension, Interval, Plan, Warnings
 from acsync.results import CustomField
-from acsync.store.emptied import leave_out_emptied
 from acsync.store.incremental_state import DateFilter, Learned, Start, read_dates, read_start
+from acsync.store.losses import leave_out_emptied
 from acsync.store.privacy import read_returning
+from acsync.store.sync_history import read_last_full
 from acsync.sync.context import SyncContext
 from acsync.sync.copy_slice import stage_pages
-from acsync.sync.job import Job
+from acsync.sync.job import Job, make_enricher
 from acsync.sync.known_names import KnownNames
-from acsync.sync.left_out import require_relations
 from acsync.sync.privacy import open_privacy
 
 logger = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ class _Reading:
         copied = Copied()
         for pages in _batches(self._read_pages()):
             copied += self._stage(pages)
-        require_relations(self._context, self._name)
+        self._require_relations()
         self._leave_out_emptied()
         return Changed(
             self._name,
@@ -146,7 +145,8 @@ class _Reading:
         relations = context.settings.relations(name)
         if name == "contacts":
             if self._start.learned.date_filter is None:
-                probe_filter(context.client, DATASETS[name], self._far_ahead())
+                now = max(self._start.read_at, datetime.now(UTC))
+                probe_filter(context.client, DATASETS[name], now)
             pages = context.pages(name, relations, changed_after(self._asked))
             for page in read_changed(pages, self._asked):
                 self._days = self._days or any(_is_older(row, self._asked) for row in page.rows)
@@ -155,9 +155,6 @@ class _Reading:
             yield from read_newest_first(context.pages(name, relations, NEWEST_FIRST), self._since)
         pages = context.pages(name, relations, rows=NEW_ROWS)
         yield from read_after_id(pages, self._start.newest_id)
-
-    def _far_ahead(self) -> datetime:
-        return max(self._start.read_at, datetime.now(UTC)) + FUTURE
 
     def _stage(self, pages: Sequence[Page]) -> Copied:
         """Stage the new and changed records of some pages as one slice."""
@@ -197,7 +194,23 @@ class _Reading:
         open_walk = partial(context.walk, name, page.relations)
         metadata, vanished = self._names.metadata, self._names.vanished
         privacy = open_privacy(context.database, context.settings, name, metadata)
-        return Job(plan, metadata, open_walk, vanished, relations, privacy=privacy)
+        enricher = make_enricher(name, metadata, vanished, privacy.rules)
+        return Job(plan, metadata, open_walk, enricher, relations, privacy=privacy)
+
+    def _require_relations(self) -> None:
+        """Raise SyncFailed if a relation was left out that came with the last full sync.
+
+        New contacts would be published without their tags, and not be read again.
+        """
+        name, reasons = self._name, self._context.optional_relations[self._name].reasons
+        last = read_last_full(self._context.database, name) if reasons else None
+        known = last.left_out if last else ()
+        if missing := [relation for relation in reasons if relation not in known]:
+            raise SyncFailed(
+                f"ActiveCampaign did not send {' and '.join(missing)} along with the {name}, as it "
+                f"did in the last full sync. {reasons[missing[0]]}",
+                "The next incremental sync reads the changes again.",
+            )
 
     def _leave_out_emptied(self) -> None:
         """Let the next full sync judge records that lose all of a part."""

@@ -30,7 +30,7 @@ class KnownNames:
         known = {
             need: read_dimension(context.database, need) for need in context.settings.needs(name)
         }
-        self.metadata = {need: rows.listed for need, rows in known.items()}
+        self.metadata = {need: rows.rows for need, rows in known.items()}
         # Custom fields that were deleted lose their definition.
         self.vanished: dict[ListingName, Sequence[Record]] = {
             need: rows.vanished if need in DIMENSIONS else [] for need, rows in known.items()

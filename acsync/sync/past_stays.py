@@ -10,7 +10,8 @@ from acsync.datasets import DatasetName
 from acsync.errors import StoreError
 from acsync.readings import EventKind
 from acsync.results import DatasetResult
-from acsync.store.deal_events import (
+from acsync.store.database import Transaction
+from acsync.store.deal_stages import (
     Baseline,
     PastEvent,
     PastStay,
@@ -18,8 +19,7 @@ from acsync.store.deal_events import (
     read_baselines,
     write_past_stays,
 )
-from acsync.store.lease import require_lease
-from acsync.store.publish import Transaction
+from acsync.store.lease import holding_lease
 from acsync.store.sync_log import add_warning
 from acsync.sync.context import SyncContext
 
@@ -44,8 +44,7 @@ def fill_past_stays(
     if deals is None or not deals.success:
         return dict(results)
     try:
-        with context.database.begin() as connection:
-            require_lease(connection, context.sync, lock="key share")
+        with holding_lease(context.database, context.sync) as connection:
             _fill(connection, complete_at)
     except StoreError as error:
         warning = f"ac_deal_stages was not filled from the events of deals. {error}".rstrip(".")

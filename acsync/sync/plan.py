@@ -19,7 +19,7 @@ from acsync.store.staging import count_staged_records, drop_staging, read_covera
 from acsync.store.sync_log import record_plan
 from acsync.sync.completeness import has_lost_records
 from acsync.sync.context import SyncContext
-from acsync.sync.job import Job
+from acsync.sync.job import Job, make_enricher
 from acsync.sync.privacy import open_privacy
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def plan(
         made,
         metadata,
         partial(context.walk, name, made.relations),
-        vanished,
+        make_enricher(name, metadata, vanished, privacy.rules),
         context.settings.relations(name),
         _find_staged(context, name) if resumed else frozenset(),
         warnings=(*warnings, *privacy.warnings, *_warn_of_resumed(context, name)),

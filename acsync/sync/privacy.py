@@ -17,7 +17,7 @@ from acsync.errors import add_account
 from acsync.private_fields import CUSTOM, STANDARD, PrivacySettings
 from acsync.readings import Warnings
 from acsync.settings import Settings
-from acsync.store.database import Database
+from acsync.store.database import Database, Transaction
 from acsync.store.privacy import (
     PrivacyState,
     has_versions,
@@ -27,7 +27,6 @@ from acsync.store.privacy import (
     require_rules,
     write_privacy,
 )
-from acsync.store.publish import Transaction
 
 
 @dataclass(frozen=True)

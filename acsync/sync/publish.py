@@ -13,13 +13,13 @@ from acsync.errors import DataRefused, StoreError, SyncFailed, add_account
 from acsync.readings import Warnings
 from acsync.results import Changes, DatasetResult, EventsResult, FieldChange, Sync, SyncResult
 from acsync.setting_types import format_kept
+from acsync.store.database import Transaction
 from acsync.store.dimensions import record_dimension
 from acsync.store.forgotten import drop_expired, read_left_out
 from acsync.store.incremental_state import forget_learned, record_learned
 from acsync.store.interval import settle_interval
 from acsync.store.lease import require_lease
 from acsync.store.publish import (
-    Transaction,
     drop_empty,
     notify,
     publish_dataset,
@@ -35,7 +35,7 @@ from acsync.store.staging import (
     sweep_staging,
 )
 from acsync.store.stored_rows import update_statistics
-from acsync.store.sync_history import read_results
+from acsync.store.sync_history import read_latest
 from acsync.store.sync_log import finish_log, thin_log
 from acsync.store.wide_views import record_fields, update_wide_views
 from acsync.sync.context import SyncContext
@@ -70,9 +70,12 @@ def publish(
     with context.database.begin() as connection:
         require_lease(connection, context.sync)
         # Present if an earlier try was committed but its answer was lost.
-        results = read_results(connection, context.sync)
-        if results is None:
-            results = _publish_all(connection, context, verified, failures, events)
+        logged = read_latest(connection, "id = :number", number=context.sync.number)
+        results = (
+            dict(logged.datasets)
+            if logged
+            else _publish_all(connection, context, verified, failures, events)
+        )
     if context.sync.kind == "full" or any(result.fields for result in results.values()):
         results = update_wide_views(context.database, context.sync, results)
     if events and events.complete_at:
@@ -149,7 +152,14 @@ def _publish_one(
     except (DataRefused, SyncFailed) as error:
         return DatasetResult(duration_ms, error=str(error))
     warnings = (*verified.warnings, *_warn_of_shorter(context, keep))
-    return DatasetResult(duration_ms, changes, warnings=warnings, fields=fields, recall=recall)
+    return DatasetResult(
+        duration_ms,
+        changes,
+        warnings=warnings,
+        fields=fields,
+        recall=recall,
+        left_out=verified.left_out,
+    )
 
 
 def _publish_changed(
@@ -212,8 +222,7 @@ def _count_left_out(connection: Transaction, sync: Sync, name: DatasetName) -> i
     """Return how many forgotten contacts are staged and not published."""
     if name == "deals":
         return 0
-    left_out = read_left_out(connection, sync)
-    return len(left_out.contacts - left_out.published)
+    return sum(not is_published for is_published in read_left_out(connection, sync).values())
 
 
 def _is_large(changes: Changes | None) -> bool:

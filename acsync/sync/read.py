@@ -10,7 +10,7 @@ from acsync.datasets import DIMENSIONS, LISTINGS, DatasetName, Listing, ListingN
 from acsync.errors import AccountError, SyncFailed
 from acsync.readings import ListingRows
 from acsync.store.database import Database
-from acsync.store.dimensions import KnownRows, read_dimension
+from acsync.store.dimensions import read_dimension
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, make_gap_fill
 from acsync.sync.job import Job
@@ -29,32 +29,32 @@ def read_with_known(client: Client, database: Database, name: ListingName) -> Li
     with a warning.
     """
     listing = LISTINGS[name]
-    known = read_dimension(database, name) if name in DIMENSIONS else KnownRows([], [])
+    known = read_dimension(database, name) if name in DIMENSIONS else ListingRows([])
     try:
         answer = read_listing(client, listing)
     except AccountError as error:
         if not listing.optional:
             raise
         return _last_known(known, listing, error.message)
-    if not answer.rows and (known.listed or (listing.optional and not listing.may_be_empty)):
+    if not answer.rows and (known.rows or (listing.optional and not listing.may_be_empty)):
         last_known = _last_known(known, listing, "it is empty.")
         if not listing.may_be_empty:
             return last_known
-        return replace(last_known, rows=[], vanished=[*known.listed, *known.vanished])
+        return replace(last_known, rows=[], vanished=known.all_rows)
     # The API documents no order, and a sync only resumes if the rows are the same: sort by id.
     rows = sorted(answer.rows, key=record_id)
     listed = {*map(record_id, rows)}
     return replace(
         answer,
         rows=[{key: row.get(key) for key in listing.keys} for row in rows],
-        vanished=[row for row in (*known.listed, *known.vanished) if record_id(row) not in listed],
+        vanished=[row for row in known.all_rows if record_id(row) not in listed],
     )
 
 
-def _last_known(known: KnownRows, listing: Listing, reason: str) -> ListingRows:
-    count = len(known.listed)
+def _last_known(known: ListingRows, listing: Listing, reason: str) -> ListingRows:
+    count = len(known.rows)
     warning = f"the last {count} known {listing.name} are kept: /{listing.path}: {reason}"
-    return ListingRows(known.listed, (warning,), known.vanished)
+    return replace(known, warnings=(warning,))
 
 
 def read_newest(context: SyncContext, name: DatasetName) -> WalkPage:
@@ -68,7 +68,7 @@ def read_newest_again(context: SyncContext, job: Job) -> End:
     Every record up to this page must be read. A record that is deleted after this page and before
     its slice is read is counted in the page's total but not read; `verify` then counts again.
     """
-    if job.cancelled.is_set():
+    if context.readers.is_cancelled(job.dataset):
         raise SyncFailed(f"A slice of the {job.dataset} failed before its newest page was read.")
     end = make_gap_fill(context, job).read_newest()
     end.page.release()

@@ -28,12 +28,13 @@ def count_readers(calls_per_second: float, answer_seconds: float) -> int:
 
 
 class Readers:
-    """The threads of one sync that read slices at the same time."""
+    """The threads of one sync that read slices at the same time, and the datasets to skip."""
 
     def __init__(self, client: Client, rate_limit: float) -> None:
         self._client = client
         self._rate_limit = rate_limit
         self._reading = 0
+        self._cancelled: set[DatasetName] = set()
         self._turns = threading.Condition()
 
     def needed(self, *names: DatasetName) -> int:
@@ -41,6 +42,16 @@ class Readers:
         rate = self._client.rate_limiter.pace.learned_rate or self._rate_limit
         times = self._client.answer_times
         return count_readers(rate, max(times.recent_seconds(DATASETS[name].path) for name in names))
+
+    def cancel(self, name: DatasetName) -> None:
+        """Let the slices of a dataset be skipped that are not read yet, because one has failed."""
+        with self._turns:
+            self._cancelled.add(name)
+
+    def is_cancelled(self, name: DatasetName) -> bool:
+        """Return whether a slice of a dataset has failed."""
+        with self._turns:
+            return name in self._cancelled
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -27,7 +27,7 @@ from acsync.sync.account_reader import (
 Verdict: TypeAlias = Literal["equal", "changed", "deleted", "masked", "undecided", "different"]
 
 # A date that is further ahead of the account's clock proves nothing.
-FUTURE = timedelta(minutes=1)
+MOST_AHEAD = timedelta(minutes=1)
 
 # The fields to name if only one side has the record, its hash does not fit, or no call answers.
 RECORD, HASH, NO_ANSWER = "the whole record", "its hash", "no answer to its call"
@@ -122,7 +122,7 @@ class Judge:
         date = newest_date(page)
         if date is None or self.copied_at is None or self.now is None:
             return False
-        return self.copied_at < date < self.now + FUTURE
+        return self.copied_at < date < self.now + MOST_AHEAD
 
     def _has_moved(self, look: Look, earlier: Look) -> bool:
         """Return whether the account has changed the record since the earlier look."""

@@ -2,18 +2,19 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from acsync.activecampaign.walk import WalkPage
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.readings import Copied, Dimension, Warnings
 from acsync.results import CustomField
 from acsync.schedule import spell_count
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
-from acsync.store.sync_log import read_differences, record_total
+from acsync.store.sync_history import read_differences
+from acsync.store.sync_log import record_total
 from acsync.sync.completeness import Walked, judge_total, require_complete
 from acsync.sync.context import SyncContext
 from acsync.sync.gap_fill import End, GapFill, make_gap_fill
@@ -24,7 +25,6 @@ from acsync.sync.hidden_records import (
     warn_of_hidden,
 )
 from acsync.sync.job import Job
-from acsync.sync.left_out import warn_of_left_out
 from acsync.sync.privacy import Privacy
 from acsync.sync.shrink_guard import require_no_shrink
 
@@ -34,7 +34,8 @@ class Verified:
     """A staged dataset that may be published; only `verify` makes one.
 
     `records` are staged, `cleaned` characters were removed, and `duration_ms` counts from the
-    request for its newest page. `dimensions` name the ids of its records.
+    request for its newest page. `dimensions` name the ids of its records. The relations that it
+    `left_out` stay as they were last known.
     """
 
     dataset: DatasetName
@@ -45,6 +46,7 @@ class Verified:
     fields: tuple[CustomField, ...] = ()
     dimensions: tuple[Dimension, ...] = ()
     privacy: Privacy = field(default_factory=Privacy)
+    left_out: tuple[RelationName, ...] = ()
 
 
 def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -> Verified:
@@ -70,6 +72,8 @@ def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -
     total_warnings = judge_total(walked, read_differences(database, sync, name))
     require_no_shrink(context, job)
     everything = sum((*copied, job.newest, end.copied, asked.copied), Copied())
+    reasons = context.optional_relations[name].reasons
+    left_out = job.left_out(reasons)
     return Verified(
         name,
         walked.records,
@@ -80,11 +84,12 @@ def verify(context: SyncContext, job: Job, copied: Sequence[Copied], end: End) -
             *total_warnings,
             *warn_of_hidden(name, gaps, asked, unproven),
             *_warn_of_orphans(context, name),
-            *warn_of_left_out(context, job),
+            *_warn_of_left_out(job, left_out, reasons),
         ),
         job.enricher.fields,
-        job.dimensions(everything.tags, context.optional_relations[name].reasons),
+        job.dimensions(everything.tags, left_out),
         job.privacy,
+        left_out,
     )
 
 
@@ -97,7 +102,7 @@ def count_walked(context: SyncContext, job: Job, newest: WalkPage) -> Walked:
         newest_id=newest.newest_id,
         planned_id=job.plan.newest_id,
     )
-    return Walked(job.plan, newest.newest_id, newest.total, *astuple(staged))
+    return Walked(job.plan, newest.newest_id, newest.total, *staged)
 
 
 def _record_total(context: SyncContext, job: Job, walked: Walked) -> None:
@@ -144,3 +149,18 @@ def _warn_of_orphans(context: SyncContext, name: DatasetName) -> Warnings:
             "all others are published"
         )
     return tuple(warnings)
+
+
+def _warn_of_left_out(
+    job: Job, left_out: Sequence[RelationName], reasons: Mapping[RelationName, str]
+) -> Warnings:
+    """Warn of the relations that did not come with all records: which, why, and what to set."""
+    if not left_out:
+        return ()
+    rest = ",".join(name for name in job.relations if name not in left_out)
+    remedy = f"set ACSYNC_SIDELOADS={rest}" if rest else "leave ACSYNC_SIDELOADS empty"
+    return (
+        f"ActiveCampaign does not send {' and '.join(left_out)} along with the {job.dataset}: they "
+        f"stay as they were last known. {' '.join(dict.fromkeys(reasons.values()))} If this lasts, "
+        f"{remedy}",
+    )

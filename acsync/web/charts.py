@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from acsync.store.sync_totals import Period
+from acsync.store.sync_history import Period
 
 # Of the SVG's viewBox; the left margin is for the numbers of the axis.
 WIDTH, HEIGHT, LEFT, TOP = 320, 120, 52, 8

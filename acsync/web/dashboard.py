@@ -12,9 +12,15 @@ from acsync.local.embedded_postgres import is_embedded, psql_command
 from acsync.schedule import spell, spell_count
 from acsync.settings import Settings
 from acsync.store.database import Database
-from acsync.store.sync_history import SyncRecord, read_syncs
+from acsync.store.sync_history import (
+    Failing,
+    Period,
+    SyncRecord,
+    read_failing,
+    read_periods,
+    read_syncs,
+)
 from acsync.store.sync_status import RunningSync, SyncStatus, read_status
-from acsync.store.sync_totals import Failing, Period, read_failing, read_periods
 from acsync.store.verification import Verifications, read_verifications
 from acsync.sync.report import describe_recall, error_lines
 from acsync.web.freshness import Judgement, describe, judge
@@ -216,15 +222,6 @@ def _title(sync: SyncRecord) -> str:
     parts = [f"{sync.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC", outcome_of(sync)]
     parts += [duration_of(sync)] if sync.duration_ms is not None else []
     return ", ".join([*parts, *counts]) + (f": {reason}" if (reason := reason_of(sync)) else "")
-
-
-def progress_lines(running: RunningSync) -> list[tuple[str, int, int]]:
-    """Return name, records and expected records of each dataset that is planned."""
-    return [
-        (name, min(dataset.records, dataset.expected), dataset.expected)
-        for name, dataset in running.progress.items()
-        if dataset.expected
-    ]
 
 
 def time_left(running: RunningSync) -> str | None:

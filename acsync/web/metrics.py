@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from acsync.datasets import DatasetName
+from acsync.store.sync_history import SyncRecord, Totals
 from acsync.store.sync_status import PublishedDataset, RunningSync
-from acsync.store.sync_totals import Totals
 from acsync.store.verification import Verifications
 
 # Metric, meaning, and the field of PublishedDataset.
@@ -28,11 +28,15 @@ Values: TypeAlias = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True)
 class Scrape:
-    """The data of one scrape; `datasets` are copied, and `published` has those that ever were."""
+    """The data of one scrape; `datasets` are copied, and `published` has those that ever were.
+
+    `latest` is the last finished full sync.
+    """
 
     account: str
     datasets: Sequence[DatasetName]
     published: Mapping[DatasetName, PublishedDataset]
+    latest: SyncRecord | None
     running: RunningSync | None
     totals: Totals
     interval: timedelta
@@ -50,7 +54,7 @@ class SyncCollector(Collector):
         scrape = self._read()
         account, totals = scrape.account, scrape.totals
         yield from _of_datasets(scrape)
-        yield from _of_last_sync(account, totals)
+        yield from _of_last_sync(account, scrape.latest)
         yield _counter(
             "syncs", "Finished syncs.", "outcome", account,
             {"success": totals.succeeded, "failure": totals.failed},
@@ -105,17 +109,15 @@ def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
     )
 
 
-def _of_last_sync(account: str, totals: Totals) -> Iterator[Metric]:
-    for name, title, value in (
-        ("last_sync_success", "1 if the last finished sync was complete.", totals.last_success),
-        (
-            "last_sync_duration_seconds",
-            "Seconds of the last finished sync.",
-            None if totals.last_duration_ms is None else totals.last_duration_ms / 1000,
-        ),
-    ):
-        known: Values = {} if value is None else {(account,): float(value)}
-        yield _gauge(name, title, known, ["account"])
+def _of_last_sync(account: str, latest: SyncRecord | None) -> Iterator[Metric]:
+    success: Values = {(account,): float(bool(latest.success))} if latest else {}
+    yield _gauge(
+        "last_sync_success", "1 if the last finished sync was complete.", success, ["account"]
+    )
+    duration_ms = latest.duration_ms if latest else None
+    seconds: Values = {} if duration_ms is None else {(account,): duration_ms / 1000}
+    title = "Seconds of the last finished sync."
+    yield _gauge("last_sync_duration_seconds", title, seconds, ["account"])
 
 
 def _of_running(scrape: Scrape) -> Iterator[Metric]:
@@ -127,9 +129,8 @@ def _of_running(scrape: Scrape) -> Iterator[Metric]:
         ["account"],
     )
     progress: Values = {
-        (scrape.account, name): min(read.records / read.expected, 1.0)
-        for name, read in (running.progress if running else {}).items()
-        if read.expected
+        (scrape.account, name): records / expected
+        for name, records, expected in (running.progress if running else ())
     }
     labels = ["account", "dataset"]
     yield _gauge(

@@ -17,8 +17,8 @@ from acsync.settings import Settings
 from acsync.store.database import Database, require_current_schema
 from acsync.store.dictionary import Dictionary, read_dictionary
 from acsync.store.schema_owner import read_account
+from acsync.store.sync_history import read_totals
 from acsync.store.sync_status import SyncStatus, read_status
-from acsync.store.sync_totals import read_totals
 from acsync.store.verification import read_verifications
 from acsync.web.cached import Cached
 from acsync.web.charts import FEWEST_POINTS, make_charts
@@ -28,7 +28,6 @@ from acsync.web.dashboard import (
     make_rows,
     make_strip,
     next_steps,
-    progress_lines,
     psql_line,
     read_live,
     read_week,
@@ -166,7 +165,7 @@ class Service:
         next_start = await self._next_start.get()
         return {
             "live": live,
-            "progress": progress_lines(live.running) if live.running else [],
+            "progress": live.running.progress if live.running else [],
             "left": time_left(live.running) if live.running else None,
             "strip": make_strip(live.runs, live.status.interval),
             "columns": COLUMNS,
@@ -211,5 +210,12 @@ class Service:
         # Before the first sync, only the settings know the account.
         account = read_account(self._database) or self._settings.account_name
         return Scrape(
-            account, chosen, published, status.running, totals, status.interval, verifications
+            account,
+            chosen,
+            published,
+            status.latest,
+            status.running,
+            totals,
+            status.interval,
+            verifications,
         )

@@ -350,7 +350,7 @@ def test_the_learned_rate_is_shown(check: Check, database: Database) -> None:
     execute(
         database,
         "insert into ac_sync_logs (sync_id, timestamp, finished_at, api_calls, pace) "
-        "values ('sync-1', now(), now(), 1600, '[4.75, [[6, 60]]]')",
+        "values ('sync-1', now(), now(), 1600, '[4.75, [[6, 60]], 0.01]')",
     )
 
     checked = check()

@@ -18,7 +18,6 @@ from acsync.store.database import Database
 from acsync.store.lease import require_lease, start_sync
 from acsync.store.publish import publish_dataset
 from acsync.store.snapshot import (
-    StagedCounts,
     count_staged,
     published_ids,
     published_records,
@@ -143,7 +142,7 @@ def test_a_reading_without_a_body_wins_too(database: Database) -> None:
     counts = count_staged(database, sync, "contacts", newest_id=2, planned_id=1)
     changes = publish(database, sync, ["contacts"])
 
-    assert counts == StagedCounts(records=3, planned_records=1, newer_records=1)
+    assert counts == (3, 1, 1)
     assert changes == {"contacts": Changes(3, 0, 1, 0, 0)}
     assert published_records(database, "contacts", [1, 2, 3]) == {
         1: people(1)[0],
@@ -163,7 +162,7 @@ def test_a_slice_staged_again_replaces_its_first_try(database: Database) -> None
     assert read_coverage(database, sync, "deals") == {4: Interval(2, 9), 5: Interval(9, 9)}
     assert count_staged_records(database, sync, "deals") == 3
     counts = count_staged(database, sync, "deals", newest_id=9, planned_id=2)
-    assert counts == StagedCounts(records=2, planned_records=1, newer_records=0)
+    assert counts == (2, 1, 0)
     assert publish(database, sync, ["deals"]) == {"deals": Changes(2, 2, 0, 0, 1)}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import migrations
 from acsync.datasets import DATASETS, DatasetName, Record
-from acsync.errors import Incomplete
+from acsync.errors import Incomplete, SyncFailed
 from acsync.preflight.account_checks import check_account
 from acsync.preflight.database_checks import Known
 from acsync.settings import read_settings
@@ -19,13 +19,14 @@ from acsync.store.database import Database
 from acsync.store.snapshot import published_ids, published_records
 from acsync.store.sync_status import read_status
 from acsync.sync.context import open_sync
+from acsync.sync.copy_slice import copy_slice
 from acsync.sync.read import read_newest_again
 from acsync.sync.verify import verify
 from tests.support import faults
 from tests.support.calls import for_newest_page, on_call, on_path
 from tests.support.fixtures import SHORT_PAUSES, CopyAccount
 from tests.support.postgres import Postgres
-from tests.support.syncs import assert_exact, changes_of, copy_slices, last_log
+from tests.support.syncs import assert_exact, changes_of, copy_slices, last_log, plan_dataset
 
 
 @pytest.mark.parametrize(
@@ -310,6 +311,22 @@ def test_a_second_verification_keeps_the_doubts_of_the_first(
         for _attempt in range(2):
             with pytest.raises(Incomplete, match="ActiveCampaign counts"):
                 verify(context, job, copied, end)
+
+
+def test_a_dataset_is_not_read_on_after_a_slice_has_failed(served_account: Account) -> None:
+    """Its calls would be in vain, and the other dataset needs them."""
+    with open_sync(read_settings(), tuple(DATASETS), holder="a test") as context:
+        contacts, deals = (plan_dataset(context, name) for name in DATASETS)
+        calls = served_account.statistics.by_path["contacts"]
+        context.readers.cancel("contacts")
+
+        with pytest.raises(SyncFailed, match="Another slice of the contacts failed"):
+            copy_slice(context, contacts, contacts.slices[0])
+        with pytest.raises(SyncFailed, match="failed before its newest page was read"):
+            read_newest_again(context, contacts)
+        copy_slice(context, deals, deals.slices[0])
+
+    assert served_account.statistics.by_path["contacts"] == calls
 
 
 def test_an_undone_import_ends_with_a_warning(

@@ -190,3 +190,25 @@ def test_an_upgrade_explains_the_stays_that_it_finds(
     assert fetch(
         older, "select count(*) from older.ac_deal_stages where left_because = 'deleted'"
     ) == [(6,)]
+
+
+def test_an_upgrade_finds_the_relations_that_the_last_full_sync_left_out(
+    postgres: Postgres, database_url: str
+) -> None:
+    """Otherwise incremental syncs of such an account would fail until the next full one."""
+    warnings = ["12 lists are kept", "ActiveCampaign does not send {} along with the contacts: …"]
+    with closing(postgres.open(database_url, "older")) as database:
+        upgrade_to(database, "0024")
+        for number, kept in enumerate((None, [], warnings[:1], warnings), 1):
+            fetch(
+                database,
+                'insert into older.ac_sync_logs (sync_id, "timestamp", contacts_warnings) '
+                "values (:sync_id, now(), :kept)",
+                sync_id=f"sync-{number}",
+                kept=kept and [text.format("tags and lists") for text in kept],
+            )
+
+        migrations.upgrade(database)
+
+        left_out = fetch(database, "select contacts_left_out from older.ac_sync_logs order by id")
+        assert left_out == [(None,), (None,), (None,), (["tags", "lists"],)]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from acsync.readings import EventKind
-from acsync.store.deal_events import Baseline, PastEvent
+from acsync.store.deal_stages import Baseline, PastEvent
 from acsync.sync.past_stays import past_stays
 
 SEEN = datetime(2026, 11, 1, tzinfo=UTC)

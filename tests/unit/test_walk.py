@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acsync.datasets import DATASETS, DatasetName
+from acsync.datasets import DATASETS, FIELDS, DatasetName
+from acsync.enrich.enricher import Enricher
 from acsync.errors import CallFailed, Incomplete
 from acsync.readings import Interval, Plan
 from acsync.simulator.account import Account
@@ -120,9 +121,10 @@ def read_interleaved(reading: Reading, chance: Random) -> None:
     The newest page is read again while the last slices are read.
     """
     plan = reading.plan()
+    enricher = Enricher(reading.name, {FIELDS[reading.name]: []})
     under_way = {
         part.number: reading.read(part)
-        for part in interleave([Job(plan, {}, lambda: reading.walk)])
+        for part in interleave([Job(plan, {}, lambda: reading.walk, enricher)])
     }
     newest: End | None = None
     while under_way:

@@ -47,7 +47,7 @@ from acsync.sync.publish import publish
 from acsync.sync.read import read_newest_again
 from acsync.sync.readers import Readers
 from acsync.sync.verify import Verified, verify
-from tests.support.in_memory_walk import client_of
+from tests.support.in_memory import client_of
 from tests.support.syncs import EXPIRE, compare_copy, fetch, plan_dataset
 
 CHAINS = int(os.environ.get("ACSYNC_CHAINS", "12"))

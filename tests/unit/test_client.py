@@ -25,7 +25,7 @@ from acsync.simulator.requests import Answer, Call
 from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import on_call, on_path
-from tests.support.in_memory_walk import SkippingClock, client_of
+from tests.support.in_memory import SkippingClock, client_of
 
 HASTY = RequestLimits(
     read_timeout_seconds=0.3,

@@ -26,7 +26,7 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.calls import in_copying, on_call
 from tests.support.commands import require_program, wait_for
-from tests.support.dockerfile import ROOT, command_of, read_instructions
+from tests.support.docker import ROOT, command_of, read_instructions
 from tests.support.prefect_server import PatientTransport, free_port, prefect_server
 from tests.support.syncs import fetch
 

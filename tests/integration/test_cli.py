@@ -109,7 +109,7 @@ def test_another_running_sync_is_exit_status_three(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "environment", "said"),
+    ("arguments", "environment", "sentences"),
     [
         (["sync"], {"AC_API_URL": "", "AC_API_KEY": ""}, ["AC_API_URL", "AC_API_KEY"]),
         (["sync", "--only", "leads"], {}, ["--only"]),
@@ -124,14 +124,14 @@ def test_another_running_sync_is_exit_status_three(database: Database) -> None:
     ],
 )
 def test_wrong_usage_and_settings_are_exit_status_two(
-    words: list[str], environment: dict[str, str], said: list[str]
+    arguments: list[str], environment: dict[str, str], sentences: list[str]
 ) -> None:
     """All problems are reported at once, each by name."""
-    done = acsync(*words, **environment)
+    done = acsync(*arguments, **environment)
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    for word in said:
+    for word in sentences:
         assert word in done.stderr
 
 

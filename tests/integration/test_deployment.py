@@ -45,10 +45,10 @@ HOST_NETWORK = {
 }
 
 
-def prefect(*words: str) -> str:
+def prefect(*arguments: str) -> str:
     """Run Prefect's own command in a checkout of the repository; it must succeed."""
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", *words],
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

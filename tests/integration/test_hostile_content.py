@@ -213,9 +213,9 @@ def expected(sent: Sent, name: DatasetName) -> dict[int, Record]:
 def differing(stored: dict[int, Record], truth: dict[int, Record]) -> dict[int, set[str]]:
     """Return the keys that differ for each record; whole records would fill the screen."""
     return {
-        number: {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+        number: {key for key in row.keys() | other.keys() if row.get(key) != other.get(key)}
         for number in stored.keys() | truth.keys()
-        if (one := stored.get(number, {})) != (other := truth.get(number, {}))
+        if (row := stored.get(number, {})) != (other := truth.get(number, {}))
     }
 
 

@@ -50,7 +50,7 @@ class Stack:
 
     def runs(self, *states: str) -> list[dict[str, Any]]:
         """Return the runs of the deployment with this state, the latest first."""
-        found: list[dict[str, Any]] = self.api.post(
+        runs: list[dict[str, Any]] = self.api.post(
             "/flow_runs/filter",
             json={
                 "flow_runs": {"state": {"name": {"any_": states}}},
@@ -58,7 +58,7 @@ class Stack:
                 "sort": "START_TIME_DESC",
             },
         ).json()
-        return found
+        return runs
 
     def rest(self, left: int) -> None:
         """Pause the schedule, and wait until only the runs that are held are `left`.

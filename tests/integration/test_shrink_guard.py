@@ -57,7 +57,7 @@ def keep_few_values(values: int) -> Fault:
 
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "reason"),
     [
         (keep_few_relations("contactTags", 3), "tags of contacts are gone"),
         (keep_few_relations("contactTags", 0), "tags of contacts are gone"),
@@ -67,7 +67,7 @@ def keep_few_values(values: int) -> Fault:
     ids=["most tags", "all tags", "all lists", "one value of eight"],
 )
 def test_tags_lists_and_values_that_vanish_are_not_published(
-    fault: Fault, words: str, copy_account: CopyAccount, account: Account, database: Database
+    fault: Fault, reason: str, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """The answers are well formed, and every contact still has its record."""
     assert copy_account("contacts").success
@@ -76,7 +76,7 @@ def test_tags_lists_and_values_that_vanish_are_not_published(
 
     assert not copy_account("contacts").success
 
-    assert words in last_log(database)["contacts_error"]
+    assert reason in last_log(database)["contacts_error"]
     assert "--only contacts --accept-shrink" in last_log(database)["contacts_error"]
     assert fetch(database, COUNT_HELD) == before
     assert copy_account("contacts", accept_shrink=True).success
@@ -148,7 +148,7 @@ def test_a_deleted_field_tag_or_list_holds_nothing_up(
 
 
 @pytest.mark.parametrize(
-    ("options", "delete", "words"),
+    ("options", "delete", "reason"),
     [
         (
             AccountOptions(contacts=200, deals=0, rate_limit=None, tags=1),
@@ -165,7 +165,7 @@ def test_a_deleted_field_tag_or_list_holds_nothing_up(
 )
 def test_the_only_tag_or_list_that_vanishes_must_be_confirmed(
     delete: Callable[[Account], None],
-    words: str,
+    reason: str,
     copy_account: CopyAccount,
     account: Account,
     database: Database,
@@ -176,7 +176,7 @@ def test_the_only_tag_or_list_that_vanishes_must_be_confirmed(
 
     assert not copy_account("contacts").success
 
-    assert words in last_log(database)["contacts_error"]
+    assert reason in last_log(database)["contacts_error"]
     assert copy_account("contacts", accept_shrink=True).success
 
 

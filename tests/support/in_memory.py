@@ -133,8 +133,8 @@ class Reading:
             self.covered[number] = Interval(first, last)
         return Copied()
 
-    def read(self, wanted: Slice) -> Iterator[WalkPage]:
-        return self.walk.read_slice(wanted, self.page_rows)
+    def read(self, part: Slice) -> Iterator[WalkPage]:
+        return self.walk.read_slice(part, self.page_rows)
 
     def gap_fill(self, plan: Plan) -> GapFill:
         return GapFill(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import text
 
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -24,7 +23,7 @@ from acsync.store.export import open_export, read_batches, read_digits
 from tests.support import commands
 from tests.support.commands import ACSYNC, acsync, wait_for
 from tests.support.fixtures import CopyAccount
-from tests.support.syncs import fetch
+from tests.support.syncs import fetch, rows_of
 from tests.support.xlsx import read_xlsx
 
 
@@ -34,12 +33,6 @@ def options() -> AccountOptions:
     return AccountOptions(
         contacts=150, deals=120, rate_limit=None, contact_fields=14, deal_fields=14
     )
-
-
-def rows_of(database: Database, view: str) -> list[dict[str, Any]]:
-    with database.engine.begin() as connection:
-        rows = connection.execute(text(f"select * from {view} order by 1")).mappings()
-        return [dict(row) for row in rows]
 
 
 def names_in(folder: Path) -> list[str]:

@@ -82,9 +82,9 @@ def without_meta() -> Fault:
 # Rows
 
 
-def unsorted_rows(seed: int = 1) -> Fault:
+def unsorted_rows() -> Fault:
     """Shuffle the rows of a page."""
-    return rows_fault("unsorted-rows", Random(seed).shuffle)
+    return rows_fault("unsorted-rows", Random(1).shuffle)
 
 
 def drop_rows(number: int = 1) -> Fault:
@@ -198,12 +198,12 @@ def lag_behind(ids: Collection[int]) -> Fault:
 # Custom field values
 
 
-def drop_sideload(share: float = 0.5) -> Fault:
-    """Omit a share of the sideloaded objects, although records still name their ids."""
+def drop_sideload() -> Fault:
+    """Omit half of the sideloaded objects, although records still name their ids."""
 
     def change(call: Call, body: Record) -> None:
         values = body.get(SIDELOADS.get(call.path, ""), [])
-        del values[int(len(values) * (1 - share)) :]
+        del values[len(values) // 2 :]
 
     return body_fault("drops-sideload", change)
 

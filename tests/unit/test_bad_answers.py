@@ -97,30 +97,11 @@ def test_a_lie_is_recognised_and_named(
     assert account.statistics.calls < 60
 
 
-@pytest.mark.parametrize(
-    ("name", "parameter", "message"),
-    [
-        ("contacts", "id_greater", "ignores id_greater"),
-        ("deals", "offset", "repeats itself"),
-    ],
-)
-def test_a_server_that_ignores_the_place_is_recognised(
-    name: DatasetName, parameter: str, message: str
-) -> None:
-    """The walk would read the first page again and again."""
-    account = account_of(300)
-    account.faults.add(faults.ignore_parameter(parameter))
-
-    with pytest.raises(PaginationError, match=message):
-        Reading(account, name, 20).run()
-
-
 @BOTH
 @pytest.mark.parametrize(
     "fault",
     [
         faults.ignore_parameter("limit"),
-        faults.page_cap(50),
         faults.drop_rows(1),
         faults.without_meta(),
         faults.total_is(None),

@@ -52,9 +52,9 @@ def client(account: Account) -> Client:
 
 
 @contextmanager
-def connected(account: Account, key: str = "simulated-key") -> Iterator[Client]:
+def connected(account: Account) -> Iterator[Client]:
     """Connect through a socket."""
-    clock = SkippingClock()
+    clock, key = SkippingClock(), account.options.api_key
     limiter = RateLimiter(1000, clock=clock, sleep=clock.sleep)
     with serve(account) as url, closing(Client(f"{url}/api/3/", key, limiter, HASTY)) as client:
         yield client
@@ -179,15 +179,6 @@ def test_what_no_retry_can_mend_is_refused_at_once(
         client.get_page("contacts", CONTACTS)
 
     assert account.statistics.calls == 1
-
-
-def test_a_wrong_key_is_a_refusal_that_says_so(account: Account) -> None:
-    """A recycled key is answered with 403, no body and no content type."""
-    with (
-        connected(account, "an-old-key") as client,
-        pytest.raises(CallRefused, match="AC_API_KEY"),
-    ):
-        client.get_page("contacts", CONTACTS)
 
 
 def test_an_answer_that_drips_is_given_up_and_the_server_can_still_stop(account: Account) -> None:

@@ -26,16 +26,6 @@ def values_of(account: Account, name: DatasetName) -> set[str]:
     }
 
 
-def singles_of(account: Account) -> list[str]:
-    """Return the paths of records that were requested singly."""
-    return [path for path in account.statistics.by_path if "/" in path]
-
-
-def no_singles() -> Fault:
-    """Answer 404 to requests for a single record."""
-    return faults.status(404).only(lambda call: "/" in call.path)
-
-
 @BOTH
 @pytest.mark.parametrize(
     ("orphan_share", "across_records"), [(0.0, False), (0.3, True), (1.0, False), (1.0, True)]
@@ -47,14 +37,14 @@ def test_a_limit_of_sideloaded_objects_loses_no_value(
     """Pages of 50 records have about 375 values; single records cannot be requested."""
     account = account_of(100, values_per_record=8, orphan_share=orphan_share)
     account.faults.add(faults.cut_sideload(most, across_records=across_records))
-    account.faults.add(no_singles())
+    account.faults.add(faults.status(404).only(lambda call: "/" in call.path))
     reading = Reading(account, name, 50)
 
     assert reading.run() == set(account.ids(name))
 
     assert reading.values == values_of(account, name)
     assert account.statistics.calls < 1.3 * 100 / (most / 16 - 1) + 20
-    assert not singles_of(account)
+    assert not [path for path in account.statistics.by_path if "/" in path]
 
 
 @BOTH

@@ -275,11 +275,11 @@ def test_no_wal_holds_a_value_that_rules_hide(
 ) -> None:
     """From the first sync on. Without the rules, a copy writes every value there."""
     hidden = planted.values - {LIST}
-    with own_postgres(tmp_path) as postgres, serve(account) as url:
+    with own_postgres(tmp_path) as postgres_url, serve(account) as url:
 
         def copy(schema: str, **rules: str) -> Places:
             settings = read_settings(
-                AC_API_URL=url, AC_API_KEY=KEY, AC_RATE_LIMIT=1000, POSTGRES_URL=postgres.url,
+                AC_API_URL=url, AC_API_KEY=KEY, AC_RATE_LIMIT=1000, POSTGRES_URL=postgres_url,
                 ACSYNC_SCHEMA=schema, **rules,
             )  # fmt: skip
             with closing(open_database(settings)) as database:

@@ -40,21 +40,6 @@ def keep_few_relations(key: str, contacts: int) -> Fault:
     return faults.body_fault(f"few-{key}", change)
 
 
-def keep_few_values(values: int) -> Fault:
-    """Let each record keep its first few values, and name no others."""
-
-    def change(call: Call, body: Record) -> None:
-        key = faults.SIDELOADS.get(call.path, "")
-        kept: set[str] = set()
-        for row in body.get(call.path, []):
-            row[key] = row.get(key, [])[:values]
-            kept.update(row[key])
-        if key:
-            body[key] = [value for value in body[key] if value["id"] in kept]
-
-    return faults.body_fault("few-values", change)
-
-
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.parametrize(
     ("fault", "reason"),
@@ -62,7 +47,7 @@ def keep_few_values(values: int) -> Fault:
         (keep_few_relations("contactTags", 3), "tags of contacts are gone"),
         (keep_few_relations("contactTags", 0), "tags of contacts are gone"),
         (keep_few_relations("contactLists", 0), "list memberships of contacts are gone"),
-        (keep_few_values(1), "custom field values of contacts are gone"),
+        (faults.keep_values(lambda _: 1), "custom field values of contacts are gone"),
     ],
     ids=["most tags", "all tags", "all lists", "one value of eight"],
 )
@@ -88,7 +73,7 @@ def test_values_of_deals_that_vanish_are_not_published(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     assert copy_account("deals").success
-    add_fault(account, keep_few_values(1))
+    add_fault(account, faults.keep_values(lambda _: 1))
 
     assert not copy_account("deals").success
 

@@ -223,6 +223,25 @@ def cut_sideload(most: int, *, across_records: bool = False) -> Fault:
     return body_fault("cuts-sideload", change)
 
 
+def keep_values(count: Callable[[int], int]) -> Fault:
+    """Keep only the first values of each record; `count` returns their number for an id.
+
+    Records still name their values of deleted fields.
+    """
+
+    def change(call: Call, body: Record) -> None:
+        key = SIDELOADS.get(call.path, "")
+        values = {value["id"]: value for value in body.get(key, [])}
+        for row in body.get(call.path, []):
+            kept = [name for name in row.get(key, []) if name in values][: count(int(row["id"]))]
+            orphans = [name for name in row.get(key, []) if name not in values]
+            row[key] = [*kept, *orphans]
+        named = {name for row in body.get(call.path, []) for name in row[key]}
+        body[key] = [value for name, value in values.items() if name in named]
+
+    return body_fault("keeps-values", change)
+
+
 def names_values_as(names: object) -> Fault:
     """Replace the list of value ids in each record that has one."""
 

@@ -94,25 +94,6 @@ SHAPES: dict[str, Callable[[Account, DatasetName], Callable[[int], int]]] = {
 }
 
 
-def keep_values(count: Callable[[int], int]) -> Fault:
-    """Keep only the first values of each record; `count` returns their number for an id.
-
-    Records still name their values of deleted fields.
-    """
-
-    def change(call: Call, body: Record) -> None:
-        key = faults.SIDELOADS.get(call.path, "")
-        values = {value["id"]: value for value in body.get(key, [])}
-        for row in body.get(call.path, []):
-            kept = [name for name in row.get(key, []) if name in values][: count(int(row["id"]))]
-            orphans = [name for name in row.get(key, []) if name not in values]
-            row[key] = [*kept, *orphans]
-        named = {name for row in body.get(call.path, []) for name in row[key]}
-        body[key] = [value for name, value in values.items() if name in named]
-
-    return faults.body_fault("keeps-values", change)
-
-
 @BOTH
 @pytest.mark.parametrize("shape", SHAPES)
 def test_values_of_a_deleted_field_on_every_record_cost_few_calls(
@@ -121,7 +102,7 @@ def test_values_of_a_deleted_field_on_every_record_cost_few_calls(
     """A field that was deleted can leave its values on each of 82,000 contacts."""
     records = 1_100
     account = account_of(records, values_per_record=4, orphan_share=1.0)
-    account.faults.add(keep_values(SHAPES[shape](account, name)))
+    account.faults.add(faults.keep_values(SHAPES[shape](account, name)))
 
     assert len(Reading(account, name, 100).run()) == records
 
@@ -171,7 +152,7 @@ def test_a_single_record_with_values_is_read(name: DatasetName, records: int) ->
     """No other page shows that the server would have sent more."""
     account = account_of(records, values_per_record=8, orphan_share=1.0, masked_share=0)
     only = account.ids(name)[-1]
-    account.faults.add(keep_values(lambda record: 8 if record == only else 0))
+    account.faults.add(faults.keep_values(lambda record: 8 if record == only else 0))
 
     assert Reading(account, name, 100).run() == set(account.ids(name))
 

@@ -50,38 +50,38 @@ def check_account(
     """
     rate = min(settings.rate_limit, GENTLE_RATE) if known.running else settings.rate_limit
     key = settings.api_key.get_secret_value()
-    limiter = RateLimiter(rate)
-    with closing(Client(settings.account_url, key, limiter, observe=observe)) as client:
-        yield from check_with(client, settings, known)
+    client = Client(settings.account_url, key, RateLimiter(rate), observe=observe)
+    yield from check_with(client, settings, known)
 
 
 def check_with(client: Client, settings: Settings, known: Known) -> Iterator[CheckResult]:
-    """Check the account of a client, as `check_account` does."""
-    try:
-        user = _read_user(client)
-    except AccountError as error:
-        # Every other path would fail in the same way.
-        yield from_error("URL and key", error)
-        return
-    seen = f"{settings.account_host} accepts the key of {user.get('username')}."
-    yield CheckResult("URL and key", "ok", seen)
-    names = settings.datasets
-    for need in dict.fromkeys(need for name in names for need in settings.needs(name)):
-        yield _check_listing(client, LISTINGS[need])
-    sampled: dict[DatasetName, list[Record]] = {}
-    for name in names:
-        least = round((1 - settings.max_shrink) * known.published.get(name, 0))
-        results = _check_dataset(client, DATASETS[name], settings.page_size, least)
-        sampled[name] = yield from results
-    if deals := sampled.get("deals"):
-        yield answer_hidden_pipelines(client, user, deals)
-        yield answer_currencies(deals, known.digits)
-    if settings.deal_events:
-        yield from _check_deal_events(client)
-    if rows := [row for rows in sampled.values() for row in rows]:
-        yield answer_time_zone(user, rows)
-    yield answer_clock(client)
-    yield _check_rate_limit(client, settings.rate_limit, known.learned_rate, known.running)
+    """Check the account of this client, and close it."""
+    with closing(client):
+        try:
+            user = _read_user(client)
+        except AccountError as error:
+            # Every other path would fail in the same way.
+            yield from_error("URL and key", error)
+            return
+        seen = f"{settings.account_host} accepts the key of {user.get('username')}."
+        yield CheckResult("URL and key", "ok", seen)
+        names = settings.datasets
+        for need in dict.fromkeys(need for name in names for need in settings.needs(name)):
+            yield _check_listing(client, LISTINGS[need])
+        sampled: dict[DatasetName, list[Record]] = {}
+        for name in names:
+            least = round((1 - settings.max_shrink) * known.published.get(name, 0))
+            results = _check_dataset(client, DATASETS[name], settings.page_size, least)
+            sampled[name] = yield from results
+        if deals := sampled.get("deals"):
+            yield answer_hidden_pipelines(client, user, deals)
+            yield answer_currencies(deals, known.digits)
+        if settings.deal_events:
+            yield from _check_deal_events(client)
+        if rows := [row for rows in sampled.values() for row in rows]:
+            yield answer_time_zone(user, rows)
+        yield answer_clock(client)
+        yield _check_rate_limit(client, settings.rate_limit, known.learned_rate, known.running)
 
 
 def _read_user(client: Client) -> Record:

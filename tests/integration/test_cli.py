@@ -96,7 +96,7 @@ def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "sentences"),
+    ("words", "environment", "said"),
     [
         (["sync"], {"AC_API_URL": "", "AC_API_KEY": ""}, ["AC_API_URL", "AC_API_KEY"]),
         (["sync", "--only", "leads"], {}, ["--only"]),
@@ -111,14 +111,14 @@ def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None
     ],
 )
 def test_wrong_usage_and_settings_are_exit_status_two(
-    arguments: list[str], environment: dict[str, str], sentences: list[str]
+    words: list[str], environment: dict[str, str], said: list[str]
 ) -> None:
     """All problems are reported at once, each by name."""
-    done = acsync(*arguments, **environment)
+    done = acsync(*words, **environment)
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    for word in sentences:
+    for word in said:
         assert word in done.stderr
 
 

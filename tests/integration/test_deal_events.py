@@ -249,7 +249,7 @@ def test_a_table_that_refuses_past_stays_holds_up_no_deal(
 
 @pytest.mark.usefixtures("served_account")
 @pytest.mark.parametrize(
-    ("options", "rows"),
+    ("options", "found"),
     [
         (SMALL, [("filter", "ok", "It works"), ("order", "ok", "By id, ascending")]),
         (
@@ -264,7 +264,7 @@ def test_a_table_that_refuses_past_stays_holds_up_no_deal(
         (of_order(activities="missing"), [("", "warning", "status 404")]),
     ],
 )
-def test_a_check_says_how_the_events_can_be_read(rows: list[tuple[str, str, str]]) -> None:
+def test_a_check_says_how_the_events_can_be_read(found: list[tuple[str, str, str]]) -> None:
     """One line on the filter and one on the order: they decide what the syncs cost."""
     results = [
         result
@@ -272,8 +272,8 @@ def test_a_check_says_how_the_events_can_be_read(rows: list[tuple[str, str, str]
         if result.check.startswith("/dealActivities")
     ]
 
-    assert len(results) == len(rows)
-    for result, (name, status, seen) in zip(results, rows, strict=True):
+    assert len(results) == len(found)
+    for result, (name, status, seen) in zip(results, found, strict=True):
         assert result.check.endswith(name)
         assert result.status == status
         assert seen in result.seen

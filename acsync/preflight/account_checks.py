@@ -50,8 +50,13 @@ def check_account(
     """
     rate = min(settings.rate_limit, GENTLE_RATE) if known.running else settings.rate_limit
     key = settings.api_key.get_secret_value()
-    limiter = RateLimiter(rate)
-    with closing(Client(settings.account_url, key, limiter, observe=observe)) as client:
+    client = Client(settings.account_url, key, RateLimiter(rate), observe=observe)
+    yield from check_with(client, settings, known)
+
+
+def check_with(client: Client, settings: Settings, known: Known) -> Iterator[CheckResult]:
+    """Check the account of this client, and close it."""
+    with closing(client):
         try:
             # The user who owns the key, which needs no permission.
             user = client.get_page(KEY_OWNER, {}, KEY_ATTEMPTS).rows[0]

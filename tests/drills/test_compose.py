@@ -17,8 +17,15 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database, open_database
 from tests.support.calls import in_copying, on_call
 from tests.support.commands import wait_for
-from tests.support.compose_stack import HEALTH, PASSWORD, SERVICES, Stack, compose_stack
-from tests.support.docker_engine import build_image, docker_engine
+from tests.support.docker import (
+    HEALTH,
+    PASSWORD,
+    SERVICES,
+    Stack,
+    build_image,
+    compose_stack,
+    docker_engine,
+)
 from tests.support.syncs import EXPIRE, assert_exact, fetch, last_log
 
 POSTGRES_URL = "postgresql://acsync@127.0.0.1:5432/acsync"

@@ -26,7 +26,8 @@ from acsync.simulator.server import serve
 from acsync.store.database import Database
 from tests.support.calls import in_copying, on_call
 from tests.support.commands import require_program, wait_for
-from tests.support.dockerfile import ROOT, command_of, read_instructions
+from tests.support.docker import command_of, read_instructions
+from tests.support.documents import ROOT
 from tests.support.prefect_server import PatientTransport, free_port, prefect_server
 from tests.support.syncs import fetch
 
@@ -344,8 +345,8 @@ def test_a_stopped_run_container_reschedules_its_run(
 ) -> None:
     """Docker and Kubernetes pools start such a container with the run's id in the environment."""
     run = run_sync(server)
-    words = ("prefect", "flow-run", "execute")
-    with connected.start(*words, PREFECT__FLOW_RUN_ID=run) as container:
+    command = ("prefect", "flow-run", "execute")
+    with connected.start(*command, PREFECT__FLOW_RUN_ID=run) as container:
         assert copying(), (connected.home / "container.log").read_text()
 
         assert stop(container) == []

@@ -71,9 +71,9 @@ def modes_of(folder: Path) -> dict[str, int]:
 def test_root_opens_no_folder_above_the_programs(closed: Path) -> None:
     """An .env in a closed checkout became readable for everybody. /var/lib is empty here."""
     before = modes_of(closed / "installed")
-    words = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib && exec "$@"', "sh"]
+    prefix = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib && exec "$@"', "sh"]
 
-    done = start_from(closed / "installed", closed / "data", *words)
+    done = start_from(closed / "installed", closed / "data", *prefix)
 
     assert (done.returncode, done.stderr) == (0, "")
     answer, psql = done.stdout.split()
@@ -84,7 +84,7 @@ def test_root_opens_no_folder_above_the_programs(closed: Path) -> None:
 
 def test_a_second_start_copies_nothing(tmp_path: Path) -> None:
     """There is one copy per version."""
-    words = shlex.split("unshare --mount sh -c")
+    prefix = shlex.split("unshare --mount sh -c")
     start = START.format(data=str(tmp_path))
     script = (
         f"mount -t tmpfs none /var/lib && {sys.executable} -c {shlex.quote(start)} && "
@@ -94,7 +94,7 @@ def test_a_second_start_copies_nothing(tmp_path: Path) -> None:
     )
 
     done = subprocess.run(
-        [*words, script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [*prefix, script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -111,9 +111,9 @@ def test_a_plain_user_runs_the_installed_programs(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     os.chown(data, NOBODY, NOBODY)
-    words = shlex.split(f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups")
+    prefix = shlex.split(f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups")
 
-    done = start_from(installed, data, *words)
+    done = start_from(installed, data, *prefix)
 
     assert (done.returncode, done.stderr) == (0, "")
     answer, psql = done.stdout.split()

@@ -151,7 +151,7 @@ def database(
 ) -> Iterator[Database]:
     """Serve Postgres and Prefect in the hub, and the account on the loopback of each host."""
     with ExitStack() as stack:
-        server = stack.enter_context(own_postgres(tmp_path))
+        url = stack.enter_context(own_postgres(tmp_path))
         listen(tmp_path)
         monkeypatch.setenv("PREFECT_SERVER_API_HOST", "0.0.0.0")  # noqa: S104  # of the hub
         port = free_port()
@@ -165,7 +165,7 @@ def database(
         monkeypatch.setenv("AC_API_KEY", account.options.api_key)
         monkeypatch.setenv("LIMIT_PER_PAGE", "20")
         monkeypatch.setenv("AC_RATE_LIMIT", "100")
-        opened = stack.enter_context(closing(postgres.open(server.url)))
+        opened = stack.enter_context(closing(postgres.open(url)))
         migrations.upgrade(opened)
         yield opened
 

@@ -87,7 +87,7 @@ def forget_definitions(account: Account) -> None:
 
 @pytest.mark.parametrize("options", [AccountOptions(contacts=120, deals=120, rate_limit=None)])
 @pytest.mark.parametrize(
-    ("lose", "words"),
+    ("lose", "reason"),
     [
         (
             lambda account: account.faults.add(faults.empty_dataset().only(on_path(*DATASETS))),
@@ -100,7 +100,7 @@ def forget_definitions(account: Account) -> None:
 )
 def test_a_lost_permission_is_published_only_when_accepted(
     lose: Callable[[Account], object],
-    words: str,
+    reason: str,
     copy_account: CopyAccount,
     account: Account,
     database: Database,
@@ -112,7 +112,7 @@ def test_a_lost_permission_is_published_only_when_accepted(
 
     assert not copy_account().success
     for name in DATASETS:
-        assert words in error_of(database, name)
+        assert reason in error_of(database, name)
         assert f"--only {name} --accept-shrink" in error_of(database, name)
         assert contents_of(database, name) == before[name]
 

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -52,8 +52,8 @@ import json, logging, sqlalchemy, sys
 logging.getLogger("sqlalchemy").setLevel(logging.INFO)
 from acsync.cli import main
 statuses = []
-for words in json.loads(sys.argv[1]):
-    sys.argv = ["acsync", *words]
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["acsync", *command]
     try:
         main()
     except SystemExit as ended:
@@ -93,7 +93,7 @@ def planted(account: Account) -> Canaries:
 def loud_acsync(*commands: str, **environment: str) -> str:
     """Run commands with all logs on, and return what they write."""
     done = subprocess.run(
-        [sys.executable, "-c", LOUD_ACSYNC, json.dumps([words.split() for words in commands])],
+        [sys.executable, "-c", LOUD_ACSYNC, json.dumps([command.split() for command in commands])],
         env={**os.environ, **LOUD, **environment},
         capture_output=True,
         text=True,
@@ -207,41 +207,63 @@ def hide_everything(planted: Canaries) -> dict[str, str]:
     }
 
 
-def test_values_that_rules_hide_remain_nowhere(  # noqa: PLR0917  # fixtures
-    account: Account,
-    copy_account: CopyAccount,
-    database: Database,
-    planted: Canaries,
-    postgres: Postgres,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Neither what was kept before the rules nor what later syncs read."""
-    hidden = planted.values - {LIST}
+@pytest.fixture
+def history(
+    account: Account, copy_account: CopyAccount, database: Database, planted: Canaries
+) -> Places:
+    """Copy the canaries and their change, and return what the database then has."""
     copy_account()
     account.change("contacts", [planted.contact])
     account.change("deals", planted.deals)
     copy_account()
     analyze_staging(database)
     fetch(database, "analyze")
-    before = search(canaries.database_places(database), hidden)
+    return canaries.database_places(database)
+
+
+@pytest.fixture
+def copy_again(
+    account: Account,
+    copy_account: CopyAccount,
+    database: Database,
+    planted: Canaries,
+    postgres: Postgres,
+    tmp_path: Path,
+) -> Callable[[], Places]:
+    """Return a function that syncs, exports and serves, and returns every place."""
+
+    def run() -> Places:
+        copy_account()
+        run_incremental(read_settings())
+        account.mask(planted.deals)
+        copy_account()
+        for number, command in enumerate(EXPORTS):
+            assert acsync(*command, "--output", f"{tmp_path}/{number}.{command[3]}").returncode == 0
+        with served() as (client, _):
+            pages = canaries.web_places(client)
+        canaries.rewrite(database)
+        data = canaries.data_places(database, postgres.data_dir)
+        return canaries.database_places(database) | canaries.file_places(tmp_path) | pages | data
+
+    return run
+
+
+def test_values_that_rules_hide_remain_nowhere(
+    copy_again: Callable[[], Places],
+    database: Database,
+    history: Places,
+    planted: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither what was kept before the rules nor what later syncs read."""
+    hidden = planted.values - {LIST}
     for name, value in hide_everything(planted).items():
         monkeypatch.setenv(name, value)
     done = acsync("migrate", "--apply-privacy")
     right_after = search(canaries.database_places(database), hidden)
-    copy_account()
-    run_incremental(read_settings())
-    account.mask(planted.deals)
-    copy_account()
-    for number, words in enumerate(EXPORTS):
-        assert acsync(*words, "--output", f"{tmp_path}/{number}.{words[3]}").returncode == 0
-    with served() as (client, _):
-        pages = canaries.web_places(client)
-    canaries.rewrite(database)
-    data = canaries.data_places(database, postgres.data_dir)
-    places = canaries.database_places(database) | canaries.file_places(tmp_path) | pages | data
+    places = copy_again()
 
-    assert set(before["pg_dump"]) == hidden
+    assert set(search(history, hidden)["pg_dump"]) == hidden
     assert done.returncode == 0, done.stderr
     assert right_after == {}
     assert search(places, hidden) == {}
@@ -253,11 +275,11 @@ def test_no_wal_holds_a_value_that_rules_hide(
 ) -> None:
     """From the first sync on. Without the rules, a copy writes every value there."""
     hidden = planted.values - {LIST}
-    with own_postgres(tmp_path) as postgres, serve(account) as url:
+    with own_postgres(tmp_path) as postgres_url, serve(account) as url:
 
         def copy(schema: str, **rules: str) -> Places:
             settings = read_settings(
-                AC_API_URL=url, AC_API_KEY=KEY, AC_RATE_LIMIT=1000, POSTGRES_URL=postgres.url,
+                AC_API_URL=url, AC_API_KEY=KEY, AC_RATE_LIMIT=1000, POSTGRES_URL=postgres_url,
                 ACSYNC_SCHEMA=schema, **rules,
             )  # fmt: skip
             with closing(open_database(settings)) as database:
@@ -289,35 +311,13 @@ def analyze_staging(database: Database) -> None:
 
 
 def test_nothing_of_a_forgotten_person_remains(
-    account: Account,
-    copy_account: CopyAccount,
-    database: Database,
-    planted: Canaries,
-    postgres: Postgres,
-    tmp_path: Path,
+    copy_again: Callable[[], Places], database: Database, history: Places, planted: Canaries
 ) -> None:
     """Not in the history, the planner's statistics, exports, pages, nor after later syncs."""
-    copy_account()
-    account.change("contacts", [planted.contact])
-    account.change("deals", planted.deals)
-    copy_account()
-    analyze_staging(database)
-    fetch(database, "analyze")
-    before = search(canaries.database_places(database), planted.of_person)
+    before = search(history, planted.of_person)
     done = acsync("forget", "contact", str(planted.contact), "--yes")
     right_after = search(canaries.database_places(database), planted.of_person)
-    copy_account()
-    run_incremental(read_settings())
-    account.mask(planted.deals)
-    copy_account()
-    for number, words in enumerate(EXPORTS):
-        assert acsync(*words, "--output", f"{tmp_path}/{number}.{words[3]}").returncode == 0
-    exports = canaries.file_places(tmp_path)
-    with served() as (client, _):
-        pages = canaries.web_places(client)
-    canaries.rewrite(database)
-    data = canaries.data_places(database, postgres.data_dir)
-    places = canaries.database_places(database) | exports | pages | data
+    places = copy_again()
 
     assert set(before["pg_dump"]) == planted.of_person
     assert "canary-email@person.example" in before["pg_stats"]

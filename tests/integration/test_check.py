@@ -61,12 +61,12 @@ def options() -> AccountOptions:
 class Checked:
     """The output of one check, and the error that ended it."""
 
-    said: str
+    output: str
     error: AcsyncError | None
     rows: dict[str, Row] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for line in self.said.splitlines():
+        for line in self.output.splitlines():
             if line.startswith("│"):
                 name, *row = (cell.strip() for cell in line.strip("│").split("│"))
                 self.rows[name] = (row[0], row[1], row[2] if row[2:] else "")
@@ -207,7 +207,7 @@ def test_missing_settings_are_exit_status_two() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "found", "row"),
+    ("fault", "not_ok", "row"),
     [
         pytest.param(
             faults.forbidden().only(on_path("dealGroups")),
@@ -281,7 +281,7 @@ def test_each_fault_of_the_account_is_found(
     check: Check,
     account: Account,
     fault: Fault,
-    found: dict[str, str],
+    not_ok: dict[str, str],
     row: Row,
 ) -> None:
     """A fault is one or two results with a remedy, and all other checks still run."""
@@ -290,11 +290,11 @@ def test_each_fault_of_the_account_is_found(
 
     checked = check()
 
-    assert checked.not_ok() == found, checked.said
+    assert checked.not_ok() == not_ok, checked.output
     assert seen in checked.rows[name][1]
     assert remedy in checked.rows[name][2]
-    assert all(checked.rows[name][2] for name in found)
-    assert (checked.error is not None) == ("problem" in found.values())
+    assert all(checked.rows[name][2] for name in not_ok)
+    assert (checked.error is not None) == ("problem" in not_ok.values())
     assert "rate limit" in checked.rows
 
 
@@ -306,7 +306,7 @@ def test_a_wrong_key_is_one_result_and_is_not_shown(check: Check, account: Accou
     assert "AC_API_KEY" in checked.rows["URL and key"][2]
     assert "/contacts" not in checked.rows
     assert [call.status for call in account.statistics.log] == [403] * 2
-    assert "an0ther-k3y" not in f"{checked.said} {checked.error}"
+    assert "an0ther-k3y" not in f"{checked.output} {checked.error}"
     assert str(checked.error).startswith("1 of ")
 
 
@@ -324,8 +324,8 @@ def test_names_from_the_account_cannot_control_the_terminal(check: Check, accoun
 
     checked = check()
 
-    assert "\x1b" not in checked.said
-    assert "[2J[red]admin │ rights." in checked.said
+    assert "\x1b" not in checked.output
+    assert "[2J[red]admin │ rights." in checked.output
 
 
 # The pace
@@ -340,7 +340,7 @@ def test_refused_calls_are_a_warning(check: Check, account: Account) -> None:
     checked = check(AC_RATE_LIMIT="20")
 
     status, seen, remedy = checked.rows["rate limit"]
-    assert (status, checked.error) == ("warning", None), checked.said
+    assert (status, checked.error) == ("warning", None), checked.output
     assert f"{account.statistics.refused} of the " in seen
     assert "AC_RATE_LIMIT=5," in remedy
 
@@ -378,7 +378,7 @@ def test_a_running_sync_is_left_its_calls(
     with keep_lease(database, running):
         checked = check()
 
-    assert checked.not_ok() == {}, checked.said
+    assert checked.not_ok() == {}, checked.output
     assert running.sync_id in checked.rows["rate limit"][1]
     assert most_calls_in_a_second(account.statistics) <= 3  # one can arrive late
 
@@ -396,7 +396,7 @@ def test_a_missing_postgres_is_reported_without_its_password(check: Check) -> No
     assert f"{place} cannot be reached" in checked.rows["Postgres"][1]
     assert checked.rows["Postgres"][2].startswith("Check POSTGRES_URL")
     assert checked.rows["/contacts"][0] == "ok"
-    assert PASSWORD not in f"{checked.said} {checked.error}"
+    assert PASSWORD not in f"{checked.output} {checked.error}"
 
 
 def test_an_embedded_postgres_is_not_made(check: Check, tmp_path: Path) -> None:
@@ -568,7 +568,7 @@ def test_an_open_api_that_holds_secrets_is_warned_of(
 
 def prefect_rows(checked: Checked) -> dict[str, str]:
     """Return the results of the Prefect checks; each has a remedy, and none is a problem."""
-    assert checked.error is None, checked.said
+    assert checked.error is None, checked.output
     rows = {name: checked.rows[name] for name in PREFECT_CHECKS}
     assert [bool(row[2]) for row in rows.values()] == [row[0] != "ok" for row in rows.values()]
     return {name: row[0] for name, row in rows.items()}
@@ -643,11 +643,11 @@ def test_the_table_reads_well_at_any_width(check: Check, account: Account, width
 
     checked = check(width)
 
-    lines = checked.said.splitlines()
+    lines = checked.output.splitlines()
     table = [line for line in lines if line.startswith(tuple("┏┃┡│└"))]
-    words = " ".join(line.replace("│", " ").replace("┃", " ") for line in table)
+    cells = " ".join(line.replace("│", " ").replace("┃", " ") for line in table)
     assert {len(line) for line in table} <= set(range(60, width + 1))
-    assert "…" not in words
-    assert "admin." in words.split()
-    assert ("what to do" in words) == (width == 200)
+    assert "…" not in cells
+    assert "admin." in cells.split()
+    assert ("what to do" in cells) == (width == 200)
     assert str(checked.error).startswith("1 of ")

@@ -11,18 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from acsync.local.embedded_postgres import stop_embedded
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.store.database import Database
-from acsync.store.lease import keep_lease, start_sync
 from tests.support import faults
 from tests.support.commands import ACSYNC, acsync, start_anew, wait, wait_for
 from tests.support.fixtures import CopyAccount
-from tests.support.prefect_server import deploy, free_port
+from tests.support.prefect_server import deploy, free_port, temporary_servers
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -95,17 +93,6 @@ def test_a_failed_sync_is_one_paragraph_and_status_one(account: Account) -> None
     assert "AC_API_KEY" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert account.options.api_key not in done.stderr + done.stdout
-
-
-@pytest.mark.usefixtures("served")
-def test_another_running_sync_is_exit_status_three(database: Database) -> None:
-    """Programs that start syncs must be able to tell busy from broken."""
-    running = start_sync(database, "flow run brave-otter on host-a", None)
-    with keep_lease(database, running):
-        done = acsync("sync")
-
-    assert done.returncode == 3
-    assert running.sync_id in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -307,16 +294,7 @@ def test_a_slow_prefect_server_ends_the_demo_in_one_sentence(data_dir: Path) -> 
     assert done.returncode == 1
     _note, reason = done.stderr.splitlines()
     assert reason.startswith("Prefect's temporary server did not start within 1 s.")
-    assert [process for process in psutil.process_iter() if is_server_of(process, home)] == []
-
-
-def is_server_of(process: psutil.Process, home: Path) -> bool:
-    """Return whether this process is a temporary server that was started with this home."""
-    try:
-        is_server = "prefect.server.api.server:create_app" in process.cmdline()
-        return is_server and process.environ().get("HOME") == str(home)
-    except psutil.Error:
-        return False
+    assert temporary_servers("HOME", home) == []
 
 
 def test_simulate_refuses_a_port_that_is_taken() -> None:

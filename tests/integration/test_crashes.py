@@ -19,6 +19,7 @@ from sqlalchemy import text
 import migrations
 from acsync.cli.sync import PREFECT_MISSED_IT
 from acsync.datasets import DATASETS
+from acsync.local.embedded_postgres import pg_ctl, start_embedded
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -30,7 +31,7 @@ from acsync.sync.verify import Verified
 from tests.support import commands
 from tests.support.calls import in_copying, in_metadata, on_call
 from tests.support.fixtures import CopyAccount, Sync
-from tests.support.postgres import Mode, OwnPostgres, Postgres, own_postgres
+from tests.support.postgres import Postgres, own_postgres
 from tests.support.prefect_server import free_port, prefect_server
 from tests.support.syncs import EXPIRE, LEFT_OVERS, SNAPSHOT, assert_exact, fetch
 
@@ -172,22 +173,23 @@ def test_a_retry_does_not_copy_again_what_is_staged(
 
 
 @pytest.fixture(scope="module")
-def own_server() -> Iterator[OwnPostgres]:
-    """Run a Postgres that only these tests crash."""
-    with TemporaryDirectory(prefix="acsync-") as folder, own_postgres(Path(folder)) as server:
-        yield server
+def own_server() -> Iterator[Path]:
+    """Run a Postgres that only these tests crash, and return its folder."""
+    with TemporaryDirectory(prefix="acsync-") as folder, own_postgres(Path(folder)):
+        yield Path(folder)
 
 
 @pytest.fixture
 def own_database(
-    own_server: OwnPostgres,
+    own_server: Path,
     postgres: Postgres,
     sync: Sync,  # noqa: ARG001  # its database is the one replaced here
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
     """Empty that server, and use it instead of the shared database."""
-    monkeypatch.setenv("POSTGRES_URL", own_server.url)
-    with closing(postgres.open(own_server.url)) as database:
+    url = start_embedded(own_server)
+    monkeypatch.setenv("POSTGRES_URL", url)
+    with closing(postgres.open(url)) as database:
         fetch(database, "drop schema public cascade")
         migrations.upgrade(database)
         yield database
@@ -200,17 +202,17 @@ def own_database(
 def test_a_postgres_that_restarts_is_waited_for(
     *,
     phase: Callable[[Call], bool],
-    mode: Mode,
+    mode: str,
     sync: Sync,
     copy_account: CopyAccount,
     account: Account,
     own_database: Database,
-    own_server: OwnPostgres,
+    own_server: Path,
 ) -> None:
     """A crash empties the unlogged staging tables. The sync sees a gap and reads it again."""
     assert copy_account().success
     change(account)
-    on_call(account, phase, lambda: own_server.restart(mode))
+    on_call(account, phase, lambda: pg_ctl(own_server, "-m", mode, "restart"))
 
     assert sync().is_completed()
     assert account.faults.hits["hook"]
@@ -222,7 +224,7 @@ def test_a_postgres_that_crashes_while_publishing_costs_that_sync(
     copy_account: CopyAccount,
     account: Account,
     own_database: Database,
-    own_server: OwnPostgres,
+    own_server: Path,
 ) -> None:
     """The whole transaction is undone, and so is the lock that holds it in this test."""
     assert copy_account().success
@@ -232,7 +234,7 @@ def test_a_postgres_that_crashes_while_publishing_costs_that_sync(
     with publishing_held(own_database) as wait_for_publishing, ThreadPoolExecutor() as pool:
         crashed = pool.submit(copy_context().run, sync)
         wait_for_publishing()
-        own_server.restart("immediate")
+        pg_ctl(own_server, "-m", "immediate", "restart")
         assert crashed.result().is_failed()
 
     assert fetch(own_database, SNAPSHOT) == before

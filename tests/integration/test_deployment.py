@@ -1,5 +1,6 @@
 """`acsync deploy` and `prefect deploy` set up the same, can be repeated, and keep what exists."""
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -20,10 +21,10 @@ from flows.notifications import ALERT_BLOCK
 from flows.preflight import check_prefect
 from tests.support import commands
 from tests.support.commands import wait_for
+from tests.support.documents import ROOT
 from tests.support.prefect_server import deploy, forget, webhook
 from tests.support.syncs import fetch
 
-ROOT = Path(__file__).parents[2]
 OF_THE_SERVER = (
     "id", "created", "updated", "last_polled", "status", "created_by", "updated_by", "work_queue_id"
 )  # fmt: skip
@@ -44,10 +45,10 @@ HOST_NETWORK = {
 }
 
 
-def prefect(*words: str) -> str:
+def prefect(*arguments: str) -> str:
     """Run Prefect's own command in a checkout of the repository; it must succeed."""
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", *words],
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -325,19 +326,24 @@ def test_without_a_server_there_is_nothing_to_deploy_to(monkeypatch: pytest.Monk
     assert "PREFECT_API_URL is not set" in done.stderr
 
 
-def test_the_variants_for_containers_deploy_as_well(api: httpx.Client, tmp_path: Path) -> None:
-    """They are commented out in the file.
-
-    The pools' own templates must know all their variables.
-    """
+def test_the_variants_in_comments_deploy_as_well(api: httpx.Client, tmp_path: Path) -> None:
+    """The pools' own templates must know all their variables."""
+    # Parsers drop comments, so they become YAML as people do it: by removing the mark.
     text = (ROOT / "prefect.yaml").read_text()
-    uncommented = text.replace("\n  # - <<:", "\n  - <<:").replace("\n  #   ", "\n    ")
+    uncommented = re.sub(r"^  # (- <<:|  )", r"  \1", text, flags=re.MULTILINE)
     (tmp_path / "prefect.yaml").write_text(uncommented)
     deployments = yaml.safe_load(uncommented)["deployments"]
-    pools = {deployment["work_pool"]["name"] for deployment in deployments}
-    assert pools == {"acsync", "acsync-docker", "acsync-kubernetes"}
+    pools = {deployment["name"]: deployment["work_pool"]["name"] for deployment in deployments}
+    assert pools == {
+        "every-15-minutes": "acsync",
+        "incremental": "acsync",
+        "daily": "acsync",
+        "every-15-minutes-acme": "acsync",
+        "every-15-minutes-docker": "acsync-docker",
+        "every-15-minutes-kubernetes": "acsync-kubernetes",
+    }
 
-    for pool in pools:
+    for pool in {*pools.values()}:
         prefect("work-pool", "create", pool, "--type", pool.partition("-")[2] or "process")
     prefect("deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import text
 
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -24,7 +23,7 @@ from acsync.store.export import open_export, read_batches, read_digits
 from tests.support import commands
 from tests.support.commands import ACSYNC, acsync, wait_for
 from tests.support.fixtures import CopyAccount
-from tests.support.syncs import fetch
+from tests.support.syncs import fetch, rows_of
 from tests.support.xlsx import read_xlsx
 
 
@@ -34,12 +33,6 @@ def options() -> AccountOptions:
     return AccountOptions(
         contacts=150, deals=120, rate_limit=None, contact_fields=14, deal_fields=14
     )
-
-
-def rows_of(database: Database, view: str) -> list[dict[str, Any]]:
-    with database.engine.begin() as connection:
-        rows = connection.execute(text(f"select * from {view} order by 1")).mappings()
-        return [dict(row) for row in rows]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -75,10 +68,10 @@ def test_every_format_read_back_equals_the_view(
     """Typed in Parquet and Excel, as Postgres prints it in CSV."""
     assert copy_account().success
     name, _, wide = view.removeprefix("ac_").partition("_")
-    words = ["export", name, *(["--wide"] if wide else [])]
+    export = ["export", name, *(["--wide"] if wide else [])]
     parquet, table, excel = (tmp_path / f"out.{form}" for form in ("parquet", "csv", "xlsx"))
     for file in (parquet, table, excel):
-        done = acsync(*words, "--output", str(file))
+        done = acsync(*export, "--output", str(file))
         form = file.suffix.removeprefix(".")
         wrote = f"Wrote the {name} to {file} ({form}).\n"
         assert (done.returncode, done.stdout, done.stderr) == (0, "", wrote)
@@ -186,12 +179,12 @@ def test_columns_are_exported_in_the_order_asked(
     custom = fetch(database, "select column_name from ac_fields where data_type = 'deals' limit 1")
     names = ["updated_at", str(custom[0][0]), "title"]
     expected = [[row[name] for name in names] for row in rows_of(database, "ac_deals_wide")]
-    words = ["export", "deals", "--wide", "--columns", ", ".join([*names, "title"])]
+    export = ["export", "deals", "--wide", "--columns", ", ".join([*names, "title"])]
     parquet = tmp_path / "out.parquet"
 
-    table = acsync(*words).stdout
-    lines = acsync(*words, "--format", "jsonl").stdout.splitlines()
-    assert acsync(*words, "--output", str(parquet)).returncode == 0
+    table = acsync(*export).stdout
+    lines = acsync(*export, "--format", "jsonl").stdout.splitlines()
+    assert acsync(*export, "--output", str(parquet)).returncode == 0
 
     titles = [row[2] for row in expected]
     frame = pd.read_csv(io.StringIO(table), dtype=str, keep_default_na=False)

@@ -161,11 +161,11 @@ def test_a_full_disk_and_a_missing_library_are_named(
     copy_account()
     out, temporary = tmp_path / "out.xlsx", tmp_path / "temporary"
     temporary.mkdir()
-    words = ["export", "deals", "--output", str(out)]
+    export = ["export", "deals", "--output", str(out)]
 
     def run(*command: str) -> str:
         done = subprocess.run(
-            [*command, *words],
+            [*command, *export],
             env={**os.environ, "TMPDIR": str(temporary)},
             capture_output=True,
             text=True,

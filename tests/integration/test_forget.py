@@ -138,12 +138,12 @@ def test_a_person_is_forgotten_everywhere_and_permanently(
     account.change("contacts", [someone.id])
     account.change("deals", [someone.deals[0]])
     copy_account()
-    words = ("forget", "contact", str(someone.id))
+    forget = ("forget", "contact", str(someone.id))
 
-    asked = acsync(*words)
-    planned = json.loads(acsync(*words, "--json").stdout)
+    asked = acsync(*forget)
+    planned = json.loads(acsync(*forget, "--json").stdout)
     before = known(database, someone)
-    done = acsync(*words, "--yes")
+    done = acsync(*forget, "--yes")
     after = known(database, someone)
     counts = fetch(database, COUNTS)
     copy_account()
@@ -167,7 +167,7 @@ def test_a_person_is_forgotten_everywhere_and_permanently(
     assert set(comparisons["deals"].differing) == set(someone.deals)
     log = last_log(database)
     assert (log["contacts_updated"], log["deals_updated"]) == (0, 0)
-    again = json.loads(acsync(*words, "--yes", "--json").stdout)
+    again = json.loads(acsync(*forget, "--yes", "--json").stdout)
     assert (again["deleted"], again["redacted"]) == ({}, {})
     assert again["notVacuumed"] == []
     shown = acsync("show", "contact", str(someone.id), "--live")
@@ -175,7 +175,7 @@ def test_a_person_is_forgotten_everywhere_and_permanently(
     verified = acsync("verify", "--sample=200", "--no-wait")
     assert verified.returncode == 0, verified.stderr
     assert "1 are left out" in verified.stdout
-    undone = [acsync(*words, "--undo").returncode for _ in range(2)]
+    undone = [acsync(*forget, "--undo").returncode for _ in range(2)]
     copy_account()
     assert undone == [0, 1]
     assert all(comparison.exact for comparison in compare_copy(database, account).values())

@@ -25,23 +25,12 @@ from tests.support.prefect_server import (
     free_port,
     prefect_server,
     prefect_worker,
+    shorten_patience,
     webhook,
 )
 
 LOST_SECONDS = 10  # the least that Prefect accepts
 DEPLOYMENT = "/deployments/name/sync-activecampaign/every-15-minutes"
-
-
-def shorten_patience(
-    api: httpx.Client, name: str = NOT_STARTED_AUTOMATION, seconds: int = LOST_SECONDS
-) -> None:
-    """Count a run as lost after a few seconds."""
-    filters = {"automations": {"name": {"any_": [name]}}}
-    (automation,) = api.post("/automations/filter", json=filters).json()
-    number = automation.pop("id")
-    kept = {key: value for key, value in automation.items() if key not in ("created", "updated")}
-    kept["trigger"]["within"] = seconds
-    api.put(f"/automations/{number}", json=kept).raise_for_status()
 
 
 def start_run(api: httpx.Client, *states: dict[str, str]) -> dict[str, Any]:
@@ -104,7 +93,7 @@ def test_runs_lost_before_their_start_free_their_slots(
     with webhook() as alerts:
         monkeypatch.setenv("ACSYNC_ALERT_URL", alerts.url)
         deploy()
-        shorten_patience(api)
+        shorten_patience(api, NOT_STARTED_AUTOMATION, LOST_SECONDS)
         published = {"account": "acme.api-us1.com", "published": "Still published: contacts of …"}
         variable = {"name": variable_name("every-15-minutes"), "value": published}
         api.post("/variables/", json=variable).raise_for_status()
@@ -132,7 +121,7 @@ def test_runs_lost_before_their_start_free_their_slots(
 def test_a_run_that_starts_is_not_marked(api: httpx.Client) -> None:
     """The second half of its life belongs to the heartbeats."""
     deploy()
-    shorten_patience(api)
+    shorten_patience(api, NOT_STARTED_AUTOMATION, LOST_SECONDS)
     run = start_run(api, PENDING, RUNNING)
     lost = start_run(api, PENDING)
 
@@ -149,7 +138,7 @@ def test_slots_of_a_killed_worker_are_freed_after_a_restart(
     port = free_port()
     with own_server(tmp_path, port, monkeypatch) as api:
         deploy()
-        shorten_patience(api, seconds=30)
+        shorten_patience(api, NOT_STARTED_AUTOMATION, 30)
         lost = [start_run(api), start_run(api)]
         with ExitStack() as stack:
             url = str(api.base_url).rstrip("/")
@@ -191,7 +180,7 @@ def test_deploy_frees_the_slots_of_runs_lost_earlier(api: httpx.Client) -> None:
 def test_a_run_lost_before_its_first_heartbeat_is_marked(api: httpx.Client) -> None:
     """Prefect frees its slot after five minutes, but would show it as running permanently."""
     deploy()
-    shorten_patience(api, LOST_AUTOMATION)
+    shorten_patience(api, LOST_AUTOMATION, LOST_SECONDS)
     lost = start_run(api, PENDING, RUNNING)
 
     wait_for("it to be marked", lambda: read_run(api, lost)["state"]["name"] == "Crashed")

@@ -31,7 +31,6 @@ from acsync.store.database import (
 )
 from acsync.web.dashboard import psql_line
 from tests.support.postgres import Postgres, upgrade_to
-from tests.support.syncs import fetch
 
 HEAD = migrations.HEAD
 CATALOGUE = """
@@ -61,19 +60,6 @@ def other_database(postgres: Postgres) -> Iterator[Database]:
     """Open a second fresh database without tables."""
     with closing(postgres.open(postgres.create("template1"))) as opened:
         yield opened
-
-
-def test_every_view_and_every_column_of_one_has_a_comment(empty_database: Database) -> None:
-    """Tools show the comments next to the names."""
-    migrations.upgrade(empty_database)
-    sql = """
-        select relname, coalesce(attname, '') from pg_class left join pg_attribute
-            on attrelid = pg_class.oid and attnum > 0 and col_description(attrelid, attnum) is null
-        where relnamespace = current_schema()::regnamespace and relkind = 'v'
-          and (attname is not null or obj_description(pg_class.oid, 'pg_class') is null)
-    """
-
-    assert fetch(empty_database, sql) == []
 
 
 def test_the_code_and_alembic_agree_on_the_revision() -> None:
@@ -193,12 +179,6 @@ def test_no_migration_leaves_anything_in_another_schema(postgres: Postgres) -> N
                 )
             )
             assert list(schemas.scalars()) == ["client_a"]
-
-
-def test_missing_tables_are_refused_with_the_command_to_run(empty_database: Database) -> None:
-    """Newcomers forget this first."""
-    with pytest.raises(SchemaOutdated, match=r"no acsync tables yet\. Run: acsync migrate"):
-        require_current_schema(empty_database)
 
 
 @pytest.mark.parametrize(

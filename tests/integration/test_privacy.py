@@ -106,9 +106,9 @@ def test_new_rules_rewrite_what_is_kept(
 
     with pytest.raises(PrivacyDiffers, match=r"new: exclude contacts\.phone.*--apply-privacy"):
         copy_account()
-    said = apply_privacy()
+    output = apply_privacy()
 
-    assert f"contacts: {versions} of {versions} versions" in said
+    assert f"contacts: {versions} of {versions} versions" in output
     assert_exact(database, account, hidden)
     kept = "select count(*) from ac_contact_versions where record ? 'phone' or record ? 'lists'"
     assert fetch(database, kept) == [(0,)]

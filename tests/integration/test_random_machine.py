@@ -47,7 +47,7 @@ from acsync.sync.publish import publish
 from acsync.sync.read import read_newest_again
 from acsync.sync.readers import Readers
 from acsync.sync.verify import Verified, verify
-from tests.support.in_memory_walk import client_of
+from tests.support.in_memory import client_of
 from tests.support.syncs import EXPIRE, compare_copy, fetch, plan_dataset
 
 CHAINS = int(os.environ.get("ACSYNC_CHAINS", "12"))
@@ -310,7 +310,7 @@ class Chain:
             published_ids(self.database, name) == self.account.ids(name) for name in DATASETS
         )
         compared = compare_copy(self.database, self.account).values() if have_same_ids else ()
-        return have_same_ids and all(one.exact for one in compared)
+        return have_same_ids and all(comparison.exact for comparison in compared)
 
     def pass_time(self) -> None:
         """Let minutes pass while the account changes; Postgres refuses no record then."""
@@ -460,8 +460,8 @@ class Chain:
         """Compare what was published since the last check with the account's history."""
         for stored, (columns, computed) in STORED.items():
             pair = [f"select {columns} from {rows}" for rows in (stored, computed)]
-            for one, other in (pair, pair[::-1]):
-                assert not fetch(self.database, f"{one} except all {other}"), stored
+            for query, other in (pair, pair[::-1]):
+                assert not fetch(self.database, f"{query} except all {other}"), stored
         limit = longest_resumable(self.settings.max_duration, DEFAULT_INTERVAL)
         for name, number, kind, read_from, started, count in fetch(self.database, PUBLISHED):
             if self.seen.get(name) == number:

@@ -43,13 +43,13 @@ def test_a_standby_shows_the_status_also_while_a_sync_runs(
 ) -> None:
     """Staging tables are unlogged, so a standby cannot read them."""
     with (
-        own_postgres(tmp_path / "primary") as primary,
+        own_postgres(tmp_path / "primary") as primary_url,
         serve(account) as url,
-        closing(open_database(read_database_settings(POSTGRES_URL=primary.url))) as database,
+        closing(open_database(read_database_settings(POSTGRES_URL=primary_url))) as database,
     ):
         migrations.upgrade(database)
         settings = read_settings(
-            AC_API_URL=url, AC_API_KEY=account.options.api_key, POSTGRES_URL=primary.url,
+            AC_API_URL=url, AC_API_KEY=account.options.api_key, POSTGRES_URL=primary_url,
             AC_RATE_LIMIT=100,
         )  # fmt: skip
         assert run_sync(settings).success
@@ -67,4 +67,4 @@ def test_a_standby_shows_the_status_also_while_a_sync_runs(
                 copy_dataset(context, "contacts")
                 shown = wait_for("the sync", lambda: status(standby_url)["running"])
             assert shown["sync_id"] == context.sync.sync_id
-            wait_for("its end", lambda: status(standby_url) == status(primary.url))
+            wait_for("its end", lambda: status(standby_url) == status(primary_url))

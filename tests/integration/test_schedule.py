@@ -31,6 +31,7 @@ from tests.support.prefect_server import (
     deploy,
     prefect_worker,
     run_by_hand,
+    shorten_patience,
     webhook,
 )
 from tests.support.syncs import assert_exact
@@ -50,7 +51,7 @@ class Stack:
 
     def runs(self, *states: str) -> list[dict[str, Any]]:
         """Return the runs of the deployment with this state, the latest first."""
-        found: list[dict[str, Any]] = self.api.post(
+        runs: list[dict[str, Any]] = self.api.post(
             "/flow_runs/filter",
             json={
                 "flow_runs": {"state": {"name": {"any_": states}}},
@@ -58,7 +59,7 @@ class Stack:
                 "sort": "START_TIME_DESC",
             },
         ).json()
-        return found
+        return runs
 
     def rest(self, left: int) -> None:
         """Pause the schedule, and wait until only the runs that are held are `left`.
@@ -79,16 +80,6 @@ def shorten_interval(api: httpx.Client) -> None:
     api.patch(
         f"/deployments/{deployment['id']}/schedules/{schedule['id']}", json={"schedule": interval}
     ).raise_for_status()
-
-
-def shorten_patience(api: httpx.Client) -> None:
-    """Let data be stale after a few seconds; the next run starts the clock."""
-    filters = {"automations": {"name": {"any_": ["acsync: data is stale"]}}}
-    (stale,) = api.post("/automations/filter", json=filters).json()
-    number = stale.pop("id")
-    kept = {key: value for key, value in stale.items() if key not in ("created", "updated")}
-    kept["trigger"]["within"] = STALE_SECONDS
-    api.put(f"/automations/{number}", json=kept).raise_for_status()
 
 
 @pytest.fixture
@@ -159,7 +150,7 @@ def test_failure_recovery_and_staleness_send_alerts(stack: Stack, account: Accou
 
     assert run_by_hand() == "Completed"
     assert stack.alerts.subjects("stale") == []
-    shorten_patience(stack.api)
+    shorten_patience(stack.api, "acsync: data is stale", STALE_SECONDS)
     assert run_by_hand() == "Completed"
     (subject,) = stack.alerts.subjects("recovered")
     body = stack.alerts.body_of(subject)

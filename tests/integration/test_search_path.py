@@ -97,7 +97,9 @@ def test_nothing_that_acsync_does_runs_foreign_code(
         ("check",),
     ]
 
-    ended = {words: acsync(*words) for words in commands}
+    ended = {command: acsync(*command) for command in commands}
 
-    assert {words: done.returncode for words, done in ended.items()} == dict.fromkeys(commands, 0)
+    assert {command: done.returncode for command, done in ended.items()} == dict.fromkeys(
+        commands, 0
+    )
     assert trapped(database) == []

@@ -40,34 +40,19 @@ def keep_few_relations(key: str, contacts: int) -> Fault:
     return faults.body_fault(f"few-{key}", change)
 
 
-def keep_few_values(values: int) -> Fault:
-    """Let each record keep its first few values, and name no others."""
-
-    def change(call: Call, body: Record) -> None:
-        key = faults.SIDELOADS.get(call.path, "")
-        kept: set[str] = set()
-        for row in body.get(call.path, []):
-            row[key] = row.get(key, [])[:values]
-            kept.update(row[key])
-        if key:
-            body[key] = [value for value in body[key] if value["id"] in kept]
-
-    return faults.body_fault("few-values", change)
-
-
 @pytest.mark.parametrize("options", [SMALL])
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "reason"),
     [
         (keep_few_relations("contactTags", 3), "tags of contacts are gone"),
         (keep_few_relations("contactTags", 0), "tags of contacts are gone"),
         (keep_few_relations("contactLists", 0), "list memberships of contacts are gone"),
-        (keep_few_values(1), "custom field values of contacts are gone"),
+        (faults.keep_values(lambda _: 1), "custom field values of contacts are gone"),
     ],
     ids=["most tags", "all tags", "all lists", "one value of eight"],
 )
 def test_tags_lists_and_values_that_vanish_are_not_published(
-    fault: Fault, words: str, copy_account: CopyAccount, account: Account, database: Database
+    fault: Fault, reason: str, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     """The answers are well formed, and every contact still has its record."""
     assert copy_account("contacts").success
@@ -76,7 +61,7 @@ def test_tags_lists_and_values_that_vanish_are_not_published(
 
     assert not copy_account("contacts").success
 
-    assert words in last_log(database)["contacts_error"]
+    assert reason in last_log(database)["contacts_error"]
     assert "--only contacts --accept-shrink" in last_log(database)["contacts_error"]
     assert fetch(database, COUNT_HELD) == before
     assert copy_account("contacts", accept_shrink=True).success
@@ -88,7 +73,7 @@ def test_values_of_deals_that_vanish_are_not_published(
     copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
     assert copy_account("deals").success
-    add_fault(account, keep_few_values(1))
+    add_fault(account, faults.keep_values(lambda _: 1))
 
     assert not copy_account("deals").success
 
@@ -148,7 +133,7 @@ def test_a_deleted_field_tag_or_list_holds_nothing_up(
 
 
 @pytest.mark.parametrize(
-    ("options", "delete", "words"),
+    ("options", "delete", "reason"),
     [
         (
             AccountOptions(contacts=200, deals=0, rate_limit=None, tags=1),
@@ -165,7 +150,7 @@ def test_a_deleted_field_tag_or_list_holds_nothing_up(
 )
 def test_the_only_tag_or_list_that_vanishes_must_be_confirmed(
     delete: Callable[[Account], None],
-    words: str,
+    reason: str,
     copy_account: CopyAccount,
     account: Account,
     database: Database,
@@ -176,7 +161,7 @@ def test_the_only_tag_or_list_that_vanishes_must_be_confirmed(
 
     assert not copy_account("contacts").success
 
-    assert words in last_log(database)["contacts_error"]
+    assert reason in last_log(database)["contacts_error"]
     assert copy_account("contacts", accept_shrink=True).success
 
 

@@ -194,7 +194,7 @@ def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
     """Operators see them in Prefect's UI."""
     state = sync()
 
-    wanted = {
+    expected = {
         "read contact_fields",
         "read newest deals",
         "plan deals",
@@ -206,7 +206,7 @@ def test_names_progress_and_report_can_be_read_by_a_person(sync: Sync) -> None:
 
     def has_names() -> dict[str, Any] | None:
         names, artifacts = asyncio.run(read_run(state.state_details.flow_run_id))
-        return artifacts if wanted <= names else None
+        return artifacts if expected <= names else None
 
     # Prefect's server is slow to store the runs of tasks.
     artifacts = wait_for("the names of all steps", has_names)

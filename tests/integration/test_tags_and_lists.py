@@ -174,9 +174,11 @@ def test_lists_that_may_not_be_read_keep_their_names(
     assert "/lists" in " ".join(result.datasets["contacts"].warnings)
 
 
-@pytest.mark.parametrize(("wanted", "keys"), [("", ()), ("tags", ("tags",)), ("lists", ("lists",))])
+@pytest.mark.parametrize(
+    ("relations", "keys"), [("", ()), ("tags", ("tags",)), ("lists", ("lists",))]
+)
 def test_they_can_be_left_out(
-    wanted: str,
+    relations: str,
     keys: tuple[str, ...],
     account: Account,
     copy_account: CopyAccount,
@@ -184,7 +186,7 @@ def test_they_can_be_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An empty setting is a choice here: no relations are read."""
-    monkeypatch.setenv("ACSYNC_SIDELOADS", wanted)
+    monkeypatch.setenv("ACSYNC_SIDELOADS", relations)
 
     result = copy_account()
 

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from acsync.simulator.account_options import AccountOptions
 from tests.support.commands import acsync, start, wait, wait_for
+from tests.support.prefect_server import temporary_servers
 
 NOTE = "Starting a temporary Prefect server; set PREFECT_API_URL to use your own.\n"
 
@@ -26,21 +26,7 @@ def options() -> AccountOptions:
 def home(tmp_path: Path) -> Iterator[Path]:
     """Return an empty home of Prefect, from which no server may run in the end."""
     yield tmp_path / "prefect"
-    wait_for("the end of the server", lambda: not servers_of(tmp_path / "prefect"), 30)
-
-
-def servers_of(home: Path) -> list[psutil.Process]:
-    """Return the temporary servers that were started with this home."""
-    return [process for process in psutil.process_iter() if is_server_of(process, home)]
-
-
-def is_server_of(process: psutil.Process, home: Path) -> bool:
-    """Return whether this process is a temporary server with this home."""
-    try:
-        is_server = "prefect.server.api.server:create_app" in process.cmdline()
-        return is_server and process.environ().get("PREFECT_HOME") == str(home)
-    except psutil.Error:
-        return False
+    wait_for("its end", lambda: not temporary_servers("PREFECT_HOME", tmp_path / "prefect"), 30)
 
 
 @pytest.mark.usefixtures("served_account")
@@ -77,7 +63,7 @@ ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 def test_the_server_ends_with_its_command(home: Path, number: signal.Signals) -> None:
     """It used to stay and to hold the pipe, so that a caller waited for its end."""
     command = start("sync", PREFECT_HOME=str(home))
-    wait_for("a server", lambda: servers_of(home))
+    wait_for("a server", lambda: temporary_servers("PREFECT_HOME", home))
 
     command.send_signal(number)
     done = wait(command)

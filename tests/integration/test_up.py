@@ -47,9 +47,10 @@ def up(data_dir: Path) -> Iterator[Up]:  # noqa: ARG001  # its variables
     """Start the command, on a free port by default; stop it if the test did not."""
     started = []
 
-    def start(*words: str) -> "subprocess.Popen[str]":
-        port = [] if any(word.startswith("--port") for word in words) else [f"--port={free_port()}"]
-        started.append(commands.start_anew("up", *SMALL, *port, *words))
+    def start(*options: str) -> "subprocess.Popen[str]":
+        has_port = any(option.startswith("--port") for option in options)
+        port = [] if has_port else [f"--port={free_port()}"]
+        started.append(commands.start_anew("up", *SMALL, *port, *options))
         return started[-1]
 
     yield start
@@ -290,16 +291,16 @@ def test_children_do_not_outlive_a_killed_parent(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("up", f"--port={free_port()}"), ("status",)], ids=["up", "status"]
+    "command", [("up", f"--port={free_port()}"), ("status",)], ids=["up", "status"]
 )
 def test_a_data_directory_that_is_none_is_one_sentence(
-    words: tuple[str, ...], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    command: tuple[str, ...], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The path is a file, or a folder of another user."""
     (data_dir / "taken").touch()
     monkeypatch.setenv("ACSYNC_DATA_DIR", str(data_dir / "taken"))
 
-    done = commands.acsync(*words)
+    done = commands.acsync(*command)
 
     assert done.returncode in (1, 2)
     assert str(data_dir / "taken") in done.stderr

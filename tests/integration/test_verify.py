@@ -265,8 +265,8 @@ def test_changes_during_syncs_are_never_taken_for_different(
 @pytest.mark.usefixtures("reader")
 def test_the_result_is_shown_without_values(database: Database, account: Account) -> None:
     """In a table, as JSON, on the dashboard and as metrics."""
-    words = {record["email"] for _, record in published(database, "contacts") if record["email"]}
-    words |= {
+    values = {record["email"] for _, record in published(database, "contacts") if record["email"]}
+    values |= {
         record["title"] for _, record in published(database, "deals") if len(record["title"]) > 9
     }
     account.delete("contacts", account.ids("contacts")[:2])
@@ -287,7 +287,7 @@ def test_the_result_is_shown_without_values(database: Database, account: Account
     assert "150 contacts" in page
     assert re.search(r'acsync_verify_records\{.*dataset="contacts".*\} 150', metrics)
     output = table.stdout + table.stderr + done.stdout + done.stderr
-    assert [word for word in words if word in output] == []
+    assert [word for word in values if word in output] == []
 
 
 def published(database: Database, name: DatasetName) -> list[tuple[int, Record]]:

@@ -22,6 +22,7 @@ import pytest
 from prefect.settings import PREFECT_HOME
 from prometheus_client.parser import text_string_to_metric_families
 
+from acsync.local.embedded_postgres import start_embedded, stop_embedded
 from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
@@ -423,18 +424,18 @@ def test_a_database_outage_is_503_until_it_ends(
 ) -> None:
     """One sentence, no stack trace, and no restart of the service."""
     monkeypatch.setenv("PREFECT_API_URL", "")
-    with own_postgres(tmp_path) as postgres, served(POSTGRES_URL=postgres.url) as (service, _):
+    with own_postgres(tmp_path) as url, served(POSTGRES_URL=url) as (service, _):
         outdated = {path: service.get(path).json()["error"] for path in PAGES if "api/" in path}
-        assert acsync("migrate", POSTGRES_URL=postgres.url).returncode == 0
+        assert acsync("migrate", POSTGRES_URL=url).returncode == 0
         assert service.get("/api/sync-status").status_code == 200
-        postgres.stop()
+        stop_embedded(tmp_path)
         wait_for("the end", lambda: service.get("/api/sync-status").status_code == 503)
         needs_postgres = {*PAGES, "/healthz"} - {"/queries", "/openapi.json", "/badge.svg"}
         down = {path: service.get(path) for path in needs_postgres}
         down |= {TRIGGER: service.post(TRIGGER, headers=BEARER)}
         page = service.get("/", headers={"accept": "text/html,*/*;q=0.8"})
         badge = service.get("/badge.svg")
-        postgres.start()
+        start_embedded(tmp_path)
         wait_for("an answer", lambda: service.get("/api/sync-status").status_code == 200)
 
     assert "acsync migrate" in outdated["/api/sync-status"]

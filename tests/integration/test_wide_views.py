@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from acsync.datasets import Record
 from acsync.errors import StoreError
@@ -22,7 +22,7 @@ from acsync.store.sync_status import read_status
 from acsync.store.wide_views import choose_column
 from tests.support.fixtures import CopyAccount
 from tests.support.postgres import Postgres, execute, url_of
-from tests.support.syncs import fetch, people, sync_all
+from tests.support.syncs import fetch, people, rows_of, sync_all
 
 SMALL = AccountOptions(contacts=120, deals=90, rate_limit=None, contact_fields=14, deal_fields=14)
 
@@ -31,13 +31,6 @@ SMALL = AccountOptions(contacts=120, deals=90, rate_limit=None, contact_fields=1
 def options() -> AccountOptions:
     """Use an account with a field of each type."""
     return SMALL
-
-
-def wide(database: Database, view: str) -> list[dict[str, Any]]:
-    """Return the rows of a wide view as dicts."""
-    with database.engine.begin() as connection:
-        rows = connection.execute(text(f"select * from {view} order by 1")).mappings()
-        return [dict(row) for row in rows]
 
 
 def fields_of(database: Database, data_type: str) -> list[tuple[Any, ...]]:
@@ -84,7 +77,7 @@ def test_every_value_is_in_the_column_of_its_type(
     """Compared with the account's own records, for all types."""
     assert copy_account().success
 
-    rows = wide(database, f"ac_{name}_wide")
+    rows = rows_of(database, f"ac_{name}_wide")
     catalogue = fields_of(database, name)
     base = [column for column in rows[0] if column in BASE[name]]
 
@@ -121,7 +114,7 @@ def test_fields_come_change_and_go_while_readers_read(
 ) -> None:
     """Columns are added or kept. A user's own view and an open cursor never notice."""
     assert copy_account().success
-    before = wide(database, "ac_contacts_wide")
+    before = rows_of(database, "ac_contacts_wide")
     execute(database, "create view of_a_user as select * from ac_contacts_wide")
     fields = account.metadata.listings["contact_fields"]
     renamed, retyped, vanished = (next(field for field in fields if field["type"] == kind)
@@ -139,7 +132,7 @@ def test_fields_come_change_and_go_while_readers_read(
         result = copy_account()
         assert result.success
         assert reader.exec_driver_sql("select count(*) from ac_contacts_wide").scalar() == 120
-        blocked = wide(database, "ac_contacts_wide")
+        blocked = rows_of(database, "ac_contacts_wide")
     assert list(blocked[0]) == list(before[0])
     assert time.monotonic() - started < 60
     changes = {(change.kind, change.column) for change in result.datasets["contacts"].fields}
@@ -151,7 +144,7 @@ def test_fields_come_change_and_go_while_readers_read(
     }
 
     again = copy_account()
-    after = wide(database, "ac_contacts_wide")
+    after = rows_of(database, "ac_contacts_wide")
 
     assert again.datasets["contacts"].fields == ()
     assert list(after[0])[: len(before[0])] == list(before[0])
@@ -186,7 +179,7 @@ def test_a_renamed_field_keeps_its_values(
 ) -> None:
     """Another field gets the old key. Only comments change, and no reader waits."""
     assert copy_account().success
-    before = wide(database, "ac_deals_wide")
+    before = rows_of(database, "ac_deals_wide")
     fields = account.metadata.listings["deal_fields"]
     columns = {row[0]: row[4] for row in fields_of(database, "deals")}
     renamed, other = (
@@ -196,7 +189,7 @@ def test_a_renamed_field_keeps_its_values(
 
     with reader_of(database, postgres, "ac_deals_wide"):
         result = copy_account()
-        held = wide(database, "ac_deals_wide")
+        held = rows_of(database, "ac_deals_wide")
 
     assert result.success
     assert result.datasets["deals"].warnings == ()
@@ -234,7 +227,7 @@ def test_the_first_of_two_values_is_shown_with_its_currency(database: Database) 
     for _ in range(3):  # adds the columns, fills them, shows them
         execute(database, "select ac_update_wide_view('contacts')")
 
-    rows = [(row["price"], row["price_currency"]) for row in wide(database, "ac_contacts_wide")]
+    rows = [(row["price"], row["price_currency"]) for row in rows_of(database, "ac_contacts_wide")]
     assert rows == [(Decimal(1), "eur"), *[(None, None)] * 3]
 
 
@@ -257,7 +250,7 @@ def test_a_view_that_a_reader_holds_is_warned_of(
     assert "try again when it has ended" in warning
     assert status.warnings == (warning,)
     assert again.datasets["contacts"].warnings == ()
-    assert "newest" in wide(database, "ac_contacts_wide")[0]
+    assert "newest" in rows_of(database, "ac_contacts_wide")[0]
 
 
 def test_a_role_that_may_not_update_the_view_is_warned(
@@ -305,7 +298,7 @@ def test_1600_fields_with_hostile_names_lose_no_value(
     At the same time the existing fields are renamed, retyped and deleted.
     """
     assert copy_account().success
-    before = wide(database, "ac_contacts_wide")
+    before = rows_of(database, "ac_contacts_wide")
     execute(database, "create view of_a_user as select * from ac_contacts_wide")
     fields = account.metadata.listings["contact_fields"]
     template = fields[0]
@@ -332,10 +325,10 @@ def test_1600_fields_with_hostile_names_lose_no_value(
         reader.exec_driver_sql("select count(*) from ac_contacts_wide")
         assert copy_account().success
         assert reader.exec_driver_sql("select count(*) from ac_contacts_wide").scalar() == 120
-        assert list(wide(database, "ac_contacts_wide")[0]) == list(before[0])
+        assert list(rows_of(database, "ac_contacts_wide")[0]) == list(before[0])
     assert copy_account().success
 
-    after = wide(database, "ac_contacts_wide")
+    after = rows_of(database, "ac_contacts_wide")
     new = [row for row in fields_of(database, "contacts") if int(row[0]) > 1000]
     columns = [column for *_, column in new if column]
     shown = list(after[0])
@@ -394,7 +387,7 @@ def test_the_role_of_the_syncs_updates_the_view(
 
     assert copy_account().success
 
-    assert len(wide(database, "ac_contacts_wide")[0]) > len(BASE["contacts"])
+    assert len(rows_of(database, "ac_contacts_wide")[0]) > len(BASE["contacts"])
     ((may,),) = fetch(
         database,
         "select has_function_privilege('public', 'ac_update_wide_view(text)', 'execute')",

@@ -243,11 +243,11 @@ def wal_places(data_dir: Path) -> Places:
 def search(places: Places, needles: Iterable[str]) -> dict[str, list[str]]:
     """Return the needles that a place contains, as they are or in base64, by the place's name."""
     forms = {needle: _forms(needle.encode()) for needle in sorted(needles)}
-    found = {
+    hits_of = {
         place: [needle for needle, texts in forms.items() if any(text in content for text in texts)]
         for place, content in places.items()
     }
-    return {place: hits for place, hits in found.items() if hits}
+    return {place: hits for place, hits in hits_of.items() if hits}
 
 
 def _forms(needle: bytes) -> list[bytes]:

@@ -82,9 +82,9 @@ def without_meta() -> Fault:
 # Rows
 
 
-def unsorted_rows(seed: int = 1) -> Fault:
+def unsorted_rows() -> Fault:
     """Shuffle the rows of a page."""
-    return rows_fault("unsorted-rows", Random(seed).shuffle)
+    return rows_fault("unsorted-rows", Random(1).shuffle)
 
 
 def drop_rows(number: int = 1) -> Fault:
@@ -198,12 +198,12 @@ def lag_behind(ids: Collection[int]) -> Fault:
 # Custom field values
 
 
-def drop_sideload(share: float = 0.5) -> Fault:
-    """Omit a share of the sideloaded objects, although records still name their ids."""
+def drop_sideload() -> Fault:
+    """Omit half of the sideloaded objects, although records still name their ids."""
 
     def change(call: Call, body: Record) -> None:
         values = body.get(SIDELOADS.get(call.path, ""), [])
-        del values[int(len(values) * (1 - share)) :]
+        del values[len(values) // 2 :]
 
     return body_fault("drops-sideload", change)
 
@@ -221,6 +221,25 @@ def cut_sideload(most: int, *, across_records: bool = False) -> Fault:
         del values[most:]
 
     return body_fault("cuts-sideload", change)
+
+
+def keep_values(count: Callable[[int], int]) -> Fault:
+    """Keep only the first values of each record; `count` returns their number for an id.
+
+    Records still name their values of deleted fields.
+    """
+
+    def change(call: Call, body: Record) -> None:
+        key = SIDELOADS.get(call.path, "")
+        values = {value["id"]: value for value in body.get(key, [])}
+        for row in body.get(call.path, []):
+            kept = [name for name in row.get(key, []) if name in values][: count(int(row["id"]))]
+            orphans = [name for name in row.get(key, []) if name not in values]
+            row[key] = [*kept, *orphans]
+        named = {name for row in body.get(call.path, []) for name in row[key]}
+        body[key] = [value for name, value in values.items() if name in named]
+
+    return body_fault("keeps-values", change)
 
 
 def names_values_as(names: object) -> Fault:

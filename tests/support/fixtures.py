@@ -153,7 +153,7 @@ def sync(
     prefect_api: str,  # noqa: ARG001  # the server that the flow finds in Prefect's settings
 ) -> Sync:
     """Return the flow, set up as in a worker."""
-    return lambda *words, **options: sync_activecampaign(*words, **options, return_state=True)
+    return lambda *args, **options: sync_activecampaign(*args, **options, return_state=True)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import psycopg2
 from alembic import command
@@ -12,11 +11,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, make_url
 
 import migrations
-from acsync.local.embedded_postgres import pg_ctl, start_embedded, stop_embedded
+from acsync.local.embedded_postgres import start_embedded, stop_embedded
 from acsync.settings import read_database_settings
 from acsync.store.database import Database, open_database, quote
-
-Mode: TypeAlias = Literal["fast", "immediate"]
 
 
 class UserDatabase(Database):
@@ -101,31 +98,10 @@ def url_of(database: Database, role: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-class OwnPostgres:
-    """An embedded server; `url` names its empty database."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-        self.url = start_embedded(data_dir)
-
-    def restart(self, mode: Mode) -> None:
-        """Stop and start it: `fast` as an upgrade does, `immediate` as a crash does."""
-        pg_ctl(self._data_dir, "-m", mode, "restart")
-
-    def stop(self) -> None:
-        """Stop it; its URL stays the same."""
-        stop_embedded(self._data_dir)
-
-    def start(self) -> None:
-        """Start it again."""
-        start_embedded(self._data_dir)
-
-
 @contextmanager
-def own_postgres(data_dir: Path) -> Iterator[OwnPostgres]:
-    """Run a server in this folder until the block ends."""
-    server = OwnPostgres(data_dir)
+def own_postgres(data_dir: Path) -> Iterator[str]:
+    """Run an embedded server in this folder until the block ends, and yield its URL."""
     try:
-        yield server
+        yield start_embedded(data_dir)
     finally:
         stop_embedded(data_dir)

@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 
 import httpx
+import psutil
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
@@ -151,6 +152,29 @@ def forget() -> None:
             client.delete_variable_by_name(variable.name)
         for pool in client.read_work_pools():
             client.delete_work_pool(pool.name)
+
+
+def shorten_patience(api: httpx.Client, automation: str, seconds: int) -> None:
+    """Let an automation act after a few seconds; the next run starts its clock."""
+    filters = {"automations": {"name": {"any_": [automation]}}}
+    (saved,) = api.post("/automations/filter", json=filters).json()
+    number = saved.pop("id")
+    kept = {key: value for key, value in saved.items() if key not in ("created", "updated")}
+    kept["trigger"]["within"] = seconds
+    api.put(f"/automations/{number}", json=kept).raise_for_status()
+
+
+def temporary_servers(variable: str, home: Path) -> list[psutil.Process]:
+    """Return the servers that commands started for themselves with this home."""
+
+    def is_one(process: psutil.Process) -> bool:
+        try:
+            is_server = "prefect.server.api.server:create_app" in process.cmdline()
+            return is_server and process.environ().get(variable) == str(home)
+        except psutil.Error:
+            return False
+
+    return [process for process in psutil.process_iter() if is_one(process)]
 
 
 class Webhook(ThreadingHTTPServer):

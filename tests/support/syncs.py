@@ -57,11 +57,9 @@ def run_sync(
         return publish_sync(context, verified, failures, events)
 
 
-def run_incremental(
-    settings: Settings, datasets: tuple[DatasetName, ...] = tuple(DATASETS)
-) -> SyncResult:
+def run_incremental(settings: Settings) -> SyncResult:
     """Run one incremental sync, as the flow does."""
-    with open_sync(settings, datasets, holder="a test", kind="incremental") as context:
+    with open_sync(settings, tuple(DATASETS), holder="a test", kind="incremental") as context:
         return copy_changes(context)
 
 
@@ -152,6 +150,13 @@ def fetch(database: Database, sql: str, **values: Any) -> list[tuple[Any, ...]]:
     with database.engine.begin() as connection:
         result = connection.execute(text(sql), values)
         return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def rows_of(database: Database, view: str) -> list[dict[str, Any]]:
+    """Return the rows of a view by column, in the order of its first column."""
+    with database.engine.begin() as connection:
+        rows = connection.execute(text(f"select * from {view} order by 1")).mappings()
+        return [dict(row) for row in rows]
 
 
 SNAPSHOT = """

@@ -11,7 +11,7 @@ import pytest
 from acsync.activecampaign.client import Exchange
 from acsync.datasets import Record
 from acsync.preflight.account_answers import answer_currencies
-from acsync.preflight.account_checks import check_account
+from acsync.preflight.account_checks import check_with
 from acsync.preflight.check_result import CheckResult
 from acsync.preflight.database_checks import Known
 from acsync.preflight.samples import SampleWriter
@@ -19,9 +19,9 @@ from acsync.settings import read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
 from acsync.simulator.fault_injection import Fault
-from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import is_by_date, on_path
+from tests.support.in_memory import client_of
 
 ANSWERS = (
     "contacts: order", "contacts: total", "contacts: by date", "deals: order", "deals: total",
@@ -48,18 +48,17 @@ def account_of(**options: object) -> Account:
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Return the answers of an account by the name of the check; none is ever a problem."""
+    monkeypatch.setenv("AC_API_URL", "http://localhost")
+    monkeypatch.setenv("AC_API_KEY", "simulated-key")
+    monkeypatch.setenv("LIMIT_PER_PAGE", "20")
 
     def run(
         account: Account,
         known: Known | None = None,
         observe: Callable[[Exchange], None] | None = None,
     ) -> dict[str, CheckResult]:
-        with serve(account) as url:
-            monkeypatch.setenv("AC_API_URL", url)
-            monkeypatch.setenv("AC_API_KEY", account.options.api_key)
-            monkeypatch.setenv("AC_RATE_LIMIT", "1000")
-            monkeypatch.setenv("LIMIT_PER_PAGE", "20")
-            results = [*check_account(read_settings(), known or Known(), observe)]
+        client = client_of(account, observe=observe)
+        results = [*check_with(client, read_settings(), known or Known())]
         answers = {result.check: result for result in results if result.check in ANSWERS}
         assert "problem" not in {result.status for result in answers.values()}
         return answers
@@ -90,8 +89,8 @@ def test_a_healthy_account_answers_every_question(ask: Ask) -> None:
     ("options", "check", "status", "seen"),
     [
         ({"date_filter": "days"}, "contacts: by date", "ok", "by days alone"),
-        ({"clock_offset_seconds": -40}, "clock", "ok", "40 s behind that of this machine"),
-        ({"clock_offset_seconds": 7200}, "clock", "warning", "7,200 s ahead of that of this"),
+        ({"clock_offset_seconds": -39.5}, "clock", "ok", "40 s behind that of this machine"),
+        ({"clock_offset_seconds": 7200.5}, "clock", "warning", "7,200 s ahead of that of this"),
     ],
     ids=str,
 )

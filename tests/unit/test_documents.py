@@ -9,8 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from acsync.cli.app import app
-from tests.support.documents import DOCUMENTS, ROOT, table_rows
-from tests.support.words import literals
+from tests.support.documents import DOCUMENTS, ROOT, literals, table_rows
 
 SETTINGS = (ROOT / "acsync" / "settings.py").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -10,7 +10,7 @@ import pytest
 
 from acsync.web.health import find_address, main
 from tests.support.commands import wait_for
-from tests.support.dockerfile import command_of
+from tests.support.docker import command_of
 from tests.support.prefect_server import free_port
 
 WORKER = [*command_of("ENTRYPOINT"), *command_of("CMD")]

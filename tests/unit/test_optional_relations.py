@@ -9,7 +9,7 @@ from acsync.errors import AccessDenied
 from acsync.simulator.account import Account
 from acsync.simulator.fault_injection import Fault
 from tests.support import faults
-from tests.support.in_memory_walk import Reading, account_of
+from tests.support.in_memory import Reading, account_of
 
 BOTH_RELATIONS: tuple[RelationName, ...] = ("tags", "lists")
 STATUSES = pytest.mark.parametrize("status", [500, 504, 404, 422, 400, 403])

@@ -28,10 +28,10 @@ def closed(at: float, was: str | None, became: str) -> PastEvent:
 
 
 def fill(
-    *events: PastEvent, stage: int = 3, status: str = "won", created: float | None = 0
+    *events: PastEvent, status: str = "won", created: float | None = 0
 ) -> list[tuple[int, str, datetime, str | None]]:
     created_at = None if created is None else day(created)
-    baseline = Baseline(1, stage, status, SEEN, created_at, events)
+    baseline = Baseline(1, 3, status, SEEN, created_at, events)
     stays = past_stays(baseline)
     for later, earlier in pairwise(stays):
         assert earlier.left_at == later.entered_at

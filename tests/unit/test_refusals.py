@@ -10,7 +10,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from acsync.activecampaign.client import DEFAULT_LIMITS, Client, RequestLimits
+from acsync.activecampaign.client import Client
 from acsync.activecampaign.rate_limiter import RateLimiter
 from acsync.activecampaign.refused_answers import retry_after_seconds
 from acsync.errors import AccessDenied, CallFailed, CallRefused
@@ -33,10 +33,10 @@ class ScriptedAccount(httpx.BaseTransport):
         """Let time pass."""
         self.now += seconds
 
-    def client(self, limits: RequestLimits = DEFAULT_LIMITS) -> Client:
+    def client(self) -> Client:
         """Return a client of this account that waits on its clock."""
         limiter = RateLimiter(1000, clock=lambda: self.now, sleep=self.sleep)
-        return Client("http://localhost/api/3/", "the-key", limiter, limits, self)
+        return Client("http://localhost/api/3/", "the-key", limiter, transport=self)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002
         """Answer the next response."""

@@ -14,9 +14,9 @@ from acsync.simulator.expected import expected_record
 ACCOUNT = Account(AccountOptions(contacts=20, deals=20, masked_share=0))
 
 
-def stored(name: DatasetName, place: int = 0) -> Record:
+def stored(name: DatasetName) -> Record:
     """Return a record as a sync stores it."""
-    return parse_record(encode(expected_record(ACCOUNT, name, ACCOUNT.ids(name)[place])).body)
+    return parse_record(encode(expected_record(ACCOUNT, name, ACCOUNT.ids(name)[0])).body)
 
 
 def field(value: object, field_id: str | None = "3", **more: object) -> Record:

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acsync.activecampaign.client import Client, Params
-from acsync.activecampaign.rate_limiter import RateLimiter
+from acsync.activecampaign.client import Params
 from acsync.errors import SettingsError
 from acsync.preflight.samples import KNOWN_WORDS, Disguise, SampleWriter
 from acsync.simulator.account import Account
 from acsync.simulator.account_options import AccountOptions
-from acsync.simulator.server import serve
 from tests.support import faults
 from tests.support.calls import on_numbers
+from tests.support.in_memory import client_of
 
 CONTACTS: Params = {"limit": 100, "orders[id]": "ASC", "include": "fieldValues", "id_greater": 3}
 
@@ -45,11 +44,9 @@ def shape_of(value: Any) -> Any:
     return type(value), len(value) if isinstance(value, str) else None
 
 
-def test_samples_keep_the_shape_but_no_value(
-    tmp_path: Path,
-) -> None:
+def test_samples_keep_the_shape_but_no_value(tmp_path: Path) -> None:
     """People can report an oddity without sending anybody's data."""
-    account = Account(AccountOptions(contacts=100, deals=100, rate_limit=None))
+    account = Account(AccountOptions(contacts=50, deals=50, rate_limit=None))
     bodies: dict[str, Any] = {}
     writer = SampleWriter(tmp_path / "samples")
 
@@ -57,23 +54,19 @@ def test_samples_keep_the_shape_but_no_value(
         bodies.setdefault(exchange.path, json.loads(exchange.content))
         writer(exchange)
 
-    with serve(account) as url:
-        client = Client(
-            f"{url}/api/3/", account.options.api_key, RateLimiter(1000), observe=observe
-        )
-        for path in ("contacts", "deals", "users", "fields", "dealGroups", "dealCustomFieldMeta"):
-            include = "dealCustomFieldData" if path == "deals" else "fieldValues"
-            client.get_page(path, {**CONTACTS, "include": include})
-            client.get_page(path, {**CONTACTS, "include": include, "offset": 0})
-            client.get_page(path, {**CONTACTS, "include": include})
-        client.close()
+    client = client_of(account, observe=observe)
+    for path in ("contacts", "deals", "users", "fields", "dealGroups", "dealCustomFieldMeta"):
+        include = "dealCustomFieldData" if path == "deals" else "fieldValues"
+        client.get_page(path, {**CONTACTS, "include": include})
+        client.get_page(path, {**CONTACTS, "include": include, "offset": 0})
+        client.get_page(path, {**CONTACTS, "include": include})
 
     files = sorted((tmp_path / "samples").iterdir())
     assert len(files) == 12
     lines = {line.strip() for file in files for line in file.read_text().splitlines()}
     everything = "\n".join(lines)  # each line once, since every text is searched for in it
     originals = {text for body in bodies.values() for text in texts_in(body)}
-    told = {
+    personal = {
         text
         for text in originals
         if any(letter.isalpha() for letter in text)
@@ -82,8 +75,10 @@ def test_samples_keep_the_shape_but_no_value(
         and set(text) - set("xX9")
         and f'"{text}":' not in everything  # a word that is also a key of the API
     }
-    assert len(told) > 1_000
-    assert [text for text in told if json.dumps(text, ensure_ascii=False)[1:-1] in everything] == []
+    assert len(personal) > 1_000
+    assert [
+        text for text in personal if json.dumps(text, ensure_ascii=False)[1:-1] in everything
+    ] == []
     assert account.options.api_key not in everything
     [sample] = [
         json.loads(file.read_text())
@@ -91,7 +86,7 @@ def test_samples_keep_the_shape_but_no_value(
         if file.name.startswith("contacts-id-greater-include-limit-orders")
     ]
     assert shape_of(sample["body"]) == shape_of(bodies["contacts"])
-    named = {one for row in sample["body"]["contacts"] for one in row["fieldValues"]}
+    named = {value for row in sample["body"]["contacts"] for value in row["fieldValues"]}
     assert named == {row["id"] for row in sample["body"]["fieldValues"]}
 
 
@@ -133,11 +128,8 @@ def test_errors_and_headers_are_kept_too(tmp_path: Path) -> None:
         faults.too_many(0).only(on_numbers(1)),
         faults.html(502).only(on_numbers(2)),
     )
-    with serve(account) as url:
-        writer = SampleWriter(tmp_path)
-        client = Client(f"{url}/api/3/", account.options.api_key, RateLimiter(1000), observe=writer)
-        client.get_page("contacts", {})
-        client.close()
+    writer = SampleWriter(tmp_path)
+    client_of(account, observe=writer).get_page("contacts", {})
 
     assert writer.written == {"contacts-429.json", "contacts-502.json", "contacts-200.json"}
     refused = json.loads((tmp_path / "contacts-429.json").read_text())

@@ -20,7 +20,7 @@ from acsync.sync.job import Job
 from acsync.sync.plan import interleave
 from tests.support import faults
 from tests.support.calls import for_newest_page, on_call, on_numbers
-from tests.support.in_memory_walk import Reading, account_of
+from tests.support.in_memory import Reading, account_of
 
 CALLS_PER_CLUMP = 6
 
@@ -28,7 +28,7 @@ BOTH = pytest.mark.parametrize("name", list(DATASETS))
 
 
 @BOTH
-@pytest.mark.parametrize("records", [0, 1, 2, 9, 10, 11, 19, 20, 100, 101, 333])
+@pytest.mark.parametrize("records", [0, 1, 2, 9, 10, 11, 19, 20, 100, 133])
 @pytest.mark.parametrize("page_size", [2, 3, 10])
 def test_every_size_at_every_page_border_is_read_whole(
     name: DatasetName, records: int, page_size: int
@@ -40,15 +40,12 @@ def test_every_size_at_every_page_border_is_read_whole(
 
 
 @BOTH
-@pytest.mark.parametrize("records", [10_000, 12_345])
-def test_planning_seams_and_ends_cost_at_most_three_percent(
-    name: DatasetName, records: int
-) -> None:
+def test_planning_seams_and_ends_cost_at_most_three_percent(name: DatasetName) -> None:
     """Calls are what takes time: 10,000 records need 100 of them."""
-    account = account_of(records)
+    account = account_of(10_000, values_per_record=0)
 
-    assert len(Reading(account, name, 100).run()) == records
-    assert account.statistics.calls <= -(-records // 100) * 1.03
+    assert len(Reading(account, name, 100).run()) == 10_000
+    assert account.statistics.calls <= 103
 
 
 @BOTH
@@ -63,7 +60,7 @@ def test_a_smaller_page_than_asked_for_is_followed_by_the_rows_received(name: Da
 @BOTH
 def test_slices_have_equal_sizes_even_if_ids_have_gaps(name: DatasetName) -> None:
     """Slices of equal id ranges would differ in size. The last slices are one page each."""
-    reading = Reading(account_of(5_000), name, 20)
+    reading = Reading(account_of(5_000, values_per_record=0), name, 20)
     plan = reading.plan()
 
     sizes = [sum(len(page.ids) for page in reading.read(part)) for part in plan.slices]
@@ -74,9 +71,9 @@ def test_slices_have_equal_sizes_even_if_ids_have_gaps(name: DatasetName) -> Non
 
 
 @BOTH
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
-    records=st.integers(0, 120),
+    records=st.integers(0, 70),
     page_size=st.integers(2, 9),
     seed=st.integers(0, 2**16),
     changes=st.tuples(st.sampled_from([0.1, 0.5, 1.0]), st.sampled_from([1, 5, 40])),
@@ -140,9 +137,9 @@ def read_interleaved(reading: Reading, chance: Random) -> None:
 
 
 @BOTH
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
-    records=st.integers(0, 150),
+    records=st.integers(0, 100),
     page_size=st.integers(2, 9),
     clumps=st.lists(
         st.tuples(

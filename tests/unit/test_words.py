@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import ROOT
-from tests.support.words import GROUPS, measure, split_sentences
+from tests.support.documents import GROUPS, ROOT, measure, split_sentences
 
 # The most per 100 sentences: some of the patterns can be good English.
 CEILINGS = {"code": 2.0, "tests": 2.0, "documents": 2.0}
@@ -13,7 +12,7 @@ CEILINGS = {"code": 2.0, "tests": 2.0, "documents": 2.0}
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_few_sentences_read_as_translated(group: str) -> None:
-    """The failure lists the sentences; `python -m tests.support.words` does so at any time."""
+    """The failure lists the sentences; `python -m tests.support.documents` does so at any time."""
     share = measure(ROOT / path for path in GROUPS[group])
 
     assert share.sentences > 500

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.handlers import format_date_time
 
 import httpx
 
-from acsync.activecampaign.client import Client, RequestLimits
+from acsync.activecampaign.client import Client, Exchange, RequestLimits
 from acsync.activecampaign.missing_values import MissingValues
 from acsync.activecampaign.page_reader import PageReader
 from acsync.activecampaign.rate_limiter import RateLimiter
@@ -59,7 +59,10 @@ def account_of(records: int, page_cap: int = 100, **options: Any) -> Account:
 
 
 def client_of(
-    account: Account, limits: RequestLimits = TIRELESS, calls_per_second: float = 1e9
+    account: Account,
+    limits: RequestLimits = TIRELESS,
+    calls_per_second: float = 1e9,
+    observe: Callable[[Exchange], None] | None = None,
 ) -> Client:
     """Connect to the account without a socket, so that thousands of walks take seconds."""
 
@@ -78,8 +81,8 @@ def client_of(
 
     clock = SkippingClock()
     limiter = RateLimiter(calls_per_second, clock=clock, sleep=clock.sleep)
-    transport = httpx.MockTransport(respond)
-    return Client("http://localhost/api/3/", account.options.api_key, limiter, limits, transport)
+    transport, key = httpx.MockTransport(respond), account.options.api_key
+    return Client("http://localhost/api/3/", key, limiter, limits, transport, observe)
 
 
 class Reading:
@@ -130,8 +133,8 @@ class Reading:
             self.covered[number] = Interval(first, last)
         return Copied()
 
-    def read(self, wanted: Slice) -> Iterator[WalkPage]:
-        return self.walk.read_slice(wanted, self.page_rows)
+    def read(self, part: Slice) -> Iterator[WalkPage]:
+        return self.walk.read_slice(part, self.page_rows)
 
     def gap_fill(self, plan: Plan) -> GapFill:
         return GapFill(self.walk, plan, lambda: self.covered, self.keep, MAX_ROUNDS)

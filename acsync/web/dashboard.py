@@ -23,6 +23,7 @@ from acsync.web.freshness import Judgement, describe, judge
 HEIGHT = 80
 STRIP_SYNCS, TABLE_SYNCS = 50, 10
 COLUMNS = ("records", "added", "updated", "deleted", "calls", "refused")
+MARKS = {"complete": "✓", "partly": "◐", "failed": "✕", "running": "…", "none": ""}
 
 # The parameters of a connection that everybody may see, and their options of psql.
 SHOWN_BY_PSQL = (("host", "-h"), ("port", "-p"), ("user", "-U"), ("dbname", "-d"))

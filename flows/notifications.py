@@ -32,6 +32,7 @@ from pydantic import SecretStr
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.results import SyncResult
 from acsync.schedule import stale_after
+from acsync.settings import read_alert_url
 from acsync.sync.report import report_lines
 from flows.automations import FAILED_STATES, STOPPED_MESSAGE, SUCCEEDED
 from flows.links import page_url
@@ -71,6 +72,12 @@ def save_alert_block(alert_url: str) -> str:
     block = make_alert_block(alert_url)
     block.save(ALERT_BLOCK)
     return block.get_block_type_name()
+
+
+def require_alert_url() -> None:
+    """Raise SettingsError if ACSYNC_ALERT_URL is set to something that cannot be used."""
+    if alert_url := read_alert_url():
+        make_alert_block(alert_url)
 
 
 def make_alert_block(alert_url: str) -> NotificationBlock:

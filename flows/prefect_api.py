@@ -36,13 +36,18 @@ def require_api() -> None:
 
 def require_lasting_api() -> None:
     """Raise AcsyncError unless PREFECT_API_URL is set and its API answers."""
+    require_api_url()
+    require_api()
+
+
+def require_api_url() -> None:
+    """Raise SettingsError unless PREFECT_API_URL is set."""
     if not PREFECT_API_URL.value():
         message = (
             "is not set: start a server with `prefect server start` and set it to "
             "http://127.0.0.1:4200/api, or log in to Prefect Cloud."
         )
         raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
-    require_api()
 
 
 def probe(client: SyncPrefectClient) -> None:

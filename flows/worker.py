@@ -24,6 +24,7 @@ from acsync.env_file import load_env_file, unknown_variables
 from acsync.errors import SettingsError
 from acsync.process import PYTHON
 from acsync.proxies import bypass_for_loopback
+from acsync.settings import read_log_format
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
@@ -45,7 +46,11 @@ class _Stop(SystemExit):
 
 
 def run_worker(arguments: Sequence[str]) -> int:
-    """Run `prefect worker start` with these arguments until it ends; return its exit status."""
+    """Run `prefect worker start` with these arguments until it ends; return its exit status.
+
+    Raises SettingsError.
+    """
+    read_log_format()
     # Prefect's worker (3.9.1) only ends on SIGINT, which is ignored in background jobs of a shell
     # script and in their children. Children do not inherit signals that have a handler as ignored.
     for number in SIGNALS:
@@ -156,10 +161,10 @@ def main() -> int:
     try:
         load_env_file()
         logs.set_up_command()
+        return run_worker(sys.argv[1:])
     except SettingsError as error:
         logs.report(error)
         return 2
-    return run_worker(sys.argv[1:])
 
 
 if __name__ == "__main__":

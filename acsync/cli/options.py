@@ -9,7 +9,7 @@ from rich.console import Console
 from acsync import logs
 from acsync.env_file import unknown_variables
 from acsync.errors import use_account
-from acsync.settings import ACCOUNT, DATABASE, Settings, read_settings
+from acsync.settings import ACCOUNT, DATABASE, LOGS, Settings, read_settings
 
 # Results go to standard output, errors to standard error. Text of others is never markup.
 console = Console(markup=False, emoji=False, highlight=False)
@@ -33,6 +33,7 @@ Rate = Annotated[float, typer.Option(min=0.1, help="Calls per second that it all
 
 def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT) -> Settings:
     """Read these variables, or the fields of the account's block; raises SettingsError."""
+    variables = (*variables, *LOGS)
     if account is None:
         return read_settings(variables)
     from flows import blocks

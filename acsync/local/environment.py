@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from acsync.env_file import DISABLED
 from acsync.errors import SettingsError, SettingsProblem
@@ -17,16 +18,21 @@ from acsync.settings import (
     ACCOUNT,
     CREDENTIALS,
     DATABASE,
+    LOGS,
     SCHEDULE,
+    SERVICE,
     Settings,
-    read_database_settings,
     read_settings,
+    read_together,
 )
 from acsync.simulator.account_options import AccountOptions
 
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 8000
 MAX_RATE = 1000.0  # calls per second: the highest AC_RATE_LIMIT, for an account without a limit
+
+# All that the programs read, so that none of them exits later because of one.
+VARIABLES = (*DATABASE, *ACCOUNT, *SCHEDULE, *SERVICE, *LOGS)
 
 # Variables of a real account that a simulated one must not use.
 OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATASETS", "LIMIT_PER_PAGE")
@@ -75,15 +81,36 @@ def choose_local(port: int, web_port: int | None, options: AccountOptions) -> Lo
     `port` is for the Prefect server. The service listens on `web_port`, or without one on 8000 or
     any free port. Raises SettingsError, also if a port is taken.
     """
-    local = _choose_account(options)
-    if not local.environment.get("PREFECT_API_URL"):
-        local = _add_server(local, _claim_port(port, "for the Prefect server", "--port 4300"))
-    return replace(local, web_port=_claim_web_port(web_port))
-
-
-def _choose_account(options: AccountOptions) -> Local:
     simulated = not any(os.environ.get(name, "").strip() for name in CREDENTIALS)
-    return _simulate(options) if simulated else _use_account()
+    has_server = bool(os.environ.get("PREFECT_API_URL"))
+    unused = (*CREDENTIALS, "AC_RATE_LIMIT", "LIMIT_PER_PAGE") if simulated else ()
+    settings, server_port, chosen_port, *_ = read_together(
+        lambda: read_settings(name for name in VARIABLES if name not in unused),
+        lambda: has_server or _claim_port(port, "for the Prefect server", "--port 4300"),
+        lambda: _claim_web_port(web_port),
+        lambda: _refuse_foreign_server() if simulated and has_server else None,
+        _require_alert_url,
+    )
+    local = _simulate(settings, options) if simulated else _use_account(settings)
+    if not has_server:
+        local = _add_server(local, server_port)
+    return replace(local, web_port=chosen_port)
+
+
+def _refuse_foreign_server() -> NoReturn:
+    message = (
+        "is set, but neither AC_API_URL nor AC_API_KEY: a worker for the simulated account might "
+        "run the syncs of a real one there. Set both, or unset PREFECT_API_URL."
+    )
+    raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
+
+
+def _require_alert_url() -> None:
+    if "ACSYNC_ALERT_URL" in os.environ:
+        # Importing Prefect takes seconds.
+        from flows.notifications import require_alert_url  # noqa: PLC0415
+
+        require_alert_url()
 
 
 def simulated_environment(
@@ -105,21 +132,13 @@ def embedded_in(data_dir: Path) -> Settings:
     return Settings.model_validate({"ACSYNC_DATA_DIR": data_dir})
 
 
-def _use_account() -> Local:
-    settings = read_settings(DATABASE + ACCOUNT + SCHEDULE)
+def _use_account(settings: Settings) -> Local:
     return Local(settings.account_host, False, settings, dict(os.environ), (), WEB_PORT)
 
 
-def _simulate(options: AccountOptions) -> Local:
-    """Choose a simulated account; raises SettingsError if its worker could take real runs."""
-    if os.environ.get("PREFECT_API_URL"):
-        message = (
-            "is set, but neither AC_API_URL nor AC_API_KEY: a worker for the simulated account "
-            "might run the syncs of a real one there. Set both, or unset PREFECT_API_URL."
-        )
-        raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
+def _simulate(settings: Settings, options: AccountOptions) -> Local:
     port = _claim_port(0)
-    database = embedded_in(read_database_settings().data_dir / "simulated")
+    database = embedded_in(settings.data_dir / "simulated")
     environment = simulated_environment(
         f"http://{LOOPBACK}:{port}",
         options.api_key,

@@ -5,10 +5,11 @@ holds the details that only the sync knows. Runs that crash leave no such messag
 and the age of the data come from a Prefect variable that each sync updates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument, StateType
@@ -20,7 +21,7 @@ from prefect.events.actions import (
 )
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from acsync.schedule import DEFAULT_INTERVAL, spell, stale_after
+from acsync.schedule import spell, stale_after
 
 Labels: TypeAlias = dict[str, str | list[str]]
 
@@ -55,10 +56,6 @@ STOPPED_MESSAGE = "Execution was aborted by a termination signal."
 
 # A run sends its first heartbeat as soon as it is `Running`, but it may die before that.
 BEATING = ("Running", "heartbeat")
-OF_DEPLOYMENT: Labels = {
-    "prefect.resource.role": "deployment",
-    "prefect.resource.id": "prefect.deployment.*",
-}
 
 # The tag of full syncs. Those of the deployment `incremental` have another one: if one of them
 # fails, the next one makes up for it within minutes.
@@ -90,14 +87,14 @@ class Audience:
     """The flows to watch, the notification blocks to use, and the links in their messages.
 
     The URLs are those of a run and a deployment without the id at the end, or None without a UI.
-    `interval` is that of full syncs.
+    `intervals` are those of full syncs, with the deployments that have them.
     """
 
     flows: Sequence[str]
     blocks: Sequence[BlockDocument]
     run_url: str | None
     deployment_url: str | None
-    interval: timedelta = DEFAULT_INTERVAL
+    intervals: Mapping[timedelta, Sequence[UUID]]
 
     @property
     def of_flow(self) -> Labels:
@@ -119,8 +116,26 @@ class Audience:
 
 
 def make_automations(audience: Audience) -> list[AutomationCore]:
-    """Return all automations."""
-    return [_failed(audience), _stale(audience), _lost(audience), _not_started(audience)]
+    """Return all automations.
+
+    That of stale data waits for three of the longest interval. Each shorter interval has one more.
+    """
+    *shorter, longest = sorted(audience.intervals)
+    return [
+        _failed(audience),
+        _stale(audience, STALE_AUTOMATION, longest, "prefect.deployment.*"),
+        *(
+            _stale(
+                audience,
+                f"{STALE_AUTOMATION} ({spell(interval)})",
+                interval,
+                sorted(f"prefect.deployment.{each}" for each in audience.intervals[interval]),
+            )
+            for interval in shorter
+        ),
+        _lost(audience),
+        _not_started(audience),
+    ]
 
 
 def _failed(audience: Audience) -> AutomationCore:
@@ -146,15 +161,21 @@ def _failed(audience: Audience) -> AutomationCore:
     )
 
 
-def _stale(audience: Audience) -> AutomationCore:
-    patience = stale_after(audience.interval)
+def _stale(
+    audience: Audience, name: str, interval: timedelta, deployments: str | list[str]
+) -> AutomationCore:
+    patience = stale_after(interval)
+    of_deployments: Labels = {
+        "prefect.resource.role": "deployment",
+        "prefect.resource.id": deployments,
+    }
     return AutomationCore(
-        name=STALE_AUTOMATION,
+        name=name,
         description=f"No scheduled full sync completed for {spell(patience)}.{audience.nobody}",
         trigger=EventTrigger(
             after=_events((SUCCEEDED, *FAILED_STATES, *OTHER_STATES)),
             expect=_events((SUCCEEDED,)),
-            match_related=[audience.of_flow, OF_DEPLOYMENT, IS_FULL],
+            match_related=[audience.of_flow, of_deployments, IS_FULL],
             for_each={"related:deployment:prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -235,3 +256,15 @@ def save_automation(client: SyncPrefectClient, automation: AutomationCore) -> st
         return "updated"
     client.create_automation(automation)
     return "created"
+
+
+def delete_shorter(client: SyncPrefectClient, kept: Iterable[AutomationCore]) -> Iterator[str]:
+    """Delete the alerts of stale data for intervals that no deployment has, and yield their names.
+
+    Otherwise they would alert too early for a deployment whose interval became longer.
+    """
+    names = {automation.name for automation in kept}
+    for existing in client.read_automations():
+        if existing.name.startswith(f"{STALE_AUTOMATION} (") and existing.name not in names:
+            client.delete_automation(existing.id)
+            yield existing.name

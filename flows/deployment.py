@@ -47,6 +47,7 @@ from flows.automations import (
     NOT_STARTED_REASON,
     VERIFICATION_TAG,
     Audience,
+    delete_shorter,
     make_automations,
     save_automation,
 )
@@ -280,20 +281,26 @@ def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Itera
         find_alert_blocks(client),
         _url_before_id("flow-run", deployment_id),
         _url_before_id("deployment", deployment_id),
-        _longest_interval(client),
+        _read_intervals(client),
     )
-    for automation in make_automations(audience):
+    automations = make_automations(audience)
+    for automation in automations:
         silent = audience.nobody if audience.nobody in automation.description else ""
         yield f"Automation {automation.name!r} {save_automation(client, automation)}.{silent}"
+    for name in delete_shorter(client, automations):
+        yield f"Automation {name!r} was deleted: no deployment has this interval."
 
 
-def _longest_interval(client: SyncPrefectClient) -> timedelta:
-    """Return the longest interval of all accounts' full syncs, which share the automations."""
+def _read_intervals(client: SyncPrefectClient) -> dict[timedelta, list[UUID]]:
+    """Return the intervals of all accounts' full syncs, which share the automations."""
     deployments = client.read_deployments(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[sync_activecampaign.name])),
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[FULL_TAG])),
     )
-    return max(FULL.interval_of(each.job_variables) for each in deployments)
+    intervals: dict[timedelta, list[UUID]] = {}
+    for deployment in deployments:
+        intervals.setdefault(FULL.interval_of(deployment.job_variables), []).append(deployment.id)
+    return intervals
 
 
 def _free_slots(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:

@@ -15,13 +15,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
-    DeploymentFilterId,
     DeploymentFilterTags,
     FlowFilter,
     FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import (
     ConcurrencyLimitConfig,
@@ -54,7 +50,7 @@ from flows.automations import (
 from flows.blocks import ActiveCampaignAccount, load_account
 from flows.links import api_url, is_local_api, page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
-from flows.prefect_api import explain_errors, require_lasting_api
+from flows.prefect_api import explain_errors, read_runs, require_lasting_api
 from flows.schedules import ANCHOR, interval_of, update_schedule
 from flows.sync_activecampaign import sync_activecampaign
 from flows.verify_activecampaign import verify_activecampaign
@@ -305,12 +301,7 @@ def _read_intervals(client: SyncPrefectClient) -> dict[timedelta, list[UUID]]:
 
 def _free_slots(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
     """Mark runs that were lost before the automation existed; it only sees later events."""
-    pending = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING]))
-    runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-        flow_run_filter=FlowRunFilter(state=pending),
-    )
-    for run in runs:
+    for run in read_runs(client, deployment_id, {"type": {"any_": [StateType.PENDING]}}):
         if run.state and datetime.now(UTC) - run.state.timestamp > NOT_STARTED_AFTER:
             client.set_flow_run_state(run.id, Crashed(message=f"{NOT_STARTED_REASON}."))
             yield f"Run {run.name} was lost before its start. It is marked as crashed."

@@ -17,13 +17,6 @@ from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import DiscordWebhook, MicrosoftTeamsWebhook, SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateName,
-)
 from prefect.client.schemas.objects import BlockDocument, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import deployment, flow_run
@@ -36,6 +29,7 @@ from acsync.settings import read_alert_url
 from acsync.sync.report import report_lines
 from flows.automations import FAILED_STATES, STOPPED_MESSAGE, SUCCEEDED
 from flows.links import page_url
+from flows.prefect_api import read_runs
 from flows.reporting import warn_on_failure
 
 ALERT_BLOCK = "acsync-alerts"
@@ -152,12 +146,6 @@ def _problem_before(deployment_id: str | None, flow_run_id: str, interval: timed
 def _last_run(
     client: SyncPrefectClient, deployment_id: UUID, names: list[str], excluded: str
 ) -> FlowRun | None:
-    runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(name=FlowRunFilterStateName(any_=names))
-        ),
-        sort=FlowRunSort.END_TIME_DESC,
-        limit=2,
-    )
+    newest_first = FlowRunSort.END_TIME_DESC
+    runs = read_runs(client, deployment_id, {"name": {"any_": names}}, sort=newest_first, limit=2)
     return next((run for run in runs if str(run.id) != excluded), None)

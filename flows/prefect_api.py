@@ -4,11 +4,15 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -27,11 +31,29 @@ TIMEOUT_SECONDS = 15.0
 def require_api() -> None:
     """Raise AcsyncError unless the API in use answers; without one, start a temporary server."""
     start_temporary_server()
+    with quick_client() as client:
+        probe(client)
+
+
+@contextmanager
+def quick_client() -> Iterator[SyncPrefectClient]:
+    """Yield a client that tells within seconds if the API does not answer."""
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
         get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_SECONDS}) as client,
     ):
-        probe(client)
+        yield client
+
+
+def read_runs(
+    client: SyncPrefectClient, deployment_id: UUID, state: Mapping[str, Any], **options: Any
+) -> list[FlowRun]:
+    """Return the runs of a deployment with one of these states, by `type` or by `name`."""
+    return client.read_flow_runs(
+        deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [deployment_id]}}),
+        flow_run_filter=FlowRunFilter.model_validate({"state": state}),
+        **options,
+    )
 
 
 def require_lasting_api() -> None:
@@ -97,4 +119,4 @@ if __name__ == "__main__":
         require_lasting_api()
     except AcsyncError as error:
         logs.report(error)
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        sys.exit(error.exit_status)

@@ -23,7 +23,7 @@ from flows.automations import AUTOMATIONS
 from flows.blocks import ActiveCampaignAccount
 from flows.deployment import WORK_POOL, configured_kinds, make_deployment, warn_of_containers
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
-from flows.prefect_api import TIMEOUT_SECONDS, explain_errors, probe
+from flows.prefect_api import explain_errors, probe, quick_client
 
 DEPLOY = "Run: acsync deploy"
 
@@ -44,11 +44,7 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
         )
         return
     host = urlsplit(url).hostname
-    with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
-        get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_SECONDS}) as client,
-        explain_errors(),
-    ):
+    with quick_client() as client, explain_errors():
         probe(client)
         yield _check_lock(client, check, f"{_read_version(client)} at {host}")
         for kind in configured_kinds():

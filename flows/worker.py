@@ -164,7 +164,7 @@ def main() -> int:
         return run_worker(sys.argv[1:])
     except SettingsError as error:
         logs.report(error)
-        return 2
+        return error.exit_status
 
 
 if __name__ == "__main__":

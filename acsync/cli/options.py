@@ -1,7 +1,7 @@
 """The options that several commands share, and the settings that they name."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -10,6 +10,8 @@ from acsync import logs
 from acsync.env_file import unknown_variables
 from acsync.errors import use_account
 from acsync.settings import ACCOUNT, DATABASE, LOGS, Settings, read_settings
+
+T = TypeVar("T")
 
 # Results go to standard output, errors to standard error. Text of others is never markup.
 console = Console(markup=False, emoji=False, highlight=False)
@@ -29,6 +31,14 @@ AccountName = Annotated[
 Contacts = Annotated[int, typer.Option(min=0, help="Contacts in the simulated account.")]
 Deals = Annotated[int, typer.Option(min=0, help="Deals in the simulated account.")]
 Rate = Annotated[float, typer.Option(min=0.1, help="Calls per second that it allows.")]
+
+
+def read_option(name: str, read: Callable[[str], T], text: str | None) -> T | None:
+    """Return the value of an option, None without one; raises BadParameter if it is wrong."""
+    try:
+        return read(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{name} {error}") from None
 
 
 def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT) -> Settings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acsync.cli.options import AccountName, console, database_of
+from acsync.cli.options import AccountName, console, database_of, read_option
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
 from acsync.schedule import spell_count
@@ -29,7 +29,7 @@ def status(
 ) -> None:
     """Show what is published, when the next sync is due, and how the last syncs went."""
     settings = database_of(account)
-    limit = _read_duration(max_age) if max_age else None
+    limit = read_option("--max-age", parse_duration, max_age)
     from acsync.store.database import open_database, require_current_schema
     from acsync.store.sync_status import read_status
 
@@ -59,13 +59,6 @@ def _require_fresh(
     else:
         return
     raise AcsyncError(f"The {name} were {when}.", "To see why, run: acsync status")
-
-
-def _read_duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--max-age {error}") from None
 
 
 def status_lines(

@@ -193,13 +193,10 @@ def _print_lines(console: Console, database: "Database", done: threading.Event) 
 def _read_progress(database: "Database") -> list[tuple[DatasetName, int, int]]:
     """Return dataset, records and expected records; empty if no running sync is known."""
     from acsync.store.sync_status import read_running
+    from acsync.web.dashboard import progress_lines
 
     try:
         running = read_running(database)
     except AcsyncError:
         return []
-    return [
-        (name, min(dataset.records, dataset.expected), dataset.expected)
-        for name, dataset in (running.progress if running else {}).items()
-        if dataset.expected
-    ]
+    return progress_lines(running)

@@ -219,11 +219,11 @@ def _title(sync: SyncRecord) -> str:
     return ", ".join([*parts, *counts]) + (f": {reason}" if (reason := reason_of(sync)) else "")
 
 
-def progress_lines(running: RunningSync) -> list[tuple[str, int, int]]:
+def progress_lines(running: RunningSync | None) -> list[tuple[DatasetName, int, int]]:
     """Return name, records and expected records of each dataset that is planned."""
     return [
         (name, min(dataset.records, dataset.expected), dataset.expected)
-        for name, dataset in running.progress.items()
+        for name, dataset in (running.progress if running else {}).items()
         if dataset.expected
     ]
 

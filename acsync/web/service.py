@@ -79,7 +79,7 @@ class Service:
         live, next_start = await self._live.get(), await self._next_start.get()
         return {
             "live": live,
-            "progress": progress_lines(live.running) if live.running else [],
+            "progress": progress_lines(live.running),
             "left": time_left(live.running) if live.running else None,
             "strip": make_strip(live.runs, live.status.interval),
             "columns": COLUMNS,

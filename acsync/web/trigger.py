@@ -12,9 +12,10 @@ from uuid import UUID
 
 from anyio import to_thread
 from fastapi.responses import JSONResponse
+from prefect.client.schemas.objects import State
 
 from acsync.datasets import DATASETS
-from acsync.errors import AcsyncError
+from acsync.errors import AcsyncError, LeaseHeld
 from acsync.process import PYTHON, end_with_parent
 from acsync.store.database import Database
 from acsync.store.sync_history import (
@@ -24,7 +25,7 @@ from acsync.store.sync_history import (
     read_sync_of_run,
 )
 from acsync.store.sync_status import RunningSync, read_running
-from flows.runs import RunState, find_deployment, read_state, run_url, start_run
+from flows.runs import find_deployment, read_state, run_url, start_run
 from flows.sync_activecampaign import TURNED_AWAY
 
 TRIGGER = "/api/sync-activecampaign"
@@ -42,9 +43,6 @@ AWAY_SECONDS = 60.0
 
 # A sync that is told to stop closes its log row first.
 END_SECONDS = 15.0
-
-# Exit status of `acsync sync` if another sync is running.
-LEASE_HELD = 3
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +132,10 @@ class Trigger:
                     raise
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
-            if state.ended:
+            if state.is_final():
                 return await self._result_of(run_id, state)
-            if not state.started and waited > TAKEN_WITHIN_SECONDS:
+            is_waiting = state.is_scheduled() or state.is_pending()
+            if is_waiting and waited > TAKEN_WITHIN_SECONDS:
                 raise AcsyncError(
                     f"No worker has taken flow run {run_id} for {TAKEN_WITHIN_SECONDS:.0f} s; it "
                     "stays queued.",
@@ -145,7 +144,7 @@ class Trigger:
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
 
-    async def _result_of(self, run_id: UUID, state: RunState) -> JSONResponse:
+    async def _result_of(self, run_id: UUID, state: State[Any]) -> JSONResponse:
         logged = await to_thread.run_sync(read_sync_of_run, self._database, str(run_id))
         if logged:
             return result(logged)
@@ -175,7 +174,7 @@ class Trigger:
         child.errors.seek(0)
         error = _last_paragraph(child.errors.read())
         logged = await to_thread.run_sync(read_sync_after, self._database, child.before)
-        if status == LEASE_HELD:
+        if status == LeaseHeld.exit_status:
             return await self._running() or JSONResponse({"error": error}, 409)
         return result(logged) if logged else JSONResponse({"error": error}, 500)
 

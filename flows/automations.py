@@ -133,8 +133,18 @@ def make_automations(audience: Audience) -> list[AutomationCore]:
             )
             for interval in shorter
         ),
-        _lost(audience),
-        _not_started(audience),
+        # Their machine died: otherwise they would stay `Running`.
+        _crash(
+            audience,
+            LOST_AUTOMATION,
+            BEATING,
+            LOST_AFTER,
+            f"The run sent no heartbeat for {spell(LOST_AFTER)}",
+        ),
+        # Their worker died before their start: otherwise they would keep their slot.
+        _crash(
+            audience, NOT_STARTED_AUTOMATION, STARTING_STATES, NOT_STARTED_AFTER, NOT_STARTED_REASON
+        ),
     ]
 
 
@@ -190,19 +200,6 @@ def _stale(
             "(acsync worker) and how the last runs ended.\n\n"
             + _link("Deployment", audience.deployment_url, "deployment"),
         ),
-    )
-
-
-def _lost(audience: Audience) -> AutomationCore:
-    """Mark runs whose machine died as crashed; otherwise they would stay `Running`."""
-    reason = f"The run sent no heartbeat for {spell(LOST_AFTER)}"
-    return _crash(audience, LOST_AUTOMATION, BEATING, LOST_AFTER, reason)
-
-
-def _not_started(audience: Audience) -> AutomationCore:
-    """Mark runs whose worker died before their start; otherwise they would keep their slot."""
-    return _crash(
-        audience, NOT_STARTED_AUTOMATION, STARTING_STATES, NOT_STARTED_AFTER, NOT_STARTED_REASON
     )
 
 

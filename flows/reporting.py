@@ -81,7 +81,10 @@ class Progress:
         self._shown = dict.fromkeys(self._total, 0.0)
         self._artifacts: dict[DatasetName, UUID] = {}
         for name in self._total:
-            self._create(name)
+            with warn_on_failure(f"progress of the {name}"):
+                self._artifacts[name] = create_progress_artifact(
+                    self._percent(name), key=f"acsync-{name}", description=f"{name} copied"
+                )  # type: ignore[assignment]  # an awaitable only when called from async code
 
     def advance(self, done: Slice) -> None:
         """Count the records of one more slice."""
@@ -94,12 +97,6 @@ class Progress:
 
     def _percent(self, name: DatasetName) -> float:
         return 100 * self._copied[name] / self._total[name]
-
-    def _create(self, name: DatasetName) -> None:
-        with warn_on_failure(f"progress of the {name}"):
-            self._artifacts[name] = create_progress_artifact(
-                self._percent(name), key=f"acsync-{name}", description=f"{name} copied"
-            )  # type: ignore[assignment]  # an awaitable only when called from async code
 
     def _update(self, name: DatasetName, percent: float) -> None:
         """Show the progress. Stop after the first failure, since each try takes a minute."""

@@ -22,7 +22,7 @@ import psutil
 from acsync import logs
 from acsync.env_file import load_env_file, unknown_variables
 from acsync.errors import SettingsError
-from acsync.process import PYTHON
+from acsync.process import PYTHON, family_of, kill
 from acsync.proxies import bypass_for_loopback
 from acsync.settings import read_log_format
 
@@ -115,12 +115,12 @@ def end_worker(worker: "subprocess.Popen[bytes]") -> int:
     while time.monotonic() < until and (runs := _runs_of(worker.pid)):
         _end(runs, max(0.0, until - time.monotonic()))
         time.sleep(REPORT_SECONDS)
-    family = _family_of(worker.pid)
+    family = family_of(worker.pid)
     worker.terminate()
     try:
         return worker.wait(WORKER_SECONDS)
     except subprocess.TimeoutExpired:
-        _kill(family)
+        kill(family)
         worker.wait()
         return 128 + signal.SIGKILL
 
@@ -140,20 +140,7 @@ def _end(runs: Sequence[psutil.Process], seconds: float) -> None:
             run.terminate()
     _, alive = psutil.wait_procs(runs, timeout=seconds)
     for run in alive:
-        _kill(_family_of(run.pid))
-
-
-def _family_of(pid: int) -> list[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    return []
-
-
-def _kill(processes: Sequence[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+        kill(family_of(run.pid))
 
 
 def main() -> int:

@@ -84,17 +84,19 @@ def choose_local(port: int, web_port: int | None, options: AccountOptions) -> Lo
     simulated = not any(os.environ.get(name, "").strip() for name in CREDENTIALS)
     has_server = bool(os.environ.get("PREFECT_API_URL"))
     unused = (*CREDENTIALS, "AC_RATE_LIMIT", "LIMIT_PER_PAGE") if simulated else ()
-    settings, server_port, chosen_port, *_ = read_together(
+    settings, server_port, page_port, *_ = read_together(
         lambda: read_settings(name for name in VARIABLES if name not in unused),
         lambda: has_server or _claim_port(port, "for the Prefect server", "--port 4300"),
         lambda: _claim_web_port(web_port),
         lambda: _refuse_foreign_server() if simulated and has_server else None,
         _require_alert_url,
     )
-    local = _simulate(settings, options) if simulated else _use_account(settings)
-    if not has_server:
-        local = _add_server(local, server_port)
-    return replace(local, web_port=chosen_port)
+    if simulated:
+        local = _simulate(settings, options, page_port)
+    else:
+        environment = dict(os.environ)
+        local = Local(settings.account_host, False, settings, environment, (), page_port)
+    return local if has_server else _add_server(local, server_port)
 
 
 def _refuse_foreign_server() -> NoReturn:
@@ -132,11 +134,7 @@ def embedded_in(data_dir: Path) -> Settings:
     return Settings.model_validate({"ACSYNC_DATA_DIR": data_dir})
 
 
-def _use_account(settings: Settings) -> Local:
-    return Local(settings.account_host, False, settings, dict(os.environ), (), WEB_PORT)
-
-
-def _simulate(settings: Settings, options: AccountOptions) -> Local:
+def _simulate(settings: Settings, options: AccountOptions, web_port: int) -> Local:
     port = _claim_port(0)
     database = embedded_in(settings.data_dir / "simulated")
     environment = simulated_environment(
@@ -152,7 +150,7 @@ def _simulate(settings: Settings, options: AccountOptions) -> Local:
         "a simulated account, because AC_API_URL and AC_API_KEY are not set: "
         f"{options.contacts:,} contacts, {options.deals:,} deals"
     )
-    return Local(account, True, database, environment, (program,), WEB_PORT)
+    return Local(account, True, database, environment, (program,), web_port)
 
 
 def _add_server(local: Local, port: int) -> Local:

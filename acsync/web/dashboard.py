@@ -1,7 +1,7 @@
 """Show whether the data is fresh, which sync is running, and what went wrong."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -18,6 +18,7 @@ from acsync.store.sync_totals import Failing, Period, read_failing, read_periods
 from acsync.store.verification import Verifications, read_verifications
 from acsync.sync.report import describe_recall, error_lines
 from acsync.web.freshness import Judgement, describe, judge
+from flows.runs import run_url
 
 # Pixels of the strip's highest bar.
 HEIGHT = 80
@@ -161,8 +162,8 @@ def make_strip(runs: Sequence[SyncRecord], interval: timedelta) -> list[Bar]:
     return [Bar("none", "no sync yet", 2)] * (STRIP_SYNCS - len(bars)) + bars
 
 
-def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -> list[Row]:
-    """Return the last syncs as text; `url_of` returns the address of a flow run."""
+def make_rows(runs: Sequence[SyncRecord]) -> list[Row]:
+    """Return the last syncs as text."""
     return [
         Row(
             sync.started,
@@ -170,7 +171,7 @@ def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -
             tuple("–" if count is None else f"{count:,}" for count in _counts(sync)),
             outcome_of(sync),
             reason_of(sync),
-            url_of(sync.flow_run_id) if sync.flow_run_id else None,
+            run_url(sync.flow_run_id) if sync.flow_run_id else None,
         )
         for sync in runs[:TABLE_SYNCS]
     ]

@@ -37,7 +37,7 @@ from acsync.web.freshness import Judgement, judge
 from acsync.web.metrics import Scrape, make_registry
 from acsync.web.queries import read_cookbook
 from acsync.web.trigger import Trigger
-from flows.runs import read_next_start, run_url
+from flows.runs import read_next_start
 
 # Seconds for which an answer of Postgres or Prefect is used again.
 STATUS_SECONDS, LIVE_SECONDS, NEXT_START_SECONDS, WEEK_SECONDS = 0.2, 1.0, 15.0, 5.0
@@ -83,7 +83,7 @@ class Service:
             "left": time_left(live.running) if live.running else None,
             "strip": make_strip(live.runs, live.status.interval),
             "columns": COLUMNS,
-            "rows": make_rows(live.runs, run_url),
+            "rows": make_rows(live.runs),
             "next_start": next_start,
             "next_steps": next_steps(self._account, next_start is not None, live.status.interval),
             "marks": MARKS,

@@ -21,7 +21,8 @@ from prefect.events.actions import (
 )
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from acsync.schedule import spell, stale_after
+from acsync.schedule import stale_after
+from acsync.spelling import spell
 
 Labels: TypeAlias = dict[str, str | list[str]]
 

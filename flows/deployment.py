@@ -33,9 +33,10 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from acsync.datasets import DATASETS
-from acsync.schedule import DEFAULT_INTERVAL, spell
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.setting_types import DEAL_EVENTS, format_duration
 from acsync.settings import SCHEDULE, read_settings
+from acsync.spelling import spell
 from flows.automations import (
     FULL_TAG,
     HEARTBEAT_SECONDS,

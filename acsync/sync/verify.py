@@ -10,7 +10,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName
 from acsync.readings import Copied, Dimension, Warnings
 from acsync.results import CustomField
-from acsync.schedule import spell_count
+from acsync.spelling import spell_count
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_log import read_differences, record_total

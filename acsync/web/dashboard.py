@@ -9,15 +9,15 @@ from itertools import chain
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.local.embedded_postgres import is_embedded, psql_command
-from acsync.schedule import spell, spell_count
 from acsync.settings import Settings
+from acsync.spelling import spell, spell_age, spell_count
 from acsync.store.database import Database
 from acsync.store.sync_history import SyncRecord, read_syncs
 from acsync.store.sync_status import RunningSync, SyncStatus, read_status
 from acsync.store.sync_totals import Failing, Period, read_failing, read_periods
 from acsync.store.verification import Verifications, read_verifications
 from acsync.sync.report import describe_recall, error_lines
-from acsync.web.freshness import Judgement, describe, judge
+from acsync.web.freshness import Judgement, judge
 from flows.runs import run_url
 
 # Pixels of the strip's highest bar.
@@ -232,7 +232,7 @@ def progress_lines(running: RunningSync | None) -> list[tuple[DatasetName, int, 
 def time_left(running: RunningSync) -> str | None:
     """Return how long copying will take; None if that is not known."""
     seconds = running.now.seconds_left
-    return None if seconds is None else describe(timedelta(seconds=seconds))
+    return None if seconds is None else spell_age(timedelta(seconds=seconds))
 
 
 def psql_line(settings: Settings, database: Database) -> str:

@@ -23,6 +23,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 
 from acsync.schedule import stale_after
 from acsync.spelling import spell
+from flows.links import page_url
 
 Labels: TypeAlias = dict[str, str | list[str]]
 
@@ -85,16 +86,13 @@ def variable_name(deployment: str) -> str:
 
 @dataclass(frozen=True)
 class Audience:
-    """The flows to watch, the notification blocks to use, and the links in their messages.
+    """The flows to watch, and the notification blocks to use.
 
-    The URLs are those of a run and a deployment without the id at the end, or None without a UI.
     `intervals` are those of full syncs, with the deployments that have them.
     """
 
     flows: Sequence[str]
     blocks: Sequence[BlockDocument]
-    run_url: str | None
-    deployment_url: str | None
     intervals: Mapping[timedelta, Sequence[UUID]]
 
     @property
@@ -167,7 +165,7 @@ def _failed(audience: Audience) -> AutomationCore:
             # The message of a failed sync ends with the age of the data.
             "{{ flow_run.state.message }}"
             f"{{% if flow_run.state.name != 'Failed' %}} {{{{ {PUBLISHED} }}}}{{% endif %}}\n\n"
-            + _link("Run", audience.run_url, "flow_run"),
+            + _link("Run", "flow-run"),
         ),
     )
 
@@ -198,8 +196,7 @@ def _stale(
             "{{ (firing.triggered - automation.trigger.within).strftime('%Y-%m-%d %H:%M') }} UTC "
             "or earlier, so the published data is at least that old. "
             f"{{{{ {PUBLISHED} }}}} Check that a worker is running "
-            "(acsync worker) and how the last runs ended.\n\n"
-            + _link("Deployment", audience.deployment_url, "deployment"),
+            "(acsync worker) and how the last runs ended.\n\n" + _link("Deployment", "deployment"),
         ),
     )
 
@@ -237,8 +234,11 @@ def _events(names: Iterable[str]) -> set[str]:
     return {f"prefect.flow-run.{name}" for name in names}
 
 
-def _link(title: str, url: str | None, name: str) -> str:
-    return f"{title}: {url}{{{{ {name}.id }}}}" if url else f"{title} {{{{ {name}.id }}}}"
+def _link(title: str, kind: str) -> str:
+    """Return a line with the address of a page of Prefect's UI, or without a UI with its id."""
+    page_id = f"{{{{ {kind.replace('-', '_')}.id }}}}"
+    url = page_url(kind, "ID")
+    return f"{title}: {url.removesuffix('ID')}{page_id}" if url else f"{title} {page_id}"
 
 
 def save_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:

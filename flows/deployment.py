@@ -156,7 +156,7 @@ def deploy(
         else:
             yield from _delete_deployment(client, account, VERIFICATION, "--no-verify-daily")
         yield _ensure_alerts(client, alert_url)
-        yield from _ensure_automations(client, deployment_id)
+        yield from _ensure_automations(client)
         yield from _free_slots(client, deployment_id)
 
 
@@ -272,12 +272,10 @@ def _ensure_alerts(client: SyncPrefectClient, alert_url: str | None) -> str:
     return f"Block {ALERT_BLOCK} was created ({save_alert_block(alert_url)})."
 
 
-def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
+def _ensure_automations(client: SyncPrefectClient) -> Iterator[str]:
     audience = Audience(
         (sync_activecampaign.name, verify_activecampaign.name),
         find_alert_blocks(client),
-        _url_before_id("flow-run", deployment_id),
-        _url_before_id("deployment", deployment_id),
         _read_intervals(client),
     )
     automations = make_automations(audience)
@@ -306,9 +304,3 @@ def _free_slots(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]
         if run.state and datetime.now(UTC) - run.state.timestamp > NOT_STARTED_AFTER:
             client.set_flow_run_state(run.id, Crashed(message=f"{NOT_STARTED_REASON}."))
             yield f"Run {run.name} was lost before its start. It is marked as crashed."
-
-
-def _url_before_id(kind: str, example: UUID) -> str | None:
-    """Return the URL of a page of the UI without the id at its end, or None without a UI."""
-    url = page_url(kind, example)
-    return url.removesuffix(str(example)) if url else None

@@ -46,8 +46,9 @@ class SyncCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics; raises what `read` raises."""
         scrape = self._read()
+        gauges = [*_of_datasets(scrape), *_of_syncs(scrape), *_of_verifications(scrape)]
         for kind, entries in (
-            (GaugeMetricFamily, _gauges(scrape)),
+            (GaugeMetricFamily, gauges),
             (CounterMetricFamily, _counters(scrape.totals)),
         ):
             for name, title, labels, values in entries:
@@ -69,12 +70,9 @@ def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
     return registry
 
 
-def _gauges(scrape: Scrape) -> list[Entry]:
-    totals, running = scrape.totals, scrape.running
+def _of_datasets(scrape: Scrape) -> list[Entry]:
     published = {(name,): data for name, data in scrape.published.items()}
     never: dict[tuple[str, ...], float] = {(name,): 0.0 for name in scrape.datasets}
-    verified = {(name,): last for name, last in scrape.verifications.items()}
-    duration_ms = totals.last_duration_ms
     return [
         (
             "last_success_timestamp_seconds",
@@ -100,11 +98,17 @@ def _gauges(scrape: Scrape) -> list[Entry]:
             OF_DATASET,
             {key: data.record_count for key, data in published.items()},
         ),
+    ]
+
+
+def _of_syncs(scrape: Scrape) -> list[Entry]:
+    running, duration_ms = scrape.running, scrape.totals.last_duration_ms
+    return [
         (
             "last_sync_success",
             "1 if the last finished sync was complete.",
             (),
-            {(): totals.last_success},
+            {(): scrape.totals.last_success},
         ),
         (
             "last_sync_duration_seconds",
@@ -129,6 +133,12 @@ def _gauges(scrape: Scrape) -> list[Entry]:
             (),
             {(): scrape.interval.total_seconds()},
         ),
+    ]
+
+
+def _of_verifications(scrape: Scrape) -> list[Entry]:
+    verified = {(name,): last for name, last in scrape.verifications.items()}
+    return [
         (
             "verify_timestamp_seconds",
             "When random records were last compared with the account.",

@@ -204,7 +204,12 @@ def _stale(
 def _crash(
     audience: Audience, name: str, after: Sequence[str], within: timedelta, reason: str
 ) -> AutomationCore:
-    """Mark a run as crashed if no event follows in time. This frees its slot and sends an alert."""
+    """Mark a run as crashed if no event follows in time. This frees its slot and sends an alert.
+
+    Prefect's server (3.9.1) can hold back the last event of the first run after a deployment. The
+    automation then fires for a run that has ended: the server refuses the state, and nothing
+    alerts.
+    """
     return AutomationCore(
         name=name,
         description=f"{reason}.",

@@ -108,7 +108,7 @@ def _refuse_foreign_server() -> NoReturn:
 
 
 def _require_alert_url() -> None:
-    if "ACSYNC_ALERT_URL" in os.environ:
+    if os.environ.get("ACSYNC_ALERT_URL"):
         # Importing Prefect takes seconds.
         from flows.notifications import require_alert_url  # noqa: PLC0415
 

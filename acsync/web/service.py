@@ -1,4 +1,4 @@
-"""What the HTTP service knows of its account; requests share the answers of Postgres and Prefect.
+"""Read one account for the HTTP service; requests share the answers of Postgres and Prefect.
 
 Everything raises AcsyncError if Postgres or Prefect does not answer.
 """

@@ -46,7 +46,7 @@ STARTED: Answers = {
 
 
 class Parameters(BaseModel):
-    """No parameters; a misspelt one is an error, as `?wiat=false` would start a whole sync."""
+    """No parameters. A misspelt one is an error: `?wiat=false` would wait for the whole sync."""
 
     model_config = ConfigDict(extra="forbid")
 

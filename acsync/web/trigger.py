@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import time
-from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -47,15 +46,6 @@ END_SECONDS = 15.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Child:
-    """A sync in a child process, its standard error, and the id of the sync before it."""
-
-    process: asyncio.subprocess.Process
-    errors: IO[bytes]
-    before: str | None
-
-
 class Trigger:
     """Starts the syncs of one account and waits for them; a caller that hangs up stops nothing."""
 
@@ -74,7 +64,7 @@ class Trigger:
             if deployment_id is None:
                 child = await self._start_child()
         if deployment_id is None:
-            return await self._wait_for_child(child) if wait else _accepted(None, None)
+            return await self._wait_for_child(*child) if wait else _accepted(None, None)
         run_id = await to_thread.run_sync(start_run, deployment_id)
         logger.info("flow run %s was started over HTTP", run_id)
         if not wait:
@@ -153,7 +143,8 @@ class Trigger:
         message = state.message or f"Flow run {run_id} ended as {state.name}."
         return JSONResponse({"error": message}, 500)
 
-    async def _start_child(self) -> Child:
+    async def _start_child(self) -> tuple[asyncio.subprocess.Process, IO[bytes], str | None]:
+        """Start a sync; return its process, its errors, and the id of the sync before it."""
         recent = await to_thread.run_sync(read_recent_syncs, self._database)
         account = ["--account", self._account] if self._account else []
         # A file, because children of a killed sync would keep a pipe open.
@@ -167,13 +158,15 @@ class Trigger:
             preexec_fn=partial(end_with_parent, signal.SIGHUP),
         )
         logger.info("a sync was started over HTTP, in process %d", self._process.pid)
-        return Child(self._process, errors, recent[0].sync_id if recent else None)
+        return self._process, errors, recent[0].sync_id if recent else None
 
-    async def _wait_for_child(self, child: Child) -> JSONResponse:
-        status = await child.process.wait()
-        child.errors.seek(0)
-        error = _last_paragraph(child.errors.read())
-        logged = await to_thread.run_sync(read_sync_after, self._database, child.before)
+    async def _wait_for_child(
+        self, process: asyncio.subprocess.Process, errors: IO[bytes], before: str | None
+    ) -> JSONResponse:
+        status = await process.wait()
+        errors.seek(0)
+        error = _last_paragraph(errors.read())
+        logged = await to_thread.run_sync(read_sync_after, self._database, before)
         if status == LeaseHeld.exit_status:
             return await self._running() or JSONResponse({"error": error}, 409)
         return result(logged) if logged else JSONResponse({"error": error}, 500)

@@ -27,7 +27,7 @@ from acsync.settings import (
 )
 from acsync.simulator.account_options import AccountOptions
 
-LOOPBACK = "127.0.0.1"
+HOST = "127.0.0.1"
 WEB_PORT = 8000
 MAX_RATE = 1000.0  # calls per second: the highest AC_RATE_LIMIT, for an account without a limit
 
@@ -138,7 +138,7 @@ def _simulate(settings: Settings, options: AccountOptions, web_port: int) -> Loc
     port = _claim_port(0)
     database = embedded_in(settings.data_dir / "simulated")
     environment = simulated_environment(
-        f"http://{LOOPBACK}:{port}",
+        f"http://{HOST}:{port}",
         options.api_key,
         options.rate_limit or MAX_RATE,
         database.data_dir,
@@ -170,8 +170,8 @@ def _add_server(local: Local, port: int) -> Local:
         # Prefect rewrites the UI's files at each start, and its installation may be read-only.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
-        "PREFECT_SERVER_API_HOST": LOOPBACK,
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port},http://localhost:{port}",
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
     }
     # As an option, the port would be unknown to the UI, which would ask at the default port.
     chosen = defaults | {name: os.environ[name] for name in defaults if name in os.environ}
@@ -181,7 +181,7 @@ def _add_server(local: Local, port: int) -> Local:
         chosen | {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": password},
     )
     api = {
-        "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_API_AUTH_STRING": password,
         "PREFECT_HOME": str(home),
     }
@@ -217,13 +217,13 @@ def _claim_port(port: int, purpose: str = "", option: str = "") -> int:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, port))
+            listener.bind((HOST, port))
         except OSError:
             message = (
                 f"{purpose} is taken. Stop what listens there, perhaps another acsync up, or use "
                 f"another port: acsync up {option}"
             )
-            problem = SettingsProblem(f"Port {port} of {LOOPBACK}", message)
+            problem = SettingsProblem(f"Port {port} of {HOST}", message)
             raise SettingsError([problem]) from None
         free: int = listener.getsockname()[1]
         return free

@@ -25,7 +25,6 @@ from prefect.client.schemas.objects import (
     StateType,
     WorkPool,
 )
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Interval
@@ -51,7 +50,7 @@ from flows.automations import (
 from flows.blocks import ActiveCampaignAccount, load_account
 from flows.links import api_url, is_local_api, page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
-from flows.prefect_api import explain_errors, read_runs, require_lasting_api
+from flows.prefect_api import explain_errors, find_deployment, read_runs, require_lasting_api
 from flows.schedules import ANCHOR, interval_of, update_schedule
 from flows.sync_activecampaign import sync_activecampaign
 from flows.verify_activecampaign import verify_activecampaign
@@ -149,9 +148,8 @@ def deploy(
         else:
             reason = f"{INCREMENTAL.variable} is not set"
             yield from _delete_deployment(client, account, INCREMENTAL, reason)
-        if verify_daily or (
-            verify_daily is None and _find(client, make_deployment(account, VERIFICATION))
-        ):
+        daily = make_deployment(account, VERIFICATION).full_name
+        if verify_daily or (verify_daily is None and find_deployment(client, daily)):
             yield from _ensure_deployment(client, account, VERIFICATION)
         else:
             yield from _delete_deployment(client, account, VERIFICATION, "--no-verify-daily")
@@ -172,7 +170,7 @@ def _ensure_deployment(
     """Create a deployment, or update an existing one."""
     deployment = make_deployment(account, kind)
     interval = kind.interval_of(deployment.job_variables)
-    existing = _find(client, deployment)
+    existing = find_deployment(client, deployment.full_name)
     if existing:
         deployment.paused = existing.paused
         deployment.schedules = None
@@ -192,16 +190,9 @@ def _delete_deployment(
     client: SyncPrefectClient, account: str | None, kind: Kind, reason: str
 ) -> Iterator[str]:
     deployment = make_deployment(account, kind)
-    if existing := _find(client, deployment):
+    if existing := find_deployment(client, deployment.full_name):
         client.delete_deployment(existing.id)
         yield f"Deployment {deployment.full_name} was deleted: {reason}."
-
-
-def _find(client: SyncPrefectClient, deployment: RunnerDeployment) -> DeploymentResponse | None:
-    try:
-        return client.read_deployment_by_name(deployment.full_name)
-    except ObjectNotFound:
-        return None
 
 
 def name_deployment(account: str | None, kind: Kind = FULL) -> str:

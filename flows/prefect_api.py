@@ -13,6 +13,8 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -36,13 +38,21 @@ def require_api() -> None:
 
 
 @contextmanager
-def quick_client() -> Iterator[SyncPrefectClient]:
+def quick_client(retries: int = 1) -> Iterator[SyncPrefectClient]:
     """Yield a client that tells within seconds if the API does not answer."""
     with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: retries}),
         get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_SECONDS}) as client,
     ):
         yield client
+
+
+def find_deployment(client: SyncPrefectClient, full_name: str) -> DeploymentResponse | None:
+    """Return a deployment by the names of its flow and its own, or None."""
+    try:
+        return client.read_deployment_by_name(full_name)
+    except ObjectNotFound:
+        return None
 
 
 def read_runs(

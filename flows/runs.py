@@ -6,31 +6,25 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
-    PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    temporary_settings,
 )
 from prefect.states import Pending
 
 from flows.deployment import name_deployment
 from flows.links import page_url
-from flows.prefect_api import explain, read_runs
+from flows.prefect_api import explain, find_deployment, quick_client, read_runs
 from flows.sync_activecampaign import sync_activecampaign
-
-REQUEST_SECONDS = 10.0
 
 # If two requests write at the same time, SQLite refuses one of them and Prefect's server answers
 # 503. Prefect's client then tries again after about 2, 4 and 8 s.
 BUSY_RETRIES = 3
 
 
-def find_deployment(account: str | None) -> UUID | None:
+def find_deployment_id(account: str | None) -> UUID | None:
     """Return the id of an account's deployment, or None if there is no API or no deployment.
 
     Raises AcsyncError if the API does not answer.
@@ -39,10 +33,8 @@ def find_deployment(account: str | None) -> UUID | None:
         return None
     name = f"{sync_activecampaign.name}/{name_deployment(account)}"
     with _client() as client:
-        try:
-            return client.read_deployment_by_name(name).id
-        except ObjectNotFound:
-            return None
+        deployment = find_deployment(client, name)
+    return deployment.id if deployment else None
 
 
 def start_run(deployment_id: UUID) -> UUID:
@@ -61,7 +53,7 @@ def read_state(run_id: UUID) -> State[Any]:
 
 def read_next_start(account: str | None) -> datetime | None:
     """Return when the next scheduled run is due, or None if no run is scheduled."""
-    deployment_id = find_deployment(account)
+    deployment_id = find_deployment_id(account)
     if deployment_id is None:
         return None
     scheduled, first = (
@@ -81,9 +73,8 @@ def run_url(run_id: UUID | str) -> str | None:
 @contextmanager
 def _client(retries: int = 0) -> Iterator[SyncPrefectClient]:
     """Yield a client that raises AcsyncError for every failure."""
-    updates = {PREFECT_CLIENT_MAX_RETRIES: retries, PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}
     try:
-        with temporary_settings(updates), get_client(sync_client=True) as client:
+        with quick_client(retries) as client:
             yield client
     except Exception as error:
         # Prefect's client raises HTTP and OS errors of several kinds.

@@ -24,7 +24,7 @@ from acsync.store.sync_history import (
     read_sync_of_run,
 )
 from acsync.store.sync_status import RunningSync, read_running
-from flows.runs import find_deployment, read_state, run_url, start_run
+from flows.runs import find_deployment_id, read_state, run_url, start_run
 from flows.sync_activecampaign import TURNED_AWAY
 
 TRIGGER = "/api/sync-activecampaign"
@@ -60,7 +60,7 @@ class Trigger:
             await self._wait_for_idle_child()
             if running := await self._running():
                 return running
-            deployment_id = await to_thread.run_sync(find_deployment, self._account)
+            deployment_id = await to_thread.run_sync(find_deployment_id, self._account)
             if deployment_id is None:
                 child = await self._start_child()
         if deployment_id is None:

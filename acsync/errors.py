@@ -82,8 +82,10 @@ class AcsyncError(Exception):
     """The root. `message` says what happened and where, `remedy` what to do; `str()` is both.
 
     Both are sanitized: they may quote an API, and are shown in terminals, logs and tables. The
-    commands of a remedy name the account in use.
+    commands of a remedy name the account in use. A command that fails ends with `exit_status`.
     """
+
+    exit_status = 1
 
     def __init__(self, message: str = "", remedy: str = "") -> None:
         self.message, self.remedy = sanitize(message), sanitize(add_account(remedy))
@@ -104,6 +106,8 @@ class SettingsProblem:
 class SettingsError(AcsyncError):
     """All problems of the settings: one is a sentence, several are one line each."""
 
+    exit_status = 2
+
     def __init__(self, problems: Sequence[SettingsProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__(" ".join(map(str, problems)))
@@ -120,6 +124,8 @@ class SettingsError(AcsyncError):
 
 class UsageError(AcsyncError):
     """An argument names something that does not exist or cannot be used."""
+
+    exit_status = 2
 
 
 class AccountError(AcsyncError):
@@ -191,6 +197,7 @@ class DataRefused(StoreError):
 class LeaseHeld(StoreError):
     """Another sync is running; an incremental one ends soon."""
 
+    exit_status = 3
     by_incremental = False
 
 

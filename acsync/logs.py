@@ -36,16 +36,16 @@ class JsonLines(JsonFormatter):
 def set_up_command() -> None:
     """Log as JSON if ACSYNC_LOG_FORMAT is json, in child processes too.
 
-    Raises SettingsError.
+    Each command reports a wrong format together with its other settings.
     """
-    if read_log_format() == "json":
+    if is_json():
         os.environ.update(JSON_LOGS)
         logging.getLogger().addHandler(_handler(JsonLines()))
 
 
 def set_up_service() -> None:
     """Log what the service does; call it after importing Prefect, which configures uvicorn."""
-    if read_log_format() == "text":
+    if not is_json():
         logging.getLogger().addHandler(_handler(logging.Formatter(TEXT)))
     for name in ("acsync", "uvicorn"):
         logging.getLogger(name).setLevel(logging.INFO)

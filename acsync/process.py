@@ -1,12 +1,14 @@
-"""Start child processes, and set up this one: its memory, its signals, its end."""
+"""Start and kill child processes, and set up this one: its memory, its signals, its end."""
 
 import ctypes
 import gc
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
 
 # Without `-P`, a file in the current folder could replace a module, such as `attrs.py`.
 PYTHON = (sys.executable, "-P")
@@ -33,6 +35,21 @@ def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
         signal.signal(number, signal.SIG_DFL)  # nohup ignores it
     if LIBC:
         LIBC.prctl(PR_SET_PDEATHSIG, number)
+
+
+def family_of(pid: int) -> list[psutil.Process]:
+    """Return a process and all its descendants, or nothing if it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """Kill those that are still running."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def spare_memory() -> None:

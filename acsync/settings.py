@@ -1,7 +1,7 @@
 """Read the environment into one frozen object, and report all problems together."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -49,6 +49,7 @@ SIDELOADS = "ACSYNC_SIDELOADS"
 CREDENTIALS = ("AC_API_URL", "AC_API_KEY")
 DATABASE = ("ACSYNC_DATASETS", "POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATA_DIR")
 SERVICE = ("AC_API_URL", "CRON_SECRET", "ACSYNC_PRIVATE")
+LOGS = ("ACSYNC_LOG_FORMAT",)
 SCHEDULE = ("ACSYNC_INTERVAL", "ACSYNC_INCREMENTAL_INTERVAL")
 PRIVACY = ("ACSYNC_EXCLUDE", "ACSYNC_HASH", "ACSYNC_HASH_KEY", "ACSYNC_NEW_FIELDS")
 ACCOUNT = (
@@ -204,6 +205,19 @@ def read_settings(variables: Iterable[str] = DATABASE + ACCOUNT, **values: Any) 
         raise SettingsError(problems) from None
 
 
+def read_together(*reads: Callable[[], Any]) -> list[Any]:
+    """Call all of these and return their results; raises SettingsError with the problems of all."""
+    results, problems = list[Any](), list[SettingsProblem]()
+    for read in reads:
+        try:
+            results.append(read())
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(list(dict.fromkeys(problems)))
+    return results
+
+
 def variable_names() -> set[str]:
     """Return the names of all variables that acsync reads."""
     aliases = [field.validation_alias for field in Settings.model_fields.values()]
@@ -221,7 +235,7 @@ def read_database_settings(**values: Any) -> Settings:
 
 def read_log_format() -> Literal["text", "json"]:
     """Read only the format of log lines; raises SettingsError."""
-    return read_settings(["ACSYNC_LOG_FORMAT"]).log_format
+    return read_settings(LOGS).log_format
 
 
 def read_alert_url() -> str | None:

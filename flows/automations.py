@@ -5,10 +5,11 @@ holds the details that only the sync knows. Runs that crash leave no such messag
 and the age of the data come from a Prefect variable that each sync updates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument, StateType
@@ -20,7 +21,9 @@ from prefect.events.actions import (
 )
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from acsync.schedule import DEFAULT_INTERVAL, spell, stale_after
+from acsync.schedule import stale_after
+from acsync.spelling import spell
+from flows.links import page_url
 
 Labels: TypeAlias = dict[str, str | list[str]]
 
@@ -55,10 +58,6 @@ STOPPED_MESSAGE = "Execution was aborted by a termination signal."
 
 # A run sends its first heartbeat as soon as it is `Running`, but it may die before that.
 BEATING = ("Running", "heartbeat")
-OF_DEPLOYMENT: Labels = {
-    "prefect.resource.role": "deployment",
-    "prefect.resource.id": "prefect.deployment.*",
-}
 
 # The tag of full syncs. Those of the deployment `incremental` have another one: if one of them
 # fails, the next one makes up for it within minutes.
@@ -87,17 +86,14 @@ def variable_name(deployment: str) -> str:
 
 @dataclass(frozen=True)
 class Audience:
-    """The flows to watch, the notification blocks to use, and the links in their messages.
+    """The flows to watch, and the notification blocks to use.
 
-    The URLs are those of a run and a deployment without the id at the end, or None without a UI.
-    `interval` is that of full syncs.
+    `intervals` are those of full syncs, with the deployments that have them.
     """
 
     flows: Sequence[str]
     blocks: Sequence[BlockDocument]
-    run_url: str | None
-    deployment_url: str | None
-    interval: timedelta = DEFAULT_INTERVAL
+    intervals: Mapping[timedelta, Sequence[UUID]]
 
     @property
     def of_flow(self) -> Labels:
@@ -119,8 +115,36 @@ class Audience:
 
 
 def make_automations(audience: Audience) -> list[AutomationCore]:
-    """Return all automations."""
-    return [_failed(audience), _stale(audience), _lost(audience), _not_started(audience)]
+    """Return all automations.
+
+    That of stale data waits for three of the longest interval. Each shorter interval has one more.
+    """
+    *shorter, longest = sorted(audience.intervals)
+    return [
+        _failed(audience),
+        _stale(audience, STALE_AUTOMATION, longest, "prefect.deployment.*"),
+        *(
+            _stale(
+                audience,
+                f"{STALE_AUTOMATION} ({spell(interval)})",
+                interval,
+                sorted(f"prefect.deployment.{each}" for each in audience.intervals[interval]),
+            )
+            for interval in shorter
+        ),
+        # Their machine died: otherwise they would stay `Running`.
+        _crash(
+            audience,
+            LOST_AUTOMATION,
+            BEATING,
+            LOST_AFTER,
+            f"The run sent no heartbeat for {spell(LOST_AFTER)}",
+        ),
+        # Their worker died before their start: otherwise they would keep their slot.
+        _crash(
+            audience, NOT_STARTED_AUTOMATION, STARTING_STATES, NOT_STARTED_AFTER, NOT_STARTED_REASON
+        ),
+    ]
 
 
 def _failed(audience: Audience) -> AutomationCore:
@@ -141,20 +165,26 @@ def _failed(audience: Audience) -> AutomationCore:
             # The message of a failed sync ends with the age of the data.
             "{{ flow_run.state.message }}"
             f"{{% if flow_run.state.name != 'Failed' %}} {{{{ {PUBLISHED} }}}}{{% endif %}}\n\n"
-            + _link("Run", audience.run_url, "flow_run"),
+            + _link("Run", "flow-run"),
         ),
     )
 
 
-def _stale(audience: Audience) -> AutomationCore:
-    patience = stale_after(audience.interval)
+def _stale(
+    audience: Audience, name: str, interval: timedelta, deployments: str | list[str]
+) -> AutomationCore:
+    patience = stale_after(interval)
+    of_deployments: Labels = {
+        "prefect.resource.role": "deployment",
+        "prefect.resource.id": deployments,
+    }
     return AutomationCore(
-        name=STALE_AUTOMATION,
+        name=name,
         description=f"No scheduled full sync completed for {spell(patience)}.{audience.nobody}",
         trigger=EventTrigger(
             after=_events((SUCCEEDED, *FAILED_STATES, *OTHER_STATES)),
             expect=_events((SUCCEEDED,)),
-            match_related=[audience.of_flow, OF_DEPLOYMENT, IS_FULL],
+            match_related=[audience.of_flow, of_deployments, IS_FULL],
             for_each={"related:deployment:prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -166,29 +196,20 @@ def _stale(audience: Audience) -> AutomationCore:
             "{{ (firing.triggered - automation.trigger.within).strftime('%Y-%m-%d %H:%M') }} UTC "
             "or earlier, so the published data is at least that old. "
             f"{{{{ {PUBLISHED} }}}} Check that a worker is running "
-            "(acsync worker) and how the last runs ended.\n\n"
-            + _link("Deployment", audience.deployment_url, "deployment"),
+            "(acsync worker) and how the last runs ended.\n\n" + _link("Deployment", "deployment"),
         ),
-    )
-
-
-def _lost(audience: Audience) -> AutomationCore:
-    """Mark runs whose machine died as crashed; otherwise they would stay `Running`."""
-    reason = f"The run sent no heartbeat for {spell(LOST_AFTER)}"
-    return _crash(audience, LOST_AUTOMATION, BEATING, LOST_AFTER, reason)
-
-
-def _not_started(audience: Audience) -> AutomationCore:
-    """Mark runs whose worker died before their start; otherwise they would keep their slot."""
-    return _crash(
-        audience, NOT_STARTED_AUTOMATION, STARTING_STATES, NOT_STARTED_AFTER, NOT_STARTED_REASON
     )
 
 
 def _crash(
     audience: Audience, name: str, after: Sequence[str], within: timedelta, reason: str
 ) -> AutomationCore:
-    """Mark a run as crashed if no event follows in time. This frees its slot and sends an alert."""
+    """Mark a run as crashed if no event follows in time. This frees its slot and sends an alert.
+
+    Prefect's server (3.9.1) can hold back the last event of the first run after a deployment. The
+    automation then fires for a run that has ended: the server refuses the state, and nothing
+    alerts.
+    """
     return AutomationCore(
         name=name,
         description=f"{reason}.",
@@ -218,8 +239,11 @@ def _events(names: Iterable[str]) -> set[str]:
     return {f"prefect.flow-run.{name}" for name in names}
 
 
-def _link(title: str, url: str | None, name: str) -> str:
-    return f"{title}: {url}{{{{ {name}.id }}}}" if url else f"{title} {{{{ {name}.id }}}}"
+def _link(title: str, kind: str) -> str:
+    """Return a line with the address of a page of Prefect's UI, or without a UI with its id."""
+    page_id = f"{{{{ {kind.replace('-', '_')}.id }}}}"
+    url = page_url(kind, "ID")
+    return f"{title}: {url.removesuffix('ID')}{page_id}" if url else f"{title} {page_id}"
 
 
 def save_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
@@ -235,3 +259,15 @@ def save_automation(client: SyncPrefectClient, automation: AutomationCore) -> st
         return "updated"
     client.create_automation(automation)
     return "created"
+
+
+def delete_shorter(client: SyncPrefectClient, kept: Iterable[AutomationCore]) -> Iterator[str]:
+    """Delete the alerts of stale data for intervals that no deployment has, and yield their names.
+
+    Otherwise they would alert too early for a deployment whose interval became longer.
+    """
+    names = {automation.name for automation in kept}
+    for existing in client.read_automations():
+        if existing.name.startswith(f"{STALE_AUTOMATION} (") and existing.name not in names:
+            client.delete_automation(existing.id)
+            yield existing.name

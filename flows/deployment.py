@@ -15,13 +15,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
-    DeploymentFilterId,
     DeploymentFilterTags,
     FlowFilter,
     FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import (
     ConcurrencyLimitConfig,
@@ -29,7 +25,6 @@ from prefect.client.schemas.objects import (
     StateType,
     WorkPool,
 )
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Interval
@@ -37,9 +32,10 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from acsync.datasets import DATASETS
-from acsync.schedule import DEFAULT_INTERVAL, spell
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.setting_types import DEAL_EVENTS, format_duration
 from acsync.settings import SCHEDULE, read_settings
+from acsync.spelling import spell
 from flows.automations import (
     FULL_TAG,
     HEARTBEAT_SECONDS,
@@ -47,13 +43,14 @@ from flows.automations import (
     NOT_STARTED_REASON,
     VERIFICATION_TAG,
     Audience,
+    delete_shorter,
     make_automations,
     save_automation,
 )
 from flows.blocks import ActiveCampaignAccount, load_account
 from flows.links import api_url, is_local_api, page_url
 from flows.notifications import ALERT_BLOCK, find_alert_blocks, save_alert_block
-from flows.prefect_api import explain_errors, require_lasting_api
+from flows.prefect_api import explain_errors, find_deployment, read_runs, require_lasting_api
 from flows.schedules import ANCHOR, interval_of, update_schedule
 from flows.sync_activecampaign import sync_activecampaign
 from flows.verify_activecampaign import verify_activecampaign
@@ -151,14 +148,13 @@ def deploy(
         else:
             reason = f"{INCREMENTAL.variable} is not set"
             yield from _delete_deployment(client, account, INCREMENTAL, reason)
-        if verify_daily or (
-            verify_daily is None and _find(client, make_deployment(account, VERIFICATION))
-        ):
+        daily = make_deployment(account, VERIFICATION).full_name
+        if verify_daily or (verify_daily is None and find_deployment(client, daily)):
             yield from _ensure_deployment(client, account, VERIFICATION)
         else:
             yield from _delete_deployment(client, account, VERIFICATION, "--no-verify-daily")
         yield _ensure_alerts(client, alert_url)
-        yield from _ensure_automations(client, deployment_id)
+        yield from _ensure_automations(client)
         yield from _free_slots(client, deployment_id)
 
 
@@ -174,7 +170,7 @@ def _ensure_deployment(
     """Create a deployment, or update an existing one."""
     deployment = make_deployment(account, kind)
     interval = kind.interval_of(deployment.job_variables)
-    existing = _find(client, deployment)
+    existing = find_deployment(client, deployment.full_name)
     if existing:
         deployment.paused = existing.paused
         deployment.schedules = None
@@ -194,16 +190,9 @@ def _delete_deployment(
     client: SyncPrefectClient, account: str | None, kind: Kind, reason: str
 ) -> Iterator[str]:
     deployment = make_deployment(account, kind)
-    if existing := _find(client, deployment):
+    if existing := find_deployment(client, deployment.full_name):
         client.delete_deployment(existing.id)
         yield f"Deployment {deployment.full_name} was deleted: {reason}."
-
-
-def _find(client: SyncPrefectClient, deployment: RunnerDeployment) -> DeploymentResponse | None:
-    try:
-        return client.read_deployment_by_name(deployment.full_name)
-    except ObjectNotFound:
-        return None
 
 
 def name_deployment(account: str | None, kind: Kind = FULL) -> str:
@@ -274,42 +263,35 @@ def _ensure_alerts(client: SyncPrefectClient, alert_url: str | None) -> str:
     return f"Block {ALERT_BLOCK} was created ({save_alert_block(alert_url)})."
 
 
-def _ensure_automations(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
+def _ensure_automations(client: SyncPrefectClient) -> Iterator[str]:
     audience = Audience(
         (sync_activecampaign.name, verify_activecampaign.name),
         find_alert_blocks(client),
-        _url_before_id("flow-run", deployment_id),
-        _url_before_id("deployment", deployment_id),
-        _longest_interval(client),
+        _read_intervals(client),
     )
-    for automation in make_automations(audience):
+    automations = make_automations(audience)
+    for automation in automations:
         silent = audience.nobody if audience.nobody in automation.description else ""
         yield f"Automation {automation.name!r} {save_automation(client, automation)}.{silent}"
+    for name in delete_shorter(client, automations):
+        yield f"Automation {name!r} was deleted: no deployment has this interval."
 
 
-def _longest_interval(client: SyncPrefectClient) -> timedelta:
-    """Return the longest interval of all accounts' full syncs, which share the automations."""
+def _read_intervals(client: SyncPrefectClient) -> dict[timedelta, list[UUID]]:
+    """Return the intervals of all accounts' full syncs, which share the automations."""
     deployments = client.read_deployments(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[sync_activecampaign.name])),
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[FULL_TAG])),
     )
-    return max(FULL.interval_of(each.job_variables) for each in deployments)
+    intervals: dict[timedelta, list[UUID]] = {}
+    for deployment in deployments:
+        intervals.setdefault(FULL.interval_of(deployment.job_variables), []).append(deployment.id)
+    return intervals
 
 
 def _free_slots(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[str]:
     """Mark runs that were lost before the automation existed; it only sees later events."""
-    pending = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING]))
-    runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-        flow_run_filter=FlowRunFilter(state=pending),
-    )
-    for run in runs:
+    for run in read_runs(client, deployment_id, {"type": {"any_": [StateType.PENDING]}}):
         if run.state and datetime.now(UTC) - run.state.timestamp > NOT_STARTED_AFTER:
             client.set_flow_run_state(run.id, Crashed(message=f"{NOT_STARTED_REASON}."))
             yield f"Run {run.name} was lost before its start. It is marked as crashed."
-
-
-def _url_before_id(kind: str, example: UUID) -> str | None:
-    """Return the URL of a page of the UI without the id at its end, or None without a UI."""
-    url = page_url(kind, example)
-    return url.removesuffix(str(example)) if url else None

@@ -17,13 +17,6 @@ from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import DiscordWebhook, MicrosoftTeamsWebhook, SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateName,
-)
 from prefect.client.schemas.objects import BlockDocument, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import deployment, flow_run
@@ -32,9 +25,11 @@ from pydantic import SecretStr
 from acsync.errors import SettingsError, SettingsProblem
 from acsync.results import SyncResult
 from acsync.schedule import stale_after
+from acsync.settings import read_alert_url
 from acsync.sync.report import report_lines
 from flows.automations import FAILED_STATES, STOPPED_MESSAGE, SUCCEEDED
 from flows.links import page_url
+from flows.prefect_api import read_runs
 from flows.reporting import warn_on_failure
 
 ALERT_BLOCK = "acsync-alerts"
@@ -71,6 +66,12 @@ def save_alert_block(alert_url: str) -> str:
     block = make_alert_block(alert_url)
     block.save(ALERT_BLOCK)
     return block.get_block_type_name()
+
+
+def require_alert_url() -> None:
+    """Raise SettingsError if ACSYNC_ALERT_URL is set to something that cannot be used."""
+    if alert_url := read_alert_url():
+        make_alert_block(alert_url)
 
 
 def make_alert_block(alert_url: str) -> NotificationBlock:
@@ -145,12 +146,6 @@ def _problem_before(deployment_id: str | None, flow_run_id: str, interval: timed
 def _last_run(
     client: SyncPrefectClient, deployment_id: UUID, names: list[str], excluded: str
 ) -> FlowRun | None:
-    runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(name=FlowRunFilterStateName(any_=names))
-        ),
-        sort=FlowRunSort.END_TIME_DESC,
-        limit=2,
-    )
+    newest_first = FlowRunSort.END_TIME_DESC
+    runs = read_runs(client, deployment_id, {"name": {"any_": names}}, sort=newest_first, limit=2)
     return next((run for run in runs if str(run.id) != excluded), None)

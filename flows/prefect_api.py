@@ -4,11 +4,17 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -27,22 +33,53 @@ TIMEOUT_SECONDS = 15.0
 def require_api() -> None:
     """Raise AcsyncError unless the API in use answers; without one, start a temporary server."""
     start_temporary_server()
+    with quick_client() as client:
+        probe(client)
+
+
+@contextmanager
+def quick_client(retries: int = 1) -> Iterator[SyncPrefectClient]:
+    """Yield a client that tells within seconds if the API does not answer."""
     with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: retries}),
         get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_SECONDS}) as client,
     ):
-        probe(client)
+        yield client
+
+
+def find_deployment(client: SyncPrefectClient, full_name: str) -> DeploymentResponse | None:
+    """Return a deployment by the names of its flow and its own, or None."""
+    try:
+        return client.read_deployment_by_name(full_name)
+    except ObjectNotFound:
+        return None
+
+
+def read_runs(
+    client: SyncPrefectClient, deployment_id: UUID, state: Mapping[str, Any], **options: Any
+) -> list[FlowRun]:
+    """Return the runs of a deployment with one of these states, by `type` or by `name`."""
+    return client.read_flow_runs(
+        deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [deployment_id]}}),
+        flow_run_filter=FlowRunFilter.model_validate({"state": state}),
+        **options,
+    )
 
 
 def require_lasting_api() -> None:
     """Raise AcsyncError unless PREFECT_API_URL is set and its API answers."""
+    require_api_url()
+    require_api()
+
+
+def require_api_url() -> None:
+    """Raise SettingsError unless PREFECT_API_URL is set."""
     if not PREFECT_API_URL.value():
         message = (
             "is not set: start a server with `prefect server start` and set it to "
             "http://127.0.0.1:4200/api, or log in to Prefect Cloud."
         )
         raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
-    require_api()
 
 
 def probe(client: SyncPrefectClient) -> None:
@@ -92,4 +129,4 @@ if __name__ == "__main__":
         require_lasting_api()
     except AcsyncError as error:
         logs.report(error)
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        sys.exit(error.exit_status)

@@ -23,7 +23,7 @@ from flows.automations import AUTOMATIONS
 from flows.blocks import ActiveCampaignAccount
 from flows.deployment import WORK_POOL, configured_kinds, make_deployment, warn_of_containers
 from flows.notifications import ALERT_BLOCK, find_alert_blocks
-from flows.prefect_api import TIMEOUT_SECONDS, explain_errors, probe
+from flows.prefect_api import explain_errors, find_deployment, probe, quick_client
 
 DEPLOY = "Run: acsync deploy"
 
@@ -44,11 +44,7 @@ def check_prefect(account: str | None) -> Iterator[CheckResult]:
         )
         return
     host = urlsplit(url).hostname
-    with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
-        get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_SECONDS}) as client,
-        explain_errors(),
-    ):
+    with quick_client() as client, explain_errors():
         probe(client)
         yield _check_lock(client, check, f"{_read_version(client)} at {host}")
         for kind in configured_kinds():
@@ -96,9 +92,8 @@ def _read_version(client: SyncPrefectClient) -> str:
 
 def _check_deployment(client: SyncPrefectClient, name: str) -> CheckResult:
     check = "deployment"
-    try:
-        deployment = client.read_deployment_by_name(name)
-    except ObjectNotFound:
+    deployment = find_deployment(client, name)
+    if deployment is None:
         seen = f"{name} does not exist: no sync is scheduled."
         return CheckResult(check, "warning", seen, DEPLOY)
     if deployment.paused or not any(schedule.active for schedule in deployment.schedules):

@@ -5,7 +5,7 @@ shown, a warning is logged.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -68,23 +68,23 @@ def label_flow_run(settings: Settings, datasets: Sequence[DatasetName]) -> str:
     return name
 
 
-def _count_records(slices: Iterable[Slice]) -> int:
-    return sum(part.records for part in slices)
-
-
 class Progress:
     """One progress artifact per dataset, updated in steps to spare the server."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self._total = {job.dataset: _count_records(job.plan.slices) for job in jobs}
+        self._total = {job.dataset: sum(part.records for part in job.plan.slices) for job in jobs}
         # An earlier sync may have copied some of the slices.
         self._copied = {
-            job.dataset: self._total[job.dataset] - _count_records(job.slices) for job in jobs
+            job.dataset: self._total[job.dataset] - sum(part.records for part in job.slices)
+            for job in jobs
         }
         self._shown = dict.fromkeys(self._total, 0.0)
         self._artifacts: dict[DatasetName, UUID] = {}
         for name in self._total:
-            self._create(name)
+            with warn_on_failure(f"progress of the {name}"):
+                self._artifacts[name] = create_progress_artifact(
+                    self._percent(name), key=f"acsync-{name}", description=f"{name} copied"
+                )  # type: ignore[assignment]  # an awaitable only when called from async code
 
     def advance(self, done: Slice) -> None:
         """Count the records of one more slice."""
@@ -97,12 +97,6 @@ class Progress:
 
     def _percent(self, name: DatasetName) -> float:
         return 100 * self._copied[name] / self._total[name]
-
-    def _create(self, name: DatasetName) -> None:
-        with warn_on_failure(f"progress of the {name}"):
-            self._artifacts[name] = create_progress_artifact(
-                self._percent(name), key=f"acsync-{name}", description=f"{name} copied"
-            )  # type: ignore[assignment]  # an awaitable only when called from async code
 
     def _update(self, name: DatasetName, percent: float) -> None:
         """Show the progress. Stop after the first failure, since each try takes a minute."""

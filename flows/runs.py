@@ -2,51 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import StateType
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
-    PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    temporary_settings,
 )
+from prefect.states import Pending
 
 from flows.deployment import name_deployment
 from flows.links import page_url
-from flows.prefect_api import explain
+from flows.prefect_api import explain, find_deployment, quick_client, read_runs
 from flows.sync_activecampaign import sync_activecampaign
-
-REQUEST_SECONDS = 10.0
 
 # If two requests write at the same time, SQLite refuses one of them and Prefect's server answers
 # 503. Prefect's client then tries again after about 2, 4 and 8 s.
 BUSY_RETRIES = 3
 
 
-@dataclass(frozen=True)
-class RunState:
-    """The state of a flow run: its name and message, and whether the run started or ended."""
-
-    name: str
-    message: str
-    started: bool
-    ended: bool
-
-
-def find_deployment(account: str | None) -> UUID | None:
+def find_deployment_id(account: str | None) -> UUID | None:
     """Return the id of an account's deployment, or None if there is no API or no deployment.
 
     Raises AcsyncError if the API does not answer.
@@ -55,10 +33,8 @@ def find_deployment(account: str | None) -> UUID | None:
         return None
     name = f"{sync_activecampaign.name}/{name_deployment(account)}"
     with _client() as client:
-        try:
-            return client.read_deployment_by_name(name).id
-        except ObjectNotFound:
-            return None
+        deployment = find_deployment(client, name)
+    return deployment.id if deployment else None
 
 
 def start_run(deployment_id: UUID) -> UUID:
@@ -69,29 +45,23 @@ def start_run(deployment_id: UUID) -> UUID:
         return client.create_flow_run_from_deployment(deployment_id, idempotency_key=key).id
 
 
-def read_state(run_id: UUID) -> RunState:
+def read_state(run_id: UUID) -> State[Any]:
     """Return the state of a run. Raises AcsyncError as above."""
     with _client() as client:
-        state = client.read_flow_run(run_id).state
-    if state is None:
-        return RunState("Pending", "", False, False)
-    started = state.type not in (StateType.SCHEDULED, StateType.PENDING)
-    return RunState(state.name or "", state.message or "", started, state.is_final())
+        return client.read_flow_run(run_id).state or Pending()
 
 
 def read_next_start(account: str | None) -> datetime | None:
     """Return when the next scheduled run is due, or None if no run is scheduled."""
-    deployment_id = find_deployment(account)
+    deployment_id = find_deployment_id(account)
     if deployment_id is None:
         return None
-    scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    scheduled, first = (
+        {"type": {"any_": [StateType.SCHEDULED]}},
+        FlowRunSort.EXPECTED_START_TIME_ASC,
+    )
     with _client() as client:
-        runs = client.read_flow_runs(
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-            flow_run_filter=FlowRunFilter(state=scheduled),
-            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
-            limit=1,
-        )
+        runs = read_runs(client, deployment_id, scheduled, sort=first, limit=1)
     return runs[0].expected_start_time if runs else None
 
 
@@ -103,9 +73,8 @@ def run_url(run_id: UUID | str) -> str | None:
 @contextmanager
 def _client(retries: int = 0) -> Iterator[SyncPrefectClient]:
     """Yield a client that raises AcsyncError for every failure."""
-    updates = {PREFECT_CLIENT_MAX_RETRIES: retries, PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}
     try:
-        with temporary_settings(updates), get_client(sync_client=True) as client:
+        with quick_client(retries) as client:
             yield client
     except Exception as error:
         # Prefect's client raises HTTP and OS errors of several kinds.

@@ -12,8 +12,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import SCHEDULE_TYPES, IntervalSchedule
 
-from acsync.schedule import DEFAULT_INTERVAL, spell
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.setting_types import parse_duration
+from acsync.spelling import spell
 
 # Fixed, so that deploying again does not move any run.
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)

@@ -40,8 +40,9 @@ from acsync.errors import (
 )
 from acsync.readings import Copied, Slice
 from acsync.results import EventsResult, SyncResult
-from acsync.schedule import DEFAULT_INTERVAL, spell_count
+from acsync.schedule import DEFAULT_INTERVAL
 from acsync.settings import Settings
+from acsync.spelling import spell_count
 from acsync.sync.context import SyncContext, open_sync
 from acsync.sync.incremental import Changed, read_changes, require_starts
 from acsync.sync.job import Job

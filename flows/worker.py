@@ -22,8 +22,9 @@ import psutil
 from acsync import logs
 from acsync.env_file import load_env_file, unknown_variables
 from acsync.errors import SettingsError
-from acsync.process import PYTHON
+from acsync.process import PYTHON, family_of, kill
 from acsync.proxies import bypass_for_loopback
+from acsync.settings import read_log_format
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not so under nohup
@@ -45,7 +46,11 @@ class _Stop(SystemExit):
 
 
 def run_worker(arguments: Sequence[str]) -> int:
-    """Run `prefect worker start` with these arguments until it ends; return its exit status."""
+    """Run `prefect worker start` with these arguments until it ends; return its exit status.
+
+    Raises SettingsError.
+    """
+    read_log_format()
     # Prefect's worker (3.9.1) only ends on SIGINT, which is ignored in background jobs of a shell
     # script and in their children. Children do not inherit signals that have a handler as ignored.
     for number in SIGNALS:
@@ -110,12 +115,12 @@ def end_worker(worker: "subprocess.Popen[bytes]") -> int:
     while time.monotonic() < until and (runs := _runs_of(worker.pid)):
         _end(runs, max(0.0, until - time.monotonic()))
         time.sleep(REPORT_SECONDS)
-    family = _family_of(worker.pid)
+    family = family_of(worker.pid)
     worker.terminate()
     try:
         return worker.wait(WORKER_SECONDS)
     except subprocess.TimeoutExpired:
-        _kill(family)
+        kill(family)
         worker.wait()
         return 128 + signal.SIGKILL
 
@@ -135,20 +140,7 @@ def _end(runs: Sequence[psutil.Process], seconds: float) -> None:
             run.terminate()
     _, alive = psutil.wait_procs(runs, timeout=seconds)
     for run in alive:
-        _kill(_family_of(run.pid))
-
-
-def _family_of(pid: int) -> list[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    return []
-
-
-def _kill(processes: Sequence[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+        kill(family_of(run.pid))
 
 
 def main() -> int:
@@ -156,10 +148,10 @@ def main() -> int:
     try:
         load_env_file()
         logs.set_up_command()
+        return run_worker(sys.argv[1:])
     except SettingsError as error:
         logs.report(error)
-        return 2
-    return run_worker(sys.argv[1:])
+        return error.exit_status
 
 
 if __name__ == "__main__":

@@ -31,11 +31,8 @@ from acsync.cli.verify import verify
 from acsync.cli.version import describe_version
 from acsync.cli.worker import worker
 from acsync.env_file import load_env_file
-from acsync.errors import AcsyncError, LeaseHeld, SettingsError, UsageError
+from acsync.errors import AcsyncError
 from acsync.proxies import bypass_for_loopback
-
-FAILED = 1
-EXIT_STATUS: dict[type[AcsyncError], int] = {SettingsError: 2, UsageError: 2, LeaseHeld: 3}
 
 # Keeps Prefect's own lines out of the output, unless the user has set these variables. Prefect
 # reads them when it is imported, so no module of a command imports it at the top.
@@ -125,4 +122,4 @@ def main() -> None:
         app(prog_name="acsync")
     except AcsyncError as error:
         logs.report(error)
-        sys.exit(EXIT_STATUS.get(type(error), FAILED))
+        sys.exit(error.exit_status)

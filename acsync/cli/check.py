@@ -14,7 +14,7 @@ from acsync.cli.options import AccountName, console, settings_of
 from acsync.env_file import find_env_file, unknown_variables
 from acsync.errors import AcsyncError, add_account, sanitize
 from acsync.preflight.check_result import CheckResult, Status, from_error
-from acsync.settings import Settings
+from acsync.settings import ACCOUNT, DATABASE, SCHEDULE, Settings
 
 if TYPE_CHECKING:
     from acsync.preflight.samples import SampleWriter
@@ -37,7 +37,8 @@ def check(
     ] = None,
 ) -> None:
     """Check everything that a sync needs, without changing anything."""
-    run_check(console, settings_of(account), account, save_samples)
+    settings = settings_of(account, DATABASE + ACCOUNT + SCHEDULE)
+    run_check(console, settings, account, save_samples)
 
 
 def run_check(

@@ -13,11 +13,11 @@ from rich.bar import Bar
 from rich.columns import Columns
 from rich.table import Table
 
-from acsync.cli.options import Contacts, Deals, Rate, console
+from acsync.cli.options import Contacts, Deals, Rate, console, settings_of
 from acsync.cli.sync import run_sync
 from acsync.datasets import DATASETS, DatasetName
 from acsync.errors import SyncFailed, sanitize
-from acsync.settings import Settings, read_database_settings
+from acsync.settings import DATABASE, Settings
 
 if TYPE_CHECKING:
     from acsync.simulator.account import Account
@@ -47,8 +47,9 @@ def demo(contacts: Contacts = 2_500, deals: Deals = 1_200, rate: Rate = 10.0) ->
     from acsync.simulator.server import serve
     from acsync.store.database import open_database
 
+    data_dir = settings_of(None, DATABASE).data_dir / "demo"
     console.print(f"A simulated account has {contacts:,} contacts and {deals:,} deals.")
-    settings = with_database_url(embedded_in(read_database_settings().data_dir / "demo"))
+    settings = with_database_url(embedded_in(data_dir))
     account = Account(
         AccountOptions(
             contacts=contacts,

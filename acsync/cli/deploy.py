@@ -9,7 +9,7 @@ from rich.console import Console
 from acsync.cli.options import AccountName, console, settings_of, warn_of_unknown_variables
 from acsync.errors import StoreError
 from acsync.schedule import DEFAULT_INTERVAL
-from acsync.settings import DATABASE, SCHEDULE, Settings
+from acsync.settings import DATABASE, SCHEDULE, Settings, read_together
 
 VARIABLES = (*DATABASE, *SCHEDULE, "ACSYNC_ALERT_URL")
 
@@ -26,7 +26,12 @@ def deploy(
 ) -> None:
     """Create the deployment and its alerts on the Prefect API."""
     warn_of_unknown_variables()
-    settings = settings_of(account, VARIABLES)
+    from flows.notifications import require_alert_url
+    from flows.prefect_api import require_api_url
+
+    settings, *_ = read_together(
+        lambda: settings_of(account, VARIABLES), require_alert_url, require_api_url
+    )
     run_deploy(console, settings, account, verify_daily)
 
 

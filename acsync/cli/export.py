@@ -129,47 +129,33 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _write(database: "Database", request: Request, file: IO[bytes]) -> None:
-    from acsync.store.export import open_export
+    from acsync.store.export import copy_export, open_export
 
     with (
         open_export(database, request.name, request.wide, request.as_of, request.columns) as export,
         _progress(request.name, export.rows) as advance,
     ):
-        _WRITERS[request.form](export, request, file, advance)
+        if request.form == "parquet":
+            from acsync.store.parquet import write_parquet
+
+            write_parquet(export, file, advance)
+        elif request.form == "xlsx":
+            _write_xlsx(export, request.name, file, advance)
+        else:
+
+            def write(line: bytes) -> None:
+                file.write(line)
+                advance(1)
+
+            copy_export(export, request.form, write)
 
 
-def _write_lines(export: "Export", request: Request, file: IO[bytes], advance: Advance) -> None:
-    from acsync.store.export import copy_export
-
-    def write(line: bytes) -> None:
-        file.write(line)
-        advance(1)
-
-    form: Literal["csv", "jsonl"] = "csv" if request.form == "csv" else "jsonl"
-    copy_export(export, form, write)
-
-
-def _write_parquet(export: "Export", _request: Request, file: IO[bytes], advance: Advance) -> None:
-    from acsync.store.parquet import write_parquet
-
-    write_parquet(export, file, advance)
-
-
-def _write_xlsx(export: "Export", request: Request, file: IO[bytes], advance: Advance) -> None:
+def _write_xlsx(export: "Export", name: DatasetName, file: IO[bytes], advance: Advance) -> None:
     from acsync.store.xlsx import MAX_TEXT, write_xlsx
 
-    cut = write_xlsx(export, request.name, file, advance)
-    if cut:
+    if cut := write_xlsx(export, name, file, advance):
         columns = ", ".join(f"{name} ({count:,})" for name, count in cut.items())
         sys.stderr.write(f"Cut to the {MAX_TEXT:,} characters of an Excel cell: {columns}.\n")
-
-
-_WRITERS: dict[Format, Callable[["Export", Request, IO[bytes], Advance], None]] = {
-    "csv": _write_lines,
-    "jsonl": _write_lines,
-    "parquet": _write_parquet,
-    "xlsx": _write_xlsx,
-}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from acsync.cli.options import (
     AccountName,
     console,
     database_of,
+    read_option,
     settings_of,
     warn_of_unknown_variables,
 )
@@ -53,7 +54,7 @@ def migrate(
 ) -> None:
     """Bring the schema up to date."""
     warn_of_unknown_variables()
-    kept = _read_kept(keep) if keep else None
+    kept = read_option("--keep", parse_kept, keep)
     if sql:
         _print_sql(settings_of(account, DATABASE))
     else:
@@ -63,13 +64,6 @@ def migrate(
         settings = database_of(account, (*DATABASE, "ACSYNC_INTERVAL", *privacy))
         _upgrade(settings, adopt_account, kept)
         run_privacy(console, settings, apply_privacy, accept_fields)
-
-
-def _read_kept(text: str) -> int | timedelta:
-    try:
-        return parse_kept(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--keep {error}") from None
 
 
 def _upgrade(settings: Settings, adopt_account: bool, keep: int | timedelta | None) -> None:

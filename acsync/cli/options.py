@@ -1,7 +1,7 @@
 """The options that several commands share, and the settings that they name."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -9,7 +9,9 @@ from rich.console import Console
 from acsync import logs
 from acsync.env_file import unknown_variables
 from acsync.errors import use_account
-from acsync.settings import ACCOUNT, DATABASE, Settings, read_settings
+from acsync.settings import ACCOUNT, DATABASE, LOGS, Settings, read_settings
+
+T = TypeVar("T")
 
 # Results go to standard output, errors to standard error. Text of others is never markup.
 console = Console(markup=False, emoji=False, highlight=False)
@@ -31,8 +33,17 @@ Deals = Annotated[int, typer.Option(min=0, help="Deals in the simulated account.
 Rate = Annotated[float, typer.Option(min=0.1, help="Calls per second that it allows.")]
 
 
+def read_option(name: str, read: Callable[[str], T], text: str | None) -> T | None:
+    """Return the value of an option, None without one; raises BadParameter if it is wrong."""
+    try:
+        return read(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{name} {error}") from None
+
+
 def settings_of(account: str | None, variables: Sequence[str] = DATABASE + ACCOUNT) -> Settings:
     """Read these variables, or the fields of the account's block; raises SettingsError."""
+    variables = (*variables, *LOGS)
     if account is None:
         return read_settings(variables)
     from flows import blocks

@@ -2,9 +2,9 @@
 
 from contextlib import closing
 
-import typer
 from rich.console import Console
 
+from acsync.cli.options import read_option
 from acsync.private_fields import parse_field_names
 from acsync.settings import Settings
 from acsync.store.database import open_database
@@ -20,7 +20,7 @@ REMAINS = (
 
 def run_privacy(console: Console, settings: Settings, apply: bool, accepted: str | None) -> None:
     """Rewrite what is kept, and say what changed; let these held fields in."""
-    names = _read_names(accepted) if accepted else ()
+    names = read_option("--accept-fields", parse_field_names, accepted)
     with closing(open_database(settings)) as database:
         if apply:
             with console.status("Rewriting what is kept …"):
@@ -40,13 +40,6 @@ def run_privacy(console: Console, settings: Settings, apply: bool, accepted: str
         if names:
             accept_fields(database, names)
             console.print(f"The next full sync copies {', '.join(names)}.", soft_wrap=True)
-
-
-def _read_names(text: str) -> tuple[str, ...]:
-    try:
-        return parse_field_names(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--accept-fields {error}") from None
 
 
 def _describe(name: str, result: Applied) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from acsync.cli.options import Contacts, Deals, Rate, console
+from acsync.cli.options import Contacts, Deals, Rate, console, settings_of
 from acsync.cli.serve import listen
 
 
@@ -26,6 +26,7 @@ def simulate(  # noqa: PLR0913, PLR0917  # one per option
     ] = None,
 ) -> None:
     """Serve only the simulated account until Ctrl-C."""
+    settings_of(None, ())
     from acsync.simulator.account import Account
     from acsync.simulator.account_options import AccountOptions
     from acsync.simulator.fault_injection import FAULTS

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acsync.cli.options import AccountName, console, database_of
+from acsync.cli.options import AccountName, console, database_of, read_option
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, sanitize
-from acsync.schedule import spell_count
 from acsync.setting_types import parse_duration
+from acsync.spelling import spell_age, spell_count
 
 if TYPE_CHECKING:
     from acsync.store.sync_status import PublishedDataset, SyncStatus
@@ -29,7 +29,7 @@ def status(
 ) -> None:
     """Show what is published, when the next sync is due, and how the last syncs went."""
     settings = database_of(account)
-    limit = _read_duration(max_age) if max_age else None
+    limit = read_option("--max-age", parse_duration, max_age)
     from acsync.store.database import open_database, require_current_schema
     from acsync.store.sync_status import read_status
 
@@ -59,13 +59,6 @@ def _require_fresh(
     else:
         return
     raise AcsyncError(f"The {name} were {when}.", "To see why, run: acsync status")
-
-
-def _read_duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--max-age {error}") from None
 
 
 def status_lines(
@@ -103,14 +96,11 @@ def _describe_reading(data: "PublishedDataset", now: datetime) -> str:
 
 
 def _ago(moment: datetime, now: datetime) -> str:
-    from acsync.web.freshness import describe
-
-    return f"{describe(now - moment)} ago ({moment.astimezone(UTC):%F %T} UTC)"
+    return f"{spell_age(now - moment)} ago ({moment.astimezone(UTC):%F %T} UTC)"
 
 
 def describe_next_start(account: str | None) -> str:
     """Return when the next scheduled sync is due, or why that is not known."""
-    from acsync.web.freshness import describe
     from flows.links import api_url
     from flows.runs import read_next_start
 
@@ -125,5 +115,5 @@ def describe_next_start(account: str | None) -> str:
         return f"none is scheduled. To schedule syncs, run: acsync deploy{option}"
     at, now = f"{next_start.astimezone(UTC):%F %T} UTC", datetime.now(UTC)
     if next_start < now:
-        return f"was due {describe(now - next_start)} ago ({at}), and no worker has taken it"
-    return f"due in {describe(next_start - now)} ({at})"
+        return f"was due {spell_age(now - next_start)} ago ({at}), and no worker has taken it"
+    return f"due in {spell_age(next_start - now)} ({at})"

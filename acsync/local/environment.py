@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from acsync.env_file import DISABLED
 from acsync.errors import SettingsError, SettingsProblem
@@ -17,16 +18,21 @@ from acsync.settings import (
     ACCOUNT,
     CREDENTIALS,
     DATABASE,
+    LOGS,
     SCHEDULE,
+    SERVICE,
     Settings,
-    read_database_settings,
     read_settings,
+    read_together,
 )
 from acsync.simulator.account_options import AccountOptions
 
-LOOPBACK = "127.0.0.1"
+HOST = "127.0.0.1"
 WEB_PORT = 8000
 MAX_RATE = 1000.0  # calls per second: the highest AC_RATE_LIMIT, for an account without a limit
+
+# All that the programs read, so that none of them exits later because of one.
+VARIABLES = (*DATABASE, *ACCOUNT, *SCHEDULE, *SERVICE, *LOGS)
 
 # Variables of a real account that a simulated one must not use.
 OVERRIDDEN = ("POSTGRES_URL", "DATABASE_URL", "ACSYNC_SCHEMA", "ACSYNC_DATASETS", "LIMIT_PER_PAGE")
@@ -75,15 +81,38 @@ def choose_local(port: int, web_port: int | None, options: AccountOptions) -> Lo
     `port` is for the Prefect server. The service listens on `web_port`, or without one on 8000 or
     any free port. Raises SettingsError, also if a port is taken.
     """
-    local = _choose_account(options)
-    if not local.environment.get("PREFECT_API_URL"):
-        local = _add_server(local, _claim_port(port, "for the Prefect server", "--port 4300"))
-    return replace(local, web_port=_claim_web_port(web_port))
-
-
-def _choose_account(options: AccountOptions) -> Local:
     simulated = not any(os.environ.get(name, "").strip() for name in CREDENTIALS)
-    return _simulate(options) if simulated else _use_account()
+    has_server = bool(os.environ.get("PREFECT_API_URL"))
+    unused = (*CREDENTIALS, "AC_RATE_LIMIT", "LIMIT_PER_PAGE") if simulated else ()
+    settings, server_port, page_port, *_ = read_together(
+        lambda: read_settings(name for name in VARIABLES if name not in unused),
+        lambda: has_server or _claim_port(port, "for the Prefect server", "--port 4300"),
+        lambda: _claim_web_port(web_port),
+        lambda: _refuse_foreign_server() if simulated and has_server else None,
+        _require_alert_url,
+    )
+    if simulated:
+        local = _simulate(settings, options, page_port)
+    else:
+        environment = dict(os.environ)
+        local = Local(settings.account_host, False, settings, environment, (), page_port)
+    return local if has_server else _add_server(local, server_port)
+
+
+def _refuse_foreign_server() -> NoReturn:
+    message = (
+        "is set, but neither AC_API_URL nor AC_API_KEY: a worker for the simulated account might "
+        "run the syncs of a real one there. Set both, or unset PREFECT_API_URL."
+    )
+    raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
+
+
+def _require_alert_url() -> None:
+    if os.environ.get("ACSYNC_ALERT_URL"):
+        # Importing Prefect takes seconds.
+        from flows.notifications import require_alert_url  # noqa: PLC0415
+
+        require_alert_url()
 
 
 def simulated_environment(
@@ -105,23 +134,11 @@ def embedded_in(data_dir: Path) -> Settings:
     return Settings.model_validate({"ACSYNC_DATA_DIR": data_dir})
 
 
-def _use_account() -> Local:
-    settings = read_settings(DATABASE + ACCOUNT + SCHEDULE)
-    return Local(settings.account_host, False, settings, dict(os.environ), (), WEB_PORT)
-
-
-def _simulate(options: AccountOptions) -> Local:
-    """Choose a simulated account; raises SettingsError if its worker could take real runs."""
-    if os.environ.get("PREFECT_API_URL"):
-        message = (
-            "is set, but neither AC_API_URL nor AC_API_KEY: a worker for the simulated account "
-            "might run the syncs of a real one there. Set both, or unset PREFECT_API_URL."
-        )
-        raise SettingsError([SettingsProblem("PREFECT_API_URL", message)])
+def _simulate(settings: Settings, options: AccountOptions, web_port: int) -> Local:
     port = _claim_port(0)
-    database = embedded_in(read_database_settings().data_dir / "simulated")
+    database = embedded_in(settings.data_dir / "simulated")
     environment = simulated_environment(
-        f"http://{LOOPBACK}:{port}",
+        f"http://{HOST}:{port}",
         options.api_key,
         options.rate_limit or MAX_RATE,
         database.data_dir,
@@ -133,7 +150,7 @@ def _simulate(options: AccountOptions) -> Local:
         "a simulated account, because AC_API_URL and AC_API_KEY are not set: "
         f"{options.contacts:,} contacts, {options.deals:,} deals"
     )
-    return Local(account, True, database, environment, (program,), WEB_PORT)
+    return Local(account, True, database, environment, (program,), web_port)
 
 
 def _add_server(local: Local, port: int) -> Local:
@@ -153,8 +170,8 @@ def _add_server(local: Local, port: int) -> Local:
         # Prefect rewrites the UI's files at each start, and its installation may be read-only.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
-        "PREFECT_SERVER_API_HOST": LOOPBACK,
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port},http://localhost:{port}",
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
     }
     # As an option, the port would be unknown to the UI, which would ask at the default port.
     chosen = defaults | {name: os.environ[name] for name in defaults if name in os.environ}
@@ -164,7 +181,7 @@ def _add_server(local: Local, port: int) -> Local:
         chosen | {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": password},
     )
     api = {
-        "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_API_AUTH_STRING": password,
         "PREFECT_HOME": str(home),
     }
@@ -200,13 +217,13 @@ def _claim_port(port: int, purpose: str = "", option: str = "") -> int:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, port))
+            listener.bind((HOST, port))
         except OSError:
             message = (
                 f"{purpose} is taken. Stop what listens there, perhaps another acsync up, or use "
                 f"another port: acsync up {option}"
             )
-            problem = SettingsProblem(f"Port {port} of {LOOPBACK}", message)
+            problem = SettingsProblem(f"Port {port} of {HOST}", message)
             raise SettingsError([problem]) from None
         free: int = listener.getsockname()[1]
         return free

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ import psutil
 
 from acsync.errors import AcsyncError, SettingsError, SettingsProblem
 from acsync.local.embedded_postgres import make_private
-from acsync.process import PYTHON, end_with_parent
+from acsync.process import PYTHON, end_with_parent, family_of, kill
 
 ACSYNC = (*PYTHON, "-m", "acsync")
 
@@ -109,11 +109,12 @@ class Processes:
         """Stop the programs in reverse order; kill those that do not stop in time."""
         patience = FIRST_SECONDS
         for process in reversed(self._running.values()):
-            family = _family_of(process)
+            family = family_of(process.pid)
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
             psutil.wait_procs([process], timeout=patience)
-            _kill(family)
+            kill(family)
+            psutil.wait_procs(family, timeout=NEXT_SECONDS)
             patience = NEXT_SECONDS
 
     def _log(self, title: str) -> Path:
@@ -124,17 +125,3 @@ def ignore_signals() -> None:
     """Let nothing interrupt the end of the programs, which takes seconds at most."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def _family_of(process: psutil.Process) -> list[psutil.Process]:
-    """Return the process and all its descendants."""
-    with suppress(psutil.NoSuchProcess):
-        return [process, *process.children(recursive=True)]
-    return [process]
-
-
-def _kill(processes: Sequence[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=NEXT_SECONDS)

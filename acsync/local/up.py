@@ -16,7 +16,7 @@ from acsync.local.embedded_postgres import (
     stop_embedded,
     with_database_url,
 )
-from acsync.local.environment import LOOPBACK, Local, choose_local
+from acsync.local.environment import HOST, Local, choose_local
 from acsync.local.processes import Processes, ignore_signals
 from acsync.settings import Settings
 from acsync.simulator.account_options import AccountOptions
@@ -69,7 +69,7 @@ def _run(console: Console, processes: Processes, local: Local) -> None:
         prefect_server.start_due_run(deployment_id, database, local.simulated)
         processes.start(local.web)
         processes.start(prefect_server.WORKER)
-        console.print(f"Dashboard:  http://{LOOPBACK}:{local.web_port}", soft_wrap=True)
+        console.print(f"Dashboard:  http://{HOST}:{local.web_port}", soft_wrap=True)
         for line in prefect_server.where_to_look(deployment_id, local.secret_file):
             console.print(line, soft_wrap=True)
         console.print(f"To query:\n  {_how_to_query(local.database)}", soft_wrap=True)

@@ -28,8 +28,8 @@ from acsync.preflight.account_answers import (
 from acsync.preflight.check_result import CheckResult, from_error
 from acsync.preflight.database_checks import Known
 from acsync.readings import ALL_TYPES, ActivityOrder, Plan
-from acsync.schedule import spell_count
 from acsync.settings import Settings
+from acsync.spelling import spell_count
 from acsync.store.sync_status import RunningSync
 
 KEY_OWNER = "users/me"

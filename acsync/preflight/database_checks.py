@@ -7,8 +7,8 @@ from datetime import timedelta
 from acsync.datasets import DatasetName
 from acsync.errors import AnotherAccount, SchemaOutdated, SchemaTooNew, StoreError
 from acsync.preflight.check_result import CheckResult, Status, from_error
-from acsync.schedule import spell
 from acsync.settings import Settings
+from acsync.spelling import spell
 from acsync.store.database import BODIES, SCHEMA_REVISION, Database, require_current_schema
 from acsync.store.inspection import (
     FUNCTION,

@@ -11,8 +11,8 @@ from acsync.activecampaign.account_facts import read_subscriber_total
 from acsync.activecampaign.client import Client
 from acsync.datasets import DatasetName
 from acsync.errors import AccessDenied, AccountError, AcsyncError, StoreError, sanitize
-from acsync.schedule import spell, spell_count
 from acsync.settings import Settings
+from acsync.spelling import spell, spell_count
 from acsync.store.database import VERSIONS, Database, require_current_schema
 from acsync.store.interval import read_interval
 from acsync.store.schema_owner import require_account

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from acsync.errors import Incomplete
 from acsync.readings import Interval, Plan, Warnings
-from acsync.schedule import spell_count
+from acsync.spelling import spell_count
 from acsync.sync.gap_fill import find_gaps
 
 # A count may differ by this many records or this share of them: it can be cached, and counting and

@@ -7,7 +7,7 @@ from dataclasses import astuple
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.results import DatasetResult, FieldChange, Recall, SyncResult, group_errors
-from acsync.schedule import spell_count
+from acsync.spelling import spell_count
 from acsync.store.sync_history import SyncRecord
 from acsync.sync.readers import LEAST_READERS
 

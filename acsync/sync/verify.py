@@ -10,7 +10,7 @@ from acsync.activecampaign.walk import WalkPage
 from acsync.datasets import DATASETS, DatasetName, RelationName
 from acsync.readings import Copied, Dimension, Warnings
 from acsync.results import CustomField
-from acsync.schedule import spell_count
+from acsync.spelling import spell_count
 from acsync.store.snapshot import count_staged
 from acsync.store.staged_plans import drop_plan
 from acsync.store.sync_history import read_differences

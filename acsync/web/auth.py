@@ -12,46 +12,36 @@ from fastapi.security import (
 )
 from pydantic import SecretStr
 
+from acsync.web.service import OurService
+
 Bearer: TypeAlias = Annotated[
     HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))
 ]
 Basic: TypeAlias = Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(auto_error=False))]
 
 
-class RequireBearer:
-    """A dependency that answers 401 without the bearer token, or to everybody if none is set."""
-
-    def __init__(self, secret: SecretStr | None) -> None:
-        self._secret = secret
-
-    def __call__(self, bearer: Bearer) -> None:
-        """Raise HTTPException without the secret."""
-        if not is_secret(self._secret, bearer.credentials if bearer else None):
-            raise HTTPException(
-                401,
-                "Send the service's CRON_SECRET in the header `Authorization: Bearer`. If it is "
-                "not set, nobody can start a sync.",
-                {"www-authenticate": "Bearer"},
-            )
+def require_bearer(service: OurService, bearer: Bearer) -> None:
+    """Answer 401 without the bearer token, or to everybody if none is set."""
+    if not is_secret(service.settings.cron_secret, bearer.credentials if bearer else None):
+        raise HTTPException(
+            401,
+            "Send the service's CRON_SECRET in the header `Authorization: Bearer`. If it is not "
+            "set, nobody can start a sync.",
+            {"www-authenticate": "Bearer"},
+        )
 
 
-class RequireBearerOrBasic:
-    """A dependency that also takes the password of HTTP Basic, so that browsers can ask for it."""
-
-    def __init__(self, secret: SecretStr | None) -> None:
-        self._secret = secret
-
-    def __call__(self, bearer: Bearer, basic: Basic) -> None:
-        """Raise HTTPException without the secret."""
-        password = basic.password if basic else None
-        sent = bearer.credentials if bearer else password
-        if not is_secret(self._secret, sent):
-            raise HTTPException(
-                401,
-                "This service is private: send its CRON_SECRET as a bearer token, or as the "
-                "password of HTTP Basic.",
-                {"www-authenticate": 'Basic realm="acsync", charset="UTF-8"'},
-            )
+def require_bearer_or_basic(service: OurService, bearer: Bearer, basic: Basic) -> None:
+    """Also take the password of HTTP Basic, so that browsers can ask for it."""
+    password = basic.password if basic else None
+    sent = bearer.credentials if bearer else password
+    if not is_secret(service.settings.cron_secret, sent):
+        raise HTTPException(
+            401,
+            "This service is private: send its CRON_SECRET as a bearer token, or as the password "
+            "of HTTP Basic.",
+            {"www-authenticate": 'Basic realm="acsync", charset="UTF-8"'},
+        )
 
 
 def is_secret(secret: SecretStr | None, sent: str | None) -> bool:

@@ -1,7 +1,7 @@
 """Show whether the data is fresh, which sync is running, and what went wrong."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -9,8 +9,8 @@ from itertools import chain
 from acsync.datasets import DatasetName
 from acsync.errors import sanitize
 from acsync.local.embedded_postgres import is_embedded, psql_command
-from acsync.schedule import spell, spell_count
 from acsync.settings import Settings
+from acsync.spelling import spell, spell_age, spell_count
 from acsync.store.database import Database
 from acsync.store.sync_history import (
     Failing,
@@ -23,12 +23,14 @@ from acsync.store.sync_history import (
 from acsync.store.sync_status import RunningSync, SyncStatus, read_status
 from acsync.store.verification import Verifications, read_verifications
 from acsync.sync.report import describe_recall, error_lines
-from acsync.web.freshness import Judgement, describe, judge
+from acsync.web.freshness import Judgement, judge
+from flows.runs import run_url
 
 # Pixels of the strip's highest bar.
 HEIGHT = 80
 STRIP_SYNCS, TABLE_SYNCS = 50, 10
 COLUMNS = ("records", "added", "updated", "deleted", "calls", "refused")
+MARKS = {"complete": "✓", "partly": "◐", "failed": "✕", "running": "…", "none": ""}
 
 # The parameters of a connection that everybody may see, and their options of psql.
 SHOWN_BY_PSQL = (("host", "-h"), ("port", "-p"), ("user", "-U"), ("dbname", "-d"))
@@ -166,8 +168,8 @@ def make_strip(runs: Sequence[SyncRecord], interval: timedelta) -> list[Bar]:
     return [Bar("none", "no sync yet", 2)] * (STRIP_SYNCS - len(bars)) + bars
 
 
-def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -> list[Row]:
-    """Return the last syncs as text; `url_of` returns the address of a flow run."""
+def make_rows(runs: Sequence[SyncRecord]) -> list[Row]:
+    """Return the last syncs as text."""
     return [
         Row(
             sync.started,
@@ -175,7 +177,7 @@ def make_rows(runs: Sequence[SyncRecord], url_of: Callable[[str], str | None]) -
             tuple("–" if count is None else f"{count:,}" for count in _counts(sync)),
             outcome_of(sync),
             reason_of(sync),
-            url_of(sync.flow_run_id) if sync.flow_run_id else None,
+            run_url(sync.flow_run_id) if sync.flow_run_id else None,
         )
         for sync in runs[:TABLE_SYNCS]
     ]
@@ -227,7 +229,7 @@ def _title(sync: SyncRecord) -> str:
 def time_left(running: RunningSync) -> str | None:
     """Return how long copying will take; None if that is not known."""
     seconds = running.now.seconds_left
-    return None if seconds is None else describe(timedelta(seconds=seconds))
+    return None if seconds is None else spell_age(timedelta(seconds=seconds))
 
 
 def psql_line(settings: Settings, database: Database) -> str:

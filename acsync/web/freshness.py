@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from acsync.datasets import DatasetName
 from acsync.schedule import late_after, stale_after
+from acsync.spelling import spell_age
 from acsync.store.sync_status import PublishedDataset, SyncStatus
 
 # `failing`: fresh, but the last sync failed. `new`: no sync has finished yet.
@@ -73,10 +74,10 @@ class Freshness:
         """Return name and age as a sentence."""
         if self.published is None:
             return f"The {self.name} were never published."
-        read = describe(self._since(self.published.read_from))
+        read = spell_age(self._since(self.published.read_from))
         if not self.published.is_ahead:
             return f"The {self.name} were read {read} ago."
-        proven = describe(self._since(self.published.verified_at))
+        proven = spell_age(self._since(self.published.verified_at))
         return f"{self.name.title()}: changes as of {read} ago; proven complete {proven} ago."
 
     def _since(self, moment: datetime) -> timedelta:
@@ -118,7 +119,7 @@ class Judgement:
         if self.worst.age is None:
             return "never synced"
         failed = ", last sync failed" if self.verdict == "failing" else ""
-        return f"synced {describe(self.worst.age)} ago{failed}"
+        return f"synced {spell_age(self.worst.age)} ago{failed}"
 
 
 def judge(status: SyncStatus, datasets: Sequence[DatasetName], now: datetime) -> Judgement:
@@ -129,12 +130,3 @@ def judge(status: SyncStatus, datasets: Sequence[DatasetName], now: datetime) ->
         ),
         status.latest.success if status.latest else None,
     )
-
-
-def describe(age: timedelta) -> str:
-    """Return a duration in the largest unit that fits: `4 min`."""
-    seconds = round(age.total_seconds())
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * unit or (seconds >= unit and unit == 60):
-            return f"{seconds // unit} {name}"
-    return f"{seconds} s"

@@ -15,15 +15,13 @@ from acsync.store.sync_history import SyncRecord, Totals
 from acsync.store.sync_status import PublishedDataset, RunningSync
 from acsync.store.verification import Verifications
 
-# Metric, meaning, and the field of PublishedDataset.
-TIMES = (
-    ("last_success", "When the last full sync read its oldest record", "proven_from"),
-    ("read_from", "Changes before this time are published", "read_from"),
-    ("verified", "When the last full sync started", "verified_at"),
-)
+# A metric's values by the values of its labels. A missing value has no sample.
+Values: TypeAlias = Mapping[tuple[str, ...], float | None]
 
-# A metric's values by the values of its labels.
-Values: TypeAlias = dict[tuple[str, ...], float]
+# Name, meaning, labels after `account`, and values.
+Entry: TypeAlias = tuple[str, str, tuple[str, ...], Values]
+
+OF_DATASET = ("dataset",)
 
 
 @dataclass(frozen=True)
@@ -52,32 +50,20 @@ class SyncCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics; raises what `read` raises."""
         scrape = self._read()
-        account, totals = scrape.account, scrape.totals
-        yield from _of_datasets(scrape)
-        yield from _of_last_sync(account, scrape.latest)
-        yield _counter(
-            "syncs", "Finished syncs.", "outcome", account,
-            {"success": totals.succeeded, "failure": totals.failed},
-        )  # fmt: skip
-        changes = CounterMetricFamily(
-            "acsync_changes", "Records that syncs changed.", labels=["account", "dataset", "change"]
-        )
-        for (dataset, change), records in totals.changes.items():
-            changes.add_metric([account, dataset, change], records)
-        yield changes
-        for name, title, value in (
-            ("api_calls", "Calls to ActiveCampaign, retries included.", totals.calls),
-            ("api_retries", "Calls that were repeated.", totals.retries),
-            ("api_refusals", "Calls refused as too many.", totals.refused),
+        gauges = [*_of_datasets(scrape), *_of_syncs(scrape), *_of_verifications(scrape)]
+        for kind, entries in (
+            (GaugeMetricFamily, gauges),
+            (CounterMetricFamily, _counters(scrape.totals)),
         ):
-            yield _counter(name, title, None, account, {"": value})
-        yield from _of_running(scrape)
-        interval = scrape.interval.total_seconds()
-        yield _gauge(
-            "interval_seconds", "The interval of full syncs.", {(account,): interval}, ["account"]
-        )
-        yield from _of_verifications(scrape)
-        yield _gauge("build_info", "The version.", {(version("acsync"),): 1}, ["version"])
+            for name, title, labels, values in entries:
+                metric = kind(f"acsync_{name}", title, labels=["account", *labels])
+                for key, value in values.items():
+                    if value is not None:
+                        metric.add_metric([scrape.account, *key], value)
+                yield metric
+        build = GaugeMetricFamily("acsync_build_info", "The version.", labels=["version"])
+        build.add_metric([version("acsync")], 1)
+        yield build
 
 
 def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
@@ -88,93 +74,107 @@ def make_registry(read: Callable[[], Scrape]) -> CollectorRegistry:
     return registry
 
 
-def _of_datasets(scrape: Scrape) -> Iterator[Metric]:
-    published = scrape.published.items()
-    never: Values = {(scrape.account, name): 0 for name in scrape.datasets}
-    for metric, title, field in TIMES:
-        times = {
-            (scrape.account, name): getattr(data, field).timestamp() for name, data in published
-        }
-        yield _gauge(
-            f"{metric}_timestamp_seconds",
-            f"{title}; 0 if nothing was published.",
-            never | times,
-            ["account", "dataset"],
-        )
-    yield _gauge(
-        "records",
-        "Records of the published snapshot.",
-        {(scrape.account, name): data.record_count for name, data in published},
-        ["account", "dataset"],
-    )
+def _of_datasets(scrape: Scrape) -> list[Entry]:
+    published = {(name,): data for name, data in scrape.published.items()}
+    never: dict[tuple[str, ...], float] = {(name,): 0.0 for name in scrape.datasets}
+    return [
+        (
+            "last_success_timestamp_seconds",
+            "When the last full sync read its oldest record; 0 if nothing was published.",
+            OF_DATASET,
+            never | {key: data.proven_from.timestamp() for key, data in published.items()},
+        ),
+        (
+            "read_from_timestamp_seconds",
+            "Changes before this time are published; 0 if nothing was published.",
+            OF_DATASET,
+            never | {key: data.read_from.timestamp() for key, data in published.items()},
+        ),
+        (
+            "verified_timestamp_seconds",
+            "When the last full sync started; 0 if nothing was published.",
+            OF_DATASET,
+            never | {key: data.verified_at.timestamp() for key, data in published.items()},
+        ),
+        (
+            "records",
+            "Records of the published snapshot.",
+            OF_DATASET,
+            {key: data.record_count for key, data in published.items()},
+        ),
+    ]
 
 
-def _of_last_sync(account: str, latest: SyncRecord | None) -> Iterator[Metric]:
-    success: Values = {(account,): float(bool(latest.success))} if latest else {}
-    yield _gauge(
-        "last_sync_success", "1 if the last finished sync was complete.", success, ["account"]
-    )
+def _of_syncs(scrape: Scrape) -> list[Entry]:
+    running, latest = scrape.running, scrape.latest
     duration_ms = latest.duration_ms if latest else None
-    seconds: Values = {} if duration_ms is None else {(account,): duration_ms / 1000}
-    title = "Seconds of the last finished sync."
-    yield _gauge("last_sync_duration_seconds", title, seconds, ["account"])
+    return [
+        (
+            "last_sync_success",
+            "1 if the last finished sync was complete.",
+            (),
+            {(): latest.success if latest else None},
+        ),
+        (
+            "last_sync_duration_seconds",
+            "Seconds of the last finished sync.",
+            (),
+            {(): None if duration_ms is None else duration_ms / 1000},
+        ),
+        ("running", "1 while a sync is running.", (), {(): running is not None}),
+        (
+            "progress_ratio",
+            "Share of the expected records that are read.",
+            OF_DATASET,
+            {
+                (name,): records / expected
+                for name, records, expected in (running.progress if running else ())
+            },
+        ),
+        (
+            "interval_seconds",
+            "The interval of full syncs.",
+            (),
+            {(): scrape.interval.total_seconds()},
+        ),
+    ]
 
 
-def _of_running(scrape: Scrape) -> Iterator[Metric]:
-    running = scrape.running
-    yield _gauge(
-        "running",
-        "1 while a sync is running.",
-        {(scrape.account,): int(running is not None)},
-        ["account"],
-    )
-    progress: Values = {
-        (scrape.account, name): records / expected
-        for name, records, expected in (running.progress if running else ())
-    }
-    labels = ["account", "dataset"]
-    yield _gauge(
-        "progress_ratio",
-        "Share of the expected records that are read.",
-        progress,
-        labels,
-    )
+def _of_verifications(scrape: Scrape) -> list[Entry]:
+    verified = {(name,): last for name, last in scrape.verifications.items()}
+    return [
+        (
+            "verify_timestamp_seconds",
+            "When random records were last compared with the account.",
+            OF_DATASET,
+            {key: last.verified_at.timestamp() for key, last in verified.items()},
+        ),
+        (
+            "verify_records",
+            "Records that the last verification compared.",
+            OF_DATASET,
+            {key: last.counts.sampled for key, last in verified.items()},
+        ),
+        (
+            "verify_different",
+            "Records of which the last verification found the copy to be wrong.",
+            OF_DATASET,
+            {key: last.counts.different for key, last in verified.items()},
+        ),
+    ]
 
 
-def _of_verifications(scrape: Scrape) -> Iterator[Metric]:
-    last = scrape.verifications.items()
-    yield _gauge(
-        "verify_timestamp_seconds",
-        "When random records were last compared with the account.",
-        {(scrape.account, name): each.verified_at.timestamp() for name, each in last},
-        ["account", "dataset"],
-    )
-    yield _gauge(
-        "verify_records",
-        "Records that the last verification compared.",
-        {(scrape.account, name): each.counts.sampled for name, each in last},
-        ["account", "dataset"],
-    )
-    yield _gauge(
-        "verify_different",
-        "Records of which the last verification found the copy to be wrong.",
-        {(scrape.account, name): each.counts.different for name, each in last},
-        ["account", "dataset"],
-    )
-
-
-def _gauge(name: str, title: str, values: Values, labels: list[str]) -> Metric:
-    metric = GaugeMetricFamily(f"acsync_{name}", title, labels=labels)
-    for key, value in values.items():
-        metric.add_metric(key, value)
-    return metric
-
-
-def _counter(
-    name: str, title: str, label: str | None, account: str, values: dict[str, int]
-) -> Metric:
-    labels = ["account", label] if label else ["account"]
-    metric = CounterMetricFamily(f"acsync_{name}", title, labels=labels)
-    for key, value in values.items():
-        metric.add_metric([account, key] if label else [account], value)
-    return metric
+def _counters(totals: Totals) -> list[Entry]:
+    changes: Values = {(*key,): records for key, records in totals.changes.items()}
+    return [
+        (
+            "syncs",
+            "Finished syncs.",
+            ("outcome",),
+            {("success",): totals.succeeded, ("failure",): totals.failed},
+        ),
+        ("changes", "Records that syncs changed.", ("dataset", "change"), changes),
+        ("api_calls", "Calls to ActiveCampaign, retries included.", (), {(): totals.calls}),
+        ("api_retries", "Calls that were repeated.", (), {(): totals.retries}),
+        ("api_refusals", "Calls refused as too many.", (), {(): totals.refused}),
+    ]

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from acsync.schedule import spell_count
+from acsync.spelling import spell_count
 
 # A letter of the badge's font is 6.6 pixels wide on average.
 LETTER_WIDTH, MARGIN = 6.6, 12

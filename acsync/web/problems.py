@@ -20,7 +20,7 @@ def explain_errors(app: FastAPI) -> None:
     def refused(request: Request, error: Any) -> Response:
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["Allow"] = ", ".join(methods_of(app, request.url.path))
+            headers["Allow"] = "GET, POST" if request.url.path == TRIGGER else "GET, HEAD"
         sentence = {
             404: "There is nothing at this address. See /openapi.json for all addresses.",
             405: "This address does not take that method. See /openapi.json.",
@@ -30,8 +30,11 @@ def explain_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: Any) -> Response:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:])
-        return answer(request, 422, AcsyncError(f"The parameter {name}: {first['msg']}."))
+        name = first["loc"][-1]
+        sentence = f"The parameter {name}: {first['msg']}."
+        if first["type"] == "extra_forbidden":  # without its value, which may be the secret
+            sentence = f"There is no parameter {name!r} here. See /openapi.json."
+        return answer(request, 422, AcsyncError(sentence))
 
     @app.exception_handler(AcsyncError)
     def unavailable(request: Request, error: Any) -> Response:
@@ -53,9 +56,3 @@ def answer(
     page = render_page("problem.html", status, root=root, number=status, error=error)
     page.headers.update(headers or {})
     return page
-
-
-def methods_of(app: FastAPI, path: str) -> list[str]:
-    """Return the methods that an address takes; those outside the document take GET."""
-    methods = [method.upper() for method in app.openapi()["paths"].get(path, ["get"])]
-    return sorted({*methods} if path == TRIGGER else {*methods, "HEAD"})

@@ -1,9 +1,7 @@
-"""List the views, and a cookbook of questions with their SQL."""
+"""Read the cookbook: questions with their SQL."""
 
 from dataclasses import dataclass
 from importlib.resources import files
-
-from acsync.store.sync_status import SyncStatus
 
 # The folders of the cookbook, in the order of the page.
 TOPICS = {
@@ -44,14 +42,3 @@ def _read_topic(folder: str) -> tuple[Question, ...]:
         title = first_line.removeprefix("-- ")
         questions.append(Question(file.name.removesuffix(".sql"), title, sql.strip()))
     return tuple(sorted(questions, key=lambda question: question.name))
-
-
-def views(status: SyncStatus) -> list[tuple[str, str, str]]:
-    """Return name, meaning and rows of the views to begin with; the others are on /data."""
-    rows = {name: f"{data.record_count:,}" for name, data in status.published.items()}
-    return [
-        ("ac_contacts", "contact", rows.get("contacts", "0")),
-        ("ac_contacts_wide", "contact, typed", rows.get("contacts", "0")),
-        ("ac_deals", "deal", rows.get("deals", "0")),
-        ("ac_deals_wide", "deal, typed", rows.get("deals", "0")),
-    ]

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import time
-from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -12,9 +11,10 @@ from uuid import UUID
 
 from anyio import to_thread
 from fastapi.responses import JSONResponse
+from prefect.client.schemas.objects import State
 
 from acsync.datasets import DATASETS
-from acsync.errors import AcsyncError
+from acsync.errors import AcsyncError, LeaseHeld
 from acsync.process import PYTHON, end_with_parent
 from acsync.store.database import Database
 from acsync.store.sync_history import (
@@ -24,7 +24,7 @@ from acsync.store.sync_history import (
     read_sync_of_run,
 )
 from acsync.store.sync_status import RunningSync, read_running
-from flows.runs import RunState, find_deployment, read_state, run_url, start_run
+from flows.runs import find_deployment_id, read_state, run_url, start_run
 from flows.sync_activecampaign import TURNED_AWAY
 
 TRIGGER = "/api/sync-activecampaign"
@@ -43,19 +43,7 @@ AWAY_SECONDS = 60.0
 # A sync that is told to stop closes its log row first.
 END_SECONDS = 15.0
 
-# Exit status of `acsync sync` if another sync is running.
-LEASE_HELD = 3
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Child:
-    """A sync in a child process, its standard error, and the id of the sync before it."""
-
-    process: asyncio.subprocess.Process
-    errors: IO[bytes]
-    before: str | None
 
 
 class Trigger:
@@ -72,11 +60,11 @@ class Trigger:
             await self._wait_for_idle_child()
             if running := await self._running():
                 return running
-            deployment_id = await to_thread.run_sync(find_deployment, self._account)
+            deployment_id = await to_thread.run_sync(find_deployment_id, self._account)
             if deployment_id is None:
                 child = await self._start_child()
         if deployment_id is None:
-            return await self._wait_for_child(child) if wait else _accepted(None, None)
+            return await self._wait_for_child(*child) if wait else _accepted(None, None)
         run_id = await to_thread.run_sync(start_run, deployment_id)
         logger.info("flow run %s was started over HTTP", run_id)
         if not wait:
@@ -134,9 +122,10 @@ class Trigger:
                     raise
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
-            if state.ended:
+            if state.is_final():
                 return await self._result_of(run_id, state)
-            if not state.started and waited > TAKEN_WITHIN_SECONDS:
+            is_waiting = state.is_scheduled() or state.is_pending()
+            if is_waiting and waited > TAKEN_WITHIN_SECONDS:
                 raise AcsyncError(
                     f"No worker has taken flow run {run_id} for {TAKEN_WITHIN_SECONDS:.0f} s; it "
                     "stays queued.",
@@ -145,7 +134,7 @@ class Trigger:
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
 
-    async def _result_of(self, run_id: UUID, state: RunState) -> JSONResponse:
+    async def _result_of(self, run_id: UUID, state: State[Any]) -> JSONResponse:
         logged = await to_thread.run_sync(read_sync_of_run, self._database, str(run_id))
         if logged:
             return result(logged)
@@ -154,7 +143,8 @@ class Trigger:
         message = state.message or f"Flow run {run_id} ended as {state.name}."
         return JSONResponse({"error": message}, 500)
 
-    async def _start_child(self) -> Child:
+    async def _start_child(self) -> tuple[asyncio.subprocess.Process, IO[bytes], str | None]:
+        """Start a sync; return its process, its errors, and the id of the sync before it."""
         recent = await to_thread.run_sync(read_recent_syncs, self._database)
         account = ["--account", self._account] if self._account else []
         # A file, because children of a killed sync would keep a pipe open.
@@ -168,14 +158,16 @@ class Trigger:
             preexec_fn=partial(end_with_parent, signal.SIGHUP),
         )
         logger.info("a sync was started over HTTP, in process %d", self._process.pid)
-        return Child(self._process, errors, recent[0].sync_id if recent else None)
+        return self._process, errors, recent[0].sync_id if recent else None
 
-    async def _wait_for_child(self, child: Child) -> JSONResponse:
-        status = await child.process.wait()
-        child.errors.seek(0)
-        error = _last_paragraph(child.errors.read())
-        logged = await to_thread.run_sync(read_sync_after, self._database, child.before)
-        if status == LEASE_HELD:
+    async def _wait_for_child(
+        self, process: asyncio.subprocess.Process, errors: IO[bytes], before: str | None
+    ) -> JSONResponse:
+        status = await process.wait()
+        errors.seek(0)
+        error = _last_paragraph(errors.read())
+        logged = await to_thread.run_sync(read_sync_after, self._database, before)
+        if status == LeaseHeld.exit_status:
             return await self._running() or JSONResponse({"error": error}, 409)
         return result(logged) if logged else JSONResponse({"error": error}, 500)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import migrations
 from acsync.datasets import DATASETS
-from acsync.local.embedded_postgres import SYSTEM_USER, psql_command, start_embedded, stop_embedded
+from acsync.local.embedded_postgres import psql_command, start_embedded, stop_embedded
+from acsync.local.postgres_programs import SYSTEM_USER
 from acsync.settings import read_database_settings, read_settings
 from acsync.simulator.account import Account
 from acsync.simulator.server import serve

@@ -125,6 +125,37 @@ def test_two_workers_sync_three_accounts_at_once(
     assert run["parameters"] == {"account": "third"}
 
 
+@pytest.mark.usefixtures("accounts")
+def test_a_shorter_interval_is_stale_sooner(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its account would wait 18 hours for the alert if another one syncs every 6 hours."""
+    deploy("third")
+    quick = deploy_unscheduled("acme")
+    alone = stale_alerts(api)
+    monkeypatch.setenv("ACSYNC_INTERVAL", "6h")
+    deploy("third")
+    both = stale_alerts(api)
+    deploy("acme")
+
+    assert alone == {"acsync: data is stale": (2_700, "prefect.deployment.*")}
+    assert both == {
+        "acsync: data is stale": (64_800, "prefect.deployment.*"),
+        "acsync: data is stale (15 minutes)": (2_700, [f"prefect.deployment.{quick}"]),
+    }
+    assert stale_alerts(api) == {"acsync: data is stale": (64_800, "prefect.deployment.*")}
+
+
+def stale_alerts(api: httpx.Client) -> dict[str, tuple[float, str | list[str]]]:
+    """Return how long each alert of stale data waits, and for which deployments."""
+    saved = api.post("/automations/filter", json={}).json()
+    triggers = {alert["name"]: alert["trigger"] for alert in saved if "stale" in alert["name"]}
+    return {
+        name: (trigger["within"], trigger["match_related"][1]["prefect.resource.id"])
+        for name, trigger in triggers.items()
+    }
+
+
 def count_syncs(database: Database) -> int:
     ((count,),) = fetch(database, f'select count(*) from "{database.schema}".ac_sync_logs')
     return int(count)

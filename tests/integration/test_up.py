@@ -209,6 +209,13 @@ def test_problems_are_reported_before_anything_starts(
         listener.listen()
         port = listener.getsockname()[1]
         taken = commands.acsync("up", *SMALL, f"--port={port}")
+        for name in ("ACSYNC_ALERT_URL", "ACSYNC_LOG_FORMAT", "CRON_SECRET", "ACSYNC_MAX_SHRINK"):
+            monkeypatch.setenv(name, "\u00fc://h")
+        wrong = commands.acsync("up", *SMALL, f"--port={port}", f"--web-port={port}")
+        monkeypatch.setenv("ACSYNC_ALERT_URL", "zz://h")
+        unknown = commands.acsync("up", *SMALL, f"--port={free_port()}")
+    for name in ("ACSYNC_ALERT_URL", "ACSYNC_LOG_FORMAT", "CRON_SECRET", "ACSYNC_MAX_SHRINK"):
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     hijacking = commands.acsync("up", *SMALL, f"--port={free_port()}")
     monkeypatch.setenv("AC_API_KEY", "key")
@@ -220,6 +227,16 @@ def test_problems_are_reported_before_anything_starts(
         "what listens there, perhaps another acsync up, or use another port: acsync up "
         "--port 4300\n"
     )
+    assert sorted(re.findall(r"(?m)^- (\S+( \d+)?)", wrong.stderr)) == [
+        ("ACSYNC_ALERT_URL", ""),
+        ("ACSYNC_LOG_FORMAT", ""),
+        ("ACSYNC_MAX_SHRINK", ""),
+        ("CRON_SECRET", ""),
+        (f"Port {port}", f" {port}"),
+        (f"Port {port}", f" {port}"),
+    ]
+    assert "ACSYNC_ALERT_URL is neither a webhook" in unknown.stderr
+    assert "ACSYNC_LOG_FORMAT" in unknown.stderr
     assert "PREFECT_API_URL is set, but neither AC_API_URL nor AC_API_KEY" in hijacking.stderr
     assert half.stderr == (
         "acsync cannot start: AC_API_URL is not set: copy it from Settings, Developer in "

@@ -355,7 +355,7 @@ def test_only_the_header_may_carry_the_secret(service: httpx.Client) -> None:
     answer = service.post(TRIGGER, params={"secret": SECRET}, headers=BEARER)
     assert (answer.status_code, answer.json()["error"]) == (
         422,
-        "There is no parameter 'secret' here. It takes wait.",
+        "There is no parameter 'secret' here. See /openapi.json.",
     )
 
 
@@ -511,6 +511,7 @@ def test_a_refused_method_gets_all_methods_of_the_address(
         ("PUT", TRIGGER, 405),
         ("GET", "/api/sync-status?limit=3", 422),
         ("POST", f"{TRIGGER}?wait=perhaps", 422),
+        ("POST", f"{TRIGGER}?wiat=false", 422),
     ],
 )
 def test_an_unknown_path_is_one_sentence(

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from acsync.datasets import DATASETS, DatasetName, Record
 from acsync.enrich.custom_fields import COLUMN_OF_TYPE
 from acsync.enrich.redaction import NAMELESS_TYPES
-from acsync.local.embedded_postgres import programs
+from acsync.local.postgres_programs import programs
 from acsync.simulator.account import Account
 from acsync.simulator.requests import Call
 from acsync.store.database import Database

@@ -221,16 +221,39 @@ def read_vanished(
 
 
 HAS_VALUES = "jsonb_path_exists({row}.record, '$.customFields.*')"
+HAS_TAGS = "{row}.tags <> '{}'"
+HAS_LISTS = "{row}.lists <> '[]'"
 
-# Null if tags or lists were not requested: that is no loss.
-PARTS: dict[DatasetName, tuple[str, ...]] = {
-    "contacts": (HAS_VALUES, "{row}.tags <> '{}'", "{row}.lists <> '[]'"),
-    "deals": (HAS_VALUES,),
+# Whether another record of the same answer has tags, so that the key can see them. A record without
+# a body is as published.
+SHOWS_TAGS = f"""(answer.slice_no, answer.before_ms) in (
+    select shown.slice_no, shown.before_ms from answer as shown
+    left join {{bodies}} as staged on staged.sync_no = :sync_no
+        and staged.slice_no = shown.slice_no and staged.record_id = shown.record_id
+    left join {{versions}} as known on known.record_id = shown.record_id and known.valid_to is null
+    where case when staged.record_id is null then {_of(HAS_TAGS, "known")}
+          else {_of(HAS_TAGS, "staged")} end
+)"""
+
+# Null if tags or lists were not requested: that is no loss. People do remove a last tag, while a
+# cleared value stays as an empty one, and an unsubscribed list stays with its status.
+LOSES_PART: dict[DatasetName, str] = {
+    "contacts": f"""
+        {loses(HAS_VALUES)} or {loses(HAS_LISTS)} or {loses(HAS_TAGS)} and not {SHOWS_TAGS}
+    """,
+    "deals": loses(HAS_VALUES),
 }
 
+# The records of an answer were requested at the same time.
 READ_EMPTIED = """
+    with answer as (
+        select slice_no, record_id, before_ms from {schema}.ac_staged_slices
+        cross join unnest(record_ids, read_before_ms) as staged (record_id, before_ms)
+        where sync_no = :sync_no and data_type = :data_type
+    )
     select distinct record_id
-    from {bodies} as body join {versions} as version using (record_id)
+    from {bodies} as body join answer using (slice_no, record_id)
+    join {versions} as version using (record_id)
     where body.sync_no = :sync_no and version.valid_to is null and ({losses})
 """
 
@@ -257,9 +280,10 @@ DROP_IDS = """
 def leave_out_emptied(database: Database, sync: Sync, name: DatasetName) -> list[int]:
     """Drop the staged records that lose all of a part that their published versions have.
 
-    A key that lost a permission reads such records. Returns their ids.
+    A key that lost a permission reads such records. Lost tags are published if another record of
+    the same answer has some. Returns the ids of the dropped records.
     """
-    sql = READ_EMPTIED.replace("{losses}", " or ".join(map(loses, PARTS[name])))
+    sql = READ_EMPTIED.replace("{losses}", LOSES_PART[name])
     with holding_lease(database, sync) as connection:
         ids = list(run(connection, sql, name, sync_no=sync.number).scalars())
         for drop in (DROP_BODIES, DROP_IDS) if ids else ():

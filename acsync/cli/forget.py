@@ -13,7 +13,7 @@ from rich.table import Table
 
 from acsync import logs
 from acsync.cli.options import AccountName, console, database_of
-from acsync.errors import AcsyncError, LeaseHeld
+from acsync.errors import AcsyncError, LeaseHeld, UsageError
 from acsync.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ def _show(person: "Person", erasure: "Erasure", as_json: bool) -> None:
 
 
 def _confirm(as_json: bool) -> None:
-    """Ask on a terminal; otherwise raise BadParameter, because nobody can answer."""
+    """Ask on a terminal; otherwise raise UsageError, because nobody can answer."""
     if as_json or not sys.stdin.isatty():
-        raise typer.BadParameter("Nothing was removed. To remove it, add --yes.")
+        raise UsageError("Nothing was removed.", "To remove it, add --yes.")
     typer.confirm("Remove it? The history cannot be restored.", abort=True)
 
 

@@ -35,9 +35,7 @@ def migrate(
     ] = False,
     keep: Annotated[
         str | None,
-        typer.Option(
-            metavar="VALUE", help="Keep this much history, also if it is less than now: 7d, 20."
-        ),
+        typer.Option(metavar="VALUE", help="Keep only this much history: 7d, or 20 full syncs."),
     ] = None,
     apply_privacy: Annotated[
         bool,

@@ -43,7 +43,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     account: AccountName = None,
 ) -> None:
-    """Show the copy of one record and its history, and what the account says now."""
+    """Show the copy of one record and its history."""
     settings = database_of(account, DATABASE + ACCOUNT if live else DATABASE)
     name = NAMES[kind]
     from acsync.store.database import open_database, require_current_schema

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
 
 def status(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what the status endpoint answers.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
     max_age: Annotated[
-        str | None, typer.Option(help="Fail if the data is older than this: 30m, 2h, 900s.")
+        str | None, typer.Option(help="Fail if the last full sync is older than this: 30m, 2h.")
     ] = None,
     account: AccountName = None,
 ) -> None:
@@ -112,7 +110,10 @@ def describe_next_start(account: str | None) -> str:
         return f"not known. {error}"
     if next_start is None:
         option = f" --account {account}" if account else ""
-        return f"none is scheduled. To schedule syncs, run: acsync deploy{option}"
+        return (
+            f"none is scheduled. To schedule syncs, run: acsync deploy{option}; if the deployment "
+            "is paused, resume it in Prefect's UI"
+        )
     at, now = f"{next_start.astimezone(UTC):%F %T} UTC", datetime.now(UTC)
     if next_start < now:
         return f"was due {spell_age(now - next_start)} ago ({at}), and no worker has taken it"

@@ -39,7 +39,7 @@ def verify(
     only: Annotated[DatasetName | None, typer.Option(help="Verify only this dataset.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Leave undecided what only the next sync can tell.")
+        bool, typer.Option("--no-wait", help="Do not wait for the next full sync.")
     ] = False,
     account: AccountName = None,
 ) -> None:

@@ -118,6 +118,8 @@ def test_lasting_records_are_published_once_whatever_changes(
         assert account.untouched_since(name, marks) <= set(published) <= account.ever(name)
 
 
+# Enough contacts for slices of several pages, however slow the answers are.
+@pytest.mark.parametrize("options", [AccountOptions(contacts=5_000, deals=600, rate_limit=None)])
 def test_a_failed_slice_costs_one_dataset(sync: Sync, account: Account, database: Database) -> None:
     """A server that ignores a parameter is not asked again, so later slices are not read."""
     account.faults.add(faults.ignore_parameter("id_greater").only(on_path("contacts")))

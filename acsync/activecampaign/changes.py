@@ -59,7 +59,7 @@ def date_of(dataset: Dataset, row: Record) -> datetime | None:
 
 
 def probe_filter(client: Client, dataset: Dataset, now: datetime) -> None:
-    """Raise NotByDate if a record comes although none can have changed so long after `now`."""
+    """Raise NotByDate if the filter returns a record for a time two days after `now`."""
     future = now + FUTURE
     _require_dates(dataset, _read_first(client, dataset, future, {}), future)
 

@@ -271,7 +271,7 @@ def test_a_lag_does_not_delete_what_a_full_sync_published(
 def test_the_newest_records_are_deleted_if_no_call_finds_them(
     name: DatasetName, copy_account: CopyAccount, account: Account, database: Database
 ) -> None:
-    """A sync asks for ten of them, and an error says no more than that they are gone."""
+    """A sync asks for ten of them, and an error says only that they are gone."""
     copy_account()
     deleted = account.delete(name, account.ids(name)[-30:])
     refused = on_path(*(f"{name}/{record}" for record in deleted[-2:]))

@@ -23,9 +23,6 @@ UPDATED_AFTER = "filters[updated_after]"
 
 NEWEST_FIRST = Question("mdate")
 
-# No record is dated so far ahead, in any time zone.
-FUTURE = timedelta(days=2)
-
 # A filter that knows days alone may return records of the whole day in any time zone.
 DAY = timedelta(hours=24 + 14)
 

@@ -44,8 +44,8 @@ INSERT_CHANGES = """
     where data_type = :data_type and sync_no = :sync_no and record_id between :first and :last
 """
 
-# A change of versions that was not stored is none: a value that was left out came back in place.
-# Places are positive, so those of the rows to replace are negative for now.
+# Versions can differ without a change: values that a privacy rule left out came back in place. So
+# only stored changes are written again. Those to replace have a negative place until they go.
 REWRITE_CHANGES = (
     "update {schema}.ac_stored_changes set place = -place where {of_records}",
     """
